@@ -1,0 +1,28 @@
+import type {
+  ClosedShard,
+  CloseShardInput,
+  PublishResultsInput,
+  RanRequests,
+  RunRequestsInput,
+  SaveBatchInput,
+  SavedBatch,
+  SweepResult,
+  ValidatedInput,
+  ValidateInputInput,
+} from '../workflows/contract.ts';
+
+/** The side effects of a batch, as workflows see them. */
+export interface Activities {
+  /** Checks every line of the input and writes the plan; finds the plan of an earlier attempt and uses it. */
+  validateInput(input: ValidateInputInput): Promise<ValidatedInput>;
+  /** Sends the requests of a slice and stores what came of them in pieces. */
+  runRequests(input: RunRequestsInput): Promise<RanRequests>;
+  /** Makes the shard result out of the pieces, once; or says which lines have no outcome yet. */
+  closeShard(input: CloseShardInput): Promise<ClosedShard>;
+  /** Writes output and error file, then the terminal record. */
+  publishResults(input: PublishResultsInput): Promise<SavedBatch>;
+  /** Moves the record where that is legal; answers the record as it stands. */
+  saveBatch(input: SaveBatchInput): Promise<SavedBatch>;
+  /** Starts forgotten batches, repeats forgotten cancels and removes what nobody needs any more. */
+  sweep(): Promise<SweepResult>;
+}

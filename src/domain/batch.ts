@@ -1,0 +1,104 @@
+/** The eight statuses of the wire contract (reference: Batch API, "State machine"); no other is ever shown. */
+export const BATCH_STATUSES = [
+  'validating',
+  'failed',
+  'in_progress',
+  'finalizing',
+  'completed',
+  'expired',
+  'cancelling',
+  'cancelled',
+] as const;
+export type BatchStatus = (typeof BATCH_STATUSES)[number];
+
+export const TERMINAL_STATUSES = ['failed', 'completed', 'expired', 'cancelled'] as const;
+export type TerminalStatus = (typeof TERMINAL_STATUSES)[number];
+
+/** Whether nothing in a batch of this status may change any more. */
+export function isTerminal(status: BatchStatus): status is TerminalStatus {
+  return (TERMINAL_STATUSES as readonly BatchStatus[]).includes(status);
+}
+
+/** `completed + failed <= total` always holds; lines that did not run because of cancel or expiry are in neither. */
+export interface RequestCounts {
+  total: number;
+  completed: number;
+  failed: number;
+}
+
+/** Token totals over the completed requests of a batch; zeros where the upstream reports none. */
+export interface Usage {
+  input_tokens: number;
+  input_tokens_details: { cached_tokens: number };
+  output_tokens: number;
+  output_tokens_details: { reasoning_tokens: number };
+  total_tokens: number;
+}
+
+/** One fault of the input file. `line` is 1-based and physical (blank lines count). */
+export interface BatchError {
+  code: string;
+  message: string;
+  param: string | null;
+  line: number | null;
+}
+
+/** The batch as clients see it; every key is always present. Timestamps are Unix seconds. */
+export interface Batch {
+  id: string;
+  object: 'batch';
+  endpoint: string;
+  model: string | null;
+  errors: { object: 'list'; data: BatchError[] } | null;
+  input_file_id: string;
+  completion_window: string;
+  status: BatchStatus;
+  output_file_id: string | null;
+  error_file_id: string | null;
+  created_at: number;
+  in_progress_at: number | null;
+  expires_at: number;
+  finalizing_at: number | null;
+  completed_at: number | null;
+  failed_at: number | null;
+  expired_at: number | null;
+  cancelling_at: number | null;
+  cancelled_at: number | null;
+  request_counts: RequestCounts;
+  usage: Usage;
+  metadata: Record<string, string> | null;
+}
+
+/** What the bucket holds of a batch: the wire object and what only Nightshift needs to know. */
+export interface BatchRecord {
+  batch: Batch;
+  tenant: string;
+  /** Life of the result files from their own creation, in seconds; null for the default. */
+  output_expires_after_seconds: number | null;
+}
+
+/** No tokens at all: the usage of a batch at its creation. */
+export function zeroUsage(): Usage {
+  return {
+    input_tokens: 0,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 0,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 0,
+  };
+}
+
+/** The sum of two usages, field by field. */
+export function addUsage(a: Usage, b: Usage): Usage {
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    input_tokens_details: {
+      cached_tokens: a.input_tokens_details.cached_tokens + b.input_tokens_details.cached_tokens,
+    },
+    output_tokens: a.output_tokens + b.output_tokens,
+    output_tokens_details: {
+      reasoning_tokens: a.output_tokens_details.reasoning_tokens + b.output_tokens_details.reasoning_tokens,
+    },
+    total_tokens: a.total_tokens + b.total_tokens,
+  };
+}

@@ -1,0 +1,29 @@
+/** Bounds on what clients may send; all of them can be set by configuration. */
+export interface Limits {
+  /** Requests in one batch. */
+  maxRequestsPerBatch: number;
+  /** Bytes of a file of purpose `batch`: over it, 400 `file_too_large`. */
+  maxBatchInputBytes: number;
+  /** Bytes of any request body: over it, 413 `file_too_large`. */
+  maxUploadBytes: number;
+  /** Bytes of one line of an input file. */
+  maxLineBytes: number;
+  /** Inputs summed over all lines of an embeddings batch. */
+  maxEmbeddingInputs: number;
+}
+
+/** The limits of OpenAI's own service, which are the defaults. */
+export const DEFAULT_LIMITS: Limits = {
+  maxRequestsPerBatch: 50_000,
+  maxBatchInputBytes: 209_715_200,
+  maxUploadBytes: 536_870_912,
+  maxLineBytes: 209_715_200,
+  maxEmbeddingInputs: 50_000,
+};
+
+/** Most errors a refused input reports; one more entry then says that checking stopped. */
+export const MAX_BATCH_ERRORS = 100;
+/** Most lines of a shard. */
+export const SHARD_MAX_LINES = 500;
+/** Most bytes of input in a shard; a longer line is a shard of its own. */
+export const SHARD_MAX_BYTES = 8 * 1024 * 1024;

@@ -1,0 +1,30 @@
+/** Every key of the bucket, in one place (what lies where: ARCHITECTURE.md). Ids begin with an inverted clock, so keys list newest first. */
+export const keys = {
+  file: (tenant: string, id: string) => `files/${tenant}/${id}`,
+  files: (tenant: string) => `files/${tenant}/`,
+  content: (tenant: string, id: string) => `content/${tenant}/${id}`,
+  tombstone: (tenant: string, id: string) => `deleted/${tenant}/${id}`,
+  upload: (nonce: string) => `uploads/${nonce}`,
+  batch: (tenant: string, id: string) => `batches/${tenant}/${id}`,
+  batches: (tenant: string) => `batches/${tenant}/`,
+  open: (tenant: string, id: string) => `open/${tenant}/${id}`,
+  idempotency: (tenant: string, hash: string) => `idempotency/${tenant}/${hash}`,
+  work: (batch: string) => `work/${batch}/`,
+  planHead: (batch: string) => `work/${batch}/plan/head`,
+  planShard: (batch: string, shard: number) => `work/${batch}/plan/${shardName(shard)}`,
+  /** Pieces of one attempt of one activity lie below this prefix; `writer` is `<activity>-<attempt>-<nonce>`. */
+  pieces: (batch: string, shard: number) => `work/${batch}/${shardName(shard)}/`,
+  piece: (batch: string, shard: number, writer: string, piece: number) =>
+    `work/${batch}/${shardName(shard)}/${writer}/${String(piece).padStart(4, '0')}`,
+  shardResult: (batch: string, shard: number) => `work/${batch}/result/${shardName(shard)}`,
+  shardResults: (batch: string) => `work/${batch}/result/`,
+  /** Output and error objects of a shard; the nonce keeps two closers apart. */
+  shardObject: (batch: string, shard: number, nonce: string, role: 'output' | 'error') =>
+    `work/${batch}/closed/${shardName(shard)}-${nonce}-${role}`,
+  publish: (batch: string) => `work/${batch}/publish`,
+} as const;
+
+/** `shard-0007`: how a shard is called in keys and workflow ids. */
+export function shardName(shard: number): string {
+  return `shard-${String(shard).padStart(4, '0')}`;
+}

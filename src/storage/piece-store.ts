@@ -1,0 +1,75 @@
+import type { Usage } from '../domain/batch.ts';
+import type { PlanHead, ShardPlan } from '../domain/plan.ts';
+
+/** What lies under `work/<batch>/`: the plan, pieces, shard results and what publishing has decided. */
+export interface PieceStore {
+  /** Writes one shard of a plan; a repeat writes the same. */
+  putPlanShard(batchId: string, plan: ShardPlan): Promise<void>;
+  getPlanShard(batchId: string, shard: number): Promise<ShardPlan | null>;
+  /** Create-only: answers the head that stands, which may be another's. */
+  createPlanHead(batchId: string, head: PlanHead): Promise<PlanHead>;
+  getPlanHead(batchId: string): Promise<PlanHead | null>;
+
+  /** Stores results under a key no other attempt can have; never overwritten. `writer` is `<activity>-<attempt>-<nonce>`, `piece` counts from 1. */
+  putPiece(at: { batchId: string; shard: number; writer: string; piece: number }, results: readonly LineResult[]): Promise<void>;
+  /** What pieces of a shard hold, without the result lines, in key order. */
+  listPieceEntries(batchId: string, shard: number): AsyncIterable<PieceEntry>;
+  /** Reads the result lines of the entries given, in their order; bounded memory whatever their size. */
+  readResultLines(entries: readonly PieceEntry[]): AsyncIterable<Buffer>;
+
+  /** Writes one of the two objects of a closed shard from its lines, in bounded memory; answers bytes. Null when there is no line. */
+  putShardObject(
+    at: { batchId: string; shard: number; nonce: string; role: 'output' | 'error' },
+    lines: AsyncIterable<Buffer>,
+  ): Promise<{ key: string; bytes: number } | null>;
+  /** Create-only: a shard is closed once. Answers the shard result that stands, which may be another's. */
+  createShardResult(batchId: string, result: ShardResult): Promise<ShardResult>;
+  getShardResult(batchId: string, shard: number): Promise<ShardResult | null>;
+  /** Shard results by number of shard. */
+  listShardResults(batchId: string): Promise<ShardResult[]>;
+  /** Opens an object of a closed shard. */
+  openShardObject(key: string): Promise<AsyncIterable<Buffer>>;
+
+  /** Create-only: answers the publication that stands, so that two attempts write the same. */
+  createPublication(batchId: string, publication: Publication): Promise<Publication>;
+}
+
+/** The end of one line: its outcome and the bytes to be written, without the line break. */
+export interface LineResult {
+  line: number;
+  outcome: 'completed' | 'failed';
+  usage: Usage | null;
+  resultLine: Buffer;
+}
+
+/** Where a result line lies. */
+export interface PieceEntry {
+  line: number;
+  outcome: 'completed' | 'failed';
+  usage: Usage | null;
+  /** Key of the piece, and where the result line lies in it. */
+  key: string;
+  offset: number;
+  length: number;
+}
+
+/** What a closed shard holds; everything published, counted and billed comes from these. */
+export interface ShardResult {
+  shard: number;
+  firstLine: number;
+  lastLine: number;
+  completed: number;
+  failed: number;
+  /** Lines written as `batch_cancelled` or `batch_expired`. */
+  notRun: number;
+  usage: Usage;
+  output: { key: string; bytes: number } | null;
+  error: { key: string; bytes: number } | null;
+}
+
+/** Ids, names and times of the result files, decided once per batch. */
+export interface Publication {
+  outputFileId: string;
+  errorFileId: string;
+  createdAt: number;
+}

@@ -1,0 +1,104 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { serverBinary } from '../../src/processes/local/server-binaries.ts';
+
+/** A server that a test started; `await using` stops it. */
+export interface TestServer extends AsyncDisposable {
+  readonly address: string;
+  readonly process: ChildProcess;
+}
+
+/** A real Temporal dev server in memory on a free port. `address` is `host:port`. */
+export async function startTemporal(): Promise<TestServer> {
+  const port = await freePort();
+  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error'];
+  for (const name of ['BatchStatus', 'BatchModel', 'BatchTenant']) args.push('--search-attribute', `${name}=Keyword`);
+  for (const value of ['history.MaxBufferedQueryCount=100', 'matching.numTaskqueueReadPartitions=1', 'matching.numTaskqueueWritePartitions=1']) {
+    args.push('--dynamic-config-value', value);
+  }
+  return await start(await serverBinary('temporal'), args, port, {});
+}
+
+/** The time-skipping Temporal test server on a free port. `address` is `host:port`. */
+export async function startTimeSkippingTemporal(): Promise<TestServer> {
+  const port = await freePort();
+  return await start(await serverBinary('temporal-test-server'), [String(port), '--enable-time-skipping'], port, {});
+}
+
+/** What a client needs to reach a test's MinIO. */
+export interface TestMinio extends TestServer {
+  readonly endpoint: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly directory: string;
+}
+
+/** A real MinIO on a free port, with data in a temporary folder that goes with it. */
+export async function startMinio(): Promise<TestMinio> {
+  const port = await freePort();
+  const directory = await mkdtemp(join(tmpdir(), 'nightshift-minio-'));
+  const [accessKey, secretKey] = ['nightshift', 'nightshift-test'];
+  const address = `127.0.0.1:${port}`;
+  const server = await start(await serverBinary('minio'), ['server', '--quiet', '--address', address, directory], port, {
+    MINIO_ROOT_USER: accessKey,
+    MINIO_ROOT_PASSWORD: secretKey,
+    MINIO_BROWSER: 'off',
+  });
+  return {
+    ...server,
+    endpoint: `http://${address}`,
+    accessKey,
+    secretKey,
+    directory,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A port of the loopback address that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+async function start(binary: string, args: string[], port: number, env: Record<string, string>): Promise<TestServer> {
+  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4000)));
+  const deadline = Date.now() + 30_000;
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${binary} did not start: ${stderr}`);
+    await delay(50);
+  }
+  return {
+    address: `127.0.0.1:${port}`,
+    process: child,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const { connect } = await import('node:net');
+  return await new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => (socket.destroy(), resolve(true)));
+    socket.once('error', () => resolve(false));
+  });
+}

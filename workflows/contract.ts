@@ -1,0 +1,180 @@
+import type { BatchStatus, RequestCounts } from '../src/domain/batch.ts';
+import type { ShardRange } from '../src/domain/plan.ts';
+import type { Pace } from '../src/domain/slice.ts';
+
+/**
+ * Names and shapes that cross the border between API, workflows and activities. Only keys, numbers and counters cross it:
+ * no bodies and no text of an upstream, because all of this stands in Temporal's history. Times are Unix milliseconds.
+ */
+
+export const WORKFLOW_TASK_QUEUE = 'nightshift';
+/** One task queue per upstream, so that a saturated one holds up nobody else. */
+export function requestsTaskQueue(upstream: string): string {
+  return `requests-${upstream}`;
+}
+export const SWEEP_SCHEDULE_ID = 'nightshift-sweep';
+/** Names of signals and queries. */
+export const CANCEL_SIGNAL = 'cancel';
+export const SHARD_DRAINED_SIGNAL = 'shardDrained';
+export const PROGRESS_QUERY = 'progress';
+/** Search attributes, all of type Keyword. */
+export const SEARCH_ATTRIBUTES = ['BatchStatus', 'BatchModel', 'BatchTenant'] as const;
+
+/** Workflow id of a batch is its id; of a shard `<batch id>/shard-0007`. */
+export function shardWorkflowId(batchId: string, shard: number): string {
+  return `${batchId}/shard-${String(shard).padStart(4, '0')}`;
+}
+
+export interface BatchRef {
+  tenant: string;
+  batchId: string;
+}
+
+/** Everything that shapes commands; in the input, so that a change of configuration never disturbs a replay. */
+export interface BatchPolicy {
+  /** Requests that may be in flight for one batch, over all workers; the lead ends at twice this. */
+  maxInFlight: number;
+  /** Most shards open (handing out or ending) at a time. */
+  maxOpenShards: number;
+  /** Shards after which the batch continues as new. */
+  shardsPerRun: number;
+  /** Activities per second that all running batches of the deployment may start together. */
+  activitiesPerSecond: number;
+  /** Fixes the lines per activity; null lets them follow the pace. */
+  linesPerActivity: number | null;
+  /** What requests in flight get to finish after a cancel. */
+  cancelGraceMs: number;
+}
+
+export interface BatchInput extends BatchRef {
+  endpoint: string;
+  inputFileId: string;
+  /** End of the completion window. */
+  expiresAtMs: number;
+  policy: BatchPolicy;
+  /** Handed on by a run that continued as new; null at the start. */
+  pace: Pace | null;
+}
+
+export interface ShardInput extends BatchRef {
+  endpoint: string;
+  inputFileId: string;
+  upstream: string;
+  expiresAtMs: number;
+  policy: BatchPolicy;
+  range: ShardRange;
+  pace: Pace;
+  /** True when pieces of an earlier run may lie there: the first attempts list them. */
+  resumed: boolean;
+}
+
+/** How a shard ended: closed, or stopped by cancel or expiry with lines still to close. */
+export interface ShardEnd {
+  shard: number;
+  closed: boolean;
+  completed: number;
+  failed: number;
+  pace: Pace;
+}
+
+/** Signal of a shard that has handed out its last line, so that the next one can start. */
+export interface ShardDrained {
+  shard: number;
+  pace: Pace;
+}
+
+/** Answer of the `progress` query, of batch and shard alike. `openShards` lists shard workflows still running (batch only). */
+export interface Progress {
+  completed: number;
+  failed: number;
+  openShards: number[];
+}
+
+// ---- activities ----
+
+/** What `validateInput` found; the errors of a refused input stay in the bucket. */
+export type ValidatedInput =
+  | { verdict: 'refused' }
+  | {
+      verdict: 'accepted';
+      total: number;
+      model: string | null;
+      upstream: string;
+      shards: ShardRange[];
+      /** Numbers of the shards that are closed already (a batch started again). */
+      closed: number[];
+      /** Sums over the closed shards. */
+      completed: number;
+      failed: number;
+    };
+
+export interface ValidateInputInput extends BatchRef {
+  endpoint: string;
+  inputFileId: string;
+}
+
+export interface SaveBatchInput extends BatchRef {
+  /** The status to move to; null only reads. An illegal move writes nothing. */
+  to: Exclude<BatchStatus, 'validating'> | null;
+  /** With `finalizing` and the like: counts to raise the record's to. */
+  counts: Pick<RequestCounts, 'completed' | 'failed'> | null;
+}
+
+/** The record as it stands after an activity; the workflow goes on from this. */
+export interface SavedBatch {
+  status: BatchStatus;
+  /** Whether it ever reached `in_progress`: if not, it ends without files. */
+  started: boolean;
+}
+
+export interface RunRequestsInput extends BatchRef {
+  endpoint: string;
+  inputFileId: string;
+  upstream: string;
+  shard: number;
+  /** The slice: physical lines, both inclusive, of one shard. */
+  firstLine: number;
+  lastLine: number;
+  /** Faults these lines have had in a slice of many before (0 for a fresh slice). */
+  faults: number;
+  /** Whether pieces of these lines may exist: list them before sending. Attempts after the first always do. */
+  resumed: boolean;
+  expiresAtMs: number;
+  cancelGraceMs: number;
+}
+
+export interface RanRequests {
+  /** Lines that have an outcome in a piece now, as ascending inclusive ranges, blank lines included. */
+  covered: [first: number, last: number][];
+  completed: number;
+  failed: number;
+  /** Lines to be handed out again, each as a slice of one. Lines in neither list were not touched and are handed out again as they were. */
+  again: { line: number; faults: number }[];
+  /** Requests answered by this attempt and their mean time upstream (send to last byte); 0 and 0 when none was sent. */
+  answered: number;
+  meanUpstreamMs: number;
+  /** From scheduled to started. */
+  waitedMs: number;
+  /** Batches this worker runs requests of; shares the activity budget. */
+  batchesRunning: number;
+}
+
+export interface CloseShardInput extends BatchRef {
+  inputFileId: string;
+  range: ShardRange;
+}
+
+export type ClosedShard =
+  | { closed: true; completed: number; failed: number }
+  /** Lines without an outcome, ascending inclusive ranges; the batch is not ending, so they are handed out again. */
+  | { closed: false; missing: [first: number, last: number][] };
+
+export interface PublishResultsInput extends BatchRef {
+  to: 'completed' | 'expired' | 'cancelled';
+}
+
+export interface SweepResult {
+  started: number;
+  signalled: number;
+  removed: number;
+}
