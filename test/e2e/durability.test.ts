@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type OpenAI from 'openai';
+import { chatLine, chatLines, ended, resultLines, submit } from '../helpers/lines.ts';
+import { type Stack, startStack } from '../helpers/stack.ts';
+import { until } from '../helpers/until.ts';
+
+const IN_FLIGHT = 32;
+
+describe('when a process dies', () => {
+  let stack: Stack;
+  let client: OpenAI;
+  before(async () => {
+    stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT), NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' }, upstream: ['--latency', '300'] });
+    client = stack.client();
+  });
+  after(async () => await stack[Symbol.asyncDispose]());
+
+  it('loses no line and doubles none when the worker is killed in the middle', async () => {
+    const ids = Array.from({ length: 700 }, (_, index) => `kill-${index + 1}`);
+    const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
+    await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 150, { what: '150 answers' });
+    await stack.worker.stop('SIGKILL');
+    await stack.startWorker();
+    const batch = await ended(client, created.id, 120);
+    assert.equal(batch.status, 'completed');
+    assert.deepEqual(batch.request_counts, { total: 700, completed: 700, failed: 0 });
+    assert.deepEqual((await resultLines(client, batch.output_file_id)).map((line) => line.custom_id), ids);
+    const calls = await stack.upstream.calls();
+    const sent = ids.reduce((sum, id) => sum + (calls[id] ?? 0), 0);
+    // In flight, and answered in the second before the kill and not yet stored.
+    const perSecond = Math.ceil(IN_FLIGHT / 0.3);
+    assert.ok(sent <= 700 + IN_FLIGHT + perSecond, `${sent} requests were sent for 700 lines`);
+  });
+
+  it('drains on SIGTERM: nothing that is answered within the grace is sent twice', async () => {
+    const ids = Array.from({ length: 300 }, (_, index) => `drain-${index + 1}`);
+    const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
+    await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 50, { what: '50 answers' });
+    assert.equal(await stack.worker.stop('SIGTERM'), 0);
+    await stack.startWorker();
+    const batch = await ended(client, created.id, 120);
+    assert.deepEqual(batch.request_counts, { total: 300, completed: 300, failed: 0 });
+    const calls = await stack.upstream.calls();
+    assert.deepEqual(ids.filter((id) => calls[id] !== 1), []);
+  });
+
+  it('answers create, cancel and read while Temporal is away, and catches up', async () => {
+    stack.temporal.process.kill('SIGSTOP');
+    const created = await submit(client, chatLines(3, 'away-'));
+    const other = await submit(client, chatLines(3, 'gone-'));
+    assert.equal(created.status, 'validating');
+    assert.equal((await client.batches.retrieve(created.id)).status, 'validating');
+    assert.equal((await client.batches.cancel(other.id)).status, 'cancelling');
+    const ready = await fetch(`${stack.origin}/ready`);
+    assert.equal(ready.status, 503);
+    assert.equal(Object(await ready.json()).temporal, false);
+    stack.temporal.process.kill('SIGCONT');
+    assert.equal((await ended(client, other.id, 120)).status, 'cancelled');
+    assert.equal((await ended(client, created.id, 120)).status, 'completed');
+  });
+
+  it('answers 503 in the envelope while the bucket is away', async () => {
+    stack.minio.process.kill('SIGSTOP');
+    try {
+      const answer = await fetch(`${stack.baseURL}/batches`, { headers: { authorization: 'Bearer key-a' } });
+      assert.equal(answer.status, 503);
+      assert.ok(Number(answer.headers.get('retry-after')) <= 60);
+      assert.equal(typeof Object(await answer.json()).error.message, 'string');
+      assert.equal((await fetch(`${stack.origin}/health`)).status, 200);
+    } finally {
+      stack.minio.process.kill('SIGCONT');
+    }
+    await until(async () => (await fetch(`${stack.origin}/ready`)).ok, { what: 'the bucket to be back' });
+  });
+
+  it('goes on after every process of ours was killed at once', async () => {
+    const created = await submit(client, chatLines(400, 'all-'));
+    await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 50, { what: '50 answers' });
+    await Promise.all([stack.worker.stop('SIGKILL'), stack.api.stop('SIGKILL')]);
+    await Promise.all([stack.startApi(), stack.startWorker()]);
+    const batch = await ended(client, created.id, 120);
+    assert.deepEqual(batch.request_counts, { total: 400, completed: 400, failed: 0 });
+    assert.equal((await resultLines(client, batch.output_file_id)).length, 400);
+  });
+});

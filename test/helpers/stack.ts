@@ -1,0 +1,139 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import OpenAI from 'openai';
+import { freePort, startMinio, startTemporal, type TestMinio, type TestServer } from './servers.ts';
+import { until } from './until.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const UPSTREAM = fileURLToPath(new URL('../../examples/upstream.ts', import.meta.url));
+
+/** The whole product as an operator runs it: every part a process of its own, on free ports. `await using` stops all of it. */
+export interface Stack extends AsyncDisposable {
+  readonly baseURL: string;
+  readonly origin: string;
+  readonly temporal: TestServer;
+  readonly minio: TestMinio;
+  readonly upstream: StackUpstream;
+  readonly env: Record<string, string>;
+  api: StackProcess;
+  worker: StackProcess;
+  /** The official SDK, pointed at this stack with this key. */
+  client(apiKey?: string): OpenAI;
+  startApi(): Promise<StackProcess>;
+  startWorker(): Promise<StackProcess>;
+}
+
+/** One process of ours; `stop` sends the signal and waits for its end. */
+export interface StackProcess {
+  readonly child: ChildProcess;
+  /** The last of what it wrote. */
+  log(): string;
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** The example upstream as a process, with its test controls. */
+export interface StackUpstream extends StackProcess {
+  readonly url: string;
+  /** Times each marker was called. */
+  calls(): Promise<Record<string, number>>;
+  set(options: Record<string, unknown>): Promise<void>;
+}
+
+/** Starts a stack; `env` adds or replaces variables of API and worker, `upstream` are flags of the example upstream. */
+export async function startStack({ env = {}, upstream = ['--latency', '5'] }: { env?: Record<string, string>; upstream?: string[] } = {}): Promise<Stack> {
+  const [temporal, minio, apiPort, upstreamPort] = await Promise.all([startTemporal(), startMinio(), freePort(), freePort()]);
+  const upstreamProcess = await startUpstream(upstreamPort, upstream);
+  const variables: Record<string, string> = {
+    NIGHTSHIFT_API_PORT: String(apiPort),
+    NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
+    NIGHTSHIFT_TEMPORAL_ADDRESS: temporal.address,
+    NIGHTSHIFT_S3_ENDPOINT: minio.endpoint,
+    NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
+    NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
+    NIGHTSHIFT_UPSTREAM_URL: `${upstreamProcess.url}/v1`,
+    NIGHTSHIFT_COMPLETION_WINDOWS: '24h,4s,1h',
+    NIGHTSHIFT_CANCEL_GRACE_SECONDS: '2',
+    NIGHTSHIFT_LOG_LEVEL: 'info',
+    ...env,
+  };
+  const origin = `http://127.0.0.1:${apiPort}`;
+  const ready = async (path: string, started: StackProcess) =>
+    await until(
+      async () => {
+        if (started.child.exitCode !== null) throw new Error(`ended with ${started.child.exitCode}:\n${started.log()}`);
+        return await fetch(origin + path).then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
+      },
+      { what: `${path} to answer 200`, seconds: 60 },
+    );
+  const startApi = async () => {
+    const started = startProcess([MAIN, 'api'], variables);
+    await ready('/ready', started);
+    return started;
+  };
+  const startWorker = async () => startProcess([MAIN, 'worker'], variables);
+
+  const running = [upstreamProcess];
+  const stack: Stack = {
+    baseURL: `${origin}/v1`,
+    origin,
+    temporal,
+    minio,
+    upstream: upstreamProcess,
+    env: variables,
+    api: await startApi(),
+    worker: await startWorker(),
+    client: (apiKey = 'key-a') => new OpenAI({ baseURL: `${origin}/v1`, apiKey }),
+    async startApi() {
+      const started = await startApi();
+      running.push(started as StackUpstream);
+      return (stack.api = started);
+    },
+    async startWorker() {
+      const started = await startWorker();
+      running.push(started as StackUpstream);
+      return (stack.worker = started);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...running, stack.api, stack.worker].map(async (each) => await each.stop('SIGKILL')));
+      await Promise.all([temporal[Symbol.asyncDispose](), minio[Symbol.asyncDispose]()]);
+    },
+  };
+  return stack;
+}
+
+async function startUpstream(port: number, flags: string[]): Promise<StackUpstream> {
+  const url = `http://127.0.0.1:${port}`;
+  const started = startProcess([UPSTREAM, '--port', String(port), ...flags], {});
+  await until(async () => await fetch(`${url}/health`).then((answer) => answer.ok).catch(() => false), { what: 'the example upstream', seconds: 30 });
+  return {
+    ...started,
+    url,
+    async calls() {
+      const answer = await fetch(`${url}/__calls`);
+      return Object(await answer.json());
+    },
+    async set(options) {
+      await fetch(`${url}/__set`, { method: 'POST', body: JSON.stringify(options) });
+    },
+  };
+}
+
+function startProcess(args: string[], env: Record<string, string>): StackProcess {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  let log = '';
+  const keep = (chunk: Buffer) => (log = (log + chunk.toString()).slice(-200_000));
+  child.stdout.on('data', keep);
+  child.stderr.on('data', keep);
+  return {
+    child,
+    log: () => log,
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+      const exited = once(child, 'exit');
+      child.kill(signal);
+      await exited;
+      return child.exitCode;
+    },
+  };
+}
