@@ -1,3 +1,4 @@
+import type { ObjectStore } from './object-store.ts';
 import type { BatchRecord } from '../domain/batch.ts';
 import type { Page } from './file-store.ts';
 
@@ -42,4 +43,9 @@ export interface IdempotencyEntry {
   bodyHash: string;
   createdAtMs: number;
   record: BatchRecord;
+}
+
+/** The batches in a bucket. */
+export function createBatchStore(_options: { store: ObjectStore }): BatchStore {
+  throw new Error('not written yet');
 }

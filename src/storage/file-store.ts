@@ -1,3 +1,5 @@
+import type { ObjectStore } from './object-store.ts';
+import type { PartPool } from './part-pool.ts';
 import type { Readable } from 'node:stream';
 import type { File, FilePurpose } from '../domain/file.ts';
 import type { ByteRange } from './object-store.ts';
@@ -44,4 +46,9 @@ export interface ContentWriter {
   complete(): Promise<void>;
   /** Drops everything written; safe at any time and more than once. */
   abort(): Promise<void>;
+}
+
+/** The files in a bucket. `nowMs` is the clock (Unix milliseconds), `newNonce` makes names no other process has. */
+export function createFileStore(_options: { store: ObjectStore; nowMs: () => number; newNonce: () => string; parts: PartPool }): FileStore {
+  throw new Error('not written yet');
 }

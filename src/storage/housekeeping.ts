@@ -1,3 +1,4 @@
+import type { ObjectStore } from './object-store.ts';
 /**
  * What the sweep removes from the bucket. Each call is idempotent, safe at any moment, calls `beat` as it goes and answers
  * how many things it removed. `openInputs` are the keys `<tenant>/<file id>` of input files that an open batch still reads.
@@ -15,4 +16,9 @@ export interface Housekeeping {
   removeWork(batchId: string, beat: () => void): Promise<number>;
   /** Idempotency entries older than `maxAgeMs`. */
   removeOldIdempotency(nowMs: number, maxAgeMs: number, beat: () => void): Promise<number>;
+}
+
+/** Housekeeping in a bucket. */
+export function createHousekeeping(_options: { store: ObjectStore }): Housekeeping {
+  throw new Error('not written yet');
 }

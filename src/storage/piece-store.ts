@@ -1,3 +1,5 @@
+import type { ObjectStore } from './object-store.ts';
+import type { PartPool } from './part-pool.ts';
 import type { Usage } from '../domain/batch.ts';
 import type { PlanHead, ShardPlan } from '../domain/plan.ts';
 
@@ -72,4 +74,9 @@ export interface Publication {
   outputFileId: string;
   errorFileId: string;
   createdAt: number;
+}
+
+/** Plans, pieces and shard results in a bucket. */
+export function createPieceStore(_options: { store: ObjectStore; newNonce: () => string; parts: PartPool }): PieceStore {
+  throw new Error('not written yet');
 }
