@@ -1,4 +1,5 @@
 import type { BatchError } from './batch.ts';
+import { SHARD_MAX_BYTES, SHARD_MAX_LINES } from './limits.ts';
 
 /**
  * How an input file is cut. Lines are physical: numbered from 1, blank lines counted, so that a line has one number in
@@ -42,3 +43,40 @@ export type PlanHead =
       upstream: string;
       shards: ShardRange[];
     };
+
+/** Cuts lines into shards as they come; a cut shard is answered by the `add` that no longer fits it, the last one by `end`. */
+export interface Planner {
+  add(line: PlannedLine): ShardPlan | null;
+  end(): ShardPlan | null;
+}
+
+/**
+ * Cuts shards of at most `maxLines` physical lines and `maxBytes` of input from first to last byte. Blank lines before and
+ * after a shard belong to none; a line longer than `maxBytes` is a shard of its own.
+ */
+export function createPlanner({ maxLines = SHARD_MAX_LINES, maxBytes = SHARD_MAX_BYTES } = {}): Planner {
+  let shard = 0;
+  let lines: PlannedLine[] = [];
+
+  const cut = (): ShardPlan | null => {
+    const first = lines[0];
+    const last = lines.at(-1);
+    if (first === undefined || last === undefined) return null;
+    const plan = { shard: shard++, firstLine: first.line, lastLine: last.line, requests: lines.length, lines };
+    lines = [];
+    return plan;
+  };
+
+  return {
+    add(line) {
+      const first = lines[0];
+      const fits =
+        first === undefined ||
+        (line.line - first.line < maxLines && line.offset + line.length - first.offset <= maxBytes);
+      const plan = fits ? null : cut();
+      lines.push(line);
+      return plan;
+    },
+    end: cut,
+  };
+}

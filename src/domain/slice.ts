@@ -1,3 +1,8 @@
+/**
+ * How many lines go into one activity, and how many are handed out at a time (design: "Slices"). Workflows call this, so
+ * a change that alters the numbers is a change of commands and goes behind `patched()`.
+ */
+
 /** What a batch has learned about its upstream, handed from shard to shard and from run to run. */
 export interface Pace {
   /** Lines that may be handed out and not finished, over the whole batch. */
@@ -6,4 +11,68 @@ export interface Pace {
   meanUpstreamMs: number | null;
   /** Batches that share the activity budget. */
   batchesRunning: number;
+}
+
+/** The pace of a batch that knows nothing yet. */
+export const INITIAL_PACE: Readonly<Pace> = { lead: 8, meanUpstreamMs: null, batchesRunning: 1 };
+
+/** Slices that start this soon show that there is room for more. */
+const PROMPT_MS = 2000;
+/** Slices that wait longer show that too much is handed out. */
+const LATE_MS = 5000;
+/** How many answers weigh as much as the mean so far. */
+const MEAN_MEMORY = 32;
+
+/** Lines for the next slice: as many as keep the batch within its share of the activity budget, one where that is enough. */
+export function sliceLines(given: {
+  pace: Pace;
+  policy: { activitiesPerSecond: number; linesPerActivity: number | null };
+  /** Lines of the shard, the most a slice can have. */
+  shardLines: number;
+}): number {
+  const { pace, policy, shardLines } = given;
+  if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
+  if (pace.meanUpstreamMs === null) return 1;
+  const expectedPerSecond = pace.lead / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
+  const share = policy.activitiesPerSecond / Math.max(1, pace.batchesRunning);
+  return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
+}
+
+/** The lead after a slice that waited this long between being scheduled and started. */
+export function nextLead(given: { lead: number; waitedMs: number; maxInFlight: number }): number {
+  const { lead, waitedMs, maxInFlight } = given;
+  const next = waitedMs <= PROMPT_MS ? lead * 2 : waitedMs > LATE_MS ? Math.floor(lead / 2) : lead;
+  return clamp(next, 1, 2 * maxInFlight);
+}
+
+/** What a finished slice reports of its run. */
+export interface SliceReport {
+  answered: number;
+  meanUpstreamMs: number;
+  waitedMs: number;
+  batchesRunning: number;
+}
+
+/** The pace after one more slice; the mean moves the more the more requests the slice answered. */
+export function learn(pace: Pace, ran: SliceReport, maxInFlight: number): Pace {
+  return {
+    lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, maxInFlight }),
+    meanUpstreamMs: nextMean(pace.meanUpstreamMs, ran),
+    batchesRunning: Math.max(1, ran.batchesRunning),
+  };
+}
+
+/** How many shards hand out lines at a time: enough for the lead to be found in them, two to four. */
+export function shardsHandingOut(maxInFlight: number): number {
+  return clamp(Math.ceil((2 * maxInFlight) / 500) + 1, 2, 4);
+}
+
+function nextMean(mean: number | null, ran: SliceReport): number | null {
+  if (ran.answered <= 0) return mean;
+  if (mean === null) return ran.meanUpstreamMs;
+  return mean + ((ran.meanUpstreamMs - mean) * ran.answered) / (ran.answered + MEAN_MEMORY);
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.max(min, Math.min(max, value));
 }

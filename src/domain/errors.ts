@@ -1,0 +1,236 @@
+import type { BatchStatus } from './batch.ts';
+
+interface ApiErrorShape {
+  status: number;
+  message: string;
+  type?: string;
+  code?: string | null;
+  param?: string | null;
+  headers?: Record<string, string>;
+}
+
+/** The caller is wrong, or we cannot serve now: what the error middleware turns into the envelope. Made by the factories below. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  readonly type: string;
+  readonly code: string | null;
+  readonly param: string | null;
+  /** Response headers that belong to the error, lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(shape: ApiErrorShape) {
+    super(shape.message);
+    this.status = shape.status;
+    this.type = shape.type ?? 'invalid_request_error';
+    this.code = shape.code ?? null;
+    this.param = shape.param ?? null;
+    this.headers = shape.headers ?? {};
+  }
+}
+
+/** The body of every error answer; all four keys are always present. */
+export interface ErrorEnvelope {
+  error: { message: string; type: string; param: string | null; code: string | null };
+}
+
+/** The body of the answer to an error. */
+export function envelope(error: ApiError): ErrorEnvelope {
+  return { error: { message: error.message, type: error.type, param: error.param, code: error.code } };
+}
+
+/** 401: no key, or one that nobody has. */
+export function invalidApiKey(): ApiError {
+  return new ApiError({
+    status: 401,
+    code: 'invalid_api_key',
+    message: "Missing or incorrect API key. Send a valid key in the header 'Authorization: Bearer <key>'.",
+  });
+}
+
+/** 404: no route for this method and path. */
+export function unknownRoute(method: string, path: string): ApiError {
+  return new ApiError({ status: 404, message: `Invalid URL (${method} ${shown(path)})` });
+}
+
+/** 405: the path exists, but not for this method. */
+export function methodNotAllowed(method: string, path: string): ApiError {
+  return new ApiError({ status: 405, code: 'method_not_supported', message: `Not allowed to ${method} on ${shown(path)}.` });
+}
+
+/** 404: no such batch of this tenant. */
+export function batchNotFound(id: string): ApiError {
+  return new ApiError({ status: 404, message: `No batch found with id '${shown(id)}'.` });
+}
+
+/** 404: no such file of this tenant (unknown, deleted or expired). */
+export function fileNotFound(id: string): ApiError {
+  return new ApiError({ status: 404, param: 'id', message: `No such File object: ${shown(id)}` });
+}
+
+/** 400: files of this purpose are not handed out again. */
+export function notDownloadable(purpose: string): ApiError {
+  return new ApiError({ status: 400, message: `Not allowed to download files of purpose: ${purpose}` });
+}
+
+/** 400: a file of purpose `batch` that is empty or whose first non-blank line is not JSON. */
+export function notJsonl(): ApiError {
+  return new ApiError({
+    status: 400,
+    message: 'Invalid file format for Batch API. Must be .jsonl: one JSON object per line, and at least one line.',
+  });
+}
+
+/** 400: a file over the batch input cap. */
+export function fileTooLarge(): ApiError {
+  return new ApiError({ status: 400, code: 'file_too_large', message: 'File is too large.' });
+}
+
+/** 413: a body over the hard cap of the server, whatever the purpose. */
+export function bodyTooLarge(maxBytes?: number): ApiError {
+  const accepted = maxBytes === undefined ? 'this server accepts' : `the ${maxBytes} bytes this server accepts`;
+  return new ApiError({ status: 413, param: 'file', code: 'file_too_large', message: `The request body is larger than ${accepted}.` });
+}
+
+/** 400: a value outside a closed set. */
+export function invalidValue(param: string, value: string, supported: readonly string[]): ApiError {
+  // Clients match on OpenAI's text for `endpoint`, which does not name the parameter; everywhere else it is named.
+  const subject = param === 'endpoint' ? 'Invalid value' : `Invalid value for '${param}'`;
+  const message = `${subject}: '${shown(value)}'. Supported values are: ${listed(supported)}.`;
+  return new ApiError({ status: 400, param, code: 'invalid_value', message });
+}
+
+/** 400: a value of the wrong type. `expected` and `got` have their article: `a string`, `an array` (see `describeJsonType`). */
+export function invalidType(param: string, expected: string, got: string): ApiError {
+  const message = `Invalid type for '${param}': expected ${expected}, but got ${got} instead.`;
+  return new ApiError({ status: 400, param, code: 'invalid_type', message });
+}
+
+/** 400: an integer that is too small. */
+export function integerBelowMin(param: string, min: number, got: number): ApiError {
+  const message = `Invalid '${param}': integer below minimum value. Expected a value >= ${min}, but got ${got} instead.`;
+  return new ApiError({ status: 400, param, code: 'integer_below_min_value', message });
+}
+
+/** 400: an integer that is too large. */
+export function integerAboveMax(param: string, max: number, got: number): ApiError {
+  const message = `Invalid '${param}': integer above maximum value. Expected a value <= ${max}, but got ${got} instead.`;
+  return new ApiError({ status: 400, param, code: 'integer_above_max_value', message });
+}
+
+/** 400: a required parameter is absent. */
+export function missingParameter(name: string): ApiError {
+  const message = `Missing required parameter: '${name}'.`;
+  return new ApiError({ status: 400, param: name, code: 'missing_required_parameter', message });
+}
+
+/** 400: metadata with more than 16 keys. */
+export function metadataTooManyProperties(got: number): ApiError {
+  return new ApiError({
+    status: 400,
+    param: 'metadata',
+    code: 'object_above_max_properties',
+    message: `Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got an object with ${got} properties instead.`,
+  });
+}
+
+/** 400: a string of too many code points. */
+export function stringAboveMaxLength(param: string, max: number, got: number): ApiError {
+  const message = `Invalid '${shown(param)}': string too long. Expected a string with maximum length ${max}, but got a string with length ${got} instead.`;
+  return new ApiError({ status: 400, param, code: 'string_above_max_length', message });
+}
+
+/** 400: a key of an object with too many code points; `param` is the object. */
+export function propertyNameAboveMaxLength(param: string, max: number, got: number): ApiError {
+  const message = `Invalid '${param}': property name too long. Expected property names with maximum length ${max}, but got one with length ${got} instead.`;
+  return new ApiError({ status: 400, param, code: 'property_name_above_max_length', message });
+}
+
+/** 409: a cancel that comes too late. No repeat can help, and the SDKs are told so. */
+export function cannotCancel(status: BatchStatus): ApiError {
+  return new ApiError({
+    status: 409,
+    message: `Cannot cancel a batch with status '${status}'.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
+/** 409: an idempotency key used again with another body. */
+export function idempotencyConflict(): ApiError {
+  return new ApiError({
+    status: 409,
+    code: 'idempotency_key_reused',
+    message: "The 'Idempotency-Key' of this request was used before with another request body. Use a new key for another batch.",
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
+/** 400: the input file is the caller's own but was not uploaded for batches. */
+export function wrongPurpose(fileId: string, purpose: string): ApiError {
+  const message = `Invalid 'input_file_id': file '${fileId}' has purpose '${purpose}', but a batch needs a file with purpose 'batch'.`;
+  return new ApiError({ status: 400, param: 'input_file_id', message });
+}
+
+/** 400: `after` names nothing that this tenant ever had. */
+export function unknownCursor(id: string): ApiError {
+  return new ApiError({ status: 400, param: 'after', message: `Invalid 'after': no object found with id '${shown(id)}'.` });
+}
+
+/** 400: the request body cannot be parsed. */
+export function malformedJson(): ApiError {
+  return new ApiError({ status: 400, message: 'The request body is not valid JSON.' });
+}
+
+/** 400: the request body is JSON but no object. */
+export function bodyNotObject(): ApiError {
+  return new ApiError({ status: 400, message: 'Invalid request body: expected a JSON object.' });
+}
+
+/** 429: too much at a time. */
+export function rateLimited(retryAfterSeconds: number): ApiError {
+  return new ApiError({
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    message: 'Too many requests to this server. Try again later.',
+    headers: retryAfter(retryAfterSeconds),
+  });
+}
+
+/** 503: something we need cannot be reached; `what` is named without article, such as `object store`. */
+export function unavailable(what: string, retryAfterSeconds: number): ApiError {
+  return new ApiError({
+    status: 503,
+    type: 'server_error',
+    code: 'service_unavailable',
+    message: `The ${what} cannot be reached at the moment. Try again later.`,
+    headers: retryAfter(retryAfterSeconds),
+  });
+}
+
+/** 408: the body of a request stalled on its way. */
+export function requestTimeout(): ApiError {
+  return new ApiError({ status: 408, code: 'request_timeout', message: 'The request body did not arrive in time.' });
+}
+
+/** 500: our fault. The text is fixed; details are in the log under the request id. */
+export function internal(): ApiError {
+  return new ApiError({ status: 500, type: 'server_error', message: 'The server had an error while processing your request.' });
+}
+
+/** Both SDKs ignore or mistreat a Retry-After over a minute. */
+function retryAfter(seconds: number): Record<string, string> {
+  return { 'retry-after': String(Math.min(60, Math.max(1, Math.ceil(seconds)))) };
+}
+
+/** `'a'`, `'a' and 'b'`, `'a', 'b' and 'c'`. */
+function listed(values: readonly string[]): string {
+  const quoted = values.map((value) => `'${value}'`);
+  const last = quoted.pop() ?? '';
+  return quoted.length === 0 ? last : `${quoted.join(', ')} and ${last}`;
+}
+
+/** What a client sent, short enough for a message. */
+function shown(text: string): string {
+  return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
+}

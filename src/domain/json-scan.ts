@@ -1,0 +1,100 @@
+/**
+ * Finds members of a JSON object by their bytes, so that they can be passed on exactly as they were written. The input
+ * must be valid JSON already; nothing here is recursive, so depth does not matter.
+ */
+
+/** From `start` up to but without `end`, whitespace around the value excluded. */
+export interface MemberRange {
+  start: number;
+  end: number;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET, COMMA] = [0x7b, 0x7d, 0x5b, 0x5d, 0x2c];
+
+/** Where the value of a top-level member stands; null when there is none. As with JSON.parse the last of several wins. `name` is ASCII. */
+export function memberRange(json: Uint8Array, name: string): MemberRange | null {
+  return memberRanges(json, [name])[0] ?? null;
+}
+
+/** As `memberRange`, for several members in one pass. */
+export function memberRanges(json: Uint8Array, names: readonly string[]): (MemberRange | null)[] {
+  const found: (MemberRange | null)[] = names.map(() => null);
+  let at = skipWhitespace(json, 0);
+  if (json[at] !== OPEN_BRACE) return found;
+  at = skipWhitespace(json, at + 1);
+  while (at < json.length && json[at] !== CLOSE_BRACE) {
+    const keyEnd = endOfString(json, at);
+    const member = names.findIndex((name) => isKey(json, at + 1, keyEnd - 1, name));
+    // After the key comes a colon, with or without whitespace around it.
+    const start = skipWhitespace(json, skipWhitespace(json, keyEnd) + 1);
+    const end = endOfValue(json, start);
+    if (member !== -1) found[member] = { start, end };
+    at = skipWhitespace(json, end);
+    if (json[at] === COMMA) at = skipWhitespace(json, at + 1);
+  }
+  return found;
+}
+
+function endOfValue(json: Uint8Array, start: number): number {
+  const first = json[start];
+  if (first === QUOTE) return endOfString(json, start);
+  if (first === OPEN_BRACE || first === OPEN_BRACKET) return endOfContainer(json, start);
+  let at = start;
+  while (at < json.length && !endsLiteral(json[at])) at++;
+  return at;
+}
+
+function endsLiteral(byte: number | undefined): boolean {
+  return byte === COMMA || byte === CLOSE_BRACE || byte === CLOSE_BRACKET || isWhitespace(byte);
+}
+
+function endOfContainer(json: Uint8Array, start: number): number {
+  let depth = 0;
+  let at = start;
+  while (at < json.length) {
+    const byte = json[at];
+    if (byte === QUOTE) {
+      at = endOfString(json, at);
+      continue;
+    }
+    at++;
+    if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth++;
+    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      depth--;
+      if (depth === 0) return at;
+    }
+  }
+  return at;
+}
+
+/** The position after the closing quote of the string that opens at `open`. */
+function endOfString(json: Uint8Array, open: number): number {
+  let at = open;
+  for (;;) {
+    at = json.indexOf(QUOTE, at + 1);
+    if (at === -1) return json.length;
+    // A quote ends the string unless an odd number of backslashes stands before it.
+    let before = at - 1;
+    while (before > open && json[before] === BACKSLASH) before--;
+    if ((at - 1 - before) % 2 === 0) return at + 1;
+  }
+}
+
+function isKey(json: Uint8Array, start: number, end: number, name: string): boolean {
+  const key = json.subarray(start, end);
+  if (key.includes(BACKSLASH)) return JSON.parse(`"${new TextDecoder().decode(key)}"`) === name;
+  if (key.length !== name.length) return false;
+  return key.every((byte, at) => byte === name.charCodeAt(at));
+}
+
+function skipWhitespace(json: Uint8Array, start: number): number {
+  let at = start;
+  while (isWhitespace(json[at])) at++;
+  return at;
+}
+
+function isWhitespace(byte: number | undefined): boolean {
+  return byte === 32 || byte === 10 || byte === 13 || byte === 9;
+}

@@ -1,0 +1,125 @@
+import type { BatchError } from './batch.ts';
+import { type EndpointRules, endpointRules } from './endpoint.ts';
+import * as fault from './input-errors.ts';
+import { memberRange, memberRanges } from './json-scan.ts';
+import { describeJsonType, isJsonRecord } from './json-type.ts';
+import type { Limits } from './limits.ts';
+
+/** What validation learns from a line: its faults, or what the batch needs to know of it. */
+export type CheckedLine =
+  | { errors: BatchError[] }
+  | { errors: null; customId: string; model: string; /** Inputs of an embeddings request; 0 elsewhere. */ embeddingInputs: number };
+
+/** Checks the lines of one batch, one after the other. */
+export interface RequestLineChecker {
+  /** `bytes` is null for a line that was too long to be kept. */
+  check(bytes: Uint8Array | null, line: number): CheckedLine;
+}
+
+/** Longest custom_id, in Unicode code points. */
+const CUSTOM_ID_MAX_LENGTH = 512;
+
+/**
+ * Checks lines against the rules of an endpoint (reference: Batch API, "Input validation", V3 to V13). `seen` is asked once
+ * per usable custom_id and answers whether an earlier line had it; the caller decides how to remember them.
+ */
+export function createRequestLineChecker(given: {
+  endpoint: string;
+  limits: Pick<Limits, 'maxLineBytes'>;
+  seen: (customId: string) => boolean;
+}): RequestLineChecker {
+  const rules = endpointRules(given.endpoint);
+  return {
+    check(bytes, line) {
+      if (bytes === null) return { errors: [fault.lineTooLarge(line, given.limits.maxLineBytes)] };
+      const parsed = parseLine(bytes);
+      if (parsed === null) return { errors: [fault.invalidJsonLine(line)] };
+      if (!isJsonRecord(parsed.value)) return { errors: [fault.notAnObject(line, describeJsonType(parsed.value))] };
+      const { custom_id: customId, method, url, body } = parsed.value;
+
+      const errors = [
+        ...checkPresence(line, 'custom_id', customId, 'a string'),
+        ...checkPresence(line, 'method', method, 'a string'),
+        ...checkPresence(line, 'url', url, 'a string'),
+        ...checkPresence(line, 'body', body, 'an object'),
+      ];
+      if (typeof customId === 'string') errors.push(...checkCustomId(line, customId, given.seen));
+      if (typeof method === 'string' && method !== 'POST') errors.push(fault.invalidMethod(line, method));
+      if (typeof url === 'string' && url !== given.endpoint) errors.push(fault.invalidUrl(line));
+      if (isJsonRecord(body)) errors.push(...checkBody(line, body, rules));
+      if (errors.length > 0 || typeof customId !== 'string' || !isJsonRecord(body)) return { errors };
+      const model = body['model'];
+      if (typeof model !== 'string') return { errors };
+      return { errors: null, customId, model, embeddingInputs: countEmbeddingInputs(body, rules) };
+    },
+  };
+}
+
+/** What sending needs of a line that has passed the checker. `body` is the exact bytes of that member, sharing memory with the line. */
+export function readRequestLine(bytes: Uint8Array): { customId: string; model: string; body: Uint8Array } {
+  const [customId, body] = memberRanges(bytes, ['custom_id', 'body']);
+  if (!customId || !body) throw new Error('a line of a validated input has no custom_id or body');
+  const bodyBytes = bytes.subarray(body.start, body.end);
+  const model = memberRange(bodyBytes, 'model');
+  if (model === null) throw new Error('a line of a validated input names no model');
+  return {
+    customId: parseString(bytes.subarray(customId.start, customId.end)),
+    model: parseString(bodyBytes.subarray(model.start, model.end)),
+    body: bodyBytes,
+  };
+}
+
+function parseString(bytes: Uint8Array): string {
+  const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+  if (typeof value !== 'string') throw new Error('a line of a validated input holds no string where there was one');
+  return value;
+}
+
+/** The parsed line; null when it is not UTF-8 or not JSON, or nested too deep to be parsed. */
+function parseLine(bytes: Uint8Array): { value: unknown } | null {
+  try {
+    // `ignoreBOM` keeps a byte order mark in the text, where JSON does not allow it: the one that may be there is gone already.
+    return { value: JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) };
+  } catch {
+    return null;
+  }
+}
+
+function checkPresence(line: number, name: string, value: unknown, expected: 'a string' | 'an object'): BatchError[] {
+  if (value === undefined || value === null) return [fault.missingRequired(line, name)];
+  const fits = expected === 'a string' ? typeof value === 'string' : isJsonRecord(value);
+  return fits ? [] : [fault.wrongType(line, name, expected, describeJsonType(value))];
+}
+
+function checkCustomId(line: number, customId: string, seen: (customId: string) => boolean): BatchError[] {
+  if (customId.trim() === '') return [fault.blankCustomId(line)];
+  const length = codePoints(customId);
+  if (length > CUSTOM_ID_MAX_LENGTH) return [fault.customIdTooLong(line, CUSTOM_ID_MAX_LENGTH, length)];
+  return seen(customId) ? [fault.duplicateCustomId(line)] : [];
+}
+
+function checkBody(line: number, body: Record<string, unknown>, rules: EndpointRules): BatchError[] {
+  const errors: BatchError[] = [];
+  const { model } = body;
+  if (model === undefined || model === null || model === '') errors.push(fault.requiredInBody(line, 'model', 'Model'));
+  else if (typeof model !== 'string') errors.push(fault.wrongType(line, 'body.model', 'a string', describeJsonType(model)));
+  if (rules.required !== null && (body[rules.required.member] ?? null) === null) {
+    errors.push(fault.requiredInBody(line, rules.required.member, rules.required.title));
+  }
+  if (rules.refusesStreaming && body['stream'] === true) errors.push(fault.streamingUnsupported(line, rules.title));
+  return errors;
+}
+
+/** An array of integers is one input (tokens); any other array holds as many as it has elements. */
+function countEmbeddingInputs(body: Record<string, unknown>, rules: EndpointRules): number {
+  if (rules.path !== '/v1/embeddings') return 0;
+  const { input } = body;
+  if (!Array.isArray(input)) return 1;
+  return input.length > 0 && input.every((element) => typeof element === 'number') ? 1 : input.length;
+}
+
+function codePoints(text: string): number {
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
+}

@@ -1,0 +1,120 @@
+/**
+ * The lines of output and error files, as bytes without the line break. Bodies go through as they came, except for what
+ * would break a line for some reader (reference: Batch API, decisions 5, 14, 18 and 19).
+ */
+
+/** An HTTP answer, good or bad. `body` must be a JSON object by `inspectAnswer`, or come from `wrapNonJson`. */
+export function answeredLine(given: {
+  id: string;
+  customId: string;
+  status: number;
+  requestId: string;
+  body: Uint8Array;
+}): Uint8Array {
+  const head = `${opening(given)},"response":{"status_code":${given.status},"request_id":${quoted(given.requestId)},"body":`;
+  return concat(encode(head), oneLine(trimmed(given.body)), encode('},"error":null}'));
+}
+
+/** A request that ended without an HTTP answer. */
+export function erroredLine(given: { id: string; customId: string; code: string; message: string }): Uint8Array {
+  const error = `{"code":${quoted(given.code)},"message":${quoted(given.message)}}`;
+  return encode(`${opening(given)},"response":null,"error":${error}}`);
+}
+
+const NOT_RUN = {
+  batch_cancelled: 'This request was not executed because the batch was cancelled.',
+  batch_expired: 'This request could not be executed before the completion window expired.',
+} as const;
+/** Why a request of an accepted batch was never executed: codes of the wire. */
+export type NotRunReason = keyof typeof NOT_RUN;
+
+/** A request that was not executed before its batch ended. */
+export function notRunLine(given: { id: string; customId: string; reason: NotRunReason }): Uint8Array {
+  return erroredLine({ ...given, code: given.reason, message: NOT_RUN[given.reason] });
+}
+
+/** Most characters of an answer's text that an error shows. */
+const WRAPPED_MAX_CHARACTERS = 2000;
+
+/** The body of a result line for an answer (not 2xx) whose own body is no JSON object. */
+export function wrapNonJson(text: string): Uint8Array {
+  // Cut by UTF-16 units first: the text may be an upstream's whole web page.
+  const characters = Array.from(text.slice(0, 2 * WRAPPED_MAX_CHARACTERS)).slice(0, WRAPPED_MAX_CHARACTERS).join('');
+  const message = characters.trim() === '' ? 'The upstream answered with an empty body.' : characters;
+  return encode(`{"error":{"message":${quoted(message)},"type":"upstream_error","param":null,"code":null}}`);
+}
+
+function opening({ id, customId }: { id: string; customId: string }): string {
+  return `{"id":${quoted(id)},"custom_id":${quoted(customId)}`;
+}
+
+/** A JSON string without anything that a reader could take for a line break; lone surrogates are escaped by `JSON.stringify`. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(/[\u0085\u2028\u2029]/g, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** A JSON document without byte order mark and whitespace around it. */
+function trimmed(json: Uint8Array): Uint8Array {
+  let start = json[0] === 0xef && json[1] === 0xbb && json[2] === 0xbf ? 3 : 0;
+  let end = json.length;
+  while (start < end && isWhitespace(json[start])) start++;
+  while (end > start && isWhitespace(json[end - 1])) end--;
+  return json.subarray(start, end);
+}
+
+function isWhitespace(byte: number | undefined): boolean {
+  return byte === 32 || byte === 10 || byte === 13 || byte === 9;
+}
+
+/** Valid JSON on one line for every reader: raw CR and LF stand between tokens only, the other separators in strings only. */
+function oneLine(json: Uint8Array): Uint8Array {
+  const separators = findSeparators(json);
+  const last = separators.at(-1);
+  if (last === undefined && !json.includes(10) && !json.includes(13)) return json;
+
+  const parts: Uint8Array[] = [];
+  let from = 0;
+  for (const { at, length, escape } of separators) {
+    parts.push(json.subarray(from, at), encode(escape));
+    from = at + length;
+  }
+  const line = concat(...parts, json.subarray(from));
+  for (const lineBreak of [10, 13]) {
+    for (let at = line.indexOf(lineBreak); at !== -1; at = line.indexOf(lineBreak, at + 1)) line[at] = 32;
+  }
+  return line;
+}
+
+interface Separator {
+  at: number;
+  length: number;
+  escape: string;
+}
+
+/** U+0085 (C2 85), U+2028 (E2 80 A8) and U+2029 (E2 80 A9) in valid UTF-8, in order. */
+function findSeparators(json: Uint8Array): Separator[] {
+  const found: Separator[] = [];
+  for (let at = json.indexOf(0xc2); at !== -1; at = json.indexOf(0xc2, at + 1)) {
+    if (json[at + 1] === 0x85) found.push({ at, length: 2, escape: '\\u0085' });
+  }
+  for (let at = json.indexOf(0xe2); at !== -1; at = json.indexOf(0xe2, at + 1)) {
+    if (json[at + 1] !== 0x80) continue;
+    if (json[at + 2] === 0xa8) found.push({ at, length: 3, escape: '\\u2028' });
+    if (json[at + 2] === 0xa9) found.push({ at, length: 3, escape: '\\u2029' });
+  }
+  return found.sort((a, b) => a.at - b.at);
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
