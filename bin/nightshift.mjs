@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// Plain JavaScript, so that even a Node that cannot run TypeScript says what is wrong instead of failing to parse.
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 22 || (major === 22 && minor < 18)) {
+  console.error(
+    `Nightshift runs on Node 22.18 or later; this is Node ${process.versions.node}. Its npm scripts bring a Node of their own: ` +
+      'run `npm ci` (with install scripts allowed for the package "node"), then `npm start` or `npm run nightshift -- COMMAND`.',
+  );
+  process.exit(2);
+}
+await import('../src/main.ts');

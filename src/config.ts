@@ -1,0 +1,227 @@
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
+import { ensureLocalKeys, readLocalKeys, type S3Keys } from './local-keys.ts';
+import { PREFIX, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
+import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
+import type { Limits } from './domain/limits.ts';
+
+/** Everything a process of ours is told from outside: checked, frozen, and printable but for `secrets`. Times are milliseconds. */
+export interface Config {
+  api: { host: string; port: number; uploadIdleTimeoutMs: number };
+  temporal: { address: string; namespace: string; tls: boolean };
+  s3: { endpoint: string; bucket: string; region: string };
+  /** Empty in the API, which sends no requests. */
+  upstreams: UpstreamConfig[];
+  batches: {
+    completionWindows: string[];
+    /** Further endpoints than those of the wire contract. */
+    endpoints: string[];
+    limits: Limits;
+    /** Null lets the size of slices follow the pace. */
+    linesPerActivity: number | null;
+    activitiesPerSecond: number;
+    maxInFlight: number;
+    cancelGraceMs: number;
+  };
+  housekeeping: { uploadMarkerMaxAgeMs: number; sweepIntervalMs: number };
+  shutdownGraceMs: number;
+  log: { level: Settings['LOG_LEVEL']; format: Settings['LOG_FORMAT'] };
+  local: { dataDir: string; temporalUiPort: number; exampleUpstreamPort: number; exampleUpstreamWanted: boolean };
+  /** Never logged. */
+  secrets: {
+    apiKeys: ApiKey[];
+    temporalApiKey: string | null;
+    s3: S3Keys;
+    /** By name of the upstream. */
+    upstreams: Record<string, UpstreamCredentials>;
+  };
+}
+
+/** A key of a tenant, as its SHA-256 in hex. */
+export interface ApiKey {
+  sha256: string;
+  tenant: string;
+}
+
+/** What the command line client needs to reach an API. */
+export interface ClientConfig {
+  /** With `/v1`, without a slash at the end. */
+  baseUrl: string;
+  apiKey: string | null;
+}
+
+/** The environment does not make a configuration; `faults` are sentences, each naming its variable. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    this.faults = faults;
+  }
+}
+
+/** The environment of this process, with the `.env` file of the working folder below it. Throws `ConfigError` when that cannot be read. */
+export function environment(): NodeJS.ProcessEnv {
+  try {
+    process.loadEnvFile();
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (!missing) throw new ConfigError([`.env cannot be read: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+  return process.env;
+}
+
+/** Makes the configuration of a process out of an environment. Throws one `ConfigError` with every fault found. */
+export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'local'): Config {
+  const { settings, faults } = readSettings(env);
+  const apiKeys = readApiKeys(settings.API_KEYS, faults);
+  if (role !== 'worker' && settings.API_KEYS === undefined && !isLoopback(settings.API_HOST)) {
+    faults.push(`NIGHTSHIFT_API_HOST is ${settings.API_HOST}, which others can reach: set NIGHTSHIFT_API_KEYS, or listen on 127.0.0.1`);
+  }
+  const { upstreams, credentials } = role === 'api' ? { upstreams: [], credentials: {} } : readUpstreams(settings, env, faults);
+  const dataDir = resolve(settings.DATA_DIR);
+  const s3Keys = readS3Keys(settings, dataDir, role, faults);
+  if (faults.length > 0 || s3Keys === null) throw new ConfigError(faults);
+
+  return freeze({
+    api: { host: settings.API_HOST, port: settings.API_PORT, uploadIdleTimeoutMs: settings.UPLOAD_IDLE_TIMEOUT_SECONDS * 1000 },
+    temporal: { address: settings.TEMPORAL_ADDRESS, namespace: settings.TEMPORAL_NAMESPACE, tls: settings.TEMPORAL_TLS || settings.TEMPORAL_API_KEY !== undefined },
+    s3: { endpoint: settings.S3_ENDPOINT, bucket: settings.S3_BUCKET, region: settings.S3_REGION },
+    upstreams,
+    batches: {
+      completionWindows: settings.COMPLETION_WINDOWS,
+      endpoints: settings.ENDPOINTS,
+      limits: {
+        maxRequestsPerBatch: settings.MAX_REQUESTS_PER_BATCH,
+        maxBatchInputBytes: settings.MAX_BATCH_INPUT_BYTES,
+        maxUploadBytes: settings.MAX_UPLOAD_BYTES,
+        maxLineBytes: settings.MAX_LINE_BYTES,
+        maxEmbeddingInputs: settings.MAX_EMBEDDING_INPUTS,
+      },
+      linesPerActivity: settings.LINES_PER_ACTIVITY ?? null,
+      activitiesPerSecond: settings.ACTIVITIES_PER_SECOND,
+      maxInFlight: settings.MAX_IN_FLIGHT_PER_BATCH,
+      cancelGraceMs: settings.CANCEL_GRACE_SECONDS * 1000,
+    },
+    housekeeping: { uploadMarkerMaxAgeMs: settings.UPLOAD_MARKER_MAX_AGE_HOURS * 3_600_000, sweepIntervalMs: settings.SWEEP_INTERVAL_SECONDS * 1000 },
+    shutdownGraceMs: settings.SHUTDOWN_GRACE_SECONDS * 1000,
+    log: { level: settings.LOG_LEVEL, format: settings.LOG_FORMAT },
+    local: {
+      dataDir,
+      temporalUiPort: settings.TEMPORAL_UI_PORT,
+      exampleUpstreamPort: settings.EXAMPLE_UPSTREAM_PORT,
+      exampleUpstreamWanted: upstreams.some(({ baseUrls }) => baseUrls.includes(exampleUrl(settings))),
+    },
+    secrets: { apiKeys, temporalApiKey: settings.TEMPORAL_API_KEY ?? null, s3: s3Keys, upstreams: credentials },
+  });
+}
+
+/** Where the command line client finds its API: Nightshift's own variables, then those of the OpenAI SDKs, then this machine. */
+export function loadClientConfig(env: NodeJS.ProcessEnv): ClientConfig {
+  const given = env[`${PREFIX}BASE_URL`] || env['OPENAI_BASE_URL'] || `http://127.0.0.1:${env[`${PREFIX}API_PORT`] || '7800'}/v1`;
+  if (!isHttpUrl(given)) throw new ConfigError([`NIGHTSHIFT_BASE_URL must be an http(s) URL like http://127.0.0.1:7800/v1`]);
+  return { baseUrl: given.replace(/\/+$/, ''), apiKey: env[`${PREFIX}API_KEY`] || env['OPENAI_API_KEY'] || null };
+}
+
+/** The configuration without its secrets, to be logged at boot. */
+export function printable({ secrets, ...rest }: Config): Omit<Config, 'secrets'> & { apiKeys: number } {
+  return { ...rest, apiKeys: secrets.apiKeys.length };
+}
+
+/** Variables with our prefix that mean nothing to us, most likely misspelt. */
+export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
+  const known: ReadonlySet<string> = new Set(Object.keys(settingsSchema.shape).map((name) => PREFIX + name));
+  return Object.keys(env).filter((name) => name.startsWith(PREFIX) && !known.has(name));
+}
+
+/** Whether a host is this machine's own, so that nobody else can connect to it. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+function readSettings(env: NodeJS.ProcessEnv): { settings: Settings; faults: string[] } {
+  // NOTE: an empty value counts as none, because compose files write NAME=${NAME:-}.
+  const given = Object.fromEntries(Object.keys(settingsSchema.shape).flatMap((name) => (isSet(env, name) ? [[name, env[PREFIX + name]]] : [])));
+  const parsed = settingsSchema.safeParse(given);
+  if (parsed.success) return { settings: parsed.data, faults: [] };
+  const faulty = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
+  const faults = parsed.error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    return `${PREFIX}${name} ${issue.message}${SECRET_SETTINGS.has(name) ? '' : `, not ${JSON.stringify(given[name])}`}`;
+  });
+  // The faulty ones fall back to their defaults, so that what else is wrong is found in the same run.
+  const settings = settingsSchema.parse(Object.fromEntries(Object.entries(given).filter(([name]) => !faulty.has(name))));
+  return { settings, faults };
+}
+
+function readApiKeys(given: string | undefined, faults: string[]): ApiKey[] {
+  const keys: ApiKey[] = [];
+  const entries = (given ?? '').split(',').map((entry) => entry.trim()).filter((entry) => entry !== '');
+  for (const [index, entry] of entries.entries()) {
+    const [, key = '', tenant = ''] = /^(.+)=([A-Za-z0-9_-]{1,64})$/.exec(entry) ?? [];
+    const [, hash] = /^sha256:([0-9a-f]{64})$/i.exec(key) ?? [];
+    const sha256 = hash?.toLowerCase() ?? createHash('sha256').update(key).digest('hex');
+    if (key === '' || (hash === undefined && key.startsWith('sha256:'))) {
+      faults.push(`NIGHTSHIFT_API_KEYS entry ${index + 1} must be key=tenant or sha256:<64 hex digits>=tenant, the tenant of letters, digits, _ and -`);
+    } else if (keys.some((other) => other.sha256 === sha256)) {
+      faults.push(`NIGHTSHIFT_API_KEYS entry ${index + 1} repeats the key of an earlier one`);
+    } else {
+      keys.push({ sha256, tenant });
+    }
+  }
+  if (given !== undefined && entries.length === 0) faults.push('NIGHTSHIFT_API_KEYS holds no key');
+  return keys;
+}
+
+function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults: string[]) {
+  if (settings.UPSTREAMS_FILE !== undefined) {
+    for (const name of ['UPSTREAM_URL', 'UPSTREAM_API_KEY', 'UPSTREAM_MAX_IN_FLIGHT', 'UPSTREAM_REQUEST_TIMEOUT_SECONDS'] as const) {
+      if (isSet(env, name)) faults.push(`${PREFIX}${name} has no effect beside NIGHTSHIFT_UPSTREAMS_FILE: set one of the two`);
+    }
+    return readUpstreamsFile(resolve(settings.UPSTREAMS_FILE), env, faults);
+  }
+  const url = isSet(env, 'UPSTREAM_URL') ? settings.UPSTREAM_URL : exampleUrl(settings);
+  const upstream: UpstreamConfig = {
+    name: 'default',
+    baseUrls: [url],
+    models: null,
+    maxInFlight: settings.UPSTREAM_MAX_IN_FLIGHT,
+    requestTimeoutMs: settings.UPSTREAM_REQUEST_TIMEOUT_SECONDS * 1000,
+    maxResponseBytes: 67_108_864,
+    maxFaults: 5,
+    maxRefusals: 20,
+    unavailableMaxMs: null,
+  };
+  return { upstreams: [upstream], credentials: { default: { apiKey: settings.UPSTREAM_API_KEY ?? null, headers: {} } } };
+}
+
+/** Where the example upstream of `nightshift local` listens. */
+function exampleUrl(settings: Settings): string {
+  return `http://127.0.0.1:${settings.EXAMPLE_UPSTREAM_PORT}/v1`;
+}
+
+function readS3Keys(settings: Settings, dataDir: string, role: string, faults: string[]): S3Keys | null {
+  const { S3_ACCESS_KEY: accessKey, S3_SECRET_KEY: secretKey } = settings;
+  if (accessKey !== undefined && secretKey !== undefined) return { accessKey, secretKey };
+  for (const [name, value, other] of [['S3_ACCESS_KEY', accessKey, secretKey], ['S3_SECRET_KEY', secretKey, accessKey]] as const) {
+    if (value === undefined && other !== undefined) faults.push(`${PREFIX}${name} is missing: the two S3 keys go together`);
+  }
+  if (accessKey !== undefined || secretKey !== undefined) return null;
+  const local = role === 'local' && faults.length === 0 ? ensureLocalKeys(dataDir) : readLocalKeys(dataDir);
+  if (local === null && role !== 'local') faults.push('NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY are missing, and `nightshift local` has made none in NIGHTSHIFT_DATA_DIR');
+  return local;
+}
+
+function isSet(env: NodeJS.ProcessEnv, name: SettingName | string): boolean {
+  return (env[PREFIX + name] ?? '') !== '';
+}
+
+function isHttpUrl(given: string): boolean {
+  return /^https?:$/.test(URL.parse(given)?.protocol ?? '');
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const each of Object.values(value)) if (typeof each === 'object' && each !== null) freeze(each);
+  return Object.freeze(value);
+}

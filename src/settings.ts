@@ -1,0 +1,101 @@
+import { z } from 'zod';
+
+/**
+ * Every environment variable of Nightshift, without its prefix: default, shape and bounds, each in one place. Values stay
+ * text up to here; defaults are written as an operator would write them, so that the documentation can be compared.
+ */
+
+/** What every variable's name begins with. */
+export const PREFIX = 'NIGHTSHIFT_';
+
+export const settingsSchema = z.object({
+  API_HOST: text('127.0.0.1'),
+  API_PORT: integer(7800, 0, 65_535),
+  API_KEYS: optional(),
+  UPLOAD_IDLE_TIMEOUT_SECONDS: integer(60, 1, 3600),
+
+  TEMPORAL_ADDRESS: text('127.0.0.1:7233', /^[^\s/]+:\d+$/, 'must be host:port'),
+  TEMPORAL_NAMESPACE: text('default'),
+  TEMPORAL_API_KEY: optional(),
+  TEMPORAL_TLS: flag(false),
+
+  S3_ENDPOINT: url('http://127.0.0.1:9000'),
+  S3_BUCKET: text('nightshift', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen'),
+  S3_REGION: text('us-east-1'),
+  S3_ACCESS_KEY: optional(),
+  S3_SECRET_KEY: optional(),
+
+  UPSTREAM_URL: url('http://127.0.0.1:8900/v1'),
+  UPSTREAM_API_KEY: optional(),
+  UPSTREAM_MAX_IN_FLIGHT: integer(64, 1, 10_000),
+  UPSTREAM_REQUEST_TIMEOUT_SECONDS: integer(300, 1, 86_400),
+  UPSTREAMS_FILE: optional(),
+
+  COMPLETION_WINDOWS: list('24h', /^[1-9]\d{0,8}[smhd]$/, 'must be durations like 24h, separated by commas'),
+  ENDPOINTS: list('', /^\/v1\/\S+$/, 'must be paths like /v1/rerank, separated by commas'),
+  MAX_REQUESTS_PER_BATCH: integer(50_000, 1, 10_000_000),
+  MAX_BATCH_INPUT_BYTES: integer(209_715_200, 1024, 80_000_000_000),
+  MAX_UPLOAD_BYTES: integer(536_870_912, 1024, 80_000_000_000),
+  MAX_LINE_BYTES: integer(209_715_200, 1024, 536_870_912),
+  MAX_EMBEDDING_INPUTS: integer(50_000, 1, 100_000_000),
+
+  LINES_PER_ACTIVITY: wholeNumber(1, 500).transform(Number).optional(),
+  ACTIVITIES_PER_SECOND: integer(100, 1, 100_000),
+  MAX_IN_FLIGHT_PER_BATCH: integer(256, 1, 10_000),
+  CANCEL_GRACE_SECONDS: integer(30, 0, 600),
+  UPLOAD_MARKER_MAX_AGE_HOURS: integer(24, 1, 8760),
+  SWEEP_INTERVAL_SECONDS: integer(60, 1, 86_400),
+
+  SHUTDOWN_GRACE_SECONDS: integer(25, 0, 3600),
+  LOG_LEVEL: choice('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal']),
+  LOG_FORMAT: choice('json', ['json', 'pretty']),
+
+  DATA_DIR: text('.nightshift'),
+  TEMPORAL_UI_PORT: integer(8233, 1, 65_535),
+  EXAMPLE_UPSTREAM_PORT: integer(8900, 1, 65_535),
+  TEMPORAL_BIN: optional(),
+  TEMPORAL_TEST_SERVER_BIN: optional(),
+  MINIO_BIN: optional(),
+
+  BASE_URL: optional(),
+  API_KEY: optional(),
+});
+export type Settings = z.output<typeof settingsSchema>;
+export type SettingName = keyof Settings;
+
+/** Settings whose values are never shown. */
+export const SECRET_SETTINGS: ReadonlySet<string> = new Set<SettingName>(['API_KEYS', 'TEMPORAL_API_KEY', 'S3_ACCESS_KEY', 'S3_SECRET_KEY', 'UPSTREAM_API_KEY', 'API_KEY']);
+
+function text(value: string, pattern = /./, message = '') {
+  return z.string().regex(pattern, message).default(value);
+}
+
+function optional() {
+  return z.string().optional();
+}
+
+function url(value: string) {
+  return z.string().default(value).refine((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? ''), 'must be an http(s) URL');
+}
+
+function integer(value: number, least: number, most: number) {
+  return wholeNumber(least, most).default(String(value)).transform(Number);
+}
+
+function wholeNumber(least: number, most: number) {
+  const fits = (given: string) => /^\d{1,15}$/.test(given) && Number(given) >= least && Number(given) <= most;
+  return z.string().refine(fits, `must be a whole number from ${least} to ${most}`);
+}
+
+function flag(value: boolean) {
+  return z.enum(['true', 'false'], 'must be true or false').default(value ? 'true' : 'false').transform((given) => given === 'true');
+}
+
+function choice<const T extends readonly string[]>(value: T[number], all: T) {
+  return z.enum(all, `must be one of ${all.join(', ')}`).default(value);
+}
+
+function list(value: string, each: RegExp, message: string) {
+  const items = (given: string) => given.split(',').map((item) => item.trim()).filter((item) => item !== '');
+  return z.string().default(value).refine((given) => items(given).every((item) => each.test(item)) && (value === '' || items(given).length > 0), message).transform(items);
+}

@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+/** One upstream as configured, credentials apart (`UpstreamCredentials`). */
+export interface UpstreamConfig {
+  /** Part of its task queue's name. */
+  name: string;
+  /** One or more base URLs of the same service, `/v1` included where it has one. */
+  baseUrls: string[];
+  /** Models it serves; null serves every model. */
+  models: string[] | null;
+  /** Requests in flight from one worker process, at most. */
+  maxInFlight: number;
+  requestTimeoutMs: number;
+  maxResponseBytes: number;
+  /** The fault that ends a request. */
+  maxFaults: number;
+  /** The refusal that ends a request. */
+  maxRefusals: number;
+  /** How long requests wait for an upstream that is away; null waits until the window ends. */
+  unavailableMaxMs: number | null;
+}
+
+/** What is sent to an upstream and must never be shown. */
+export interface UpstreamCredentials {
+  apiKey: string | null;
+  headers: Record<string, string>;
+}
+
+const wholeNumber = (least: number, most: number) => z.int().min(least).max(most);
+
+const upstreamSchema = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9 and hyphen'),
+    base_urls: z.array(z.string().refine((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? ''), 'must be an http(s) URL')).min(1),
+    models: z.array(z.string().min(1)).min(1).optional(),
+    api_key: z.string().min(1).optional(),
+    api_key_env: z.string().min(1).optional(),
+    headers: z.record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'must be a header name'), z.string()).default({}),
+    max_in_flight: wholeNumber(1, 10_000).default(64),
+    request_timeout_seconds: wholeNumber(1, 86_400).default(300),
+    max_response_bytes: wholeNumber(1024, 1_073_741_824).default(67_108_864),
+    max_faults: wholeNumber(1, 100).default(5),
+    max_refusals: wholeNumber(1, 1000).default(20),
+    unavailable_max_seconds: wholeNumber(1, 31_536_000).optional(),
+  })
+  .refine((upstream) => upstream.api_key === undefined || upstream.api_key_env === undefined, 'has both api_key and api_key_env: give one');
+
+const fileSchema = z.array(upstreamSchema, 'must be a list of upstreams').min(1, 'must name at least one upstream');
+
+export type UpstreamsFile = { upstreams: UpstreamConfig[]; credentials: Record<string, UpstreamCredentials> };
+
+/** Reads a list of upstreams (YAML, or JSON, which is YAML too). Adds whatever is wrong with it to `faults`, never a value of it. */
+export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: string[]): UpstreamsFile {
+  const nothing = { upstreams: [], credentials: {} };
+  let content: unknown;
+  try {
+    content = parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${path} cannot be read: ${reason}`);
+    return nothing;
+  }
+  const parsed = fileSchema.safeParse(content);
+  if (!parsed.success) {
+    for (const issue of parsed.error.issues) faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${where(content, issue.path)} ${issue.message}`);
+    return nothing;
+  }
+  const result: UpstreamsFile = { upstreams: [], credentials: {} };
+  for (const given of parsed.data) {
+    if (given.name in result.credentials) faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: two upstreams are named ${given.name}`);
+    const named = given.api_key_env === undefined ? undefined : env[given.api_key_env];
+    if (given.api_key_env !== undefined && (named ?? '') === '') {
+      faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${given.name} takes its key from ${given.api_key_env}, which is not set`);
+    }
+    result.credentials[given.name] = { apiKey: given.api_key ?? named ?? null, headers: given.headers };
+    result.upstreams.push({
+      name: given.name,
+      baseUrls: given.base_urls,
+      models: given.models ?? null,
+      maxInFlight: given.max_in_flight,
+      requestTimeoutMs: given.request_timeout_seconds * 1000,
+      maxResponseBytes: given.max_response_bytes,
+      maxFaults: given.max_faults,
+      maxRefusals: given.max_refusals,
+      unavailableMaxMs: given.unavailable_max_seconds === undefined ? null : given.unavailable_max_seconds * 1000,
+    });
+  }
+  return result;
+}
+
+/** `gpu-1: base_urls.0`, so that an operator finds the place. */
+function where(content: unknown, path: PropertyKey[]): string {
+  const [index, ...rest] = path;
+  if (index === undefined) return 'the file';
+  const entry: unknown = Array.isArray(content) ? content[Number(index)] : undefined;
+  const name = typeof entry === 'object' && entry !== null && 'name' in entry && typeof entry.name === 'string' ? entry.name : `upstream ${Number(index) + 1}`;
+  return rest.length === 0 ? name : `${name}: ${rest.join('.')}`;
+}

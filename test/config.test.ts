@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { z } from 'zod';
+import { ConfigError, loadClientConfig, loadConfig, printable, unknownVariables } from '../src/config.ts';
+import { createLogger, prettyLine } from '../src/logger.ts';
+import { PREFIX, settingsSchema } from '../src/settings.ts';
+
+const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret-of-the-store' };
+let folder: string;
+
+before(() => (folder = mkdtempSync(join(tmpdir(), 'nightshift-config-'))));
+after(() => rmSync(folder, { recursive: true }));
+
+function faultsOf(env: Record<string, string>, role: 'api' | 'worker' | 'local' = 'worker'): readonly string[] {
+  try {
+    loadConfig({ NIGHTSHIFT_DATA_DIR: folder, ...env }, role);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+function upstreamsFile(content: string): string {
+  const path = join(folder, `${Math.random()}.yaml`);
+  writeFileSync(path, content);
+  return path;
+}
+
+describe('loadConfig', () => {
+  it('takes the defaults for an environment that holds only the keys of the bucket', () => {
+    const config = loadConfig(S3, 'worker');
+    assert.equal(config.api.port, 7800);
+    assert.equal(config.batches.linesPerActivity, null);
+    assert.deepEqual(config.batches.completionWindows, ['24h']);
+    assert.deepEqual(config.upstreams.map(({ name, baseUrls, models }) => ({ name, baseUrls, models })), [
+      { name: 'default', baseUrls: ['http://127.0.0.1:8900/v1'], models: null },
+    ]);
+    assert.equal(config.local.exampleUpstreamWanted, true);
+  });
+
+  it('names every fault at once, by the name of its variable', () => {
+    const faults = faultsOf(
+      {
+        NIGHTSHIFT_API_PORT: '99999',
+        NIGHTSHIFT_API_HOST: '0.0.0.0',
+        NIGHTSHIFT_TEMPORAL_ADDRESS: 'temporal',
+        NIGHTSHIFT_CANCEL_GRACE_SECONDS: '601',
+        NIGHTSHIFT_COMPLETION_WINDOWS: '24h,soon',
+        NIGHTSHIFT_LOG_FORMAT: 'xml',
+        NIGHTSHIFT_S3_ACCESS_KEY: 'access',
+        NIGHTSHIFT_UPSTREAM_URL: 'ftp://somewhere',
+      },
+      'local',
+    );
+    assert.deepEqual(faults.map((fault) => fault.split(' ')[0]).sort(), [
+      'NIGHTSHIFT_API_HOST',
+      'NIGHTSHIFT_API_PORT',
+      'NIGHTSHIFT_CANCEL_GRACE_SECONDS',
+      'NIGHTSHIFT_COMPLETION_WINDOWS',
+      'NIGHTSHIFT_LOG_FORMAT',
+      'NIGHTSHIFT_S3_SECRET_KEY',
+      'NIGHTSHIFT_TEMPORAL_ADDRESS',
+      'NIGHTSHIFT_UPSTREAM_URL',
+    ]);
+  });
+
+  it('says what is wrong and what was given', () => {
+    assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_PORT: 'http' }), ['NIGHTSHIFT_API_PORT must be a whole number from 0 to 65535, not "http"']);
+  });
+
+  it('takes an empty value for none', () => {
+    assert.equal(loadConfig({ ...S3, NIGHTSHIFT_API_PORT: '', NIGHTSHIFT_LINES_PER_ACTIVITY: '' }, 'worker').api.port, 7800);
+  });
+
+  it('refuses to listen beyond loopback without keys, and does with keys', () => {
+    assert.match(faultsOf({ ...S3, NIGHTSHIFT_API_HOST: '0.0.0.0' }, 'api').join(), /NIGHTSHIFT_API_KEYS/);
+    assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_HOST: '0.0.0.0', NIGHTSHIFT_API_KEYS: 'k=t' }, 'api'), []);
+    assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_HOST: '::1' }, 'api'), []);
+  });
+
+  it('reads keys given plain and as hashes', () => {
+    const hash = createHash('sha256').update('other').digest('hex');
+    const { secrets } = loadConfig({ ...S3, NIGHTSHIFT_API_KEYS: `sk-a=b==team_a, sha256:${hash}=team-b` }, 'api');
+    assert.deepEqual(secrets.apiKeys, [
+      { sha256: createHash('sha256').update('sk-a=b=').digest('hex'), tenant: 'team_a' },
+      { sha256: hash, tenant: 'team-b' },
+    ]);
+  });
+
+  it('refuses malformed and repeated keys without showing them', () => {
+    const faults = faultsOf({ ...S3, NIGHTSHIFT_API_KEYS: 'sk-hidden,sha256:12=t,k=a,k=b,k2=../x' }, 'api');
+    assert.equal(faults.length, 4);
+    assert.doesNotMatch(faults.join(), /sk-hidden/);
+  });
+
+  it('freezes the configuration, down to its leaves', () => {
+    const config = loadConfig(S3, 'api');
+    assert.throws(() => (config.batches.limits.maxLineBytes = 1), TypeError);
+  });
+
+  it('shows no secret in what is printed at boot', () => {
+    const config = loadConfig({ ...S3, NIGHTSHIFT_API_KEYS: 'sk-client=t', NIGHTSHIFT_UPSTREAM_API_KEY: 'sk-upstream', NIGHTSHIFT_TEMPORAL_API_KEY: 'sk-temporal' }, 'worker');
+    const shown = JSON.stringify(printable(config));
+    assert.doesNotMatch(shown, /sk-|secret-of-the-store/);
+    assert.match(shown, /127\.0\.0\.1:7233/);
+    assert.equal(config.secrets.upstreams['default']?.apiKey, 'sk-upstream');
+  });
+
+  it('makes keys for the local MinIO once, which API and worker then find', () => {
+    const env = { NIGHTSHIFT_DATA_DIR: join(folder, 'data') };
+    assert.match(faultsOf(env, 'api').join(), /NIGHTSHIFT_S3_ACCESS_KEY/);
+    const made = loadConfig(env, 'local').secrets.s3;
+    assert.deepEqual(loadConfig(env, 'local').secrets.s3, made);
+    assert.deepEqual(loadConfig(env, 'worker').secrets.s3, made);
+  });
+});
+
+describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
+  it('names several upstreams, with keys from the environment', () => {
+    const path = upstreamsFile(`
+- name: gpu
+  base_urls: [http://10.0.0.5:8000/v1]
+  models: [llama]
+- name: cloud
+  base_urls: [https://api.example.com/v1]
+  api_key_env: CLOUD_KEY
+  headers: { x-team: nights }
+  unavailable_max_seconds: 60
+`);
+    const config = loadConfig({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path, CLOUD_KEY: 'sk-cloud' }, 'worker');
+    assert.deepEqual(config.upstreams.map(({ name, models, maxInFlight, unavailableMaxMs }) => [name, models, maxInFlight, unavailableMaxMs]), [
+      ['gpu', ['llama'], 64, null],
+      ['cloud', null, 64, 60_000],
+    ]);
+    assert.deepEqual(config.secrets.upstreams['cloud'], { apiKey: 'sk-cloud', headers: { 'x-team': 'nights' } });
+    assert.equal(config.local.exampleUpstreamWanted, false);
+  });
+
+  it('names every fault of the file', () => {
+    const path = upstreamsFile(`
+- { name: gpu, base_urls: [nowhere], max_inflight: 3 }
+- { name: Bad Name, base_urls: [] }
+`);
+    const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path }).join('\n');
+    for (const expected of [/gpu: base_urls\.0/, /max_inflight/, /Bad Name: name/, /Bad Name: base_urls/]) assert.match(faults, expected);
+  });
+
+  it('names missing key variables, repeated names and variables without effect', () => {
+    const path = upstreamsFile('[{name: a, base_urls: ["http://x/v1"], api_key_env: NO_SUCH_KEY}, {name: a, base_urls: ["http://y/v1"]}]');
+    const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path, NIGHTSHIFT_UPSTREAM_URL: 'http://z/v1' }).join('\n');
+    for (const expected of [/NO_SUCH_KEY/, /two upstreams are named a/, /NIGHTSHIFT_UPSTREAM_URL has no effect/]) assert.match(faults, expected);
+  });
+
+  it('says when the file is missing', () => {
+    assert.match(faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: '/no/such/file' }).join(), /NIGHTSHIFT_UPSTREAMS_FILE.*cannot be read/);
+  });
+});
+
+describe('loadClientConfig', () => {
+  it('prefers our own variables over those of the OpenAI SDKs', () => {
+    assert.deepEqual(loadClientConfig({ NIGHTSHIFT_BASE_URL: 'http://a/v1/', OPENAI_BASE_URL: 'http://b/v1', OPENAI_API_KEY: 'k' }), { baseUrl: 'http://a/v1', apiKey: 'k' });
+    assert.deepEqual(loadClientConfig({}), { baseUrl: 'http://127.0.0.1:7800/v1', apiKey: null });
+  });
+});
+
+describe('docs/configuration.md and .env.example', () => {
+  const properties = z.object({ properties: z.record(z.string(), z.object({ default: z.string().optional() })) });
+  const expected = Object.entries(properties.parse(z.toJSONSchema(settingsSchema, { io: 'input' })).properties)
+    .map(([name, { default: value }]) => `${PREFIX}${name}=${value ?? ''}`)
+    .sort();
+  const found = (path: string, pattern: RegExp) =>
+    [...readFileSync(new URL(`../${path}`, import.meta.url), 'utf8').matchAll(pattern)].map(([, name, value]) => `${name}=${value ?? ''}`).sort();
+
+  it('the page lists every variable with its default, and no other', () => {
+    assert.deepEqual(found('docs/configuration.md', /^\| `(NIGHTSHIFT_\w+)` \| (?:`([^`]*)`)?/gm), expected);
+  });
+
+  it('the example file lists every variable with its default, and no other', () => {
+    assert.deepEqual(found('.env.example', /^# (NIGHTSHIFT_\w+)=(.*)$/gm), expected);
+  });
+});
+
+describe('unknownVariables', () => {
+  it('names what is most likely misspelt', () => {
+    assert.deepEqual(unknownVariables({ NIGHTSHIFT_API_PROT: '1', NIGHTSHIFT_API_PORT: '2', PATH: '' }), ['NIGHTSHIFT_API_PROT']);
+  });
+});
+
+describe('nightshift api, wrongly configured', () => {
+  const main = new URL('../src/main.ts', import.meta.url).pathname;
+
+  it('names every fault and ends with exit code 2', () => {
+    const ended = spawnSync(process.execPath, [main, 'api'], { cwd: folder, encoding: 'utf8', env: { PATH: process.env['PATH'], NIGHTSHIFT_API_PORT: 'x', NIGHTSHIFT_LOG_LEVEL: 'loud' } });
+    assert.equal(ended.status, 2);
+    for (const name of ['NIGHTSHIFT_API_PORT', 'NIGHTSHIFT_LOG_LEVEL', 'NIGHTSHIFT_S3_ACCESS_KEY']) assert.match(ended.stderr, new RegExp(name));
+  });
+
+  it('reads the .env file of the working folder below the environment', () => {
+    const cwd = mkdtempSync(join(folder, 'env-'));
+    writeFileSync(join(cwd, '.env'), 'NIGHTSHIFT_API_PORT=from-file\nNIGHTSHIFT_LOG_LEVEL=loud\n');
+    const ended = spawnSync(process.execPath, [main, 'api'], { cwd, encoding: 'utf8', env: { PATH: process.env['PATH'], NIGHTSHIFT_LOG_LEVEL: 'louder' } });
+    assert.match(ended.stderr, /from-file/);
+    assert.match(ended.stderr, /louder/);
+  });
+
+  it('shows its commands', () => {
+    assert.match(execFileSync(process.execPath, [main, '--help'], { encoding: 'utf8' }), /submit[\s\S]*download/);
+  });
+});
+
+describe('createLogger', () => {
+  it('has a compact line for people', () => {
+    assert.equal(prettyLine('{"level":"warn","time":"2026-11-23T12:00:01.000Z","process":"api","port":1,"msg":"hello"}'), '12:00:01 warn  api    hello port=1');
+    assert.doesNotThrow(() => createLogger({ level: 'error', format: 'pretty' }, 'test').debug('unseen'));
+  });
+});
