@@ -84,7 +84,8 @@ function endOfString(json: Uint8Array, open: number): number {
 
 function isKey(json: Uint8Array, start: number, end: number, name: string): boolean {
   const key = json.subarray(start, end);
-  if (key.includes(BACKSLASH)) return JSON.parse(`"${new TextDecoder().decode(key)}"`) === name;
+  // Decoded with its quotes, because the decoder would drop a byte order mark at the very start.
+  if (key.includes(BACKSLASH)) return JSON.parse(new TextDecoder().decode(json.subarray(start - 1, end + 1))) === name;
   if (key.length !== name.length) return false;
   return key.every((byte, at) => byte === name.charCodeAt(at));
 }

@@ -48,7 +48,8 @@ export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): 
 
   const finish = (hasBreak: boolean): InputLine | null => {
     const withoutCr = hasBreak && lastByte === CR && length > 0 ? length - 1 : length;
-    const bytes = withoutCr > maxLineBytes ? null : joined(parts, length).subarray(0, withoutCr);
+    const keep = !blank && withoutCr <= maxLineBytes;
+    const bytes = keep ? joined(parts, length).subarray(0, withoutCr) : null;
     const found = blank ? null : { line, offset, length: withoutCr, bytes };
     line += 1;
     offset += length + 1;

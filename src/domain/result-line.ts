@@ -66,43 +66,51 @@ function isWhitespace(byte: number | undefined): boolean {
   return byte === 32 || byte === 10 || byte === 13 || byte === 9;
 }
 
-/** Valid JSON on one line for every reader: raw CR and LF stand between tokens only, the other separators in strings only. */
+/**
+ * Valid JSON on one line for every reader: raw CR and LF, which stand between tokens only, become spaces; U+0085 (C2 85),
+ * U+2028 (E2 80 A8) and U+2029 (E2 80 A9), which stand in strings only, become escapes. Answers the same bytes when there are none.
+ */
 function oneLine(json: Uint8Array): Uint8Array {
-  const separators = findSeparators(json);
-  const last = separators.at(-1);
-  if (last === undefined && !json.includes(10) && !json.includes(13)) return json;
-
-  const parts: Uint8Array[] = [];
-  let from = 0;
-  for (const { at, length, escape } of separators) {
-    parts.push(json.subarray(from, at), encode(escape));
-    from = at + length;
-  }
-  const line = concat(...parts, json.subarray(from));
-  for (const lineBreak of [10, 13]) {
-    for (let at = line.indexOf(lineBreak); at !== -1; at = line.indexOf(lineBreak, at + 1)) line[at] = 32;
+  const growth = escapeGrowth(json);
+  if (growth === 0 && !json.includes(10) && !json.includes(13)) return json;
+  const line = new Uint8Array(json.length + growth);
+  let to = 0;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at] ?? 0;
+    const escape = byte === 0xc2 || byte === 0xe2 ? separatorAt(json, at) : null;
+    if (escape === null) {
+      line[to++] = byte === 10 || byte === 13 ? 32 : byte;
+    } else {
+      line.set(escape, to);
+      to += escape.length;
+      at += byte === 0xc2 ? 1 : 2;
+    }
   }
   return line;
 }
 
-interface Separator {
-  at: number;
-  length: number;
-  escape: string;
-}
-
-/** U+0085 (C2 85), U+2028 (E2 80 A8) and U+2029 (E2 80 A9) in valid UTF-8, in order. */
-function findSeparators(json: Uint8Array): Separator[] {
-  const found: Separator[] = [];
+/** How many bytes escaping adds. */
+function escapeGrowth(json: Uint8Array): number {
+  let growth = 0;
   for (let at = json.indexOf(0xc2); at !== -1; at = json.indexOf(0xc2, at + 1)) {
-    if (json[at + 1] === 0x85) found.push({ at, length: 2, escape: '\\u0085' });
+    if (separatorAt(json, at) !== null) growth += NEL.length - 2;
   }
   for (let at = json.indexOf(0xe2); at !== -1; at = json.indexOf(0xe2, at + 1)) {
-    if (json[at + 1] !== 0x80) continue;
-    if (json[at + 2] === 0xa8) found.push({ at, length: 3, escape: '\\u2028' });
-    if (json[at + 2] === 0xa9) found.push({ at, length: 3, escape: '\\u2029' });
+    if (separatorAt(json, at) !== null) growth += LS.length - 3;
   }
-  return found.sort((a, b) => a.at - b.at);
+  return growth;
+}
+
+const NEL = encode('\\u0085');
+const LS = encode('\\u2028');
+const PS = encode('\\u2029');
+
+/** The escape of the separator that begins at a byte C2 or E2; null when another character does. */
+function separatorAt(json: Uint8Array, at: number): Uint8Array | null {
+  if (json[at] === 0xc2) return json[at + 1] === 0x85 ? NEL : null;
+  if (json[at + 1] !== 0x80) return null;
+  if (json[at + 2] === 0xa8) return LS;
+  return json[at + 2] === 0xa9 ? PS : null;
 }
 
 function encode(text: string): Uint8Array {
