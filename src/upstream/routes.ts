@@ -29,7 +29,54 @@ export interface UpstreamRules {
 
 /** Which upstream serves a model. */
 export interface ModelRoutes {
-  /** The name of the one upstream that serves every model given; null when none does, `'unknown'` naming the first model nobody serves. */
+  /**
+   * The upstream that serves all models given, or the first model that nobody serves, or `'mismatched'` when no single
+   * upstream serves them all. No model at all goes to the upstream that serves every model.
+   */
   route(models: readonly string[]): { upstream: string } | { unknownModel: string } | 'mismatched';
   readonly names: readonly string[];
+}
+
+/**
+ * Routes by the models that upstreams name: exactly, or by a pattern in which `*` stands for any characters. An exact name
+ * goes before a pattern, a longer pattern before a shorter one, and an upstream that names none takes what is left.
+ */
+export function createModelRoutes(upstreams: readonly { name: string; models: readonly string[] | null }[]): ModelRoutes {
+  const exact = new Map<string, string>();
+  const patterns: { pattern: RegExp; length: number; upstream: string }[] = [];
+  let rest: string | null = null;
+  for (const { name, models } of upstreams) {
+    if (models === null) rest ??= name;
+    for (const model of models ?? []) {
+      if (model.includes('*')) patterns.push({ pattern: glob(model), length: model.length, upstream: name });
+      // Of two upstreams that name the same model the first one has it.
+      else if (!exact.has(model)) exact.set(model, name);
+    }
+  }
+  patterns.sort((a, b) => b.length - a.length);
+
+  function upstreamOf(model: string): string | null {
+    return exact.get(model) ?? patterns.find(({ pattern }) => pattern.test(model))?.upstream ?? rest;
+  }
+
+  return {
+    route(models) {
+      if (models.length === 0) return rest === null ? { unknownModel: '' } : { upstream: rest };
+      let found: string | null = null;
+      let mismatched = false;
+      for (const model of models) {
+        const upstream = upstreamOf(model);
+        if (upstream === null) return { unknownModel: model };
+        found ??= upstream;
+        mismatched ||= upstream !== found;
+      }
+      return mismatched || found === null ? 'mismatched' : { upstream: found };
+    },
+    names: upstreams.map(({ name }) => name),
+  };
+}
+
+function glob(model: string): RegExp {
+  const literal = model.split('*').map((text) => text.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&'));
+  return new RegExp(`^${literal.join('.*')}$`, 's');
 }

@@ -1,0 +1,60 @@
+import { parseBaseUrl } from './base-url.ts';
+import { createUpstreamClient } from './client.ts';
+import { createGate } from './gate.ts';
+import { createFixedLimiter } from './limiter.ts';
+import { createRedaction } from './redact.ts';
+import type { Upstream } from './routes.ts';
+
+/** What is configured of an upstream, credentials apart. */
+export interface UpstreamOptions {
+  name: string;
+  baseUrls: readonly string[];
+  maxInFlight: number;
+  requestTimeoutMs: number;
+  maxResponseBytes: number;
+  maxFaults: number;
+  maxRefusals: number;
+  unavailableMaxMs: number | null;
+}
+
+/** What an upstream lets us in with; never shown. */
+export interface UpstreamSecrets {
+  apiKey: string | null;
+  headers: Readonly<Record<string, string>>;
+}
+
+const MAX_RETRY_AFTER_MS = 60_000;
+const REFUSAL_BACKOFF_MS = 1000;
+/** An answer that keeps trickling in may take this many request timeouts as a whole. */
+const TOTAL_TIMEOUTS = 2;
+
+/** All configured upstreams by name, each with its client, limiter and gate; `secrets` are by name too. */
+export function createUpstreams(
+  configured: readonly UpstreamOptions[],
+  secrets: Readonly<Record<string, UpstreamSecrets>>,
+): Map<string, Upstream> {
+  return new Map(
+    configured.map((options) => [options.name, createUpstream(options, secrets[options.name] ?? { apiKey: null, headers: {} })]),
+  );
+}
+
+function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamSecrets): Upstream {
+  const { name, baseUrls, maxInFlight, requestTimeoutMs, maxResponseBytes, maxFaults, maxRefusals, unavailableMaxMs } = options;
+  const userinfos = baseUrls.flatMap((text) => parseBaseUrl(text).userinfo ?? []);
+  return {
+    name,
+    client: createUpstreamClient({
+      baseUrls,
+      apiKey,
+      headers,
+      requestTimeoutMs,
+      totalTimeoutMs: TOTAL_TIMEOUTS * requestTimeoutMs,
+      maxResponseBytes,
+      connections: maxInFlight,
+    }),
+    limiter: createFixedLimiter({ maxInFlight }),
+    gate: createGate({ unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
+    rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
+    redact: createRedaction({ apiKey, headers, userinfos }),
+  };
+}

@@ -1,0 +1,166 @@
+import { Client, type Dispatcher, Pool } from 'undici';
+
+/** One HTTP request and its answer, as they went over the wire; what either means is decided elsewhere. */
+export interface HttpPool {
+  exchange(request: HttpRequest, signal: AbortSignal): Promise<Exchange>;
+  /** Ends all connections, also those in use. */
+  close(): Promise<void>;
+}
+
+export interface HttpRequest {
+  path: string;
+  headers: Record<string, string>;
+  body: Buffer;
+}
+
+/** `ms` is from sending to the last byte. */
+export type Exchange =
+  | { kind: 'answered'; status: number; headers: AnswerHeaders; body: Buffer; ms: number }
+  /** Failed before anything was written to a connection. */
+  | { kind: 'not_connected'; message: string }
+  /** A kept-alive connection was already dead: no byte of an answer came. */
+  | { kind: 'stale'; message: string; ms: number }
+  | { kind: 'reset' | 'timeout' | 'too_large' | 'malformed'; message: string; ms: number }
+  | { kind: 'aborted' };
+
+type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+export interface HttpPoolOptions {
+  origin: string;
+  /** Most connections open at a time; requests beyond them queue. */
+  connections: number;
+  /** Longest wait for the headers of an answer, and for the next byte of its body. */
+  requestTimeoutMs: number;
+  /** Longest time from sending to the last byte. */
+  totalTimeoutMs: number;
+  maxResponseBytes: number;
+}
+
+const MAX_CONNECT_TIMEOUT_MS = 10_000;
+
+/** Keep-alive connections to one server, on undici. Rejects only when it is used wrongly. */
+export function createHttpPool({ origin, connections, requestTimeoutMs, totalTimeoutMs, maxResponseBytes }: HttpPoolOptions): HttpPool {
+  // undici does not tell on which socket a request went out, and only a reused one excuses a reset: so each client of the
+  // pool (one socket at a time, no pipelining) notes whether its socket has carried a request before.
+  const sockets = new WeakMap<Dispatcher.DispatchOptions, { used: boolean }>();
+  const pool = new Pool(origin, {
+    connections,
+    connect: { timeout: Math.min(MAX_CONNECT_TIMEOUT_MS, requestTimeoutMs) },
+    headersTimeout: requestTimeoutMs,
+    bodyTimeout: requestTimeoutMs,
+    factory(address, options) {
+      const client = new Client(address, options);
+      const socket = { used: false };
+      client.on('connect', () => (socket.used = false));
+      const dispatch = client.dispatch.bind(client);
+      client.dispatch = (request, handler) => {
+        sockets.set(request, socket);
+        return dispatch(request, handler);
+      };
+      return client;
+    },
+  });
+
+  function exchange({ path, headers, body }: HttpRequest, signal: AbortSignal): Promise<Exchange> {
+    if (signal.aborted) return Promise.resolve({ kind: 'aborted' });
+    return new Promise((resolve, reject) => {
+      const sentAtMs = performance.now();
+      const chunks: Buffer[] = [];
+      let [bytes, status, ended, reused] = [0, 0, false, false];
+      let answerHeaders: AnswerHeaders = {};
+      let controller: Dispatcher.DispatchController | null = null;
+
+      const end = (exchange: Exchange) => {
+        if (ended) return;
+        ended = true;
+        clearTimeout(total);
+        signal.removeEventListener('abort', abort);
+        resolve(exchange);
+      };
+      const elapsed = () => performance.now() - sentAtMs;
+      const stop = (exchange: Exchange) => {
+        end(exchange);
+        controller?.abort(new Error('ended by the caller'));
+      };
+      const abort = () => stop({ kind: 'aborted' });
+      const total = setTimeout(() => {
+        if (controller === null) stop({ kind: 'not_connected', message: 'no connection was free in time' });
+        else stop({ kind: 'timeout', message: `the upstream did not finish its answer within ${totalTimeoutMs / 1000} s`, ms: elapsed() });
+      }, totalTimeoutMs);
+      signal.addEventListener('abort', abort, { once: true });
+
+      const request: Dispatcher.DispatchOptions = { method: 'POST', path, headers, body };
+      pool.dispatch(request, {
+        onRequestStart(started) {
+          controller = started;
+          // Ended while it waited for a connection: it must not reach the wire any more.
+          if (ended) return started.abort(new Error('ended by the caller'));
+          const socket = sockets.get(request);
+          reused = socket?.used ?? false;
+          if (socket !== undefined) socket.used = true;
+        },
+        onResponseStart(_, statusCode, received) {
+          // A 1xx is no answer yet.
+          if (statusCode < 200) return;
+          status = statusCode;
+          answerHeaders = received;
+        },
+        onResponseData(_, chunk) {
+          bytes += chunk.length;
+          if (bytes > maxResponseBytes)
+            stop({ kind: 'too_large', message: `the answer of the upstream is longer than ${maxResponseBytes} bytes`, ms: elapsed() });
+          else chunks.push(chunk);
+        },
+        onResponseEnd() {
+          const [first] = chunks;
+          end({
+            kind: 'answered',
+            status,
+            headers: answerHeaders,
+            body: chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, bytes),
+            ms: elapsed(),
+          });
+        },
+        onResponseError(_, error) {
+          if (ended) return;
+          const code = codeOf(error);
+          if (code === 'UND_ERR_INVALID_ARG') {
+            end({ kind: 'aborted' });
+            reject(error);
+          } else if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') {
+            end({ kind: 'aborted' });
+          } else if (controller === null) {
+            end({ kind: 'not_connected', message: connectMessage(code) });
+          } else {
+            end(failure(code, status > 0, reused, requestTimeoutMs, elapsed()));
+          }
+        },
+      });
+    });
+  }
+
+  return { exchange, close: async () => await pool.destroy() };
+}
+
+function failure(code: string, answering: boolean, reused: boolean, requestTimeoutMs: number, ms: number): Exchange {
+  if (code === 'UND_ERR_HEADERS_TIMEOUT')
+    return { kind: 'timeout', message: `the upstream did not begin to answer within ${requestTimeoutMs / 1000} s`, ms };
+  if (code === 'UND_ERR_BODY_TIMEOUT')
+    return { kind: 'timeout', message: `the upstream fell silent for ${requestTimeoutMs / 1000} s in the middle of its answer`, ms };
+  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW')
+    return { kind: 'malformed', message: `the answer of the upstream is not HTTP (${code})`, ms };
+  if (answering) return { kind: 'reset', message: 'the upstream closed the connection in the middle of its answer', ms };
+  return { kind: reused ? 'stale' : 'reset', message: 'the upstream closed the connection without an answer', ms };
+}
+
+/** Says what kept us from connecting; without the address, which clients of the batch need not know. */
+function connectMessage(code: string): string {
+  if (code === 'ECONNREFUSED') return 'the upstream refuses connections (ECONNREFUSED)';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `the name of the upstream is not found (${code})`;
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') return 'connecting to the upstream timed out';
+  return `the upstream cannot be connected to (${code})`;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown cause';
+}

@@ -1,0 +1,74 @@
+import { promisify } from 'node:util';
+import { brotliDecompress, type BrotliOptions, gunzip, inflate, type ZlibOptions, zstdDecompress, type ZstdOptions } from 'node:zlib';
+import { inspectAnswer } from '../domain/answer.ts';
+import type { Attempt } from './client.ts';
+import type { Exchange } from './http-exchange.ts';
+import { retryAfterMs } from './retry-after.ts';
+
+/** Statuses that mean "not now": nothing is wrong with the request. */
+const REFUSALS: ReadonlySet<number> = new Set([429, 503, 529]);
+
+/** Decides what an exchange means for its request (design, "The upstream"; Batch API reference, decisions 16 and 18). */
+export async function readAttempt(
+  exchange: Exchange,
+  { nowMs, maxResponseBytes }: { nowMs: number; maxResponseBytes: number },
+): Promise<Attempt> {
+  switch (exchange.kind) {
+    case 'aborted':
+      return { kind: 'aborted' };
+    case 'not_connected':
+      return { kind: 'unavailable', message: exchange.message };
+    case 'stale':
+    case 'reset':
+      return { kind: 'fault', code: 'connection_error', message: exchange.message, answer: null, ms: exchange.ms };
+    case 'timeout':
+      return { kind: 'fault', code: 'request_timeout', message: exchange.message, answer: null, ms: exchange.ms };
+    case 'too_large':
+    case 'malformed':
+      return { kind: 'fault', code: 'invalid_response', message: exchange.message, answer: null, ms: exchange.ms };
+    case 'answered':
+      return await readAnswer(exchange, nowMs, maxResponseBytes);
+  }
+}
+
+async function readAnswer(answered: Extract<Exchange, { kind: 'answered' }>, nowMs: number, maxResponseBytes: number): Promise<Attempt> {
+  const { status, headers, ms } = answered;
+  const invalid = (message: string): Attempt => ({ kind: 'fault', code: 'invalid_response', message, answer: null, ms });
+  if (status >= 300 && status < 400) return invalid(`the upstream answered with a redirect (status ${status}), which is not followed`);
+
+  const body = await decode(answered.body, headers['content-encoding'], maxResponseBytes);
+  if (body === null) return invalid(`the answer of the upstream (status ${status}) cannot be decoded within ${maxResponseBytes} bytes`);
+  const requestId = headers['x-request-id'];
+  const answer = { status, body, requestId: typeof requestId === 'string' && requestId !== '' ? requestId : null };
+
+  if (status < 300) {
+    if (body.length === 0) return invalid(`the upstream answered with status ${status} and no body`);
+    const { isObject, usage } = inspectAnswer(body);
+    if (!isObject) return invalid(`the upstream answered with status ${status} and a body that is no JSON object`);
+    return { kind: 'answer', ...answer, usage, ms };
+  }
+  if (REFUSALS.has(status)) return { kind: 'refusal', ...answer, retryAfterMs: retryAfterMs(headers, nowMs), ms };
+  if (status === 408 || (status >= 500 && status < 600)) {
+    return { kind: 'fault', code: 'server_error', message: `the upstream answered with status ${status}`, answer, ms };
+  }
+  return { kind: 'answer', ...answer, usage: null, ms };
+}
+
+type Decoder = (body: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
+
+const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
+  ['gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
+  ['deflate', promisify<Buffer, ZlibOptions, Buffer>(inflate)],
+  ['br', promisify<Buffer, BrotliOptions, Buffer>(brotliDecompress)],
+  ['zstd', promisify<Buffer, ZstdOptions, Buffer>(zstdDecompress)],
+]);
+
+/** Undoes a content-encoding that nobody asked for; null when that fails or the result is too long. */
+async function decode(body: Buffer, encoding: string | string[] | undefined, maxOutputLength: number): Promise<Buffer | null> {
+  if (encoding === undefined || body.length === 0) return body;
+  const name = String(encoding).trim().toLowerCase();
+  if (name === '' || name === 'identity') return body;
+  const decoder = DECODERS.get(name);
+  if (decoder === undefined) return null;
+  return await decoder(body, { maxOutputLength }).catch(() => null);
+}

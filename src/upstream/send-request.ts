@@ -1,0 +1,201 @@
+import type { Usage } from '../domain/batch.ts';
+import type { Attempt, FaultCode, UpstreamRequest } from './client.ts';
+import type { Observation, Permit } from './limiter.ts';
+import type { Upstream } from './routes.ts';
+
+/** What becomes of a request that was handed to `sendUntilDone`. `upstreamMs` is from send to last byte. */
+export type SendResult =
+  | { kind: 'outcome'; outcome: SendOutcome; faults: number; upstreamMs: number }
+  /** One more fault, not the last one allowed: to be tried again later, with `faults` as they are now. */
+  | { kind: 'fault'; faults: number; code: FaultCode; status: number | null; upstreamMs: number }
+  /** Refused and `oneAttempt`: to be tried again when the wait is over, with `refusals` as they are now. */
+  | { kind: 'refused'; refusals: number; status: number; waitMs: number }
+  /** Nothing is in flight and nothing was concluded: sending was stopped, or (with `oneAttempt`) a probe was in vain. */
+  | { kind: 'not_sent'; faults: number; refusals: number }
+  /** Aborted in flight. */
+  | { kind: 'aborted' };
+
+/** What the attempts of a request ended in: an answer of any status (redacted unless 2xx; `usage` as a 2xx reports it), or none. */
+export type SendOutcome =
+  | { kind: 'answered'; status: number; body: Buffer; requestId: string | null; usage: Usage | null }
+  | { kind: 'errored'; code: FaultCode; message: string };
+
+/** What a request is doing, for heartbeat details: numbers and our own words only. Times are Unix milliseconds. */
+export type SendState =
+  | { state: 'waiting' }
+  | { state: 'unavailable'; sinceMs: number; reason: string }
+  | { state: 'refused'; refusals: number; nextTryMs: number }
+  | { state: 'sent' };
+
+export interface SendOptions {
+  upstream: Upstream;
+  batchId: string;
+  /** Tells different requests apart; the same for all attempts of one. */
+  requestKey: string;
+  request: UpstreamRequest;
+  /** Aborts also what is in flight. */
+  signal: AbortSignal;
+  /** Nothing new is sent; what is in flight goes on. */
+  stopSending: AbortSignal;
+  /** Counts of earlier calls for the same request. */
+  faults: number;
+  refusals?: number;
+  /** Hears of every change; when it answers a promise, that is awaited before the request goes out. */
+  onState(state: SendState): void | Promise<void>;
+  /** Returns after one try instead of waiting for a refusing or absent upstream. */
+  oneAttempt: boolean;
+  nowMs?: () => number;
+}
+
+/** A reset counts as a fault unless the gate closes within this time: then the server went away, not the request wrong. */
+const RESET_GRACE_MS = 5000;
+/** Tries on the wire that may cost nothing in one call, so that a request that kills its server does not do so for ever. */
+const MAX_FREE_TRIES = 20;
+
+/**
+ * Sends one request through gate and limiter until it has an outcome or the caller has something to decide. Refusals and
+ * unavailability are waited out in here and cost the request nothing; faults are counted. Rejects only on defects.
+ */
+export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
+  const { upstream, batchId, requestKey, request, signal, stopSending, onState, oneAttempt, nowMs = Date.now } = options;
+  const { client, limiter, gate, rules } = upstream;
+  let { faults, refusals = 0 } = options;
+  let freeTries = 0;
+  const ended = eitherOf(signal, stopSending);
+
+  for (;;) {
+    if (gate.closed !== null) await onState({ state: 'unavailable', ...gate.closed });
+    const passed = await orStopped(gate.pass(requestKey, ended), ended);
+    if (passed === null) return { kind: 'not_sent', faults, refusals };
+    if (passed === 'given_up') {
+      const message = `the upstream has been unavailable for longer than ${(rules.unavailableMaxMs ?? 0) / 1000} s`;
+      return { kind: 'outcome', outcome: { kind: 'errored', code: 'connection_error', message }, faults, upstreamMs: 0 };
+    }
+
+    const isProbe = passed === 'probe';
+    if (limiter.inFlight >= limiter.limit) await onState({ state: 'waiting' });
+    const permit = await orStopped(limiter.acquire(batchId, ended), ended);
+    // The gate may have closed while this request waited for its place: it waits for the gate again.
+    const isStale = !isProbe && gate.closed !== null;
+    if (permit === null || isStale) {
+      gate.observe(requestKey, { kind: 'ignored' });
+      permit?.release({ kind: 'ignored' });
+      if (permit === null) return { kind: 'not_sent', faults, refusals };
+      continue;
+    }
+
+    const attempt = await sendOnce(permit);
+    switch (attempt.kind) {
+      case 'aborted':
+        return { kind: 'aborted' };
+
+      case 'answer':
+        return { kind: 'outcome', outcome: answered(attempt), faults, upstreamMs: attempt.ms };
+
+      case 'unavailable':
+        if (oneAttempt) return { kind: 'not_sent', faults, refusals };
+        continue;
+
+      case 'refusal': {
+        // A probe in vain says something about the upstream and nothing about the request.
+        if (isProbe && !oneAttempt) continue;
+        if (!isProbe) refusals += 1;
+        if (refusals >= rules.maxRefusals) return { kind: 'outcome', outcome: answered(attempt), faults, upstreamMs: attempt.ms };
+        const waitMs = refusalWaitMs(refusals, attempt.retryAfterMs);
+        if (oneAttempt) return { kind: 'refused', refusals, status: attempt.status, waitMs };
+        await onState({ state: 'refused', refusals, nextTryMs: nowMs() + waitMs });
+        await sleep(waitMs, ended);
+        continue;
+      }
+
+      case 'fault': {
+        const isReset = attempt.code === 'connection_error';
+        const isFree = freeTries < MAX_FREE_TRIES && (isProbe || (isReset && (await gate.closesWithin(RESET_GRACE_MS, ended))));
+        if (isFree) {
+          freeTries += 1;
+          if (oneAttempt) return { kind: 'not_sent', faults, refusals };
+          continue;
+        }
+        faults += 1;
+        const status = attempt.answer?.status ?? null;
+        if (faults < rules.maxFaults) return { kind: 'fault', faults, code: attempt.code, status, upstreamMs: attempt.ms };
+        const errored: SendOutcome = { kind: 'errored', code: attempt.code, message: attempt.message };
+        return { kind: 'outcome', outcome: attempt.answer === null ? errored : answered(attempt.answer), faults, upstreamMs: attempt.ms };
+      }
+    }
+  }
+
+  async function sendOnce(permit: Permit): Promise<Attempt> {
+    let seen: Observation = { kind: 'ignored' };
+    try {
+      await onState({ state: 'sent' });
+      const attempt = await client.send(request, signal);
+      seen = observationOf(attempt);
+      return attempt;
+    } finally {
+      // Both learn before anything else happens, so that whoever comes next finds the gate as it must be.
+      gate.observe(requestKey, seen);
+      permit.release(seen);
+    }
+  }
+
+  function answered(answer: { status: number; body: Buffer; requestId: string | null; usage?: Usage | null }): SendOutcome {
+    const { status, body, requestId, usage = null } = answer;
+    return { kind: 'answered', status, body: status >= 200 && status < 300 ? body : upstream.redact(body), requestId, usage };
+  }
+
+  function refusalWaitMs(count: number, retryAfterMs: number | null): number {
+    if (retryAfterMs !== null) return Math.min(retryAfterMs, rules.maxRetryAfterMs);
+    const backoffMs = Math.min(rules.refusalBackoffMs * 2 ** Math.max(0, count - 1), rules.maxRetryAfterMs);
+    return backoffMs * (0.5 + Math.random() / 2);
+  }
+}
+
+function observationOf(attempt: Attempt): Observation {
+  switch (attempt.kind) {
+    case 'answer':
+      return { kind: 'answer', ms: attempt.ms };
+    case 'refusal':
+      return { kind: 'overload', retryAfterMs: attempt.retryAfterMs };
+    case 'fault':
+      return { kind: 'fault', answered: attempt.answer !== null || attempt.code === 'invalid_response' };
+    case 'unavailable':
+      return { kind: 'unavailable' };
+    case 'aborted':
+      return { kind: 'ignored' };
+  }
+}
+
+/** One signal per pair: all requests of a slice bring the same two, and a combined signal is not cheap. */
+const combined = new WeakMap<AbortSignal, { other: AbortSignal; either: AbortSignal }>();
+
+function eitherOf(signal: AbortSignal, other: AbortSignal): AbortSignal {
+  const known = combined.get(signal);
+  if (known?.other === other) return known.either;
+  const either = AbortSignal.any([signal, other]);
+  combined.set(signal, { other, either });
+  return either;
+}
+
+/** Null when the wait ended because of the signal. */
+async function orStopped<T>(wait: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  try {
+    return await wait;
+  } catch (error) {
+    if (signal.aborted) return null;
+    throw error;
+  }
+}
+
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}
