@@ -1,4 +1,10 @@
-import type { ObjectStore } from './object-store.ts';
+import { createHash } from 'node:crypto';
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import { PassThrough } from 'node:stream';
+import { Client } from 'minio';
+import { createTransport, errorCode, toObjectStoreError, withRetries } from './minio-transport.ts';
+import type { ByteRange, ListedObject, ObjectStore, StoredBytes } from './object-store.ts';
 
 /** Where the bucket is; `endpoint` is `http://host:port` or `https://host`. */
 export interface MinioOptions {
@@ -11,8 +17,237 @@ export interface MinioOptions {
   timeoutMs?: number;
 }
 
-/** An `ObjectStore` on MinIO or any S3 server. */
+const KEYS_PER_REMOVE = 1000;
+/** Above this minio-js would cut a body into parts by itself, badly; no body of ours gets there. */
+const MAX_BODY_BYTES = 5 * 1024 ** 3;
+
+/** An `ObjectStore` on MinIO or any S3 server. Bodies are Buffers only: a stream handed to minio-js can end the process. */
 export function createMinioObjectStore(options: MinioOptions): ObjectStore {
-  void options;
-  throw new Error('not written yet');
+  const { bucket } = options;
+  const url = new URL(options.endpoint);
+  const newAgent = (maxSockets: number) =>
+    new (url.protocol === 'https:' ? https : http).Agent({ keepAlive: true, maxSockets });
+  // Downloads have sockets of their own, as many as it takes: slow readers must not hold up a record's PUT.
+  const agents = { calls: newAgent(64), downloads: newAgent(Infinity) };
+  const calls = newClient(agents.calls);
+  const downloads = newClient(agents.downloads);
+
+  function newClient(transportAgent: http.Agent): Client {
+    return new Client({
+      endPoint: url.hostname,
+      useSSL: url.protocol === 'https:',
+      ...(url.port === '' ? {} : { port: Number(url.port) }),
+      accessKey: options.accessKey,
+      secretKey: options.secretKey,
+      region: options.region,
+      partSize: MAX_BODY_BYTES,
+      transport: createTransport(url.protocol, options.timeoutMs ?? 30_000),
+      transportAgent,
+      // Retries are ours (`withRetries`): minio-js would not say that it repeated a write, and prints each one.
+      retryOptions: { maximumRetryCount: 0 },
+    });
+  }
+
+  async function put(key: string, body: Buffer, condition: Record<string, string>): Promise<void> {
+    const request = { method: 'PUT', bucketName: bucket, objectName: key, headers: condition };
+    await readAll(await calls.makeRequestAsync(request, body));
+  }
+
+  /** The answer to a GET; null when there is no such object. */
+  async function send(client: Client, key: string, range?: ByteRange): Promise<IncomingMessage | null> {
+    const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` };
+    try {
+      return await client.makeRequestAsync({ method: 'GET', bucketName: bucket, objectName: key, headers }, '', [200, 206]);
+    } catch (error) {
+      if (errorCode(error) === 'NoSuchKey') return null;
+      throw error;
+    }
+  }
+
+  async function get(key: string, range?: ByteRange): Promise<StoredBytes | null> {
+    return await withRetries('get', key, async () => {
+      const response = await send(calls, key, range);
+      return response === null ? null : { body: await readAll(response), etag: etagOf(response) };
+    });
+  }
+
+  async function stat(key: string): Promise<{ size: number; etag: string } | null> {
+    return await withRetries('stat', key, async () => {
+      const request = { method: 'HEAD', bucketName: bucket, objectName: key };
+      const response = await calls.makeRequestAsync(request, '', [200, 404]);
+      await readAll(response);
+      if (response.statusCode === 200) return { size: Number(response.headers['content-length']), etag: etagOf(response) };
+      // An answer to HEAD has no body; MinIO says in a header what is missing.
+      if (response.headers['x-minio-error-code'] === 'NoSuchBucket') throw new Error('the bucket does not exist');
+      return null;
+    });
+  }
+
+  async function* pages(prefix: string, delimiter: '' | '/', startAfter: string, pageSize: number) {
+    for (let token = ''; ; ) {
+      const page = await withRetries('list', prefix, () =>
+        calls.listObjectsV2Query(bucket, prefix, token, delimiter, pageSize, startAfter),
+      );
+      yield page.objects;
+      if (!page.isTruncated) return;
+      token = page.nextContinuationToken;
+    }
+  }
+
+  async function abortMultipart(key: string, uploadId: string): Promise<void> {
+    await withRetries('abortMultipart', key, async () => {
+      try {
+        await calls.abortMultipartUpload(bucket, key, uploadId);
+      } catch (error) {
+        if (errorCode(error) !== 'NoSuchUpload') throw error;
+      }
+    });
+  }
+
+  return {
+    get,
+    stat,
+    abortMultipart,
+
+    async open(key, range) {
+      const response = await withRetries('open', key, () => send(downloads, key, range));
+      if (response === null) return null;
+      const body = new PassThrough();
+      response.on('error', (error) => body.destroy(toObjectStoreError('open', key, error)));
+      body.on('close', () => response.destroy());
+      response.pipe(body);
+      const total = response.headers['content-range']?.split('/')[1] ?? response.headers['content-length'];
+      return { body, size: Number(total) };
+    },
+
+    async put(key, body) {
+      await withRetries('put', key, () => put(key, body, {}));
+    },
+
+    async create(key, body) {
+      return await withRetries('create', key, async () => {
+        try {
+          await put(key, body, { 'if-none-match': '*' });
+          return 'created';
+        } catch (error) {
+          if (errorCode(error) === 'PreconditionFailed') return 'exists';
+          throw error;
+        }
+      });
+    },
+
+    async replace(key, body, etag) {
+      return await withRetries('replace', key, async (attempt) => {
+        try {
+          await put(key, body, { 'if-match': `"${etag}"` });
+          return 'replaced';
+        } catch (error) {
+          const code = errorCode(error);
+          if (code === 'NoSuchKey') return 'changed';
+          if (code !== 'PreconditionFailed') throw error;
+          // A try before may have written although its answer was an error or was lost.
+          const written = attempt > 1 && (await get(key))?.body.equals(body) === true;
+          return written ? 'replaced' : 'changed';
+        }
+      });
+    },
+
+    async *list(prefix, { startAfter = '', pageSize = 1000 } = {}): AsyncIterable<ListedObject> {
+      for await (const objects of pages(prefix, '', startAfter, pageSize)) {
+        for (const object of objects) {
+          if (object.name !== undefined) yield { key: object.name, size: object.size, lastModified: object.lastModified };
+        }
+      }
+    },
+
+    async *listFolders(prefix) {
+      for await (const objects of pages(prefix, '/', '', 1000)) {
+        for (const object of objects) {
+          if (object.prefix !== undefined) yield object.prefix.slice(prefix.length);
+        }
+      }
+    },
+
+    async remove(keys) {
+      for (let start = 0; start < keys.length; start += KEYS_PER_REMOVE) {
+        const some = keys.slice(start, start + KEYS_PER_REMOVE);
+        const [first = ''] = some;
+        await withRetries('remove', first, async () => {
+          if (some.length === 1) return await calls.removeObject(bucket, first);
+          const refused = await calls.removeObjects(bucket, some);
+          if (refused.length > 0) throw new Error(`${refused.length} of ${some.length} keys refused: ${JSON.stringify(refused[0])}`);
+        });
+      }
+    },
+
+    async startMultipart(key) {
+      return await withRetries('startMultipart', key, () => calls.initiateNewMultipartUpload(bucket, key, {}));
+    },
+
+    async uploadPart(key, uploadId, part, body) {
+      return await withRetries('uploadPart', key, async () => {
+        const target = { bucketName: bucket, objectName: key, uploadID: uploadId, partNumber: part, headers: {} };
+        return (await calls.uploadPart(target, body)).etag;
+      });
+    },
+
+    async completeMultipart(key, uploadId, parts) {
+      await withRetries('completeMultipart', key, async (attempt) => {
+        try {
+          await calls.completeMultipartUpload(bucket, key, uploadId, [...parts]);
+        } catch (error) {
+          // A try before may have completed although its answer was lost; the upload is then gone, and the object is ours.
+          const completed =
+            attempt > 1 && errorCode(error) === 'NoSuchUpload' && (await stat(key))?.etag === multipartEtag(parts);
+          if (!completed) throw error;
+        }
+      });
+    },
+
+    async listMultipart(key) {
+      // MinIO lists uploads for an exact key only, which is all that is wanted here.
+      const found = await withRetries('listMultipart', key, () => calls.listIncompleteUploadsQuery(bucket, key, '', '', ''));
+      return found.uploads.flatMap((upload) =>
+        upload.key === key ? [{ uploadId: upload.uploadId, since: new Date(upload.initiated) }] : [],
+      );
+    },
+
+    async ping() {
+      await withRetries('ping', bucket, async () => {
+        if (!(await calls.bucketExists(bucket))) throw new Error('the bucket does not exist');
+      });
+    },
+
+    async ensureBucket() {
+      await withRetries('ensureBucket', bucket, async () => {
+        if (await calls.bucketExists(bucket)) return;
+        try {
+          await calls.makeBucket(bucket, options.region);
+        } catch (error) {
+          if (errorCode(error) !== 'BucketAlreadyOwnedByYou') throw error;
+        }
+      });
+    },
+
+    close() {
+      agents.calls.destroy();
+      agents.downloads.destroy();
+    },
+  };
+}
+
+function etagOf(response: IncomingMessage): string {
+  return (response.headers.etag ?? '').replaceAll('"', '');
+}
+
+/** The tag S3 gives an object made of parts: the MD5 of their MD5s, and how many. */
+function multipartEtag(parts: readonly { etag: string }[]): string {
+  const md5s = Buffer.concat(parts.map((part) => Buffer.from(part.etag, 'hex')));
+  return `${createHash('md5').update(md5s).digest('hex')}-${parts.length}`;
+}
+
+async function readAll(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }

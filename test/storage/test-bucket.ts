@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { createMinioObjectStore } from '../../src/storage/minio-object-store.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { startMinio, type TestMinio } from '../helpers/servers.ts';
+
+/** A bucket of its own on a MinIO of its own. */
+export interface TestBucket extends AsyncDisposable {
+  readonly minio: TestMinio;
+  readonly store: ObjectStore;
+  /** Another client of the same bucket, through another address if given. */
+  connect(options?: { endpoint?: string; bucket?: string; timeoutMs?: number }): ObjectStore;
+}
+
+/** Starts MinIO and makes the bucket. */
+export async function startTestBucket(): Promise<TestBucket> {
+  const minio = await startMinio();
+  const opened: ObjectStore[] = [];
+  function connect(options: { endpoint?: string; bucket?: string; timeoutMs?: number } = {}): ObjectStore {
+    const { accessKey, secretKey, endpoint } = minio;
+    const store = createMinioObjectStore({ endpoint, bucket: 'nightshift', accessKey, secretKey, region: 'us-east-1', ...options });
+    opened.push(store);
+    return store;
+  }
+  const store = connect();
+  await store.ensureBucket();
+  return {
+    minio,
+    store,
+    connect,
+    async [Symbol.asyncDispose]() {
+      for (const each of opened) each.close();
+      await minio[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A name that no other test uses. */
+export function newNonce(): string {
+  return randomBytes(8).toString('hex');
+}
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
