@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { INITIAL_PACE, learn, nextLead, type Pace, shardsHandingOut, sliceLines } from '../../src/domain/slice.ts';
+
+const policy = { activitiesPerSecond: 100, linesPerActivity: null };
+const pace = (lead: number, meanUpstreamMs: number | null, batchesRunning = 1): Pace => ({ lead, meanUpstreamMs, batchesRunning });
+
+describe('sliceLines()', () => {
+  it('is one line while nothing is known', () => {
+    assert.equal(sliceLines({ pace: INITIAL_PACE, policy, shardLines: 500 }), 1);
+  });
+
+  it('is one line when answers are slow enough for one activity each', () => {
+    assert.equal(sliceLines({ pace: pace(512, 10_000), policy, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: pace(100, 1000), policy, shardLines: 500 }), 1);
+  });
+
+  it('is as many lines as the activity budget demands when answers are fast', () => {
+    assert.equal(sliceLines({ pace: pace(512, 50), policy, shardLines: 500 }), 103);
+    assert.equal(sliceLines({ pace: pace(101, 1000), policy, shardLines: 500 }), 2);
+  });
+
+  it('shares the budget with the other batches', () => {
+    assert.equal(sliceLines({ pace: pace(100, 1000, 4), policy, shardLines: 500 }), 4);
+  });
+
+  it('ends at the shard, even for answers that take no time', () => {
+    assert.equal(sliceLines({ pace: pace(512, 1), policy, shardLines: 500 }), 500);
+    assert.equal(sliceLines({ pace: pace(8, 0), policy, shardLines: 37 }), 37);
+  });
+
+  it('is what the policy fixes, within the shard', () => {
+    assert.equal(sliceLines({ pace: pace(512, 1), policy: { ...policy, linesPerActivity: 1 }, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: INITIAL_PACE, policy: { ...policy, linesPerActivity: 64 }, shardLines: 10 }), 10);
+  });
+});
+
+describe('nextLead()', () => {
+  it('doubles while slices start promptly, up to twice what may be in flight', () => {
+    assert.equal(nextLead({ lead: 8, waitedMs: 2000, maxInFlight: 256 }), 16);
+    assert.equal(nextLead({ lead: 400, waitedMs: 0, maxInFlight: 256 }), 512);
+  });
+
+  it('stays in between and halves when they wait long, down to one', () => {
+    assert.equal(nextLead({ lead: 8, waitedMs: 2001, maxInFlight: 256 }), 8);
+    assert.equal(nextLead({ lead: 8, waitedMs: 5000, maxInFlight: 256 }), 8);
+    assert.equal(nextLead({ lead: 9, waitedMs: 5001, maxInFlight: 256 }), 4);
+    assert.equal(nextLead({ lead: 1, waitedMs: 60_000, maxInFlight: 256 }), 1);
+  });
+});
+
+describe('learn()', () => {
+  const report = { answered: 1, meanUpstreamMs: 1000, waitedMs: 0, batchesRunning: 3 };
+
+  it('takes the first mean as it is', () => {
+    assert.deepEqual(learn(INITIAL_PACE, report, 256), { lead: 16, meanUpstreamMs: 1000, batchesRunning: 3 });
+  });
+
+  it('moves the mean little for one answer and nearly all the way for many', () => {
+    const [one, many] = [learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, 256), learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, 256)];
+    assert.ok(one.meanUpstreamMs !== null && one.meanUpstreamMs > 1000 && one.meanUpstreamMs < 1100);
+    assert.ok(many.meanUpstreamMs !== null && many.meanUpstreamMs > 1900 && many.meanUpstreamMs < 2000);
+  });
+
+  it('keeps the mean when a slice sent nothing', () => {
+    const idle = { ...report, answered: 0, meanUpstreamMs: 0, waitedMs: 9000, batchesRunning: 0 };
+    assert.deepEqual(learn(pace(8, 700), idle, 256), { lead: 4, meanUpstreamMs: 700, batchesRunning: 1 });
+  });
+});
+
+describe('shardsHandingOut()', () => {
+  it('is two to four', () => {
+    assert.deepEqual([1, 64, 256, 512, 10_000].map(shardsHandingOut), [2, 2, 3, 4, 4]);
+  });
+});
