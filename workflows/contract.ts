@@ -64,6 +64,8 @@ export interface ShardInput extends BatchRef {
   policy: BatchPolicy;
   range: ShardRange;
   pace: Pace;
+  /** Shards of the batch that hand out lines at a time: each may use this fraction of the lead. */
+  shardsHandingOut: number;
   /** True when pieces of an earlier run may lie there: the first attempts list them. */
   resumed: boolean;
 }

@@ -1,4 +1,23 @@
+import {
+  type Client,
+  isGrpcServiceError,
+  QueryNotRegisteredError,
+  ServiceError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+import { NamespaceNotFoundError } from '@temporalio/common';
 import type { BatchRecord, RequestCounts } from '../domain/batch.ts';
+import {
+  type BatchInput,
+  type BatchPolicy,
+  CANCEL_SIGNAL,
+  type Progress,
+  PROGRESS_QUERY,
+  shardWorkflowId,
+  WORKFLOW_TASK_QUEUE,
+} from '../../workflows/contract.ts';
+
 
 /** The only door of API and sweep to Temporal. Every call gives up after some seconds and throws `TemporalUnavailable`. */
 export interface BatchRuns {
@@ -17,4 +36,102 @@ export interface BatchRuns {
 /** Temporal did not answer or refused; what was asked may or may not have happened. */
 export class TemporalUnavailable extends Error {
   override readonly name = 'TemporalUnavailable';
+}
+
+const DEADLINE_MS = 5_000;
+
+/** The door to Temporal for batches that run under this policy; the client may be one that has not connected yet. */
+export function createBatchRuns({ client, policy }: { client: Client; policy: BatchPolicy }): BatchRuns {
+  async function ask<T>(what: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await client.withDeadline(Date.now() + DEADLINE_MS, call);
+    } catch (error) {
+      if (isTemporalError(error)) throw new TemporalUnavailable(`Temporal did not ${what}`, { cause: error });
+      throw error;
+    }
+  }
+
+  async function counts(workflowId: string): Promise<Progress | null> {
+    try {
+      return await client.withDeadline(Date.now() + DEADLINE_MS, () =>
+        client.workflow.getHandle(workflowId).query<Progress>(PROGRESS_QUERY),
+      );
+    } catch (error) {
+      if (isTemporalError(error)) return null;
+      throw error;
+    }
+  }
+
+  return {
+    async start(record) {
+      const { batch, tenant } = record;
+      const input: BatchInput = {
+        tenant,
+        batchId: batch.id,
+        endpoint: batch.endpoint,
+        inputFileId: batch.input_file_id,
+        expiresAtMs: batch.expires_at * 1000,
+        policy,
+        pace: null,
+      };
+      await ask('start a batch', async () => {
+        try {
+          await client.workflow.start('batch', {
+            workflowId: batch.id,
+            taskQueue: WORKFLOW_TASK_QUEUE,
+            args: [input],
+            // A run that was terminated or failed is begun again; one that runs or has ended well is left alone.
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            staticSummary: `${batch.endpoint} of ${batch.input_file_id}`,
+            staticDetails: `Tenant ${tenant}, input file ${batch.input_file_id}, endpoint ${batch.endpoint}`,
+          });
+        } catch (error) {
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        }
+      });
+    },
+
+    async cancel(batchId) {
+      await ask('take a cancel', async () => {
+        try {
+          await client.workflow.getHandle(batchId).signal(CANCEL_SIGNAL);
+        } catch (error) {
+          if (!(error instanceof WorkflowNotFoundError)) throw error;
+        }
+      });
+    },
+
+    async progress(batchId) {
+      const batch = await counts(batchId);
+      if (batch === null) return null;
+      const shards = await Promise.all(batch.openShards.map((shard) => counts(shardWorkflowId(batchId, shard))));
+      let { completed, failed } = batch;
+      // A shard that does not answer counts as nothing: counts are a lower bound, and what is shown never steps back.
+      for (const shard of shards) {
+        completed += shard?.completed ?? 0;
+        failed += shard?.failed ?? 0;
+      }
+      return { completed, failed };
+    },
+
+    async running() {
+      return await ask('list the running batches', async () => {
+        const ids = new Set<string>();
+        const query = `WorkflowType = 'batch' AND ExecutionStatus = 'Running'`;
+        for await (const { workflowId } of client.workflow.list({ query, pageSize: 1_000 })) ids.add(workflowId);
+        return ids;
+      });
+    },
+
+    async ping() {
+      await ask('answer', () => client.workflowService.getSystemInfo({}));
+    },
+  };
+}
+
+/** What Temporal or the way to it is to blame for; anything else is a mistake of ours and is thrown as it is. */
+function isTemporalError(error: unknown): boolean {
+  const itsOwn = [ServiceError, WorkflowNotFoundError, NamespaceNotFoundError, QueryNotRegisteredError];
+  return isGrpcServiceError(error) || itsOwn.some((sort) => error instanceof sort);
 }

@@ -1,0 +1,55 @@
+import { ActivityCancellationType, proxyActivities, type RetryPolicy } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+import { type RanRequests, requestsTaskQueue, type RunRequestsInput } from './contract.ts';
+
+/** Infrastructure comes back: nothing a batch needs is ever given up. */
+const FOREVER: RetryPolicy = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s' };
+/** How long after the end of the window an activity may still store what it has. */
+const AFTER_DEADLINE_MS = 2 * 60_000;
+
+/** Reads or moves the record; a matter of a few calls to the bucket. */
+export const { saveBatch } = proxyActivities<Pick<Activities, 'saveBatch'>>({
+  startToCloseTimeout: '30s',
+  retry: FOREVER,
+});
+
+/** A cancel leaves validation behind at once: an attempt that runs on writes the plan and nothing else. */
+export const { validateInput } = proxyActivities<Pick<Activities, 'validateInput'>>({
+  startToCloseTimeout: '6h',
+  heartbeatTimeout: '30s',
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+  retry: FOREVER,
+});
+
+export const { closeShard, publishResults } = proxyActivities<Pick<Activities, 'closeShard' | 'publishResults'>>({
+  startToCloseTimeout: '6h',
+  heartbeatTimeout: '30s',
+  retry: FOREVER,
+});
+
+/** The next sweep makes good what this one missed. */
+const sweepOnce = proxyActivities<Pick<Activities, 'sweep'>>({
+  startToCloseTimeout: '10m',
+  heartbeatTimeout: '30s',
+  retry: { maximumAttempts: 1 },
+});
+export const sweepActivity = sweepOnce.sweep;
+
+/**
+ * Sends the requests of a slice, on the task queue of its upstream. A cancel waits for the activity, which returns what it
+ * has; the window bounds the retries, and the activity itself ends at the deadline.
+ */
+export async function runRequests(input: RunRequestsInput): Promise<RanRequests> {
+  const leftMs = Math.max(0, input.expiresAtMs - Date.now()) + AFTER_DEADLINE_MS + input.cancelGraceMs;
+  const { firstLine, lastLine } = input;
+  const slice = proxyActivities<Pick<Activities, 'runRequests'>>({
+    taskQueue: requestsTaskQueue(input.upstream),
+    startToCloseTimeout: leftMs,
+    scheduleToCloseTimeout: leftMs,
+    heartbeatTimeout: '30s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: FOREVER,
+    summary: firstLine === lastLine ? `line ${firstLine}` : `lines ${firstLine}–${lastLine}`,
+  });
+  return await slice.runRequests(input);
+}

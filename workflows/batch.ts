@@ -1,0 +1,112 @@
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  continueAsNew,
+  defineQuery,
+  setHandler,
+  sleep,
+} from '@temporalio/workflow';
+import { isTerminal, type TerminalStatus } from '../src/domain/batch.ts';
+import { publishResults, validateInput } from './activities.ts';
+import { type BatchInput, type Progress, PROGRESS_QUERY, type SavedBatch, type ValidatedInput } from './contract.ts';
+import { type Ending, watchForEnding } from './ending.ts';
+import { createShardPool, type ShardPool } from './shard-pool.ts';
+import { type Story, tellStory } from './story.ts';
+
+type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
+
+const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
+const ASK_AGAIN_MS = 1_000;
+
+/**
+ * The life of one batch. What the record says counts: every step goes on from the status that the last activity found, so
+ * a batch may be started again at any point, and a cancel may arrive at any point.
+ */
+export async function batch(input: BatchInput): Promise<TerminalStatus> {
+  const story = tellStory(input);
+  const ending = watchForEnding(input, story.status);
+  // Nobody can cancel the life itself: whoever cancels the workflow gets a batch that ends in order.
+  const status = await CancellationScope.nonCancellable(() => live(input, ending, story));
+  await condition(allHandlersFinished);
+  if (ending.native && status === 'cancelled') throw new CancelledFailure('The batch was cancelled; its results are published.');
+  return status;
+}
+
+async function live(input: BatchInput, ending: Ending, story: Story): Promise<TerminalStatus> {
+  let pool: ShardPool | null = null;
+  setHandler(progressQuery, () => pool?.progress() ?? { completed: 0, failed: 0, openShards: [] });
+
+  const found = await ending.save(null);
+  if (isTerminal(found.status)) return found.status;
+
+  const begun = found.started ? await resume(input) : await begin(input, ending);
+  if ('ended' in begun) return begun.ended;
+
+  const { plan } = begun;
+  pool = createShardPool(input, plan, { resumed: found.started, ending, onChange: tell });
+  function tell(): void {
+    if (pool === null) return;
+    const { model, upstream, total, shards } = plan;
+    story.progress({ model, upstream, total, shards: shards.length, pace: pool.pace, ...pool.progress() });
+  }
+  tell();
+
+  await pool.run();
+  if (pool.left > 0 && ending.reason === null) {
+    await condition(allHandlersFinished);
+    // A cancel that arrives with this very step is in the record, where the next run finds it; a native one is heard here.
+    if (!ending.native) await continueAsNew<typeof batch>({ ...input, pace: pool.pace });
+    await ending.save('cancelling');
+  }
+  if (pool.left > 0) await pool.closeRest();
+  return await publish(input, ending, plan, pool);
+}
+
+/** From `validating` to `in_progress`, or to an end without files. */
+async function begin(input: BatchInput, ending: Ending): Promise<{ plan: Plan } | { ended: TerminalStatus }> {
+  const validated = await ending.orNull(() => validateInput(asked(input)));
+  if (validated !== null) {
+    const saved = await ending.save(validated.verdict === 'refused' ? 'failed' : 'in_progress');
+    if (isTerminal(saved.status)) return { ended: saved.status };
+    if (saved.started && validated.verdict === 'accepted') return { plan: validated };
+  }
+  for (;;) {
+    // Nothing of it ever ran, so there is nothing to close and nothing to publish.
+    const saved: SavedBatch = await ending.save(ending.reason);
+    if (isTerminal(saved.status)) return { ended: saved.status };
+    await sleep(ASK_AGAIN_MS);
+  }
+}
+
+/** A batch that was in progress before: its plan is there, and says which shards are closed. */
+async function resume(input: BatchInput): Promise<{ plan: Plan }> {
+  const validated = await validateInput(asked(input));
+  if (validated.verdict === 'accepted') return { plan: validated };
+  throw ApplicationFailure.nonRetryable('The batch is in progress, but its plan refuses the input.', 'PlanContradictsRecord');
+}
+
+/** From the last closed shard to the terminal record. */
+async function publish(input: BatchInput, ending: Ending, plan: Plan, pool: ShardPool): Promise<TerminalStatus> {
+  const { completed, failed } = pool.progress();
+  const allAnswered = completed + failed === plan.total;
+  let saved: SavedBatch | null = null;
+  if (ending.reason === null || (ending.reason === 'expired' && allAnswered)) {
+    saved = await ending.save('finalizing', { completed, failed });
+    if (isTerminal(saved.status)) return saved.status;
+  }
+  for (;;) {
+    const to = ending.reason === 'cancelled' ? 'cancelled' : saved?.status === 'finalizing' ? 'completed' : 'expired';
+    saved = await publishResults({ tenant: input.tenant, batchId: input.batchId, to });
+    ending.see(saved.status);
+    if (isTerminal(saved.status)) return saved.status;
+    // A cancel came first; the results are published once more, as those of a cancelled batch.
+    if (saved.status !== 'cancelling') await sleep(ASK_AGAIN_MS);
+  }
+}
+
+function asked({ tenant, batchId, endpoint, inputFileId }: BatchInput) {
+  return { tenant, batchId, endpoint, inputFileId };
+}

@@ -1,0 +1,107 @@
+import { CancellationScope, condition, defineSignal, isCancellation, setHandler, sleep } from '@temporalio/workflow';
+import { type BatchStatus, isTerminal } from '../src/domain/batch.ts';
+import { saveBatch } from './activities.ts';
+import { type BatchInput, CANCEL_SIGNAL, type SaveBatchInput, type SavedBatch } from './contract.ts';
+
+const cancelSignal = defineSignal(CANCEL_SIGNAL);
+const READ_AGAIN_MS = 10_000;
+
+/** Why a batch stops handing out lines, and the scopes that stop with it. */
+export interface Ending {
+  /** Null while the batch goes on; `expired` may still become `cancelled`, never the reverse. */
+  readonly reason: 'cancelled' | 'expired' | null;
+  /** Whether somebody cancelled the workflow itself, from the Temporal UI or CLI. */
+  readonly native: boolean;
+  /** Reads (`to: null`) or moves the record and heeds the status found. */
+  save(to: SaveBatchInput['to'], counts?: SaveBatchInput['counts']): Promise<SavedBatch>;
+  /** Heeds the status of the record as some other activity found it. */
+  see(status: BatchStatus): void;
+  /** What `work` answers; null when the batch ends meanwhile, which cancels it. */
+  orNull<T>(work: () => Promise<T>): Promise<T | null>;
+}
+
+/**
+ * Listens from the first moment on for the three ways in which a batch ends early: the cancel signal, cancellation of the
+ * workflow itself, and the end of the window. It never decides that a batch is cancelled: it reads the record, which does.
+ */
+export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus) => void): Ending {
+  let reason: Ending['reason'] = null;
+  let native = false;
+  let calls = 0;
+  const scopes = new Set<CancellationScope>();
+  setHandler(cancelSignal, () => {
+    calls += 1;
+  });
+  CancellationScope.current().cancelRequested.catch(() => {
+    native = true;
+    calls += 1;
+  });
+  const window = new CancellationScope({ cancellable: true });
+
+  function end(why: 'cancelled' | 'expired'): void {
+    reason = why;
+    window.cancel();
+    for (const scope of scopes) scope.cancel();
+  }
+
+  function see(status: BatchStatus): void {
+    onStatus(status);
+    if (status === 'cancelling' && reason !== 'cancelled') end('cancelled');
+    // All lines have their result: expiry does not matter any more.
+    if (status === 'finalizing' || isTerminal(status)) window.cancel();
+  }
+
+  async function save(to: SaveBatchInput['to'], counts: SaveBatchInput['counts'] = null): Promise<SavedBatch> {
+    const saved = await saveBatch({ tenant: input.tenant, batchId: input.batchId, to, counts });
+    see(saved.status);
+    return saved;
+  }
+
+  async function heedCalls(): Promise<void> {
+    for (let heard = 0; ; ) {
+      await condition(() => calls > heard);
+      const upTo = calls;
+      try {
+        await save(native ? 'cancelling' : null);
+        heard = upTo;
+      } catch {
+        // Refused for good, for instance by a worker that is misconfigured. The call stands, so ask again.
+        await sleep(READ_AGAIN_MS);
+      }
+    }
+  }
+
+  void CancellationScope.nonCancellable(async () => {
+    void heedCalls();
+    try {
+      await window.run(() => sleep(Math.max(1, input.expiresAtMs - Date.now())));
+      if (reason === null) end('expired');
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+    }
+  });
+
+  return {
+    get reason() {
+      return reason;
+    },
+    get native() {
+      return native;
+    },
+    save,
+    see,
+    async orNull(work) {
+      if (reason !== null) return null;
+      const scope = new CancellationScope({ cancellable: true });
+      scopes.add(scope);
+      try {
+        return await scope.run(work);
+      } catch (error) {
+        if (reason === null || !isCancellation(error)) throw error;
+        return null;
+      } finally {
+        scopes.delete(scope);
+      }
+    },
+  };
+}

@@ -1,0 +1,195 @@
+import { CancellationScope, condition, sleep, TemporalFailure, workflowInfo } from '@temporalio/workflow';
+import { containsLine, type LineRange, lineRanges, linesIn } from '../src/domain/line-ranges.ts';
+import { learn, type Pace, sliceLines } from '../src/domain/slice.ts';
+import { runRequests } from './activities.ts';
+import type { RanRequests, ShardInput } from './contract.ts';
+
+/** A shard whose history is longer hands out nothing more; the batch starts it again with a fresh one. */
+const LONG_HISTORY_EVENTS = 8_000;
+/** Activities scheduled in one workflow task. */
+const COMMANDS_AT_ONCE = 100;
+
+/** Lines to hand out. */
+interface Todo {
+  range: LineRange;
+  /** Faults of these lines so far. */
+  faults: number;
+  resumed: boolean;
+  /** How often in a row an activity has come back without having touched any of them. */
+  untouched: number;
+}
+
+/** Hands out the lines of one shard and books what comes back. */
+export interface HandOut {
+  /** Runs until every line is booked or it is over, and nothing is out any more. */
+  run(): Promise<void>;
+  /** Hands out nothing new; what is queued ends, what is running returns what it has. */
+  stop(): void;
+  /** Puts lines back that turned out to have no outcome, as slices of one. */
+  putBack(missing: readonly LineRange[]): void;
+  /** Whether nothing more is handed out: stopped, or the history has grown long. */
+  readonly over: boolean;
+  readonly pace: Pace;
+  readonly completed: number;
+  readonly failed: number;
+}
+
+/**
+ * Hands out slices in line order, as many lines at a time as this shard's share of the lead. Only what an activity returns
+ * is booked: lines in neither of its lists are handed out again. `onDrained` is called once, after the last line went out.
+ */
+export function createHandOut(input: ShardInput, onDrained: () => void): HandOut {
+  const { range, policy } = input;
+  const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed: input.resumed, untouched: 0 }];
+  const shardLines = range.lastLine - range.firstLine + 1;
+  const sending = new CancellationScope({ cancellable: true });
+  let pace = input.pace;
+  let linesOut = 0;
+  let slicesOut = 0;
+  let backingOff = 0;
+  let changes = 0;
+  let stopped = false;
+  let drained = false;
+  let completed = 0;
+  let failed = 0;
+
+  function mayHandOut(): boolean {
+    const share = Math.max(1, Math.ceil(pace.lead / input.shardsHandingOut));
+    return !isOver() && todo.length > 0 && linesOut < share;
+  }
+
+  function isOver(): boolean {
+    return stopped || workflowInfo().historyLength > LONG_HISTORY_EVENTS;
+  }
+
+  /** The next slice, cut from the first lines that wait. */
+  function nextSlice(): Todo | null {
+    const head = todo[0];
+    if (head === undefined) return null;
+    const [first, last] = head.range;
+    const cut = first + sliceLines({ pace, policy, shardLines }) - 1;
+    if (cut >= last) return todo.shift() ?? null;
+    head.range = [cut + 1, last];
+    return { ...head, range: [first, cut] };
+  }
+
+  async function send(slice: Todo): Promise<void> {
+    const [firstLine, lastLine] = slice.range;
+    const lines = lastLine - firstLine + 1;
+    linesOut += lines;
+    slicesOut += 1;
+    try {
+      const { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs } = input;
+      const ran = await sending.run(() =>
+        runRequests({
+          tenant,
+          batchId,
+          endpoint,
+          inputFileId,
+          upstream,
+          shard: range.shard,
+          firstLine,
+          lastLine,
+          faults: slice.faults,
+          resumed: slice.resumed,
+          expiresAtMs,
+          cancelGraceMs: policy.cancelGraceMs,
+        }),
+      );
+      book(slice, ran);
+    } catch (error) {
+      if (!(error instanceof TemporalFailure)) throw error;
+      // Cancelled in the queue, or lost for good: pieces may lie there all the same.
+      handOutLater([{ ...slice, resumed: true, untouched: slice.untouched + 1 }]);
+    } finally {
+      linesOut -= lines;
+      slicesOut -= 1;
+      changes += 1;
+    }
+  }
+
+  function book(slice: Todo, ran: RanRequests): void {
+    pace = learn(pace, ran, policy.maxInFlight);
+    completed += ran.completed;
+    failed += ran.failed;
+    const again = new Set(ran.again.map(({ line }) => line));
+    const rest = [...linesIn([slice.range])].filter((line) => !again.has(line) && !containsLine(ran.covered, line));
+    const untouched = ran.covered.length === 0 && again.size === 0 ? slice.untouched + 1 : 0;
+    handOutLater(lineRanges(rest).map((range) => ({ range, faults: slice.faults, resumed: slice.resumed, untouched })));
+    // One wait for all lines with the same number of faults keeps the history short.
+    const byFaults = Map.groupBy(ran.again, ({ faults }) => faults);
+    for (const [faults, lines] of byFaults) {
+      handOutLater(lines.map(({ line }) => ({ range: [line, line], faults, resumed: false, untouched: 0 })));
+    }
+  }
+
+  /** Puts lines of equal fate at the head of what waits: at once, or after the backoff that their faults demand. */
+  function handOutLater(lines: Todo[]): void {
+    const [first] = lines;
+    if (first === undefined || stopped) return;
+    const waitMs = Math.max(backoffMs(first.faults), backoffMs(first.untouched));
+    if (waitMs === 0) {
+      todo.unshift(...lines);
+      return;
+    }
+    backingOff += 1;
+    sending
+      .run(() => sleep(waitMs))
+      .then(
+        () => todo.unshift(...lines),
+        () => undefined,
+      )
+      .finally(() => {
+        backingOff -= 1;
+        changes += 1;
+      });
+  }
+
+  return {
+    async run() {
+      for (;;) {
+        const seen = changes;
+        for (let commands = 0; mayHandOut(); commands++) {
+          if (commands === COMMANDS_AT_ONCE) {
+            await sleep(1);
+            commands = 0;
+          }
+          const slice = nextSlice();
+          if (slice !== null) void send(slice);
+        }
+        if (todo.length === 0 && !drained) {
+          drained = true;
+          onDrained();
+        }
+        const waiting = isOver() ? 0 : backingOff + todo.length;
+        if (slicesOut === 0 && waiting === 0) return;
+        await condition(() => changes !== seen);
+      }
+    },
+    stop() {
+      stopped = true;
+      changes += 1;
+      sending.cancel();
+    },
+    putBack(missing) {
+      for (const line of linesIn(missing)) todo.push({ range: [line, line], faults: 0, resumed: true, untouched: 0 });
+    },
+    get over() {
+      return isOver();
+    },
+    get pace() {
+      return pace;
+    },
+    get completed() {
+      return Math.min(completed, range.requests);
+    },
+    get failed() {
+      return Math.min(failed, range.requests - Math.min(completed, range.requests));
+    },
+  };
+}
+
+/** 1 s, 2 s, 4 s … up to a minute; nothing for zero. */
+function backoffMs(times: number): number {
+  return times === 0 ? 0 : Math.min(60_000, 1_000 * 2 ** (times - 1));
+}

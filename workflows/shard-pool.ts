@@ -1,0 +1,160 @@
+import {
+  ChildWorkflowCancellationType,
+  condition,
+  defineSignal,
+  executeChild,
+  ParentClosePolicy,
+  setHandler,
+  sleep,
+  TemporalFailure,
+} from '@temporalio/workflow';
+import type { ShardRange } from '../src/domain/plan.ts';
+import { INITIAL_PACE, type Pace, shardsHandingOut } from '../src/domain/slice.ts';
+import { closeShard } from './activities.ts';
+import {
+  type BatchInput,
+  type Progress,
+  SHARD_DRAINED_SIGNAL,
+  type ShardDrained,
+  type ShardEnd,
+  type ShardInput,
+  shardWorkflowId,
+  type ValidatedInput,
+} from './contract.ts';
+import type { Ending } from './ending.ts';
+import type { shard } from './shard.ts';
+
+const shardDrained = defineSignal<[ShardDrained]>(SHARD_DRAINED_SIGNAL);
+const CLOSING_AT_A_TIME = 8;
+
+/** The shards of a batch and what became of them. */
+export interface ShardPool {
+  /** Works on up to `shardsPerRun` shards until they are closed, or until the batch ends. */
+  run(): Promise<void>;
+  /** Closes the shards that are left, started or not; only for a batch that ends. */
+  closeRest(): Promise<void>;
+  /** How many shards are not closed yet. */
+  readonly left: number;
+  readonly pace: Pace;
+  /** Counts of the closed shards, and the shards whose workflow runs. */
+  progress(): Progress;
+}
+
+/**
+ * Runs the shards of one batch as child workflows. A few hand out lines at a time; one that has handed out its last line
+ * makes room for the next, so that stragglers never leave the upstream idle. A shard that ends without being closed, for
+ * whatever reason, is started again.
+ */
+export function createShardPool(
+  input: BatchInput,
+  plan: Extract<ValidatedInput, { verdict: 'accepted' }>,
+  { resumed, ending, onChange }: { resumed: boolean; ending: Ending; onChange: () => void },
+): ShardPool {
+  const { tenant, batchId, endpoint, inputFileId, expiresAtMs, policy } = input;
+  const alreadyClosed = new Set(plan.closed);
+  const unclosed = new Map(plan.shards.filter(({ shard }) => !alreadyClosed.has(shard)).map((range) => [range.shard, range]));
+  const handOutAtOnce = Math.max(1, Math.min(shardsHandingOut(policy.maxInFlight), unclosed.size));
+  const handingOut = new Set<number>();
+  const open = new Set<number>();
+  let { completed, failed } = plan;
+  let pace = input.pace ?? INITIAL_PACE;
+
+  setHandler(shardDrained, (drained) => {
+    handingOut.delete(drained.shard);
+    pace = drained.pace;
+    onChange();
+  });
+
+  function book(range: ShardRange, counts: { completed: number; failed: number }): void {
+    if (!unclosed.delete(range.shard)) return;
+    completed += counts.completed;
+    failed += counts.failed;
+    onChange();
+  }
+
+  async function runShard(range: ShardRange, mayHavePieces: boolean): Promise<ShardEnd | null> {
+    const shardInput: ShardInput = {
+      tenant,
+      batchId,
+      endpoint,
+      inputFileId,
+      upstream: plan.upstream,
+      expiresAtMs,
+      policy,
+      range,
+      pace,
+      shardsHandingOut: handOutAtOnce,
+      resumed: mayHavePieces,
+    };
+    try {
+      return await executeChild<typeof shard>('shard', {
+        workflowId: shardWorkflowId(batchId, range.shard),
+        args: [shardInput],
+        parentClosePolicy: ParentClosePolicy.TERMINATE,
+        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+        staticSummary: `lines ${range.firstLine}–${range.lastLine}`,
+        staticDetails: `${range.requests} requests for upstream ${plan.upstream}`,
+      });
+    } catch (error) {
+      // Terminated, failed, or not started because its predecessor is still dying: begun again.
+      if (error instanceof TemporalFailure) return null;
+      throw error;
+    }
+  }
+
+  async function keepRunning(range: ShardRange, mayHavePieces: boolean): Promise<void> {
+    const goOn = (): boolean => unclosed.has(range.shard) && ending.reason === null;
+    for (let runs = 0, failures = 0; goOn(); runs++) {
+      open.add(range.shard);
+      handingOut.add(range.shard);
+      const end = await ending.orNull(() => runShard(range, mayHavePieces || runs > 0));
+      open.delete(range.shard);
+      handingOut.delete(range.shard);
+      if (end !== null) pace = end.pace;
+      if (end?.closed) book(range, end);
+      failures = end === null ? failures + 1 : 0;
+      if (goOn()) await ending.orNull(() => sleep(backoffMs(failures)));
+    }
+  }
+
+  return {
+    async run() {
+      const running: Promise<void>[] = [];
+      for (const [index, range] of [...unclosed.values()].slice(0, policy.shardsPerRun).entries()) {
+        await condition(() => ending.reason !== null || (handingOut.size < handOutAtOnce && open.size < policy.maxOpenShards));
+        if (ending.reason !== null) break;
+        // Only the first ones can have been open when an earlier run of this batch ended.
+        running.push(keepRunning(range, resumed && index < policy.maxOpenShards));
+        onChange();
+      }
+      await Promise.all(running);
+    },
+
+    async closeRest() {
+      const rest = [...unclosed.values()].values();
+      async function closeLane(): Promise<void> {
+        for (const range of rest) {
+          for (let tries = 0; unclosed.has(range.shard); tries++) {
+            if (tries > 0) await sleep(backoffMs(tries));
+            const closed = await closeShard({ tenant, batchId, inputFileId, range });
+            // Not closed: by the clock of that worker the window has not ended yet.
+            if (closed.closed) book(range, closed);
+          }
+        }
+      }
+      await Promise.all(Array.from({ length: CLOSING_AT_A_TIME }, closeLane));
+    },
+
+    get left() {
+      return unclosed.size;
+    },
+    get pace() {
+      return pace;
+    },
+    progress: () => ({ completed, failed, openShards: [...open] }),
+  };
+}
+
+function backoffMs(failures: number): number {
+  return Math.min(30_000, 1_000 * 2 ** failures);
+}

@@ -1,0 +1,48 @@
+import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
+import { closeShard } from './activities.ts';
+import {
+  type Progress,
+  PROGRESS_QUERY,
+  SHARD_DRAINED_SIGNAL,
+  type ShardDrained,
+  type ShardEnd,
+  type ShardInput,
+} from './contract.ts';
+import { createHandOut, type HandOut } from './hand-out.ts';
+
+const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
+
+/**
+ * The life of one shard: hands out its lines until each has an outcome, then closes it. The batch stops it by cancelling
+ * it; then it closes with what it has, and whether that is enough is for `closeShard` to say, which reads the record.
+ */
+export async function shard(input: ShardInput): Promise<ShardEnd> {
+  const handOut = createHandOut(input, () => void tellDrained());
+  setHandler(progressQuery, () => ({ completed: handOut.completed, failed: handOut.failed, openShards: [] }));
+  CancellationScope.current().cancelRequested.catch(() => handOut.stop());
+
+  // The batch may be gone or may have ended; then nobody needs to know.
+  async function tellDrained(): Promise<void> {
+    const drained: ShardDrained = { shard: input.range.shard, pace: handOut.pace };
+    await getExternalWorkflowHandle(input.batchId)
+      .signal(SHARD_DRAINED_SIGNAL, drained)
+      .catch(() => undefined);
+  }
+
+  // A cancel stops the hand-out and nothing else.
+  return await CancellationScope.nonCancellable(() => live(input, handOut));
+}
+
+async function live(input: ShardInput, handOut: HandOut): Promise<ShardEnd> {
+  const { tenant, batchId, inputFileId, range } = input;
+  for (let closings = 1; ; closings++) {
+    await handOut.run();
+    const { pace, completed, failed } = handOut;
+    const closed = await closeShard({ tenant, batchId, inputFileId, range });
+    if (closed.closed) return { shard: range.shard, closed: true, completed: closed.completed, failed: closed.failed, pace };
+    if (handOut.over) return { shard: range.shard, closed: false, completed, failed, pace };
+    // Believed covered, but no piece says so: sent again, with less haste each time.
+    if (closings > 1) await condition(() => handOut.over, Math.min(60_000, 1_000 * 2 ** closings));
+    handOut.putBack(closed.missing);
+  }
+}
