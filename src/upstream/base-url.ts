@@ -3,7 +3,7 @@ export interface BaseUrl {
   /** Scheme, host and port. */
   origin: string;
   /** The path of an endpoint such as `/v1/chat/completions` on this server. */
-  path(endpoint: string): string;
+  readonly path: (endpoint: string) => string;
   /** `user:password` of the URL; null when it has none. */
   userinfo: string | null;
 }

@@ -114,7 +114,7 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
 
 interface Server {
   pool: HttpPool;
-  path(endpoint: string): string;
+  path: (endpoint: string) => string;
   headers: Record<string, string>;
   /** 0 while it can be reached. */
   passOverUntilMs: number;

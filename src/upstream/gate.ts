@@ -34,7 +34,7 @@ export interface GateOptions {
 
 interface Waiting {
   requestKey: string;
-  resolve(verdict: 'open' | 'probe' | 'given_up'): void;
+  readonly resolve: (verdict: 'open' | 'probe' | 'given_up') => void;
 }
 
 /** An open gate. */
@@ -132,7 +132,7 @@ export function createGate({
       return await new Promise((resolve, reject) => {
         const request: Waiting = {
           requestKey,
-          resolve(verdict) {
+          resolve: (verdict) => {
             signal.removeEventListener('abort', leave);
             resolve(verdict);
           },

@@ -41,7 +41,7 @@ export interface SendOptions {
   faults: number;
   refusals?: number;
   /** Hears of every change; when it answers a promise, that is awaited before the request goes out. */
-  onState(state: SendState): void | Promise<void>;
+  onState: (state: SendState) => void | Promise<void>;
   /** Returns after one try instead of waiting for a refusing or absent upstream. */
   oneAttempt: boolean;
   nowMs?: () => number;
