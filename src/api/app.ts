@@ -1,0 +1,48 @@
+import Koa from 'koa';
+import type { Limits } from '../domain/limits.ts';
+import type { BatchStore } from '../storage/batch-store.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { BatchRuns } from '../temporal/batch-runs.ts';
+import type { ApiState, Logger } from './context.ts';
+import { type ApiKeys, authentication } from './middleware/authentication.ts';
+import { errorEnvelope } from './middleware/error-envelope.ts';
+import { requestLog } from './middleware/request-log.ts';
+import { createRouter, nothingMatched } from './router.ts';
+
+/** What the API is made of. It reads and writes records, and tells Temporal; it never runs a request. */
+export interface AppDeps {
+  files: FileStore;
+  batches: BatchStore;
+  runs: BatchRuns;
+  objectStore: Pick<ObjectStore, 'ping'>;
+  keys: ApiKeys;
+  limits: Limits;
+  /** Endpoints a batch may have. */
+  endpoints: readonly string[];
+  /** Completion windows a batch may have: milliseconds by the name that clients write. */
+  completionWindows: ReadonlyMap<string, number>;
+  /** Longest wait for the next byte of any request body. */
+  uploadIdleTimeoutMs: number;
+  nowMs: () => number;
+  /** So many random bytes, as hex digits. */
+  randomHex: (bytes: number) => string;
+  logger: Logger;
+}
+
+/** The HTTP API as a Koa app, without a listener; `createHttpServer` makes the server that fits it. */
+export function createApp(deps: AppDeps): Koa<ApiState> {
+  const { logger, nowMs, randomHex, keys } = deps;
+  const app = new Koa<ApiState>();
+  const router = createRouter(deps);
+  // Only what goes wrong after the first byte of an answer ends here: the client hung up, or the bucket broke off.
+  app.on('error', (error: unknown, ctx?: { state?: Partial<ApiState> }) => {
+    logger.warn({ request_id: ctx?.state?.requestId, err: error }, 'an answer broke off');
+  });
+  app.use(requestLog({ logger, nowMs, newRequestId: () => `req_${randomHex(16)}` }));
+  app.use(errorEnvelope({ logger }));
+  app.use(authentication({ keys }));
+  app.use(router.routes());
+  app.use(nothingMatched(router));
+  return app;
+}

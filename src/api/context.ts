@@ -1,0 +1,43 @@
+import type { RouterContext } from '@koa/router';
+import type { ParameterizedContext } from 'koa';
+
+/** What the middleware has found out about a request. */
+export interface ApiState {
+  /** Goes into every log line and into the header `x-request-id`. */
+  requestId: string;
+  /** Whose key was sent; null outside `/v1`. */
+  tenant: string | null;
+}
+
+/** A request on its way through the middleware. */
+export type ApiContext = ParameterizedContext<ApiState>;
+/** A request as a route sees it, with the parameters of its path. */
+export type RouteContext = RouterContext<ApiState>;
+/** One endpoint. */
+export type Route = (ctx: RouteContext) => Promise<void>;
+
+/** The log, as far as the API needs it; pino fits. Neither keys nor bodies go there. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** The tenant of the request. Throws where no key was checked, so that a route outside authentication serves nobody. */
+export function tenantOf(ctx: ApiContext): string {
+  if (ctx.state.tenant === null) throw new Error(`${ctx.path} is served without authentication`);
+  return ctx.state.tenant;
+}
+
+/** Answers with JSON; 200 unless a status was set. The SDKs look for exactly this content type. */
+export function sendJson(ctx: ApiContext, value: object, status = 200): void {
+  ctx.status = status;
+  ctx.set('Content-Type', 'application/json');
+  ctx.body = Buffer.from(JSON.stringify(value));
+}
+
+/** A parameter of the path, percent-decoded. */
+export function pathParam(ctx: RouteContext, name: string): string {
+  return ctx.params[name] ?? '';
+}

@@ -1,0 +1,29 @@
+import type { IncomingMessage } from 'node:http';
+import { bodyNotObject, malformedJson } from '../domain/errors.ts';
+import { isJsonRecord } from '../domain/json-type.ts';
+import { type BodyBounds, readWholeBody } from './request-body.ts';
+
+/** More than the largest metadata needs by far. */
+const MAX_JSON_BYTES = 1024 * 1024;
+
+/** A parsed body, and the bytes it came in. */
+export interface JsonBody {
+  value: Record<string, unknown>;
+  bytes: Buffer;
+}
+
+/** Reads a body that must be a JSON object, whatever its content type says. Throws the 400, or what `readBody` throws. */
+export async function readJsonBody(request: IncomingMessage, { idleTimeoutMs }: Pick<BodyBounds, 'idleTimeoutMs'>): Promise<JsonBody> {
+  const bytes = await readWholeBody(request, { maxBytes: MAX_JSON_BYTES, idleTimeoutMs });
+  const value = parse(bytes);
+  if (!isJsonRecord(value)) throw bodyNotObject();
+  return { value, bytes };
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw malformedJson();
+  }
+}

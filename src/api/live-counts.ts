@@ -1,0 +1,78 @@
+import { type Batch, type BatchRecord, isTerminal } from '../domain/batch.ts';
+import { raiseCounts } from '../domain/lifecycle.ts';
+import type { BatchStore } from '../storage/batch-store.ts';
+import type { BatchRuns } from '../temporal/batch-runs.ts';
+import type { Logger } from './context.ts';
+import { settledWithin } from './settled-within.ts';
+
+/** Counts of batches that have not ended, as their workflows know them. */
+export interface LiveCounts {
+  /** The batch as it is to be shown: the record just read, or with fresher counts if these come within a moment. */
+  show(record: BatchRecord): Promise<Batch>;
+}
+
+interface Refresh {
+  startedMs: number;
+  running: boolean;
+  done: Promise<void>;
+}
+
+/** Age from which counts are asked for again. */
+const MAX_AGE_MS = 2000;
+/** Longest that a reader waits for fresher counts, from the start of the refresh. */
+const PATIENCE_MS = 250;
+/** Batches whose last refresh is remembered; forgetting one costs a query. */
+const MAX_REMEMBERED = 10_000;
+
+/**
+ * Counts are written to the record, where higher, before anybody sees them: what is shown is always the record, so counts
+ * never step back, in this process or between two. One refresh per batch runs at a time.
+ */
+export function createLiveCounts({ batches, runs, nowMs, logger }: { batches: BatchStore; runs: BatchRuns; nowMs: () => number; logger: Logger }): LiveCounts {
+  const refreshes = new Map<string, Refresh>();
+
+  async function refresh({ tenant, batch: { id } }: BatchRecord): Promise<void> {
+    try {
+      const progress = await runs.progress(id);
+      if (progress === null) return;
+      await batches.update(tenant, id, (found) => {
+        const batch = raiseCounts(found.batch, progress);
+        return isTerminal(found.batch.status) || batch === found.batch ? null : { ...found, batch };
+      });
+    } catch (error) {
+      logger.debug({ batch: id, err: error }, 'counts could not be refreshed; the record is shown');
+    }
+  }
+
+  /** The refresh that runs or is young enough, else one that starts now. */
+  function latestRefresh(record: BatchRecord): Refresh {
+    const { id } = record.batch;
+    const found = refreshes.get(id);
+    if (found !== undefined && (found.running || nowMs() - found.startedMs < MAX_AGE_MS)) return found;
+    const begun: Refresh = { startedMs: nowMs(), running: true, done: refresh(record).finally(() => (begun.running = false)) };
+    refreshes.delete(id);
+    refreshes.set(id, begun);
+    // A Map keeps its order, so the first key is the one refreshed longest ago.
+    for (const oldest of refreshes.keys()) {
+      if (refreshes.size <= MAX_REMEMBERED) break;
+      refreshes.delete(oldest);
+    }
+    return begun;
+  }
+
+  return {
+    async show(record) {
+      const { tenant, batch } = record;
+      const { total, completed, failed } = batch.request_counts;
+      if (isTerminal(batch.status)) refreshes.delete(batch.id);
+      // Before its lines are counted and after the last of them there is nothing to ask for.
+      if (isTerminal(batch.status) || completed + failed >= total) return batch;
+
+      const { running, startedMs, done } = latestRefresh(record);
+      const patienceMs = PATIENCE_MS - (nowMs() - startedMs);
+      if (!running || patienceMs <= 0) return batch;
+      await settledWithin(done, patienceMs);
+      return (await batches.get(tenant, batch.id))?.batch ?? batch;
+    },
+  };
+}

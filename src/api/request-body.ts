@@ -1,0 +1,100 @@
+import type { IncomingMessage } from 'node:http';
+
+/** The client hung up before its request was whole: nobody is there to be answered. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+
+  constructor() {
+    super('the client went away before its request was whole');
+  }
+}
+
+/** No byte of the body came for as long as the idle timeout allows. */
+export class BodyStalled extends Error {
+  override readonly name = 'BodyStalled';
+
+  constructor(idleTimeoutMs: number) {
+    super(`no byte of the request body came for ${idleTimeoutMs} ms`);
+  }
+}
+
+/** The body is larger than `maxBytes`. */
+export class BodyTooLarge extends Error {
+  override readonly name = 'BodyTooLarge';
+  readonly maxBytes: number;
+
+  constructor(maxBytes: number) {
+    super(`the request body is larger than ${maxBytes} bytes`);
+    this.maxBytes = maxBytes;
+  }
+}
+
+export interface BodyBounds {
+  maxBytes: number;
+  /** Longest wait for the next byte while somebody wants it; time in which the reader is busy does not count. */
+  idleTimeoutMs: number;
+  /** Ends the reading. */
+  signal?: AbortSignal;
+}
+
+/**
+ * The bytes of a request body as they come, at the reader's pace. Throws `BodyTooLarge` (before the first byte if the
+ * client declares its length), `BodyStalled` or `ClientGone`; the request is left open, so that it can still be answered.
+ */
+export async function* readBody(request: IncomingMessage, { maxBytes, idleTimeoutMs, signal }: BodyBounds): AsyncGenerator<Buffer> {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes);
+  let bytes = 0;
+  for (;;) {
+    const chunk: Buffer | null = request.read();
+    if (chunk !== null) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);
+      yield chunk;
+    } else if (request.readableEnded) {
+      return;
+    } else {
+      await nextEvent(request, idleTimeoutMs, signal);
+    }
+  }
+}
+
+/** Reads a whole body; for small ones. Throws as `readBody` does. */
+export async function readWholeBody(request: IncomingMessage, bounds: BodyBounds): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of readBody(request, bounds)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/**
+ * Throws away what is left of a body, so that a client that is still sending gets to read its answer; a connection that
+ * has not delivered the rest after `withinMs` is closed.
+ */
+export function drainBody(request: IncomingMessage, withinMs: number): void {
+  if (request.complete || request.destroyed) return;
+  const timer = setTimeout(() => request.destroy(), withinMs);
+  request.once('close', () => clearTimeout(timer));
+  request.once('end', () => clearTimeout(timer));
+  request.on('error', () => {});
+  request.resume();
+}
+
+function nextEvent(request: IncomingMessage, idleTimeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    if (request.destroyed) throw new ClientGone();
+    const settle = (end: () => void) => {
+      clearTimeout(timer);
+      for (const event of ['readable', 'end']) request.removeListener(event, onBytes);
+      for (const event of ['error', 'close']) request.removeListener(event, onGone);
+      signal?.removeEventListener('abort', onAbort);
+      end();
+    };
+    const onBytes = () => settle(resolve);
+    const onGone = () => settle(() => (request.readableEnded ? resolve() : reject(new ClientGone())));
+    const onAbort = () => settle(() => reject(signal?.reason));
+    const timer = setTimeout(() => settle(() => reject(new BodyStalled(idleTimeoutMs))), idleTimeoutMs);
+    for (const event of ['readable', 'end']) request.once(event, onBytes);
+    for (const event of ['error', 'close']) request.once(event, onGone);
+    signal?.addEventListener('abort', onAbort);
+  });
+}

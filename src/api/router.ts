@@ -1,0 +1,48 @@
+import Router from '@koa/router';
+import type { Middleware } from 'koa';
+import { methodNotAllowed, unknownRoute } from '../domain/errors.ts';
+import type { AppDeps } from './app.ts';
+import type { ApiState } from './context.ts';
+import { createLiveCounts } from './live-counts.ts';
+import { cancelBatch } from './routes/cancel-batch.ts';
+import { createBatch } from './routes/create-batch.ts';
+import { createFile } from './routes/create-file.ts';
+import { deleteFile } from './routes/delete-file.ts';
+import { downloadFile } from './routes/download-file.ts';
+import { health } from './routes/health.ts';
+import { listBatches } from './routes/list-batches.ts';
+import { listFiles } from './routes/list-files.ts';
+import { ready } from './routes/ready.ts';
+import { retrieveBatch } from './routes/retrieve-batch.ts';
+import { retrieveFile } from './routes/retrieve-file.ts';
+
+/** The table of contents: every endpoint there is. Paths are exact, so that an empty id never becomes a list. */
+export function createRouter(deps: AppDeps): Router<ApiState> {
+  const liveCounts = createLiveCounts(deps);
+  const router = new Router<ApiState>({ strict: true, sensitive: true });
+
+  router.post('/v1/files', createFile(deps));
+  router.get('/v1/files', listFiles(deps));
+  router.get('/v1/files/:id', retrieveFile(deps));
+  router.delete('/v1/files/:id', deleteFile(deps));
+  router.get('/v1/files/:id/content', downloadFile(deps));
+
+  router.post('/v1/batches', createBatch(deps));
+  router.get('/v1/batches', listBatches(deps));
+  router.get('/v1/batches/:id', retrieveBatch({ ...deps, liveCounts }));
+  router.post('/v1/batches/:id/cancel', cancelBatch(deps));
+
+  router.get('/health', health());
+  router.get('/ready', ready(deps));
+  return router;
+}
+
+/** What is left when no route took the request: 405 where another method would do, else 404. */
+export function nothingMatched(router: Router<ApiState>): Middleware<ApiState> {
+  return async (ctx) => {
+    const methods = router.match(ctx.path, ctx.method).path.flatMap((layer) => layer.methods);
+    if (methods.length === 0) throw unknownRoute(ctx.method, ctx.path);
+    ctx.set('Allow', [...new Set(methods)].join(', '));
+    throw methodNotAllowed(ctx.method, ctx.path);
+  };
+}

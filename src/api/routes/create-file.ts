@@ -1,0 +1,80 @@
+import { fileTooLarge, invalidValue, missingParameter, notJsonl } from '../../domain/errors.ts';
+import { DEFAULT_FILE_LIFE_SECONDS, type File, UPLOAD_PURPOSES, type UploadPurpose } from '../../domain/file.ts';
+import { newFileId } from '../../domain/ids.ts';
+import type { Limits } from '../../domain/limits.ts';
+import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
+import { type Logger, type Route, sendJson, tenantOf } from '../context.ts';
+import { readFormExpiresAfter } from '../expires-after.ts';
+import { createFirstLineCheck, type FirstLineCheck } from '../first-line.ts';
+import { readForm } from '../multipart.ts';
+
+interface Deps {
+  files: FileStore;
+  limits: Limits;
+  uploadIdleTimeoutMs: number;
+  nowMs: () => number;
+  randomHex: (bytes: number) => string;
+  logger: Logger;
+}
+
+/** What came in as the part `file`. */
+interface Upload {
+  filename: string;
+  content: ContentWriter;
+  firstLine: FirstLineCheck;
+}
+
+/** `POST /v1/files`: streams the content to the bucket and writes the record last, so that a half upload is never a file. */
+export function createFile({ files, limits, uploadIdleTimeoutMs, nowMs, randomHex, logger }: Deps): Route {
+  return async (ctx) => {
+    const tenant = tenantOf(ctx);
+    const id = newFileId(nowMs(), randomHex(6));
+    const begun: { upload: Upload | null } = { upload: null };
+    try {
+      const bounds = { maxBytes: limits.maxUploadBytes, idleTimeoutMs: uploadIdleTimeoutMs };
+      const fields = await readForm(ctx.req, bounds, async (filename, bytes, fieldsSoFar) => {
+        const purpose = fieldsSoFar.has('purpose') ? readPurpose(fieldsSoFar) : null;
+        begun.upload = { filename, content: await files.beginContent(tenant, id), firstLine: createFirstLineCheck(limits.maxLineBytes) };
+        await take(begun.upload, bytes, purpose);
+      });
+      const file = await finish(id, fields, begun.upload);
+      if ((await files.createRecord(tenant, file)) === 'exists') throw new Error(`file id ${id} is taken`);
+      sendJson(ctx, file);
+    } catch (error) {
+      await begun.upload?.content.abort().catch((err: unknown) => logger.warn({ file: id, err }, 'a half upload could not be dropped; the sweep will'));
+      throw error;
+    }
+  };
+
+  /** Writes the content as it comes; gives up as soon as it is certain that it will be refused. */
+  async function take({ content, firstLine }: Upload, bytes: AsyncIterable<Buffer>, purpose: UploadPurpose | null): Promise<void> {
+    for await (const chunk of bytes) {
+      const isJsonl = firstLine.push(chunk);
+      if (purpose === 'batch' && !isJsonl) throw notJsonl();
+      if (purpose === 'batch' && content.bytes + chunk.length > limits.maxBatchInputBytes) throw fileTooLarge();
+      await content.write(chunk);
+    }
+  }
+
+  /** Checks the form as a whole, for the purpose may come after the file, and makes the content readable. */
+  async function finish(id: string, fields: ReadonlyMap<string, string>, upload: Upload | null): Promise<File> {
+    const purpose = readPurpose(fields);
+    const lifeSeconds = readFormExpiresAfter(fields) ?? (purpose === 'batch' ? DEFAULT_FILE_LIFE_SECONDS : null);
+    if (upload === null) throw missingParameter('file');
+    const { content, filename } = upload;
+    if (purpose === 'batch' && content.bytes > limits.maxBatchInputBytes) throw fileTooLarge();
+    if (purpose === 'batch' && !upload.firstLine.end()) throw notJsonl();
+    await content.complete();
+    const created_at = Math.floor(nowMs() / 1000);
+    const expires_at = lifeSeconds === null ? null : created_at + lifeSeconds;
+    return { id, object: 'file', bytes: content.bytes, created_at, expires_at, filename, purpose, status: 'processed', status_details: null };
+  }
+}
+
+function readPurpose(fields: ReadonlyMap<string, string>): UploadPurpose {
+  const given = fields.get('purpose');
+  if (given === undefined) throw missingParameter('purpose');
+  const purpose = UPLOAD_PURPOSES.find((each) => each === given);
+  if (purpose === undefined) throw invalidValue('purpose', given, UPLOAD_PURPOSES);
+  return purpose;
+}

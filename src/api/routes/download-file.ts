@@ -1,0 +1,43 @@
+import { ApiError, fileNotFound, notDownloadable } from '../../domain/errors.ts';
+import type { File } from '../../domain/file.ts';
+import { isFileId } from '../../domain/ids.ts';
+import type { FileStore } from '../../storage/file-store.ts';
+import { readRange } from '../byte-range.ts';
+import { pathParam, type Route, tenantOf } from '../context.ts';
+
+/** `GET /v1/files/{id}/content`: streams the bytes, all or a range; a client that hangs up ends the read from the bucket. */
+export function downloadFile({ files }: { files: FileStore }): Route {
+  return async (ctx) => {
+    const tenant = tenantOf(ctx);
+    const id = pathParam(ctx, 'id');
+    const file = isFileId(id) ? await files.get(tenant, id) : null;
+    if (file === null) throw fileNotFound(id);
+    if (file.purpose === 'user_data') throw notDownloadable(file.purpose);
+
+    // We hand out no validators, so an If-Range can match nothing and the whole content is the answer.
+    const range = ctx.get('if-range') === '' ? readRange(ctx.get('range'), file.bytes) : 'all';
+    if (range === 'unsatisfiable') throw rangeNotSatisfiable(file);
+    const content = ctx.method === 'HEAD' ? null : await files.openContent(tenant, id, range === 'all' ? undefined : range);
+    if (content === null && ctx.method !== 'HEAD') throw fileNotFound(id);
+
+    ctx.status = range === 'all' ? 200 : 206;
+    ctx.set('Content-Type', 'application/octet-stream');
+    ctx.set('Accept-Ranges', 'bytes');
+    ctx.set('Content-Disposition', contentDisposition(file.filename));
+    if (range !== 'all') ctx.set('Content-Range', `bytes ${range.start}-${range.end}/${file.bytes}`);
+    if (content !== null) ctx.body = content.body;
+    // After the body, because setting a stream as body removes the length.
+    ctx.length = range === 'all' ? file.bytes : range.end - range.start + 1;
+  };
+}
+
+function rangeNotSatisfiable({ bytes }: File): ApiError {
+  return new ApiError({ status: 416, message: `The requested range is not satisfiable: the content has ${bytes} bytes.`, headers: { 'content-range': `bytes */${bytes}` } });
+}
+
+/** The name for old readers in ASCII, and as it is for all others (RFC 6266). */
+function contentDisposition(filename: string): string {
+  const ascii = filename.replace(/[^\x20-\x7e]|["\\]/g, '_');
+  const encoded = encodeURIComponent(filename.toWellFormed()).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  return `attachment; filename="${ascii}"; filename*=UTF-8''${encoded}`;
+}
