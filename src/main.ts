@@ -1,24 +1,23 @@
 #!/usr/bin/env node
 import { argv, exit, stderr, stdout } from 'node:process';
+import type { ClientConfig } from './config.ts';
 
 /**
  * The one binary. Loads the chosen command and nothing else, so that `status` never waits for Temporal's native core.
  */
 
-interface Command {
-  /** Runs the command with its arguments; answers the exit code. */
-  run(args: string[]): Promise<number>;
-}
+/** Runs a command with its arguments; answers the exit code. */
+type Command = (args: string[]) => Promise<number>;
 
 const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }> = {
-  local: { summary: 'everything on this machine: Temporal, MinIO, API and worker', load: async () => await import('./processes/run-local.ts') },
-  api: { summary: 'the HTTP API', load: async () => await import('./processes/serve-api.ts') },
-  worker: { summary: 'a worker: workflows and requests', load: async () => await import('./processes/run-worker.ts') },
-  submit: { summary: 'upload a file and make a batch of it', load: async () => await import('./cli/submit.ts') },
-  status: { summary: 'show a batch', load: async () => await import('./cli/status.ts') },
-  list: { summary: 'list batches, newest first', load: async () => await import('./cli/list.ts') },
-  cancel: { summary: 'cancel a batch', load: async () => await import('./cli/cancel.ts') },
-  download: { summary: 'download the results of a batch', load: async () => await import('./cli/download.ts') },
+  local: { summary: 'everything on this machine: Temporal, MinIO, API and worker', load: async () => (await import('./processes/run-local.ts')).runLocal },
+  api: { summary: 'the HTTP API', load: async () => (await import('./processes/serve-api.ts')).serveApi },
+  worker: { summary: 'a worker: workflows and requests', load: async () => (await import('./processes/run-worker.ts')).runWorker },
+  submit: { summary: 'upload a file and make a batch of it', load: async () => asClient((await import('./cli/submit.ts')).submit) },
+  status: { summary: 'show a batch', load: async () => asClient((await import('./cli/status.ts')).status) },
+  list: { summary: 'list batches, newest first', load: async () => asClient((await import('./cli/list.ts')).list) },
+  cancel: { summary: 'cancel a batch', load: async () => asClient((await import('./cli/cancel.ts')).cancel) },
+  download: { summary: 'download the results of a batch', load: async () => asClient((await import('./cli/download.ts')).download) },
 };
 
 const HELP = `Nightshift: an OpenAI-compatible Batch API of your own.
@@ -29,6 +28,12 @@ ${Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${s
 
 nightshift COMMAND --help tells more. Settings are environment variables: docs/configuration.md.
 `;
+
+/** Tells a command of the client where its API is. */
+async function asClient(command: (args: string[], api: ClientConfig) => Promise<number>): Promise<Command> {
+  const { environment, loadClientConfig } = await import('./config.ts');
+  return async (args) => await command(args, loadClientConfig(environment()));
+}
 
 /** Runs the command line; the exit code is 0 for success, 1 for failure, 2 for a wrong call or configuration. */
 async function main([name, ...args]: string[]): Promise<number> {
@@ -42,7 +47,7 @@ async function main([name, ...args]: string[]): Promise<number> {
     return 2;
   }
   try {
-    return await (await command.load()).run(args);
+    return await (await command.load())(args);
   } catch (error) {
     const { message, exitCode } = explain(error);
     stderr.write(`${message}\n`);

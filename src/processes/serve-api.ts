@@ -1,6 +1,6 @@
 import { environment, loadConfig } from '../config.ts';
 
-export async function run(): Promise<number> {
+export async function serveApi(): Promise<number> {
   loadConfig(environment(), 'api');
   return 0;
 }

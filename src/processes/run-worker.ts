@@ -1,0 +1,1 @@
+export const runWorker = async (): Promise<number> => await Promise.resolve(0);

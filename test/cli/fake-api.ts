@@ -1,0 +1,82 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { zeroUsage, type Batch } from '../../src/domain/batch.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** A small real HTTP server that answers as the API does; `handle` decides what. */
+export async function startFakeApi(handle: (method: string, path: string, body: Buffer, headers: IncomingMessage['headers']) => Answer): Promise<FakeApi> {
+  const calls: string[] = [];
+  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const path = request.url ?? '';
+      calls.push(`${request.method} ${path}`);
+      const answer = handle(request.method ?? '', path, Buffer.concat(chunks), request.headers);
+      if (answer === 'hang up') return void request.socket.destroy();
+      response.writeHead(answer.status ?? 200, { 'content-type': 'application/json' });
+      response.end(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body));
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return {
+    baseUrl: `http://127.0.0.1:${port}/v1`,
+    calls,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+export type Answer = { status?: number; body: unknown } | 'hang up';
+export interface FakeApi extends AsyncDisposable {
+  readonly baseUrl: string;
+  readonly calls: string[];
+}
+
+/** A batch as the API shows it. */
+export function aBatch(given: Partial<Batch> = {}): Batch {
+  return {
+    id: 'batch_1',
+    object: 'batch',
+    endpoint: '/v1/chat/completions',
+    model: 'm',
+    errors: null,
+    input_file_id: 'file-in',
+    completion_window: '24h',
+    status: 'in_progress',
+    output_file_id: null,
+    error_file_id: null,
+    created_at: 1_700_000_000,
+    in_progress_at: 1_700_000_001,
+    expires_at: 1_700_086_400,
+    finalizing_at: null,
+    completed_at: null,
+    failed_at: null,
+    expired_at: null,
+    cancelling_at: null,
+    cancelled_at: null,
+    request_counts: { total: 4, completed: 1, failed: 0 },
+    usage: zeroUsage(),
+    metadata: null,
+    ...given,
+  };
+}
+
+/** Runs the command line as a user does, without a terminal. */
+export async function nightshift(baseUrl: string, args: string[], cwd: string, env: Record<string, string> = {}): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], NIGHTSHIFT_BASE_URL: baseUrl, ...env } });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  await once(child, 'close');
+  return { code: child.exitCode, stdout, stderr };
+}
