@@ -1,6 +1,11 @@
-import type { ObjectStore } from './object-store.ts';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchRecord } from '../domain/batch.ts';
 import type { Page } from './file-store.ts';
+import { mapInOrder } from './in-order.ts';
+import { getJson, parseJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
+import { keys } from './keys.ts';
+import { ObjectStoreError, type ObjectStore } from './object-store.ts';
+import { createOpenMarkers } from './open-markers.ts';
 
 /** The batches of all tenants. A record is changed only by `update`, which reads, decides and writes by compare-and-set. */
 export interface BatchStore {
@@ -22,8 +27,8 @@ export interface BatchStore {
   removeOpen(tenant: string, id: string): Promise<void>;
 
   /**
-   * Idempotent create. `claim` writes `entry` create-only under the hash and answers null, or answers the entry found.
-   * `put` replaces whatever is there.
+   * Idempotent create. `claim` writes `entry` create-only under the hash and answers null, or answers the entry found, which
+   * may be `entry` itself (a write that was repeated). `put` replaces whatever is there.
    */
   claimIdempotency(tenant: string, hash: string, entry: IdempotencyEntry): Promise<IdempotencyEntry | null>;
   putIdempotency(tenant: string, hash: string, entry: IdempotencyEntry): Promise<void>;
@@ -45,7 +50,78 @@ export interface IdempotencyEntry {
   record: BatchRecord;
 }
 
+const UPDATE_TRIES = 100;
+const LONGEST_WAIT_MS = 200;
+
 /** The batches in a bucket. */
-export function createBatchStore(_options: { store: ObjectStore }): BatchStore {
-  throw new Error('not written yet');
+export function createBatchStore({ store }: { store: ObjectStore }): BatchStore {
+  const openMarkers = createOpenMarkers(store);
+
+  async function get(tenant: string, id: string): Promise<BatchRecord | null> {
+    return await getJson<BatchRecord>(store, keys.batch(tenant, id));
+  }
+
+  async function getIdempotency(tenant: string, hash: string): Promise<IdempotencyEntry | null> {
+    return await getJson<IdempotencyEntry>(store, keys.idempotency(tenant, hash));
+  }
+
+  return {
+    get,
+    getIdempotency,
+    listOpen: () => openMarkers.list(),
+
+    async create(record) {
+      const { tenant, batch } = record;
+      // The marker first: a record without one would never be started if this process died here.
+      await openMarkers.create(tenant, batch.id, batch.input_file_id);
+      await store.create(keys.batch(tenant, batch.id), toJsonBytes(record));
+    },
+
+    async update(tenant, id, change) {
+      const key = keys.batch(tenant, id);
+      for (let attempt = 1; attempt <= UPDATE_TRIES; attempt += 1) {
+        const found = await store.get(key);
+        if (found === null) return null;
+        const record = parseJson<BatchRecord>(key, found.body);
+        const next = change(record);
+        if (next === null) return record;
+        if ((await store.replace(key, toJsonBytes(next), found.etag)) === 'replaced') return next;
+        // Somebody else wrote. All who lost waiting equally long would meet again.
+        await delay(Math.random() * Math.min(5 * 2 ** attempt, LONGEST_WAIT_MS));
+      }
+      throw new ObjectStoreError('update', key, new Error(`changed by others ${UPDATE_TRIES} times in a row`));
+    },
+
+    async list(tenant, { limit, after }) {
+      if (after !== null && (await store.stat(keys.batch(tenant, after))) === null) return 'unknown_cursor';
+      const listed = store.list(keys.batches(tenant), {
+        startAfter: after === null ? '' : keys.batch(tenant, after),
+        pageSize: Math.min(limit + 1, 1000),
+      });
+      const data: BatchRecord[] = [];
+      for await (const record of mapInOrder(listed, READS_AT_A_TIME, ({ key }) => getJson<BatchRecord>(store, key))) {
+        if (record === null) continue;
+        if (data.length === limit) return { data, hasMore: true };
+        data.push(record);
+      }
+      return { data, hasMore: false };
+    },
+
+    async removeOpen(tenant, id) {
+      await store.remove([keys.open(tenant, id)]);
+    },
+
+    async claimIdempotency(tenant, hash, entry) {
+      for (;;) {
+        if ((await store.create(keys.idempotency(tenant, hash), toJsonBytes(entry))) === 'created') return null;
+        const found = await getIdempotency(tenant, hash);
+        // It can only be missing now if the sweep has just removed it for its age.
+        if (found !== null) return found;
+      }
+    },
+
+    async putIdempotency(tenant, hash, entry) {
+      await store.put(keys.idempotency(tenant, hash), toJsonBytes(entry));
+    },
+  };
 }

@@ -1,8 +1,13 @@
-import type { ObjectStore } from './object-store.ts';
-import type { PartPool } from './part-pool.ts';
 import type { Readable } from 'node:stream';
-import type { File, FilePurpose } from '../domain/file.ts';
-import type { ByteRange } from './object-store.ts';
+import { type File, type FilePurpose, isExpired } from '../domain/file.ts';
+import { mapInOrder } from './in-order.ts';
+import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
+import { keys } from './keys.ts';
+import { createMultipartWriter } from './multipart-writer.ts';
+import type { ByteRange, ObjectStore } from './object-store.ts';
+import { createOpenMarkers } from './open-markers.ts';
+import type { PartPool } from './part-pool.ts';
+import { createRecent } from './recent.ts';
 
 /** The files of all tenants: immutable records, their bytes, and tombstones of what was deleted. */
 export interface FileStore {
@@ -42,13 +47,147 @@ export interface ContentWriter {
   readonly bytes: number;
   /** Takes a chunk; resolves when there is room for more. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Makes the object readable. */
+  /** Makes the object readable. If it throws, everything is dropped. */
   complete(): Promise<void>;
-  /** Drops everything written; safe at any time and more than once. */
+  /** Drops everything written; safe at any time and more than once, and without effect after `complete`. */
   abort(): Promise<void>;
 }
 
+const RECORDS_REMEMBERED = 100_000;
+/** Open markers looked at when a file is deleted; with more the bytes are left to the sweep, which reads them all anyway. */
+const MARKERS_LOOKED_AT = 1000;
+
 /** The files in a bucket. `nowMs` is the clock (Unix milliseconds), `newNonce` makes names no other process has. */
-export function createFileStore(_options: { store: ObjectStore; nowMs: () => number; newNonce: () => string; parts: PartPool }): FileStore {
-  throw new Error('not written yet');
+export function createFileStore({ store, nowMs, newNonce, parts }: {
+  store: ObjectStore;
+  nowMs: () => number;
+  newNonce: () => string;
+  parts: PartPool;
+}): FileStore {
+  // A record never changes, so what was read once is known; whether it still exists only the bucket says.
+  const records = createRecent<File>(RECORDS_REMEMBERED);
+  const openMarkers = createOpenMarkers(store);
+  /** Markers of contents whose record is still to come, by content key. */
+  const markers = new Map<string, string>();
+
+  const isVisible = (file: File) => !isExpired(file, Math.floor(nowMs() / 1000));
+
+  async function read(key: string): Promise<File | null> {
+    const file = await getJson<File>(store, key);
+    if (file !== null) records.set(key, file);
+    return file;
+  }
+
+  async function get(tenant: string, id: string): Promise<File | null> {
+    const file = await read(keys.file(tenant, id));
+    return file !== null && isVisible(file) ? file : null;
+  }
+
+  async function isDeleted(tenant: string, id: string): Promise<boolean> {
+    return (await store.stat(keys.tombstone(tenant, id))) !== null;
+  }
+
+  /** Whether an open batch reads the file. To be asked after the record is gone: a batch that comes later cannot find it. */
+  async function isRead(tenant: string, file: File): Promise<boolean> {
+    if (file.purpose !== 'batch') return false;
+    let seen = 0;
+    for await (const open of openMarkers.list(tenant)) {
+      seen += 1;
+      if (open.inputFileId === file.id || seen === MARKERS_LOOKED_AT) return true;
+    }
+    return false;
+  }
+
+  async function removeContent(tenant: string, file: File): Promise<void> {
+    if (!(await isRead(tenant, file))) await store.remove([keys.content(tenant, file.id)]);
+  }
+
+  async function* listKeys(tenant: string, { order, after, limit, purpose }: FileQuery): AsyncIterable<string> {
+    const prefix = keys.files(tenant);
+    const cursor = after === null ? null : keys.file(tenant, after);
+    if (order === 'desc') {
+      // With a purpose nobody knows how many keys a page takes.
+      const pageSize = purpose === null ? Math.min(limit + 1, 1000) : 1000;
+      for await (const { key } of store.list(prefix, { startAfter: cursor ?? '', pageSize })) yield key;
+      return;
+    }
+    // Buckets list forwards only, and forwards is newest first.
+    const ascending: string[] = [];
+    for await (const { key } of store.list(prefix)) {
+      if (cursor !== null && key >= cursor) break;
+      ascending.push(key);
+    }
+    yield* ascending.reverse();
+  }
+
+  return {
+    get,
+
+    async beginContent(tenant, id) {
+      const key = keys.content(tenant, id);
+      const nonce = newNonce();
+      const writer = createMultipartWriter({ store, key, nonce, parts, keepMarker: true });
+      return {
+        get bytes() {
+          return writer.bytes;
+        },
+        write: writer.write,
+        abort: writer.abort,
+        async complete() {
+          await writer.complete();
+          markers.set(key, keys.upload(nonce));
+        },
+      };
+    },
+
+    async createRecord(tenant, file) {
+      const [key, contentKey] = [keys.file(tenant, file.id), keys.content(tenant, file.id)];
+      let result: 'created' | 'exists' = 'exists';
+      if (!(await isDeleted(tenant, file.id))) {
+        result = await store.create(key, toJsonBytes(file));
+        if (result === 'created') records.set(key, file);
+      }
+      // Asked again, because a deletion begins with the tombstone: one that removed a record before ours came is seen now.
+      if (await isDeleted(tenant, file.id)) {
+        result = 'exists';
+        await store.remove([key]);
+        await removeContent(tenant, file);
+      }
+      const marker = markers.get(contentKey);
+      if (marker !== undefined) {
+        markers.delete(contentKey);
+        await store.remove([marker]);
+      }
+      return result;
+    },
+
+    async openContent(tenant, id, range) {
+      return await store.open(keys.content(tenant, id), range);
+    },
+
+    async list(tenant, query) {
+      const { after, limit, purpose } = query;
+      if (after !== null) {
+        const known = await Promise.all([store.stat(keys.file(tenant, after)), store.stat(keys.tombstone(tenant, after))]);
+        if (known.every((found) => found === null)) return 'unknown_cursor';
+      }
+      const data: File[] = [];
+      const found = mapInOrder(listKeys(tenant, query), READS_AT_A_TIME, async (key) => records.get(key) ?? (await read(key)));
+      for await (const file of found) {
+        if (file === null || !isVisible(file) || (purpose !== null && file.purpose !== purpose)) continue;
+        if (data.length === limit) return { data, hasMore: true };
+        data.push(file);
+      }
+      return { data, hasMore: false };
+    },
+
+    async delete(tenant, id) {
+      const file = await get(tenant, id);
+      if (file === null) return false;
+      await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
+      await store.remove([keys.file(tenant, id)]);
+      await removeContent(tenant, file);
+      return true;
+    },
+  };
 }

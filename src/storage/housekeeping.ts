@@ -1,12 +1,20 @@
-import type { ObjectStore } from './object-store.ts';
+import type { File } from '../domain/file.ts';
+import { mapInOrder } from './in-order.ts';
+import { getJson, READS_AT_A_TIME } from './json-objects.ts';
+import { keys, ownerOf, prefixes } from './keys.ts';
+import type { UploadMarker } from './multipart-writer.ts';
+import type { ListedObject, ObjectStore } from './object-store.ts';
+import { createRecent } from './recent.ts';
+
 /**
  * What the sweep removes from the bucket. Each call is idempotent, safe at any moment, calls `beat` as it goes and answers
- * how many things it removed. `openInputs` are the keys `<tenant>/<file id>` of input files that an open batch still reads.
+ * how many things it removed. `openInputs` are the keys `<tenant>/<file id>` of input files that an open batch still reads;
+ * `nowMs` (Unix milliseconds) is a time before they were listed, so that no batch which began since can lose its input.
  */
 export interface Housekeeping {
   /** Expired file records become tombstones; their bytes go unless an open batch reads them. */
   removeExpiredFiles(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
-  /** Bytes of deleted files that no open batch reads; then, once they are gone and old, the tombstones. */
+  /** Bytes of files deleted more than a minute ago that no open batch reads; the tombstones themselves 30 days later, as they are cursors. */
   removeDeletedContent(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
   /** Aborts multipart uploads whose marker is older than `maxAgeMs`, removes content without a record, then the marker. */
   removeStaleUploads(nowMs: number, maxAgeMs: number, beat: () => void): Promise<number>;
@@ -18,7 +26,137 @@ export interface Housekeeping {
   removeOldIdempotency(nowMs: number, maxAgeMs: number, beat: () => void): Promise<number>;
 }
 
+/** A deletion writes the tombstone and then removes the record; one younger than this may be between the two. */
+const DELETION_MS = 60_000;
+/** How long a deleted file's id still works as a cursor. */
+const CURSOR_LIFE_MS = 30 * 24 * 3_600_000;
+const REMEMBERED = 200_000;
+
 /** Housekeeping in a bucket. */
-export function createHousekeeping(_options: { store: ObjectStore }): Housekeeping {
-  throw new Error('not written yet');
+export function createHousekeeping({ store }: { store: ObjectStore }): Housekeeping {
+  // So that a sweep a minute reads what is new, and not every record and tombstone again.
+  const expiries = createRecent<{ atSeconds: number | null }>(REMEMBERED);
+  const emptied = createRecent<true>(REMEMBERED);
+
+  async function expiryOf(key: string): Promise<number | null> {
+    const known = expiries.get(key);
+    if (known !== undefined) return known.atSeconds;
+    const file = await getJson<File>(store, key);
+    if (file === null) return null;
+    expiries.set(key, { atSeconds: file.expires_at });
+    return file.expires_at;
+  }
+
+  async function removeListed(listed: AsyncIterable<ListedObject>, beat: () => void): Promise<number> {
+    let removed = 0;
+    let some: string[] = [];
+    const flush = async () => {
+      await store.remove(some);
+      removed += some.length;
+      some = [];
+      beat();
+    };
+    for await (const { key } of listed) {
+      some.push(key);
+      if (some.length === 1000) await flush();
+    }
+    if (some.length > 0) await flush();
+    return removed;
+  }
+
+  async function* olderThan(prefix: string, timeMs: number): AsyncIterable<ListedObject> {
+    for await (const object of store.list(prefix)) if (object.lastModified.getTime() <= timeMs) yield object;
+  }
+
+  /** Removes bytes that the marker of an unfinished upload points at, if nothing makes them count. */
+  async function removeUnclaimedContent(contentKey: string, isClaimed: (contentKey: string) => Promise<boolean>): Promise<void> {
+    const { tenant, id } = ownerOf(contentKey);
+    const [record, tombstone] = await Promise.all([store.stat(keys.file(tenant, id)), store.stat(keys.tombstone(tenant, id))]);
+    // With a tombstone an open batch may still read them; then `removeDeletedContent` takes them.
+    if (record !== null || tombstone !== null || (await isClaimed(contentKey))) return;
+    await store.remove([contentKey]);
+  }
+
+  return {
+    async removeExpiredFiles(nowMs, openInputs, beat) {
+      let removed = 0;
+      const listed = store.list(prefixes.files);
+      const read = async ({ key }: ListedObject) => ({ key, atSeconds: await expiryOf(key) });
+      for await (const { key, atSeconds } of mapInOrder(listed, READS_AT_A_TIME, read)) {
+        beat();
+        if (atSeconds === null || atSeconds * 1000 > nowMs) continue;
+        const { tenant, id } = ownerOf(key);
+        await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
+        await store.remove([key]);
+        if (!openInputs.has(`${tenant}/${id}`)) await store.remove([keys.content(tenant, id)]);
+        removed += 1;
+      }
+      return removed;
+    },
+
+    async removeDeletedContent(nowMs, openInputs, beat) {
+      let removed = 0;
+      const empty = async (tombstone: ListedObject) => {
+        const { tenant, id } = ownerOf(tombstone.key);
+        const content = keys.content(tenant, id);
+        const isRead = openInputs.has(`${tenant}/${id}`);
+        if (isRead || emptied.get(tombstone.key) === true) return { ...tombstone, isEmpty: !isRead };
+        // A deletion that died half-way left the record too.
+        const left = (await store.stat(content)) === null ? 0 : 1;
+        await store.remove([keys.file(tenant, id), content]);
+        emptied.set(tombstone.key, true);
+        removed += left;
+        return { ...tombstone, isEmpty: true };
+      };
+      const listed = olderThan(prefixes.tombstones, nowMs - DELETION_MS);
+      for await (const { key, lastModified, isEmpty } of mapInOrder(listed, READS_AT_A_TIME, empty)) {
+        beat();
+        if (!isEmpty || lastModified.getTime() > nowMs - CURSOR_LIFE_MS) continue;
+        await store.remove([key]);
+        removed += 1;
+      }
+      return removed;
+    },
+
+    async removeStaleUploads(nowMs, maxAgeMs, beat) {
+      let removed = 0;
+      const young: string[] = [];
+      const staleMs = nowMs - maxAgeMs;
+      // Another upload may be writing the same object just now: a second attempt to publish.
+      const isClaimed = async (contentKey: string) => {
+        for await (const marker of mapInOrder(young, READS_AT_A_TIME, (key) => getJson<UploadMarker>(store, key))) {
+          if (marker?.key === contentKey) return true;
+        }
+        return false;
+      };
+      const stale: string[] = [];
+      for await (const { key, lastModified } of store.list(prefixes.uploads)) {
+        (lastModified.getTime() <= staleMs ? stale : young).push(key);
+      }
+      for await (const { key, marker } of mapInOrder(stale, READS_AT_A_TIME, async (key) => ({
+        key,
+        marker: await getJson<UploadMarker>(store, key),
+      }))) {
+        beat();
+        if (marker === null) continue;
+        if (marker.uploadId !== null) await store.abortMultipart(marker.key, marker.uploadId);
+        for (const upload of await store.listMultipart(marker.key)) {
+          if (upload.since.getTime() <= staleMs) await store.abortMultipart(marker.key, upload.uploadId);
+        }
+        if (marker.key.startsWith(prefixes.content)) await removeUnclaimedContent(marker.key, isClaimed);
+        await store.remove([key]);
+        removed += 1;
+      }
+      return removed;
+    },
+
+    async listWork() {
+      const ids: string[] = [];
+      for await (const folder of store.listFolders(prefixes.work)) ids.push(folder.slice(0, -1));
+      return ids;
+    },
+
+    removeWork: (batchId, beat) => removeListed(store.list(keys.work(batchId)), beat),
+    removeOldIdempotency: (nowMs, maxAgeMs, beat) => removeListed(olderThan(prefixes.idempotency, nowMs - maxAgeMs), beat),
+  };
 }

@@ -8,6 +8,7 @@ export const keys = {
   batch: (tenant: string, id: string) => `batches/${tenant}/${id}`,
   batches: (tenant: string) => `batches/${tenant}/`,
   open: (tenant: string, id: string) => `open/${tenant}/${id}`,
+  opens: (tenant: string) => `open/${tenant}/`,
   idempotency: (tenant: string, hash: string) => `idempotency/${tenant}/${hash}`,
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
@@ -27,4 +28,21 @@ export const keys = {
 /** `shard-0007`: how a shard is called in keys and workflow ids. */
 export function shardName(shard: number): string {
   return `shard-${String(shard).padStart(4, '0')}`;
+}
+
+/** Prefixes over all tenants and batches, for the sweep. */
+export const prefixes = {
+  files: 'files/',
+  content: 'content/',
+  tombstones: 'deleted/',
+  uploads: 'uploads/',
+  open: 'open/',
+  work: 'work/',
+  idempotency: 'idempotency/',
+} as const;
+
+/** Tenant and id at the end of a key like `files/<tenant>/<id>`. */
+export function ownerOf(key: string): { tenant: string; id: string } {
+  const [, tenant = '', id = ''] = key.split('/');
+  return { tenant, id };
 }

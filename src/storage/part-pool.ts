@@ -1,10 +1,107 @@
-/** Bounded part buffers shared by all uploads of a process. */
+/** Bytes of a part of a multipart upload; S3 wants 5 MiB at least and 10,000 parts at most, so objects may have 80 GB. */
+export const PART_BYTES = 8 * 1024 * 1024;
+
+/**
+ * The part buffers that all uploads of a process share, so that their memory is bounded however many clients come.
+ *
+ * Why nobody waits for ever: a buffer is either *being filled*, then its holder waits for its client only, or *sealed*, full
+ * or last and on its way to the bucket, whose calls all have timeouts. Who waits for a buffer holds none that is being
+ * filled, so there is no circle; buffers go to those who wait in the order in which they came, and an upload queues anew for
+ * each part, so a fast one cannot keep the others out. That leaves clients that stop in the middle of a part: S3 takes no
+ * part below 5 MiB, so a half-filled buffer cannot be put away. While others wait, the holder of a buffer that nothing came
+ * into for the stall time loses its upload. An upload that trickles keeps its buffer, as long as the API lets a request last.
+ */
 export interface PartPool {
-  readonly partBytes: number;
+  /** Waits for a buffer; rejects with the signal's reason when that comes first. `onStall` must make the holder give it back. */
+  take(signal: AbortSignal, onStall: () => void): Promise<Part>;
+  /** Buffers that uploads hold now. */
+  readonly taken: number;
 }
 
-/** A pool of `parts` buffers of 8 MiB. */
-export function createPartPool(parts: number): PartPool {
-  void parts;
-  throw new Error('not written yet');
+/** A buffer on loan. */
+export interface Part {
+  readonly buffer: Buffer;
+  /** Says that something came in. */
+  touch(): void;
+  /** Says that the holder waits for its client no more. */
+  seal(): void;
+  giveBack(): void;
+}
+
+interface Waiting {
+  onStall: () => void;
+  grant: (part: Part) => void;
+}
+
+/** A pool of `size` buffers of 8 MiB each, made when first needed. `stallMs` is how long a part may stand still while others wait. */
+export function createPartPool(size: number, stallMs = 30_000): PartPool {
+  const free: Buffer[] = [];
+  const waiting: Waiting[] = [];
+  const filling = new Map<Part, { touchedMs: number; onStall: () => void }>();
+  let taken = 0;
+  let timer: NodeJS.Timeout | null = null;
+
+  function lend(buffer: Buffer, onStall: () => void): Part {
+    let isOut = true;
+    const part: Part = {
+      buffer,
+      touch() {
+        const held = filling.get(part);
+        if (held !== undefined) held.touchedMs = performance.now();
+      },
+      seal() {
+        filling.delete(part);
+      },
+      giveBack() {
+        if (!isOut) return;
+        isOut = false;
+        filling.delete(part);
+        const next = waiting.shift();
+        if (next !== undefined) return next.grant(lend(buffer, next.onStall));
+        taken -= 1;
+        free.push(buffer);
+      },
+    };
+    filling.set(part, { touchedMs: performance.now(), onStall });
+    return part;
+  }
+
+  function watchStalls(): void {
+    timer ??= setTimeout(() => {
+      timer = null;
+      if (waiting.length === 0) return;
+      const oldestFirst = [...filling.values()].sort((a, b) => a.touchedMs - b.touchedMs);
+      for (const held of oldestFirst.slice(0, waiting.length)) {
+        if (performance.now() - held.touchedMs >= stallMs) held.onStall();
+      }
+      watchStalls();
+    }, stallMs / 4);
+  }
+
+  return {
+    get taken() {
+      return taken;
+    },
+    async take(signal, onStall) {
+      signal.throwIfAborted();
+      if (taken < size) {
+        taken += 1;
+        return lend(free.pop() ?? Buffer.allocUnsafeSlow(PART_BYTES), onStall);
+      }
+      return await new Promise<Part>((resolve, reject) => {
+        const mine: Waiting = { onStall, grant };
+        function grant(part: Part): void {
+          signal.removeEventListener('abort', leave);
+          resolve(part);
+        }
+        function leave(): void {
+          waiting.splice(waiting.indexOf(mine), 1);
+          reject(signal.reason);
+        }
+        signal.addEventListener('abort', leave, { once: true });
+        waiting.push(mine);
+        watchStalls();
+      });
+    },
+  };
 }

@@ -1,7 +1,13 @@
-import type { ObjectStore } from './object-store.ts';
-import type { PartPool } from './part-pool.ts';
 import type { Usage } from '../domain/batch.ts';
 import type { PlanHead, ShardPlan } from '../domain/plan.ts';
+import { mapInOrder } from './in-order.ts';
+import { createJson, getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
+import { keys } from './keys.ts';
+import { createMultipartWriter } from './multipart-writer.ts';
+import { ObjectStoreError, type ObjectStore } from './object-store.ts';
+import type { PartPool } from './part-pool.ts';
+import { encodePiece, readPieceEntries } from './piece-format.ts';
+import { readLines } from './read-lines.ts';
 
 /** What lies under `work/<batch>/`: the plan, pieces, shard results and what publishing has decided. */
 export interface PieceStore {
@@ -76,7 +82,69 @@ export interface Publication {
   createdAt: number;
 }
 
+const LINE_BREAK = Buffer.from('\n');
+
 /** Plans, pieces and shard results in a bucket. */
-export function createPieceStore(_options: { store: ObjectStore; newNonce: () => string; parts: PartPool }): PieceStore {
-  throw new Error('not written yet');
+export function createPieceStore({ store, newNonce, parts }: {
+  store: ObjectStore;
+  newNonce: () => string;
+  parts: PartPool;
+}): PieceStore {
+  return {
+    async putPlanShard(batchId, plan) {
+      await store.put(keys.planShard(batchId, plan.shard), toJsonBytes(plan));
+    },
+    getPlanShard: (batchId, shard) => getJson<ShardPlan>(store, keys.planShard(batchId, shard)),
+    createPlanHead: (batchId, head) => createJson(store, keys.planHead(batchId), head),
+    getPlanHead: (batchId) => getJson<PlanHead>(store, keys.planHead(batchId)),
+
+    async putPiece({ batchId, shard, writer, piece }, results) {
+      await store.put(keys.piece(batchId, shard, writer, piece), encodePiece(results));
+    },
+
+    async *listPieceEntries(batchId, shard) {
+      const pieces = store.list(keys.pieces(batchId, shard));
+      for await (const entries of mapInOrder(pieces, READS_AT_A_TIME, (piece) => readPieceEntries(store, piece))) yield* entries;
+    },
+
+    readResultLines: (entries) => readLines(store, entries),
+
+    async putShardObject({ batchId, shard, nonce, role }, lines) {
+      const key = keys.shardObject(batchId, shard, nonce, role);
+      const object = createMultipartWriter({ store, key, nonce: newNonce(), parts });
+      try {
+        for await (const line of lines) {
+          await object.write(line);
+          await object.write(LINE_BREAK);
+        }
+        if (object.bytes === 0) return null;
+        await object.complete();
+        return { key, bytes: object.bytes };
+      } catch (error) {
+        await object.abort();
+        throw error;
+      }
+    },
+
+    createShardResult: (batchId, result) => createJson(store, keys.shardResult(batchId, result.shard), result),
+    getShardResult: (batchId, shard) => getJson<ShardResult>(store, keys.shardResult(batchId, shard)),
+
+    async listShardResults(batchId) {
+      const results: ShardResult[] = [];
+      const listed = store.list(keys.shardResults(batchId));
+      for await (const result of mapInOrder(listed, READS_AT_A_TIME, ({ key }) => getJson<ShardResult>(store, key))) {
+        if (result !== null) results.push(result);
+      }
+      // Numbers of five digits come before some of four in the order of keys.
+      return results.sort((a, b) => a.shard - b.shard);
+    },
+
+    async openShardObject(key) {
+      const found = await store.open(key);
+      if (found === null) throw new ObjectStoreError('open', key, new Error('a shard result names it, but it is not there'));
+      return found.body;
+    },
+
+    createPublication: (batchId, publication) => createJson(store, keys.publish(batchId), publication),
+  };
 }

@@ -1,0 +1,40 @@
+import type { OpenBatch } from './batch-store.ts';
+import { mapInOrder } from './in-order.ts';
+import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
+import { keys, ownerOf, prefixes } from './keys.ts';
+import type { ListedObject, ObjectStore } from './object-store.ts';
+import { createRecent } from './recent.ts';
+
+const MARKERS_REMEMBERED = 100_000;
+
+/** The markers of batches that have not ended: which there are is listed every time, what one says is read once. */
+export interface OpenMarkers {
+  create(tenant: string, id: string, inputFileId: string): Promise<void>;
+  /** Of one tenant, or of all. */
+  list(tenant?: string): AsyncIterable<OpenBatch>;
+}
+
+export function createOpenMarkers(store: ObjectStore): OpenMarkers {
+  const inputs = createRecent<string>(MARKERS_REMEMBERED);
+
+  async function read({ key, lastModified }: ListedObject): Promise<OpenBatch | null> {
+    const inputFileId = inputs.get(key) ?? (await getJson<{ inputFileId: string }>(store, key))?.inputFileId;
+    if (inputFileId === undefined) return null;
+    inputs.set(key, inputFileId);
+    return { ...ownerOf(key), inputFileId, since: lastModified };
+  }
+
+  return {
+    async create(tenant, id, inputFileId) {
+      await store.create(keys.open(tenant, id), toJsonBytes({ inputFileId }));
+    },
+
+    async *list(tenant) {
+      const listed = store.list(tenant === undefined ? prefixes.open : keys.opens(tenant));
+      for await (const marker of mapInOrder(listed, READS_AT_A_TIME, read)) {
+        // One that was removed since it was listed is open no more.
+        if (marker !== null) yield marker;
+      }
+    },
+  };
+}

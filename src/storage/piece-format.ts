@@ -1,0 +1,44 @@
+import { parseJson } from './json-objects.ts';
+import { type ListedObject, type ObjectStore, ObjectStoreError } from './object-store.ts';
+import type { LineResult, PieceEntry } from './piece-store.ts';
+
+/**
+ * A piece is JSONL: its first line says which result lines follow, in order, with their length in bytes (line break not
+ * counted), so that what a piece holds is known without reading it all, and a person can look at it with `head`.
+ */
+interface PieceHeader {
+  entries: (Pick<PieceEntry, 'line' | 'outcome' | 'usage'> & { length: number })[];
+}
+
+/** Pieces up to this size are read whole, and of larger ones this much to begin with; the header of 500 lines fits. */
+const FIRST_READ_BYTES = 256 * 1024;
+const LINE_BREAK = Buffer.from('\n');
+
+/** The bytes of a piece. */
+export function encodePiece(results: readonly LineResult[]): Buffer {
+  const header: PieceHeader = {
+    entries: results.map(({ line, outcome, usage, resultLine }) => ({ line, outcome, usage, length: resultLine.length })),
+  };
+  const lines = results.flatMap(({ resultLine }) => [resultLine, LINE_BREAK]);
+  return Buffer.concat([Buffer.from(JSON.stringify(header)), LINE_BREAK, ...lines]);
+}
+
+/** What a listed piece holds, and where. */
+export async function readPieceEntries(store: ObjectStore, { key, size }: ListedObject): Promise<PieceEntry[]> {
+  const headerBytes = await readFirstLine(store, key, size);
+  let offset = headerBytes.length + LINE_BREAK.length;
+  return parseJson<PieceHeader>(key, headerBytes).entries.map(({ line, outcome, usage, length }) => {
+    const entry: PieceEntry = { line, outcome, usage, key, offset, length };
+    offset += length + LINE_BREAK.length;
+    return entry;
+  });
+}
+
+async function readFirstLine(store: ObjectStore, key: string, size: number): Promise<Buffer> {
+  for (let wanted = FIRST_READ_BYTES; ; wanted *= 8) {
+    const found = await (wanted >= size ? store.get(key) : store.get(key, { start: 0, end: wanted - 1 }));
+    const end = found?.body.indexOf('\n') ?? -1;
+    if (found !== null && end >= 0) return found.body.subarray(0, end);
+    if (found === null || wanted >= size) throw new ObjectStoreError('read', key, new Error('not a piece'));
+  }
+}

@@ -1,0 +1,74 @@
+import { mapInOrder } from './in-order.ts';
+import { ObjectStoreError, type ObjectStore } from './object-store.ts';
+import type { PieceEntry } from './piece-store.ts';
+
+/** Result lines in memory at a time; a longer line is alone. */
+const WINDOW_BYTES = 24 * 1024 * 1024;
+/** Two lines of a piece that are this close are read in one go, what lies between included. */
+const GAP_BYTES = 16 * 1024;
+const READS_AT_A_TIME = 16;
+
+/** A stretch of a piece, and which lines are wanted from it. */
+interface Span {
+  key: string;
+  start: number;
+  end: number;
+  entries: PieceEntry[];
+}
+
+/**
+ * The lines of the entries, in their order. Read in windows of 24 MiB: within one, neighbours in a piece come in one GET, so
+ * the usual shard costs one GET per piece, whatever order its lines are wanted in.
+ */
+export async function* readLines(store: ObjectStore, entries: readonly PieceEntry[]): AsyncGenerator<Buffer, void, undefined> {
+  for (const window of cutWindows(entries)) {
+    const lines = new Map<PieceEntry, Buffer>();
+    for await (const read of mapInOrder(joinNeighbours(window), READS_AT_A_TIME, (span) => readSpan(store, span))) {
+      for (const [entry, line] of read) lines.set(entry, line);
+    }
+    for (const entry of window) {
+      const line = lines.get(entry);
+      if (line !== undefined) yield line;
+    }
+  }
+}
+
+function* cutWindows(entries: readonly PieceEntry[]): Iterable<PieceEntry[]> {
+  let window: PieceEntry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    if (window.length > 0 && bytes + entry.length > WINDOW_BYTES) {
+      yield window;
+      window = [];
+      bytes = 0;
+    }
+    window.push(entry);
+    bytes += entry.length;
+  }
+  if (window.length > 0) yield window;
+}
+
+function joinNeighbours(entries: readonly PieceEntry[]): Span[] {
+  const byPlace = entries.toSorted((a, b) => (a.key === b.key ? a.offset - b.offset : a.key < b.key ? -1 : 1));
+  const spans: Span[] = [];
+  for (const entry of byPlace) {
+    const last = spans.at(-1);
+    const end = entry.offset + entry.length;
+    if (last !== undefined && last.key === entry.key && entry.offset - last.end <= GAP_BYTES) {
+      last.end = Math.max(last.end, end);
+      last.entries.push(entry);
+    } else {
+      spans.push({ key: entry.key, start: entry.offset, end, entries: [entry] });
+    }
+  }
+  return spans;
+}
+
+async function readSpan(store: ObjectStore, { key, start, end, entries }: Span): Promise<[PieceEntry, Buffer][]> {
+  const found = await store.get(key, { start, end: end - 1 });
+  if (found?.body.length !== end - start) {
+    throw new ObjectStoreError('read', key, new Error(`bytes ${start} to ${end} of the piece are not there`));
+  }
+  const { body } = found;
+  return entries.map((entry) => [entry, body.subarray(entry.offset - start, entry.offset - start + entry.length)]);
+}
