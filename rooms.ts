@@ -25,11 +25,20 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   api: { path: '^src/api/', knows: ['domain'], types: [...ADAPTERS, 'settings'] },
   activities: { path: '^activities/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'settings'] },
   contract: { path: '^workflows/contract\\.ts$', knows: ['domain'], types: [], packages: [] },
-  workflows: { path: '^workflows/(?!contract\\.ts$)', knows: ['domain', 'contract'], types: ['activities'], packages: ['@temporalio/workflow'] },
+  workflows: {
+    path: '^workflows/(?!contract\\.ts$)',
+    knows: ['domain', 'contract'],
+    types: ['activities'],
+    packages: ['@temporalio/workflow'],
+  },
   cli: { path: '^src/cli/', knows: ['domain'], types: [] },
   settings: { path: '^src/(?!main\\.ts$)[a-z-]+\\.ts$', knows: ['domain'], types: [...ADAPTERS] },
-  processes: { path: '^src/processes/', knows: [...ADAPTERS, 'domain', 'api', 'activities', 'contract', 'workflows', 'cli', 'settings'], types: [] },
-  main: { path: '^src/main\\.ts$', knows: ['processes', 'cli'], types: [] },
+  processes: {
+    path: '^src/processes/',
+    knows: [...ADAPTERS, 'domain', 'api', 'activities', 'contract', 'workflows', 'cli', 'settings'],
+    types: [],
+  },
+  main: { path: '^src/main\\.ts$', knows: ['processes', 'cli', 'settings'], types: [] },
 };
 
 const HOUSE = '^(src|workflows|activities|test|bench|examples)/';

@@ -15,12 +15,16 @@ const HOUSE = ['src', 'workflows', 'activities', 'test', 'bench', 'examples'];
 async function violations(root: string): Promise<{ cruised: number; broken: string[] }> {
   const args = [DEPCRUISE, '--config', join(root, '.dependency-cruiser.mjs'), '--output-type', 'json', ...HOUSE];
   const stdout = await new Promise<string>((resolve, reject) => {
-    execFile(process.execPath, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 }, (error, out) => (out === '' ? reject(error) : resolve(out)));
+    execFile(process.execPath, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 }, (error, out) =>
+      out === '' ? reject(error) : resolve(out),
+    );
   });
   const { summary } = JSON.parse(stdout);
   return {
     cruised: summary.totalCruised,
-    broken: summary.violations.map((each: { rule: { name: string }; from: string; to: string }) => `${each.rule.name}: ${each.from} → ${each.to}`),
+    broken: summary.violations.map(
+      (each: { rule: { name: string }; from: string; to: string }) => `${each.rule.name}: ${each.from} → ${each.to}`,
+    ),
   };
 }
 

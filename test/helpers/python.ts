@@ -46,7 +46,10 @@ async function install(environment: string, requirements: string): Promise<void>
       await run('uv', ['venv', '--quiet', '--clear', environment]);
       await run('uv', ['pip', 'install', '--quiet', '--python', python, '-r', requirements]);
     } catch (fromUv) {
-      throw new AggregateError([fromVenv, fromUv], `no Python environment for ${requirements}: python3 with venv and pip, or uv, is needed`);
+      throw new AggregateError(
+        [fromVenv, fromUv],
+        `no Python environment for ${requirements}: python3 with venv and pip, or uv, is needed`,
+      );
     }
   }
 }
