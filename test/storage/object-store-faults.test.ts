@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it, mock } from 'node:test';
+import { ObjectStoreError, type ObjectStore } from '../../src/storage/object-store.ts';
+import { first, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
+import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
+
+let bucket: TestBucket;
+let proxy: FaultProxy;
+let store: ObjectStore;
+/** Gives up after 300 ms of silence. */
+let impatient: ObjectStore;
+
+before(async () => {
+  bucket = await startTestBucket();
+  proxy = await startFaultProxy(bucket.minio.endpoint);
+  store = bucket.connect({ endpoint: proxy.endpoint });
+  impatient = bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 300 });
+});
+afterEach(() => {
+  proxy.fault = () => null;
+  proxy.seen.length = 0;
+});
+after(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await bucket[Symbol.asyncDispose]();
+});
+
+describe('a server that is busy', () => {
+  it('is asked again after a 503, without a word on the console', async () => {
+    const warned = mock.method(console, 'warn', () => {});
+    proxy.fault = first(2, '503');
+    await store.put('busy/a', Buffer.from('a'));
+    assert.equal((await bucket.store.get('busy/a'))?.body.toString(), 'a');
+    assert.equal(warned.mock.callCount(), 0);
+    warned.mock.restore();
+  });
+
+  it('ends in an error that says operation and key and no credentials when it stays busy', async () => {
+    proxy.fault = () => '503';
+    const calls: [string, () => Promise<unknown>][] = [
+      ['get', () => store.get('k')],
+      ['put', () => store.put('k', Buffer.from('1'))],
+      ['create', () => store.create('k', Buffer.from('1'))],
+      ['open', () => store.open('k')],
+      ['list', () => collect(store.list('k'))],
+    ];
+    await Promise.all(
+      calls.map(([operation, call]) =>
+        assert.rejects(call(), (error) => {
+          assert.ok(error instanceof ObjectStoreError);
+          assert.deepEqual([error.operation, error.key], [operation, 'k']);
+          assert.doesNotMatch(JSON.stringify([error.message, error, error.cause]), /nightshift-test|Credential/);
+          return true;
+        }),
+      ),
+    );
+  });
+
+  it('does not keep connections: 200 refused calls are followed by one that works', async () => {
+    proxy.fault = () => '503';
+    await Promise.allSettled(Array.from({ length: 200 }, () => store.stat('busy/a')));
+    proxy.fault = () => null;
+    assert.equal((await store.stat('busy/a'))?.size, 1);
+  });
+});
+
+describe('a server that refuses', () => {
+  it('ends in an error without secret or key id', async () => {
+    const { createMinioObjectStore } = await import('../../src/storage/minio-object-store.ts');
+    const stranger = createMinioObjectStore({ endpoint: proxy.endpoint, bucket: 'nightshift', accessKey: 'nightshift', secretKey: 'wrong-secret', region: 'us-east-1' });
+    await assert.rejects(stranger.get('k'), (error) => {
+      assert.ok(error instanceof ObjectStoreError && error.cause instanceof Error);
+      assert.match(error.message, /SignatureDoesNotMatch/);
+      assert.doesNotMatch(JSON.stringify([error, { ...error.cause }]) + error.cause.message, /wrong-secret|AccessKey/i);
+      return true;
+    });
+    stranger.close();
+  });
+});
+
+describe('a server that is silent', () => {
+  it('fails the call after the timeout', async () => {
+    proxy.fault = () => 'silence';
+    const startedMs = performance.now();
+    await assert.rejects(impatient.put('silent/a', Buffer.from('a')), /no sign of the server for 300 ms/);
+    await assert.rejects(impatient.get('silent/a'), /no sign/);
+    await assert.rejects(impatient.ping(), /no sign/);
+    assert.ok(performance.now() - startedMs < 5000);
+  });
+
+  it('is not blamed for a reader that takes its time', async () => {
+    await store.put('silent/slow', Buffer.alloc(4_000_000, 's'));
+    const found = await impatient.open('silent/slow');
+    assert.ok(found);
+    let bytes = 0;
+    for await (const chunk of found.body) {
+      // The reader's pause is what is tested: longer than the timeout.
+      if (bytes === 0) await new Promise((resolve) => setTimeout(resolve, 900));
+      bytes += chunk.length;
+    }
+    assert.equal(bytes, 4_000_000);
+  });
+});
+
+describe('an answer that breaks off', () => {
+  it('is fetched again by get and list', async () => {
+    const body = Buffer.alloc(1_000_000, 'c');
+    await store.put('cut/a', body);
+    proxy.fault = first(1, 'cut');
+    assert.ok((await store.get('cut/a'))?.body.equals(body));
+    proxy.fault = first(1, 'cut');
+    assert.deepEqual((await collect(store.list('cut/'))).map(({ key }) => key), ['cut/a']);
+  });
+
+  it('errors a stream', async () => {
+    await store.put('cut/b', Buffer.alloc(1_000_000, 'c'));
+    proxy.fault = first(1, 'cut');
+    const found = await store.open('cut/b');
+    assert.ok(found);
+    await assert.rejects(collect(found.body), ObjectStoreError);
+  });
+});
+
+describe('a write whose answer is lost', () => {
+  const puts = (method: string) => method === 'PUT';
+
+  it('is not reported as changed by another when it replaced', async () => {
+    for (const fault of ['answer-500', 'answer-lost'] as const) {
+      const key = `lost/${fault}`;
+      await store.put(key, Buffer.from('before'));
+      const etag = (await store.get(key))?.etag ?? '';
+      proxy.fault = first(1, fault, puts);
+      assert.equal(await store.replace(key, Buffer.from('after'), etag), 'replaced');
+      assert.equal((await store.get(key))?.body.toString(), 'after');
+      assert.equal(await store.replace(key, Buffer.from('late'), etag), 'changed');
+    }
+  });
+
+  it('still says exists when it created', async () => {
+    proxy.fault = first(1, 'answer-500', puts);
+    assert.equal(await store.create('lost/new', Buffer.from('mine')), 'exists');
+    assert.equal((await store.get('lost/new'))?.body.toString(), 'mine');
+  });
+
+  it('completes a multipart upload that was completed already', async () => {
+    for (const fault of ['answer-500', 'answer-lost'] as const) {
+      const key = `lost/${newNonce()}`;
+      const id = await store.startMultipart(key);
+      const parts = [Buffer.alloc(5 * 1024 * 1024, 'a'), Buffer.from('b')];
+      const etags = await Promise.all(parts.map((part, i) => store.uploadPart(key, id, i + 1, part)));
+      proxy.fault = first(1, fault, (method) => method === 'POST');
+      await store.completeMultipart(key, id, etags.map((etag, i) => ({ part: i + 1, etag })));
+      assert.equal((await store.stat(key))?.size, 5 * 1024 * 1024 + 1);
+    }
+  });
+});
+
+describe('a server that is gone', () => {
+  it('fails calls instead of hanging, and ends the stream that it leaves', async () => {
+    const gone = await startFaultProxy(bucket.minio.endpoint);
+    const orphan = bucket.connect({ endpoint: gone.endpoint });
+    await bucket.store.put('gone/a', Buffer.alloc(30_000_000, 'g'));
+    const found = await orphan.open('gone/a');
+    assert.ok(found);
+    await gone[Symbol.asyncDispose]();
+    await assert.rejects(collect(found.body), ObjectStoreError);
+    await assert.rejects(orphan.get('gone/a'), /ECONNREFUSED/);
+  });
+});
