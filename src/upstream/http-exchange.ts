@@ -1,4 +1,4 @@
-import { Client, type Dispatcher, Pool } from 'undici';
+import { Client, type Dispatcher, errors, Pool } from 'undici';
 
 /** One HTTP request and its answer, as they went over the wire; what either means is decided elsewhere. */
 export interface HttpPool {
@@ -147,8 +147,9 @@ function failure(code: string, answering: boolean, reused: boolean, requestTimeo
     return { kind: 'timeout', message: `the upstream did not begin to answer within ${requestTimeoutMs / 1000} s`, ms };
   if (code === 'UND_ERR_BODY_TIMEOUT')
     return { kind: 'timeout', message: `the upstream fell silent for ${requestTimeoutMs / 1000} s in the middle of its answer`, ms };
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW')
-    return { kind: 'malformed', message: `the answer of the upstream is not HTTP (${code})`, ms };
+  // In the middle of an answer the parser complains when it ends too early: that is a reset.
+  const isGarbled = !answering && (code === PARSER_ERROR || code === 'UND_ERR_HEADERS_OVERFLOW');
+  if (isGarbled) return { kind: 'malformed', message: 'the answer of the upstream is not HTTP', ms };
   if (answering) return { kind: 'reset', message: 'the upstream closed the connection in the middle of its answer', ms };
   return { kind: reused ? 'stale' : 'reset', message: 'the upstream closed the connection without an answer', ms };
 }
@@ -161,6 +162,9 @@ function connectMessage(code: string): string {
   return `the upstream cannot be connected to (${code})`;
 }
 
+const PARSER_ERROR = 'HTTPParserError';
+
 function codeOf(error: unknown): string {
+  if (error instanceof errors.HTTPParserError) return PARSER_ERROR;
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown cause';
 }

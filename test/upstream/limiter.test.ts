@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createFixedLimiter, type Limiter, type Permit } from '../../src/upstream/limiter.ts';
+
+const never = new AbortController().signal;
+const ignored = { kind: 'ignored' } as const;
+
+/** Asks for a place and notes the name when it comes. */
+function ask(limiter: Limiter, batchId: string, name: string, order: string[], permits: Permit[]): void {
+  void limiter.acquire(batchId, never).then((permit) => {
+    order.push(name);
+    permits.push(permit);
+  });
+}
+
+async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('createFixedLimiter', () => {
+  it('gives out as many places as there are and the rest as they come back', async () => {
+    const limiter = createFixedLimiter({ maxInFlight: 2 });
+    const first = await limiter.acquire('a', never);
+    await limiter.acquire('a', never);
+    const order: string[] = [];
+    ask(limiter, 'a', 'third', order, []);
+    await turn();
+    assert.deepEqual([order, limiter.inFlight, limiter.waiting, limiter.limit], [[], 2, 1, 2]);
+    first.release(ignored);
+    await turn();
+    assert.deepEqual([order, limiter.inFlight, limiter.waiting], [['third'], 2, 0]);
+  });
+
+  it('lets waiting batches take turns', async () => {
+    const limiter = createFixedLimiter({ maxInFlight: 1 });
+    const permits = [await limiter.acquire('big', never)];
+    const order: string[] = [];
+    for (const name of ['big 1', 'big 2', 'big 3']) ask(limiter, 'big', name, order, permits);
+    ask(limiter, 'small', 'small 1', order, permits);
+    ask(limiter, 'other', 'other 1', order, permits);
+    for (let count = 0; count < 5; count += 1) {
+      permits.pop()?.release(ignored);
+      await turn();
+    }
+    assert.deepEqual(order, ['big 1', 'small 1', 'other 1', 'big 2', 'big 3']);
+    permits.pop()?.release(ignored);
+    assert.equal(limiter.inFlight, 0);
+  });
+
+  it('rejects who leaves the queue, and gives the place to the next', async () => {
+    const limiter = createFixedLimiter({ maxInFlight: 1 });
+    const permit = await limiter.acquire('a', never);
+    const leaving = new AbortController();
+    const left = assert.rejects(limiter.acquire('a', leaving.signal), /enough/);
+    const order: string[] = [];
+    ask(limiter, 'b', 'next', order, []);
+    leaving.abort(new Error('enough'));
+    await left;
+    assert.equal(limiter.waiting, 1);
+    permit.release(ignored);
+    await turn();
+    assert.deepEqual(order, ['next']);
+    await assert.rejects(limiter.acquire('a', leaving.signal), /enough/);
+  });
+
+  it('refuses a place given back twice', async () => {
+    const limiter = createFixedLimiter({ maxInFlight: 1 });
+    const permit = await limiter.acquire('a', never);
+    permit.release(ignored);
+    assert.throws(() => permit.release(ignored), /twice/);
+  });
+});
