@@ -39,7 +39,7 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
   const waiting: Waiting[] = [];
   const filling = new Map<Part, { touchedMs: number; onStall: () => void }>();
   let taken = 0;
-  let timer: NodeJS.Timeout | null = null;
+  let timer: NodeJS.Timeout | undefined;
 
   function lend(buffer: Buffer, onStall: () => void): Part {
     let isOut = true;
@@ -57,6 +57,7 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
         isOut = false;
         filling.delete(part);
         const next = waiting.shift();
+        watchStalls();
         if (next !== undefined) return next.grant(lend(buffer, next.onStall));
         taken -= 1;
         free.push(buffer);
@@ -66,10 +67,15 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
     return part;
   }
 
+  /** Runs a timer while somebody waits, and only then. */
   function watchStalls(): void {
+    if (waiting.length === 0) {
+      clearTimeout(timer);
+      timer = undefined;
+      return;
+    }
     timer ??= setTimeout(() => {
-      timer = null;
-      if (waiting.length === 0) return;
+      timer = undefined;
       const oldestFirst = [...filling.values()].sort((a, b) => a.touchedMs - b.touchedMs);
       for (const held of oldestFirst.slice(0, waiting.length)) {
         if (performance.now() - held.touchedMs >= stallMs) held.onStall();
@@ -96,6 +102,7 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
         }
         function leave(): void {
           waiting.splice(waiting.indexOf(mine), 1);
+          watchStalls();
           reject(signal.reason);
         }
         signal.addEventListener('abort', leave, { once: true });
