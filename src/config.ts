@@ -30,6 +30,8 @@ export interface Config {
   /** Never logged. */
   secrets: {
     apiKeys: ApiKey[];
+    /** A key that the API accepts, for a client on this machine; null when none is needed or none is known in plain. */
+    clientKey: string | null;
     temporalApiKey: string | null;
     s3: S3Keys;
     /** By name of the upstream. */
@@ -39,7 +41,7 @@ export interface Config {
 
 /** A key of a tenant, as its SHA-256 in hex. */
 export interface ApiKey {
-  sha256: string;
+  sha256Hex: string;
   tenant: string;
 }
 
@@ -113,7 +115,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
       exampleUpstreamPort: settings.EXAMPLE_UPSTREAM_PORT,
       exampleUpstreamWanted: upstreams.some(({ baseUrls }) => baseUrls.includes(exampleUrl(settings))),
     },
-    secrets: { apiKeys, temporalApiKey: settings.TEMPORAL_API_KEY ?? null, s3: s3Keys, upstreams: credentials },
+    secrets: { apiKeys, clientKey: settings.API_KEY ?? firstPlainKey(settings.API_KEYS), temporalApiKey: settings.TEMPORAL_API_KEY ?? null, s3: s3Keys, upstreams: credentials },
   });
 }
 
@@ -161,17 +163,22 @@ function readApiKeys(given: string | undefined, faults: string[]): ApiKey[] {
   for (const [index, entry] of entries.entries()) {
     const [, key = '', tenant = ''] = /^(.+)=([A-Za-z0-9_-]{1,64})$/.exec(entry) ?? [];
     const [, hash] = /^sha256:([0-9a-f]{64})$/i.exec(key) ?? [];
-    const sha256 = hash?.toLowerCase() ?? createHash('sha256').update(key).digest('hex');
+    const sha256Hex = hash?.toLowerCase() ?? createHash('sha256').update(key).digest('hex');
     if (key === '' || (hash === undefined && key.startsWith('sha256:'))) {
       faults.push(`NIGHTSHIFT_API_KEYS entry ${index + 1} must be key=tenant or sha256:<64 hex digits>=tenant, the tenant of letters, digits, _ and -`);
-    } else if (keys.some((other) => other.sha256 === sha256)) {
+    } else if (keys.some((other) => other.sha256Hex === sha256Hex)) {
       faults.push(`NIGHTSHIFT_API_KEYS entry ${index + 1} repeats the key of an earlier one`);
     } else {
-      keys.push({ sha256, tenant });
+      keys.push({ sha256Hex, tenant });
     }
   }
   if (given !== undefined && entries.length === 0) faults.push('NIGHTSHIFT_API_KEYS holds no key');
   return keys;
+}
+
+function firstPlainKey(given: string | undefined): string | null {
+  const entry = (given ?? '').split(',').map((each) => each.trim()).find((each) => each !== '' && !each.startsWith('sha256:'));
+  return entry?.replace(/=[^=]*$/, '') ?? null;
 }
 
 function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults: string[]) {

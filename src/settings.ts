@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseCompletionWindow } from './domain/completion-window.ts';
 
 /**
  * Every environment variable of Nightshift, without its prefix: default, shape and bounds, each in one place. Values stay
@@ -31,8 +32,8 @@ export const settingsSchema = z.object({
   UPSTREAM_REQUEST_TIMEOUT_SECONDS: integer(300, 1, 86_400),
   UPSTREAMS_FILE: optional(),
 
-  COMPLETION_WINDOWS: list('24h', /^[1-9]\d{0,8}[smhd]$/, 'must be durations like 24h, separated by commas'),
-  ENDPOINTS: list('', /^\/v1\/\S+$/, 'must be paths like /v1/rerank, separated by commas'),
+  COMPLETION_WINDOWS: list('24h', (item) => parseCompletionWindow(item) !== null, 'must be durations like 24h, separated by commas'),
+  ENDPOINTS: list('', (item) => /^\/v1\/\S+$/.test(item), 'must be paths like /v1/rerank, separated by commas'),
   MAX_REQUESTS_PER_BATCH: integer(50_000, 1, 10_000_000),
   MAX_BATCH_INPUT_BYTES: integer(209_715_200, 1024, 80_000_000_000),
   MAX_UPLOAD_BYTES: integer(536_870_912, 1024, 80_000_000_000),
@@ -95,7 +96,7 @@ function choice<const T extends readonly string[]>(value: T[number], all: T) {
   return z.enum(all, `must be one of ${all.join(', ')}`).default(value);
 }
 
-function list(value: string, each: RegExp, message: string) {
+function list(value: string, fits: (item: string) => boolean, message: string) {
   const items = (given: string) => given.split(',').map((item) => item.trim()).filter((item) => item !== '');
-  return z.string().default(value).refine((given) => items(given).every((item) => each.test(item)) && (value === '' || items(given).length > 0), message).transform(items);
+  return z.string().default(value).refine((given) => items(given).every(fits) && (value === '' || items(given).length > 0), message).transform(items);
 }

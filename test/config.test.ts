@@ -88,8 +88,8 @@ describe('loadConfig', () => {
     const hash = createHash('sha256').update('other').digest('hex');
     const { secrets } = loadConfig({ ...S3, NIGHTSHIFT_API_KEYS: `sk-a=b==team_a, sha256:${hash}=team-b` }, 'api');
     assert.deepEqual(secrets.apiKeys, [
-      { sha256: createHash('sha256').update('sk-a=b=').digest('hex'), tenant: 'team_a' },
-      { sha256: hash, tenant: 'team-b' },
+      { sha256Hex: createHash('sha256').update('sk-a=b=').digest('hex'), tenant: 'team_a' },
+      { sha256Hex: hash, tenant: 'team-b' },
     ]);
   });
 

@@ -1,1 +1,1 @@
-export const runWorker = async (): Promise<number> => await Promise.resolve(0);
+export const runWorker = async (): Promise<number> => await new Promise((resolve) => process.once('SIGTERM', () => resolve(0)) && setInterval(() => {}, 1000));

@@ -1,6 +1,86 @@
-import { environment, loadConfig } from '../config.ts';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { stdout } from 'node:process';
+import { batchPolicy } from './batch-policy.ts';
+import { createShutdown } from './shutdown.ts';
+import { untilItWorks } from './until-it-works.ts';
+import { createApp } from '../api/app.ts';
+import { createHttpServer } from '../api/http-server.ts';
+import { createApiKeys } from '../api/middleware/authentication.ts';
+import { environment, isLoopback, loadConfig, printable, unknownVariables } from '../config.ts';
+import { parseCompletionWindow } from '../domain/completion-window.ts';
+import { DEFAULT_ENDPOINTS } from '../domain/endpoint.ts';
+import { createLogger } from '../logger.ts';
+import { createBatchStore } from '../storage/batch-store.ts';
+import { createFileStore } from '../storage/file-store.ts';
+import { createMinioObjectStore } from '../storage/minio-object-store.ts';
+import { createPartPool } from '../storage/part-pool.ts';
+import { createBatchRuns } from '../temporal/batch-runs.ts';
+import { connectTemporal } from '../temporal/connection.ts';
 
-export async function serveApi(): Promise<number> {
-  loadConfig(environment(), 'api');
-  return 0;
+const HELP = `nightshift api
+
+Serves the HTTP API. It starts even while the bucket or Temporal is away: GET /ready tells. Settings: docs/configuration.md.
+`;
+
+/** Part buffers that all uploads of the process share. */
+const UPLOAD_PARTS = 16;
+
+/** `nightshift api`: serves until a signal ends it. Answers the exit code. */
+export async function serveApi(args: string[]): Promise<number> {
+  if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
+  const env = environment();
+  const config = loadConfig(env, 'api');
+  const logger = createLogger(config.log, 'api');
+  logger.info({ config: printable(config) }, 'starting');
+  for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
+  const shutdown = createShutdown({ deadlineMs: config.shutdownGraceMs, logger });
+
+  const objectStore = createMinioObjectStore({ ...config.s3, ...config.secrets.s3 });
+  shutdown.closes('object store', () => objectStore.close());
+  const { client, connection } = connectTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey });
+  shutdown.closes('connection to Temporal', async () => await connection.close());
+
+  const randomHex = (bytes: number) => randomBytes(bytes).toString('hex');
+  const { apiKeys } = config.secrets;
+  const app = createApp({
+    files: createFileStore({ store: objectStore, nowMs: Date.now, newNonce: () => randomHex(12), parts: createPartPool(UPLOAD_PARTS) }),
+    batches: createBatchStore({ store: objectStore }),
+    runs: createBatchRuns({ client, policy: batchPolicy(config) }),
+    objectStore,
+    keys: createApiKeys(apiKeys.length === 0 ? null : apiKeys),
+    limits: config.batches.limits,
+    endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
+    completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
+    uploadIdleTimeoutMs: config.api.uploadIdleTimeoutMs,
+    nowMs: Date.now,
+    randomHex,
+    logger,
+  });
+
+  const server = createHttpServer(app, randomHex);
+  server.listen(config.api.port, config.api.host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const taken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+    logger.fatal({ err: error }, taken ? `port ${config.api.port} is taken: set NIGHTSHIFT_API_PORT` : 'the API cannot listen');
+    return 1;
+  }
+  shutdown.closes('HTTP server', async () => {
+    const closed = once(server, 'close');
+    server.close();
+    server.closeIdleConnections();
+    await closed;
+  });
+  const address = server.address();
+  logger.info({ address }, 'the API listens');
+  if (apiKeys.length === 0) {
+    logger.warn(`no NIGHTSHIFT_API_KEYS: everybody who reaches ${config.api.host} is tenant default${isLoopback(config.api.host) ? ', which is this machine only' : ''}`);
+  }
+
+  // In the background, so that the API can say that the bucket is away instead of being away itself.
+  const bucket = untilItWorks('the bucket', async () => await objectStore.ensureBucket(), { logger, signal: shutdown.draining });
+  bucket.catch((error: unknown) => (shutdown.draining.aborted ? undefined : shutdown.fail(error)));
+  return await shutdown.ended();
 }

@@ -1,0 +1,52 @@
+import { connect } from 'node:net';
+import { connectTemporal } from '../../temporal/connection.ts';
+
+const PATIENCE_MS = 3_000;
+
+/** Whether something accepts connections there. */
+export async function isTaken(host: string, port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host: host === '0.0.0.0' ? '127.0.0.1' : host.replace(/^\[|\]$/g, ''), port, timeout: PATIENCE_MS });
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('timeout', () => end(false));
+    socket.once('error', () => end(false));
+  });
+}
+
+/** Whether a Temporal server answers there. */
+export async function isTemporal(temporal: Parameters<typeof connectTemporal>[0]): Promise<boolean> {
+  const { connection } = connectTemporal(temporal);
+  try {
+    await connection.withDeadline(Date.now() + PATIENCE_MS, async () => await connection.workflowService.getSystemInfo({}));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await connection.close().catch(() => undefined);
+  }
+}
+
+/** Whether an S3 store answers there: whoever may not list buckets is told so with a request id. */
+export async function isS3(endpoint: string): Promise<boolean> {
+  const answer = await get(endpoint);
+  return answer !== null && (answer.headers.has('x-amz-request-id') || answer.headers.get('server')?.startsWith('MinIO') === true);
+}
+
+/** Whether a URL answers with success. */
+export async function answersOk(url: string): Promise<boolean> {
+  return (await get(url))?.ok ?? false;
+}
+
+async function get(url: string): Promise<Response | null> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(PATIENCE_MS), redirect: 'manual' });
+    await answer.arrayBuffer();
+    return answer;
+  } catch {
+    return null;
+  }
+}

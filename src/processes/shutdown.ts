@@ -1,0 +1,68 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../logger.ts';
+
+/** Ends a process in order: what was opened last is closed first, and nothing may take longer than the deadline. */
+export interface Shutdown {
+  /** Raised by the first SIGTERM or SIGINT, before anything is closed. */
+  readonly draining: AbortSignal;
+  /** Closes something when it is its turn. */
+  closes(what: string, close: () => Promise<void> | void): void;
+  /** Begins the end without a signal; the exit code becomes 1. */
+  fail(error: unknown): void;
+  /** Resolves to the exit code when everything is closed or the deadline has passed. */
+  ended(): Promise<number>;
+}
+
+/** Both keys of an impatient Ctrl-C, and npm passing on what the terminal sent already, come within this time. */
+const SAME_SIGNAL_MS = 1_000;
+
+/** Listens for signals. After `deadlineMs` the process ends with what is left open; a second signal ends it at once. */
+export function createShutdown({ deadlineMs, logger }: { deadlineMs: number; logger: Logger }): Shutdown {
+  const draining = new AbortController();
+  const open: { what: string; close: () => Promise<void> | void }[] = [];
+  let [exitCode, firstSignalMs] = [0, 0];
+
+  const onSignal = (name: NodeJS.Signals) => {
+    if (draining.signal.aborted) {
+      if (performance.now() - firstSignalMs < SAME_SIGNAL_MS) return;
+      logger.warn('ending at once');
+      process.exit(130);
+    }
+    firstSignalMs = performance.now();
+    logger.info(`${name}: finishing what is in flight`);
+    draining.abort();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+
+  async function closeAll(): Promise<void> {
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      try {
+        await next.close();
+      } catch (error) {
+        logger.error({ err: error }, `${next.what} could not be closed`);
+        exitCode = 1;
+      }
+    }
+  }
+
+  return {
+    draining: draining.signal,
+    closes: (what, close) => void open.push({ what, close }),
+    fail(error) {
+      logger.fatal({ err: error }, 'this process cannot go on');
+      exitCode = 1;
+      draining.abort();
+    },
+    async ended() {
+      if (!draining.signal.aborted) await new Promise((resolve) => draining.signal.addEventListener('abort', resolve, { once: true }));
+      const deadline = new AbortController();
+      const late = delay(deadlineMs, 'late' as const, { signal: deadline.signal }).catch(() => 'closed' as const);
+      const outcome = await Promise.race([closeAll().then(() => 'closed' as const), late]);
+      deadline.abort();
+      if (outcome === 'late') logger.warn({ deadline_ms: deadlineMs }, 'the deadline has passed: ending with work left');
+      else logger.info('ended');
+      return outcome === 'late' ? 1 : exitCode;
+    },
+  };
+}
