@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Progress } from '../../workflows/contract.ts';
+import { type Engine, startEngine } from './engine.ts';
+import { createModel, type Fate, gate, type Model, until } from './model.ts';
+
+/** How often each line was handed to an activity. */
+function timesHandedOut(model: Model): Map<number, number> {
+  const times = new Map<number, number>();
+  for (const { firstLine, lastLine } of model.slices) {
+    for (let line = firstLine; line <= lastLine; line++) times.set(line, (times.get(line) ?? 0) + 1);
+  }
+  return times;
+}
+
+describe('batch', () => {
+  let engine: Engine;
+  before(async () => {
+    engine = await startEngine();
+  });
+  after(async () => {
+    await engine[Symbol.asyncDispose]();
+  });
+
+  it('runs every line of every shard once and completes', async () => {
+    const model = createModel({ shards: [60, 60, 60, 20], fate: (line) => (line % 10 === 0 ? 'failed' : 'completed') });
+    const status = await (await engine.start(model)).result();
+    assert.equal(status, 'completed');
+    assert.deepEqual(model.statuses, ['validating', 'in_progress', 'finalizing', 'completed']);
+    assert.deepEqual(model.record.request_counts, { total: 200, completed: 180, failed: 20 });
+    assert.equal(model.outcomes.size, 200);
+    assert.deepEqual([...new Set(timesHandedOut(model).values())], [1]);
+    assert.ok(model.slices.length < 150, `slices grow with the pace, yet there were ${model.slices.length}`);
+  });
+
+  it('says in the Temporal UI what it is about', async () => {
+    const model = createModel({ shards: [2] });
+    const handle = await engine.start(model);
+    await handle.result();
+    const { searchAttributes } = await handle.describe();
+    assert.deepEqual(
+      [searchAttributes['BatchStatus'], searchAttributes['BatchModel'], searchAttributes['BatchTenant']],
+      [['completed'], ['gpt-test'], ['acme']],
+    );
+    const { events } = await engine.client.workflow.getHandle(`${model.id}/shard-0000`).fetchHistory();
+    const summaries = (events ?? [])
+      .filter((event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'runRequests')
+      .map((event) => new TextDecoder().decode(event.userMetadata?.summary?.data ?? undefined));
+    assert.deepEqual(summaries, ['"line 1"', '"line 2"']);
+  });
+
+  it('fails when the input is refused', async () => {
+    const model = createModel({ shards: [], refused: true });
+    assert.equal(await (await engine.start(model)).result(), 'failed');
+    assert.deepEqual(model.statuses, ['validating', 'failed']);
+    assert.deepEqual(model.published, []);
+  });
+
+  it('ends at once when the record is terminal', async () => {
+    const model = createModel({ shards: [1] });
+    model.requestCancel();
+    await model.activities.saveBatch({ tenant: 'acme', batchId: model.id, to: 'cancelled', counts: null });
+    assert.equal(await (await engine.start(model)).result(), 'cancelled');
+    assert.equal(model.validations.count, 0);
+  });
+
+  it('hands a line with faults out again, alone, with its faults and after a backoff', async () => {
+    const faults = new Map([
+      [3, 2],
+      [7, 1],
+    ]);
+    const model = createModel({
+      shards: [10],
+      policy: { linesPerActivity: 5 },
+      fate: (line, attempt): Fate => (attempt <= (faults.get(line) ?? 0) ? 'fault' : 'completed'),
+    });
+    const startedAt = Date.now();
+    await (await engine.start(model)).result();
+    const ofLine3 = model.slices.filter(({ firstLine, lastLine }) => firstLine <= 3 && lastLine >= 3);
+    assert.deepEqual(
+      ofLine3.map(({ firstLine, lastLine, faults }) => [firstLine, lastLine, faults]),
+      [
+        [1, 5, 0],
+        [3, 3, 1],
+        [3, 3, 2],
+      ],
+    );
+    assert.ok(Date.now() - startedAt >= 3_000, 'one second, then two');
+    assert.equal(model.outcomes.size, 10);
+    assert.equal(timesHandedOut(model).get(7), 2);
+  });
+
+  it('hands out again what an activity has not touched', async () => {
+    const model = createModel({
+      shards: [12],
+      policy: { linesPerActivity: 6 },
+      fate: (line, attempt): Fate => (line > 3 && attempt === 1 ? 'untouched' : 'completed'),
+    });
+    await (await engine.start(model)).result();
+    assert.equal(model.record.status, 'completed');
+    assert.equal(model.outcomes.size, 12);
+  });
+
+  it('hands lines without a piece out again, as slices of one that look for pieces', async () => {
+    const model = createModel({
+      shards: [8],
+      policy: { linesPerActivity: 4 },
+      fate: (line, attempt): Fate => ((line === 2 || line === 6) && attempt === 1 ? 'lost' : 'completed'),
+    });
+    await (await engine.start(model)).result();
+    const again = model.slices.filter(({ resumed }) => resumed);
+    assert.deepEqual(
+      again.map(({ firstLine, lastLine }) => [firstLine, lastLine]).toSorted(([a = 0], [b = 0]) => a - b),
+      [
+        [2, 2],
+        [6, 6],
+      ],
+    );
+    assert.deepEqual(model.record.request_counts, { total: 8, completed: 8, failed: 0 });
+  });
+
+  it('continues as new after so many shards, and counts on', async () => {
+    const model = createModel({ shards: [3, 3, 3, 3, 3], policy: { shardsPerRun: 2 } });
+    const handle = await engine.start(model);
+    assert.equal(await handle.result(), 'completed');
+    assert.equal(model.validations.count, 3);
+    assert.deepEqual(model.record.request_counts, { total: 15, completed: 15, failed: 0 });
+    assert.deepEqual([...new Set(timesHandedOut(model).values())], [1]);
+  });
+
+  it('starts the next shard when one has handed out its last line, not when it ends', async () => {
+    const held = gate();
+    // The last line of each shard is a straggler; two shards hand out at a time.
+    const model = createModel({
+      shards: [4, 4, 4, 4],
+      fate: async (line): Promise<Fate> => {
+        if (line % 4 === 0) await held.wait();
+        return 'completed';
+      },
+    });
+    const handle = await engine.start(model);
+    await until('every shard waits for its straggler', () => model.inFlight.size === 4);
+    const progress = await handle.query<Progress>('progress');
+    assert.deepEqual(progress, { completed: 0, failed: 0, openShards: [0, 1, 2, 3] });
+    const ofShard = await engine.client.workflow.getHandle(`${model.id}/shard-0002`).query<Progress>('progress');
+    assert.deepEqual(ofShard, { completed: 3, failed: 0, openShards: [] });
+    held.open();
+    assert.equal(await handle.result(), 'completed');
+  });
+
+  it('opens no more shards than it may', async () => {
+    const held = gate();
+    const model = createModel({
+      shards: [2, 2, 2, 2, 2],
+      policy: { maxOpenShards: 3 },
+      fate: async (): Promise<Fate> => {
+        await held.wait();
+        return 'completed';
+      },
+    });
+    const handle = await engine.start(model);
+    await until('three shards wait', () => model.inFlight.size === 6);
+    assert.deepEqual((await handle.query<Progress>('progress')).openShards, [0, 1, 2]);
+    held.open();
+    await handle.result();
+    assert.equal(model.closedShards.size, 5);
+  });
+
+  it('never has more lines out than its lead, and comes near it', async () => {
+    let most = 0;
+    const model = createModel({
+      shards: [60, 60],
+      policy: { maxInFlight: 4, linesPerActivity: 1 },
+      fate: async (): Promise<Fate> => {
+        most = Math.max(most, model.inFlight.size);
+        await delay(30);
+        return 'completed';
+      },
+    });
+    await (await engine.start(model)).result();
+    assert.ok(most > 4 && most <= 8, `${most} lines at a time`);
+  });
+});

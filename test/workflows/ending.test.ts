@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { CANCEL_SIGNAL } from '../../workflows/contract.ts';
+import { type Engine, startEngine } from './engine.ts';
+import { createModel, type Fate, gate, type Model, until } from './model.ts';
+
+/** Lines 1–3 are answered, the others never are. */
+async function onlyThree(line: number): Promise<Fate> {
+  return line <= 3 ? 'completed' : await new Promise<Fate>(() => undefined);
+}
+
+async function cancel(model: Model, handle: WorkflowHandle): Promise<void> {
+  model.requestCancel();
+  await handle.signal(CANCEL_SIGNAL);
+}
+
+describe('the end of a batch', () => {
+  let engine: Engine;
+  before(async () => {
+    engine = await startEngine();
+  });
+  after(async () => {
+    await engine[Symbol.asyncDispose]();
+  });
+
+  describe('cancel', () => {
+    it('before the first task ends without files', async () => {
+      const model = createModel({ shards: [5] });
+      model.requestCancel();
+      const handle = await engine.start(model);
+      await handle.signal(CANCEL_SIGNAL);
+      assert.equal(await handle.result(), 'cancelled');
+      assert.deepEqual(model.statuses, ['validating', 'cancelling', 'cancelled']);
+      assert.deepEqual([model.slices, model.published], [[], []]);
+    });
+
+    it('while validating ends at once, without files', async () => {
+      const held = gate();
+      const model = createModel({ shards: [5], before: { validateInput: held.wait } });
+      const handle = await engine.start(model);
+      await until('validation runs', () => model.validations.count === 1);
+      await cancel(model, handle);
+      assert.equal(await handle.result(), 'cancelled');
+      held.open();
+      assert.deepEqual(model.statuses, ['validating', 'cancelling', 'cancelled']);
+      assert.deepEqual(model.published, []);
+    });
+
+    it('while in progress keeps what is there and closes every shard, touched or not', async () => {
+      const model = createModel({ shards: [5, 5, 5, 5, 5, 5], fate: onlyThree, policy: { linesPerActivity: 5 } });
+      const handle = await engine.start(model);
+      await until('line 4 is on the wire', () => model.inFlight.has(4));
+      await cancel(model, handle);
+      assert.equal(await handle.result(), 'cancelled');
+      assert.deepEqual(model.statuses, ['validating', 'in_progress', 'cancelling', 'cancelled']);
+      assert.deepEqual(model.published, ['cancelled']);
+      const closed = [...model.closedShards].toSorted(([a], [b]) => a - b).map(([, counts]) => counts);
+      const untouched = { completed: 0, failed: 0, unrun: 5 };
+      assert.deepEqual(closed, [{ completed: 3, failed: 0, unrun: 2 }, ...Array.from({ length: 5 }, () => untouched)]);
+      assert.equal(model.inFlight.size, 0);
+    });
+
+    it('of which the record knows nothing changes nothing', async () => {
+      const held = gate();
+      const model = createModel({
+        shards: [4],
+        fate: async (): Promise<Fate> => {
+          await held.wait();
+          return 'completed';
+        },
+      });
+      const handle = await engine.start(model);
+      await until('lines are on the wire', () => model.inFlight.size > 0);
+      await handle.signal(CANCEL_SIGNAL);
+      held.open();
+      assert.equal(await handle.result(), 'completed');
+      assert.equal(model.outcomes.size, 4);
+    });
+
+    it('while finalizing publishes as cancelled', async () => {
+      const held = gate();
+      const model = createModel({ shards: [4], before: { publishResults: held.wait } });
+      const handle = await engine.start(model);
+      await until('results are being published', () => model.published.length === 1);
+      await cancel(model, handle);
+      held.open();
+      assert.equal(await handle.result(), 'cancelled');
+      assert.deepEqual(model.statuses, ['validating', 'in_progress', 'finalizing', 'cancelling', 'cancelled']);
+      assert.deepEqual(model.published, ['completed', 'cancelled']);
+    });
+
+    it('between the last line and finalizing publishes as cancelled', async () => {
+      const model: Model = createModel({
+        shards: [4],
+        // The record says so, but the signal never came.
+        before: { closeShard: async () => model.requestCancel() },
+      });
+      assert.equal(await (await engine.start(model)).result(), 'cancelled');
+      assert.deepEqual(model.statuses, ['validating', 'in_progress', 'cancelling', 'cancelled']);
+      assert.deepEqual(model.published, ['cancelled']);
+    });
+  });
+
+  describe('cancellation of the workflow itself', () => {
+    it('moves the record, publishes what is there, and shows Cancelled', async () => {
+      const model = createModel({ shards: [5, 5, 5], fate: onlyThree });
+      const handle = await engine.start(model);
+      await until('three lines are answered', () => model.outcomes.size === 3);
+      await handle.cancel();
+      await assert.rejects(handle.result(), WorkflowFailedError);
+      assert.equal((await handle.describe()).status.name, 'CANCELLED');
+      assert.deepEqual(model.statuses, ['validating', 'in_progress', 'cancelling', 'cancelled']);
+      assert.deepEqual(model.published, ['cancelled']);
+      assert.equal(model.closedShards.size, 3);
+    });
+
+    it('while validating ends without files', async () => {
+      const held = gate();
+      const model = createModel({ shards: [5], before: { validateInput: held.wait } });
+      const handle = await engine.start(model);
+      await until('validation runs', () => model.validations.count === 1);
+      await handle.cancel();
+      await assert.rejects(handle.result(), WorkflowFailedError);
+      held.open();
+      assert.deepEqual(model.statuses, ['validating', 'cancelling', 'cancelled']);
+    });
+  });
+
+  describe('expiry', () => {
+    it('publishes what is there', async () => {
+      const model = createModel({ shards: [5, 5, 5], fate: onlyThree, windowMs: 2_000 });
+      assert.equal(await (await engine.start(model)).result(), 'expired');
+      assert.deepEqual(model.statuses, ['validating', 'in_progress', 'expired']);
+      assert.deepEqual(model.published, ['expired']);
+      const closed = [...model.closedShards.values()];
+      assert.equal(closed.reduce((sum, { completed }) => sum + completed, 0), 3);
+      assert.equal(closed.reduce((sum, { unrun }) => sum + unrun, 0), 12);
+    });
+
+    it('while validating ends without files', async () => {
+      const held = gate();
+      const model = createModel({ shards: [5], windowMs: 1_000, before: { validateInput: held.wait } });
+      assert.equal(await (await engine.start(model)).result(), 'expired');
+      held.open();
+      assert.deepEqual(model.statuses, ['validating', 'expired']);
+    });
+
+    it('is ignored while finalizing', async () => {
+      const model: Model = createModel({
+        shards: [2],
+        windowMs: 1_500,
+        before: { publishResults: async () => await until('the window has ended', () => Date.now() > model.input.expiresAtMs + 300) },
+      });
+      assert.equal(await (await engine.start(model)).result(), 'completed');
+    });
+
+    it('is overtaken by a cancel that comes while results are published', async () => {
+      const held = gate();
+      const model = createModel({ shards: [5], fate: onlyThree, windowMs: 1_500, before: { publishResults: held.wait } });
+      const handle = await engine.start(model);
+      await until('results are being published', () => model.published.length === 1);
+      await cancel(model, handle);
+      held.open();
+      assert.equal(await handle.result(), 'cancelled');
+      assert.deepEqual(model.published, ['expired', 'cancelled']);
+    });
+  });
+});

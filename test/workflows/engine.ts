@@ -1,0 +1,87 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { Activities } from '../../activities/index.ts';
+import { workflowBundle } from '../../src/temporal/workflow-bundle.ts';
+import { type BatchRef, requestsTaskQueue, SEARCH_ATTRIBUTES, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
+import { startTemporal, startTimeSkippingTemporal, type TestServer } from '../helpers/servers.ts';
+import type { Model } from './model.ts';
+
+/** Temporal's number for the type Keyword. */
+const KEYWORD = 2;
+
+/** A Temporal server with real workers, on which batches of models run. */
+export interface Engine extends AsyncDisposable {
+  readonly server: TestServer;
+  readonly client: Client;
+  readonly connection: Connection;
+  /** Makes a model known to the workers and starts its batch. */
+  start(model: Model): Promise<WorkflowHandle>;
+}
+
+/** Starts workers for all models against a dev server, or against one whose clock skips what nobody works in. */
+export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
+  // Tests terminate workflows under running activities, on which Core comments at length.
+  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'OFF' } } });
+  const server = await (skipsTime ? startTimeSkippingTemporal() : startTemporal());
+  const models = new Map<string, Activities>();
+  const of = ({ batchId }: BatchRef): Activities => {
+    const found = models.get(batchId);
+    if (found === undefined) throw new Error(`no model of ${batchId}`);
+    return found;
+  };
+  const activities: Omit<Activities, 'runRequests'> = {
+    validateInput: (input) => of(input).validateInput(input),
+    closeShard: (input) => of(input).closeShard(input),
+    publishResults: (input) => of(input).publishResults(input),
+    saveBatch: (input) => of(input).saveBatch(input),
+    sweep: async () => ({ started: 0, signalled: 0, removed: 0 }),
+  };
+  const { address } = server;
+  const connection = await Connection.connect({ address });
+  if (skipsTime) {
+    const searchAttributes = Object.fromEntries(SEARCH_ATTRIBUTES.map((name) => [name, KEYWORD]));
+    await connection.operatorService.addSearchAttributes({ namespace: 'default', searchAttributes });
+  }
+  const native = await NativeConnection.connect({ address });
+  const workers = await Promise.all([
+    Worker.create({
+      connection: native,
+      taskQueue: WORKFLOW_TASK_QUEUE,
+      workflowBundle: await workflowBundle(join(tmpdir(), 'nightshift-test-bundles')),
+      activities,
+      maxHeartbeatThrottleInterval: '100ms',
+    }),
+    Worker.create({
+      connection: native,
+      taskQueue: requestsTaskQueue('main'),
+      activities: { runRequests: (input: Parameters<Activities['runRequests']>[0]) => of(input).runRequests(input) },
+      maxHeartbeatThrottleInterval: '100ms',
+      defaultHeartbeatThrottleInterval: '100ms',
+    }),
+  ]);
+  const running = workers.map((worker) => worker.run());
+  const client = new Client({ connection });
+  return {
+    server,
+    client,
+    connection,
+    async start(model) {
+      models.set(model.id, model.activities);
+      return await client.workflow.start('batch', {
+        workflowId: model.id,
+        taskQueue: WORKFLOW_TASK_QUEUE,
+        args: [model.input],
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      for (const worker of workers) worker.shutdown();
+      await Promise.all(running);
+      await connection.close();
+      await native.close();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}

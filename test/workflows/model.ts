@@ -1,0 +1,226 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
+import type { Activities } from '../../activities/index.ts';
+import { type Batch, type BatchStatus, isTerminal } from '../../src/domain/batch.ts';
+import { raiseCounts, started, transition } from '../../src/domain/lifecycle.ts';
+import { lineRanges } from '../../src/domain/line-ranges.ts';
+import { newBatch } from '../../src/domain/new-batch.ts';
+import type { ShardRange } from '../../src/domain/plan.ts';
+import type { BatchInput, BatchPolicy, RanRequests, RunRequestsInput, SavedBatch } from '../../workflows/contract.ts';
+
+/** What happens to a line in one attempt: an outcome, a fault, an answer whose piece gets lost, or not touched at all. */
+export type Fate = 'completed' | 'failed' | 'fault' | 'lost' | 'untouched';
+
+export interface ModelOptions {
+  /** Requests per shard. */
+  shards: number[];
+  windowMs?: number;
+  refused?: boolean;
+  /** `main` has a worker. */
+  upstream?: string;
+  policy?: Partial<BatchPolicy>;
+  /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
+  fate?: (line: number, attempt: number) => Fate | Promise<Fate>;
+  /** Called at the beginning of these activities. */
+  before?: Partial<Record<'validateInput' | 'closeShard' | 'publishResults', () => Promise<void>>>;
+}
+
+/** A batch in memory that obeys the contract: a record, pieces, shard results. Bucket and upstream in one. */
+export interface Model {
+  readonly id: string;
+  readonly input: BatchInput;
+  readonly activities: Activities;
+  /** The statuses the record has had, in order. */
+  readonly statuses: BatchStatus[];
+  record: Batch;
+  readonly outcomes: Map<number, 'completed' | 'failed'>;
+  readonly closedShards: Map<number, { completed: number; failed: number; unrun: number }>;
+  /** Every slice that reached an activity. */
+  readonly slices: RunRequestsInput[];
+  /** Activities that published; more than one entry when one was overtaken. */
+  readonly published: string[];
+  readonly validations: { count: number };
+  /** Lines being answered right now. */
+  readonly inFlight: Set<number>;
+  /** What the API does on a cancel, without the signal. */
+  requestCancel(): void;
+}
+
+let made = 0;
+
+export function createModel(options: ModelOptions): Model {
+  const id = `batch_${process.pid}_${++made}`;
+  const { windowMs = 60_000, refused = false, upstream = 'main', fate = () => 'completed' } = options;
+  const nowSeconds = (): number => Math.floor(Date.now() / 1000);
+  const attempts = new Map<number, number>();
+  const ranges: ShardRange[] = [];
+  for (const [shard, requests] of options.shards.entries()) {
+    const firstLine = (ranges.at(-1)?.lastLine ?? 0) + 1;
+    ranges.push({ shard, firstLine, lastLine: firstLine + requests - 1, requests });
+  }
+  const total = options.shards.reduce((sum, requests) => sum + requests, 0);
+  const expiresAtMs = Date.now() + windowMs;
+  const model: Model = {
+    id,
+    input: {
+      tenant: 'acme',
+      batchId: id,
+      endpoint: '/v1/chat/completions',
+      inputFileId: 'file-1',
+      expiresAtMs,
+      pace: null,
+      policy: {
+        maxInFlight: 16,
+        maxOpenShards: 64,
+        shardsPerRun: 500,
+        activitiesPerSecond: 100,
+        linesPerActivity: null,
+        cancelGraceMs: 1_000,
+        ...options.policy,
+      },
+    },
+    record: newBatch({
+      id,
+      endpoint: '/v1/chat/completions',
+      inputFileId: 'file-1',
+      completionWindow: '24h',
+      windowMs,
+      metadata: null,
+      nowSeconds: nowSeconds(),
+    }),
+    statuses: ['validating'],
+    outcomes: new Map(),
+    closedShards: new Map(),
+    slices: [],
+    published: [],
+    validations: { count: 0 },
+    inFlight: new Set(),
+    requestCancel: () => void move('cancelling'),
+    activities: {
+      async validateInput() {
+        model.validations.count += 1;
+        await options.before?.validateInput?.();
+        if (refused) return { verdict: 'refused' };
+        const closed = [...model.closedShards.entries()];
+        return {
+          verdict: 'accepted',
+          total,
+          model: 'gpt-test',
+          upstream,
+          shards: ranges,
+          closed: closed.map(([shard]) => shard),
+          completed: closed.reduce((sum, [, { completed }]) => sum + completed, 0),
+          failed: closed.reduce((sum, [, { failed }]) => sum + failed, 0),
+        };
+      },
+
+      async runRequests(slice) {
+        model.slices.push(slice);
+        return await answer(slice);
+      },
+
+      async closeShard({ range }) {
+        await options.before?.closeShard?.();
+        const found = model.closedShards.get(range.shard);
+        if (found) return { closed: true, completed: found.completed, failed: found.failed };
+        const lines = Array.from({ length: range.requests }, (_, index) => range.firstLine + index);
+        const missing = lines.filter((line) => !model.outcomes.has(line));
+        // By Temporal's clock, which the time-skipping server turns on.
+        const ending = model.record.status === 'cancelling' || Context.current().info.currentAttemptScheduledTimestampMs >= expiresAtMs;
+        if (missing.length > 0 && !ending) return { closed: false, missing: lineRanges(missing) };
+        const completed = lines.filter((line) => model.outcomes.get(line) === 'completed').length;
+        const failed = lines.filter((line) => model.outcomes.get(line) === 'failed').length;
+        model.closedShards.set(range.shard, { completed, failed, unrun: missing.length });
+        return { closed: true, completed, failed };
+      },
+
+      async publishResults({ to }) {
+        if (isTerminal(model.record.status)) return saved();
+        model.published.push(to);
+        await options.before?.publishResults?.();
+        if (model.closedShards.size !== ranges.length) throw new Error('published with open shards');
+        return move(to);
+      },
+
+      async saveBatch({ to, counts }) {
+        if (to === null) return saved();
+        move(to);
+        if (model.record.status === 'in_progress') model.record.request_counts.total = total;
+        if (counts !== null) model.record = raiseCounts(model.record, counts);
+        return saved();
+      },
+
+      async sweep() {
+        return { started: 0, signalled: 0, removed: 0 };
+      },
+    },
+  };
+
+  async function answer(slice: RunRequestsInput): Promise<RanRequests> {
+    const { cancellationSignal } = Context.current();
+    const beating = setInterval(() => Context.current().heartbeat(), 100);
+    const covered: number[] = [];
+    const ran: RanRequests = {
+      covered: [],
+      completed: 0,
+      failed: 0,
+      again: [],
+      answered: 0,
+      meanUpstreamMs: 10,
+      waitedMs: 10,
+      batchesRunning: 1,
+    };
+    const cancelled = new Promise<'untouched'>((resolve) => cancellationSignal.addEventListener('abort', () => resolve('untouched')));
+    try {
+      for (let line = slice.firstLine; line <= slice.lastLine; line++) {
+        if (cancellationSignal.aborted) break;
+        const attempt = (attempts.get(line) ?? 0) + 1;
+        attempts.set(line, attempt);
+        model.inFlight.add(line);
+        const happened = (slice.resumed && model.outcomes.get(line)) || (await Promise.race([fate(line, attempt), cancelled]));
+        model.inFlight.delete(line);
+        if (happened === 'untouched') continue;
+        if (happened === 'fault') {
+          ran.again.push({ line, faults: slice.faults + 1 });
+          continue;
+        }
+        covered.push(line);
+        ran.answered += 1;
+        if (happened === 'lost') continue;
+        model.outcomes.set(line, happened);
+        ran[happened] += 1;
+      }
+      return { ...ran, covered: lineRanges(covered) };
+    } finally {
+      clearInterval(beating);
+    }
+  }
+
+  function move(to: BatchStatus): SavedBatch {
+    const next = transition(model.record, to, nowSeconds());
+    if (next !== null) {
+      model.record = next;
+      model.statuses.push(to);
+    }
+    return saved();
+  }
+
+  function saved(): SavedBatch {
+    return { status: model.record.status, started: started(model.record) };
+  }
+
+  return model;
+}
+
+/** A gate that holds whoever waits for it until it is opened. */
+export function gate(): { wait: () => Promise<void>; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { wait: () => promise, open: resolve };
+}
+
+/** Waits until the condition holds; fails after 20 s, saying what it waited for. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 20_000; !(await holds()); await delay(20)) {
+    if (Date.now() > deadline) throw new Error(`waited in vain until ${what}`);
+  }
+}
