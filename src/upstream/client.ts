@@ -14,7 +14,7 @@ export interface UpstreamRequest {
   /** The `/v1/...` path of the batch; what the base URL already holds of it is not repeated. */
   endpoint: string;
   /** Sent as it is: the exact bytes of the `body` member of the input line. */
-  body: Buffer;
+  body: Uint8Array;
   /** The same for every attempt of a request. */
   idempotencyKey: string;
 }

@@ -10,7 +10,7 @@ export interface HttpPool {
 export interface HttpRequest {
   path: string;
   headers: Record<string, string>;
-  body: Buffer;
+  body: Uint8Array;
 }
 
 /** `ms` is from sending to the last byte. */

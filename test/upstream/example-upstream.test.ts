@@ -4,6 +4,8 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
 import { type ExampleUpstream, startExampleUpstream } from '../../examples/upstream.ts';
 import { PLAIN } from '../../examples/upstream/behaviour.ts';
+import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import { createRequestLineChecker } from '../../src/domain/request-line.ts';
 
 let server: ExampleUpstream;
 
@@ -118,6 +120,22 @@ describe('the example upstream', () => {
 });
 
 describe('examples/first-batch.jsonl', () => {
+  it('passes the checks of an input file', () => {
+    const seen = new Set<string>();
+    const checker = createRequestLineChecker({
+      endpoint: '/v1/chat/completions',
+      limits: DEFAULT_LIMITS,
+      seen: (id) => seen.size === seen.add(id).size,
+    });
+    const lines = readFileSync(new URL('../../examples/first-batch.jsonl', import.meta.url), 'utf8')
+      .trimEnd()
+      .split('\n');
+    assert.deepEqual(
+      lines.flatMap((line, index) => checker.check(Buffer.from(line), index + 1).errors ?? []),
+      [],
+    );
+  });
+
   it('has forty requests, of which the example upstream answers all but one', async () => {
     const lines = readFileSync(new URL('../../examples/first-batch.jsonl', import.meta.url), 'utf8')
       .trimEnd()

@@ -190,6 +190,17 @@ describe('an upstream that is away', () => {
     assert.equal(result.kind === 'outcome' && result.faults, 4);
   });
 
+  it('counts a reset as a fault when the gate stays open', async () => {
+    const stopping = new AbortController();
+    const upstream = upstreamAt(server.url);
+    const sending = send(upstream, { script: 'mode=reset' }, { stopSending: stopping.signal });
+    await until(() => calls() === 1 && upstream.limiter.inFlight === 0, { what: 'the reset', seconds: 5 });
+    // Ends the wait for the gate, which lasts five seconds otherwise.
+    stopping.abort();
+    const result = await sending;
+    assert.deepEqual([result.kind, 'code' in result && result.code, 'faults' in result && result.faults], ['fault', 'connection_error', 1]);
+  });
+
   it('counts nothing that happens to a probe', async () => {
     const upstream = upstreamAt(server.url);
     upstream.gate.observe('other', { kind: 'unavailable' });
