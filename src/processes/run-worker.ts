@@ -1,1 +1,128 @@
-export const runWorker = async (): Promise<number> => await new Promise((resolve) => process.once('SIGTERM', () => resolve(0)) && setInterval(() => {}, 1000));
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { stdout } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
+import { NativeConnection, type Worker } from '@temporalio/worker';
+import { batchPolicy } from './batch-policy.ts';
+import { createWorkers } from './create-workers.ts';
+import { createShutdown, type Shutdown } from './shutdown.ts';
+import { installTemporalRuntime } from './temporal-runtime.ts';
+import { untilItWorks } from './until-it-works.ts';
+import { createActivities } from '../../activities/index.ts';
+import { type Config, environment, loadConfig, printable, unknownVariables } from '../config.ts';
+import { createLogger, type Logger } from '../logger.ts';
+import { createBatchStore } from '../storage/batch-store.ts';
+import { createFileStore } from '../storage/file-store.ts';
+import { createHousekeeping } from '../storage/housekeeping.ts';
+import { createMinioObjectStore } from '../storage/minio-object-store.ts';
+import { createPartPool } from '../storage/part-pool.ts';
+import { createPieceStore } from '../storage/piece-store.ts';
+import { createBatchRuns } from '../temporal/batch-runs.ts';
+import { connectTemporal } from '../temporal/connection.ts';
+import { provision } from '../temporal/provision.ts';
+import { workflowBundle } from '../temporal/workflow-bundle.ts';
+import { createUpstreams } from '../upstream/create-upstreams.ts';
+import { createModelRoutes } from '../upstream/routes.ts';
+import { sendUntilDone } from '../upstream/send-request.ts';
+
+const HELP = `nightshift worker
+
+Runs workflows and sends requests upstream. It waits for Temporal and the bucket. Settings: docs/configuration.md.
+`;
+
+/** Part buffers that all uploads of the process share. */
+const UPLOAD_PARTS = 16;
+const PROVISION_EVERY_MS = 60_000;
+const RETENTION_DAYS = 3;
+/** What closing connections may take once the workers have drained. */
+const CLOSING_MS = 3_000;
+/** Where the image keeps the workflows that were bundled when it was made. */
+const BUILT_AHEAD = fileURLToPath(new URL('../../dist', import.meta.url));
+
+/** `nightshift worker`: works until a signal ends it. Answers the exit code. */
+export async function runWorker(args: string[]): Promise<number> {
+  if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
+  const env = environment();
+  const config = loadConfig(env, 'worker');
+  const logger = createLogger(config.log, 'worker');
+  logger.info({ config: printable(config) }, 'starting');
+  for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
+  const shutdown = createShutdown({ deadlineMs: config.shutdownGraceMs + CLOSING_MS, logger });
+  // Loaded now, so that a defect in the workflows shows before anything is waited for.
+  const bundle = await workflowBundle(existsSync(BUILT_AHEAD) ? BUILT_AHEAD : join(config.local.dataDir, 'cache'));
+  try {
+    await start(config, bundle, shutdown, logger);
+  } catch (error) {
+    if (!shutdown.draining.aborted) shutdown.fail(error);
+  }
+  return await shutdown.ended();
+}
+
+async function start(config: Config, bundle: { codePath: string }, shutdown: Shutdown, logger: Logger): Promise<void> {
+  const signal = shutdown.draining;
+  const { temporalApiKey: apiKey } = config.secrets;
+  const store = createMinioObjectStore({ ...config.s3, ...config.secrets.s3 });
+  shutdown.closes('object store', () => store.close());
+  const { client, connection } = connectTemporal({ ...config.temporal, apiKey });
+  shutdown.closes('connection to Temporal', async () => await connection.close());
+  const upstreams = createUpstreams(config.upstreams, config.secrets.upstreams);
+  shutdown.closes('upstreams', async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.client.close()))));
+
+  installTemporalRuntime(logger);
+  const { address, namespace, tls } = config.temporal;
+  const native = await untilItWorks('Temporal', async () => await NativeConnection.connect({ address, tls, ...(apiKey === null ? {} : { apiKey }) }), { logger, signal });
+  shutdown.closes('connection of the workers', async () => await native.close());
+  const provisioning = { connection, namespace, sweepIntervalMs: config.housekeeping.sweepIntervalMs, retentionDays: RETENTION_DAYS };
+  const warning = await untilItWorks('the namespace', async () => await provision(provisioning), { logger, signal });
+  if (warning !== null) logger.warn(warning);
+  await untilItWorks('the bucket', async () => await store.ensureBucket(), { logger, signal });
+
+  const randomHex = (digits: number) => randomBytes(Math.ceil(digits / 2)).toString('hex').slice(0, digits);
+  const parts = createPartPool(UPLOAD_PARTS);
+  const newNonce = () => randomHex(24);
+  const activities = createActivities({
+    files: createFileStore({ store, nowMs: Date.now, newNonce, parts }),
+    batches: createBatchStore({ store }),
+    pieces: createPieceStore({ store, newNonce, parts }),
+    housekeeping: createHousekeeping({ store }),
+    runs: createBatchRuns({ client, policy: batchPolicy(config) }),
+    upstreams,
+    routes: createModelRoutes(config.upstreams),
+    sendUntilDone,
+    limits: config.batches.limits,
+    uploadMarkerMaxAgeMs: config.housekeeping.uploadMarkerMaxAgeMs,
+    nowMs: Date.now,
+    monotonicMs: () => performance.now(),
+    randomHex,
+    draining: signal,
+    logger,
+  });
+
+  const workers = await createWorkers({ connection: native, namespace, bundle, activities, upstreams: config.upstreams, graceMs: config.shutdownGraceMs });
+  const runs = workers.map(async (worker) => await run(worker, shutdown));
+  shutdown.closes('workers', async () => {
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    await Promise.all(runs);
+  });
+  logger.info({ upstreams: config.upstreams.map(({ name }) => name) }, 'working');
+  void keepProvisioned(provisioning, signal, logger);
+}
+
+async function run(worker: Worker, shutdown: Shutdown): Promise<void> {
+  try {
+    await worker.run();
+  } catch (error) {
+    shutdown.fail(error);
+  }
+}
+
+/** A Temporal database that was lost gets its schedule and attributes again. */
+async function keepProvisioned(provisioning: Parameters<typeof provision>[0], signal: AbortSignal, logger: Logger): Promise<void> {
+  while (!signal.aborted) {
+    await delay(PROVISION_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    await provision(provisioning).catch((error: unknown) => logger.warn({ err: error }, 'Temporal could not be provisioned; the next minute tries again'));
+  }
+}

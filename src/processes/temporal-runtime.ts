@@ -1,0 +1,25 @@
+import { type LogLevel, type LogMetadata, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
+import type { Logger } from '../logger.ts';
+
+/** Makes the SDK write to our log and leave signals to us: once per process, before anything connects. */
+export function installTemporalRuntime(logger: Logger): void {
+  const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: LogMetadata) => logger[level](shown(meta), message);
+  const byLevel = { TRACE: write('trace'), DEBUG: write('debug'), INFO: write('info'), WARN: write('warn'), ERROR: write('error') };
+  Runtime.install({
+    logger: {
+      log: (level: LogLevel, message: string, meta?: LogMetadata) => byLevel[level](message, meta),
+      trace: byLevel.TRACE,
+      debug: byLevel.DEBUG,
+      info: byLevel.INFO,
+      warn: byLevel.WARN,
+      error: byLevel.ERROR,
+    },
+    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} } },
+    shutdownSignals: [],
+  });
+}
+
+/** The SDK's metadata as fields of a line; its errors go where our log looks for them. */
+function shown({ error, ...rest }: LogMetadata = {}): Record<string, unknown> {
+  return error === undefined ? rest : { ...rest, err: error };
+}

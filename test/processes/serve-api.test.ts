@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { describe, it } from 'node:test';
+import { freePort, startMinio } from '../helpers/servers.ts';
+import { until } from '../helpers/until.ts';
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
+function startApi(env: Record<string, string>) {
+  const child = spawn(process.execPath, [MAIN, 'api'], {
+    cwd: tmpdir(),
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { PATH: process.env['PATH'], NIGHTSHIFT_S3_ACCESS_KEY: 'nightshift', NIGHTSHIFT_S3_SECRET_KEY: 'nightshift-test', NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1', ...env },
+  });
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  return {
+    child,
+    log: () => log,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}
+
+const statusOf = async (url: string) => await fetch(url).then(async (answer) => (await answer.arrayBuffer(), answer.status), () => 0);
+
+describe('nightshift api', () => {
+  it('starts while Temporal and the bucket are away, says so, and ends on SIGTERM', async () => {
+    const port = await freePort();
+    await using api = startApi({ NIGHTSHIFT_API_PORT: String(port), NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1' });
+    await until(async () => (await statusOf(`http://127.0.0.1:${port}/health`)) === 200, { what: 'the API', seconds: 20 });
+    assert.equal(await statusOf(`http://127.0.0.1:${port}/ready`), 503);
+    const exited = once(api.child, 'exit');
+    api.child.kill('SIGTERM');
+    assert.deepEqual(await exited, [0, null], api.log());
+    assert.doesNotMatch(api.log(), /nightshift-test/);
+  });
+
+  it('makes the bucket once it can', async () => {
+    await using minio = await startMinio();
+    const port = await freePort();
+    await using _api = startApi({ NIGHTSHIFT_API_PORT: String(port), NIGHTSHIFT_S3_ENDPOINT: minio.endpoint });
+    const readiness = async () => await fetch(`http://127.0.0.1:${port}/ready`).then(async (answer) => Object(await answer.json()), () => ({}));
+    await until(async () => (await readiness())['bucket'] === true, { what: 'the bucket', seconds: 20 });
+  });
+
+  it('names the variable when its port is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const address = other.address();
+    await using api = startApi({ NIGHTSHIFT_API_PORT: String(typeof address === 'object' ? address?.port : 0), NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1' });
+    await once(api.child, 'exit');
+    other.close();
+    assert.equal(api.child.exitCode, 1);
+    assert.match(api.log(), /is taken: set NIGHTSHIFT_API_PORT/);
+  });
+});
