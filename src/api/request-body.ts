@@ -71,9 +71,15 @@ export async function readWholeBody(request: IncomingMessage, bounds: BodyBounds
  */
 export function drainBody(request: IncomingMessage, withinMs: number): void {
   if (request.complete || request.destroyed) return;
-  const timer = setTimeout(() => request.destroy(), withinMs);
-  request.once('close', () => clearTimeout(timer));
-  request.once('end', () => clearTimeout(timer));
+  const { socket } = request;
+  const timer = setTimeout(() => socket.destroy(), withinMs);
+  const settle = () => {
+    clearTimeout(timer);
+    socket.removeListener('close', settle);
+  };
+  // Once a request is answered it no longer hears that its connection ended, so the socket is listened to as well.
+  socket.once('close', settle);
+  request.once('close', settle);
   request.on('error', () => {});
   request.resume();
 }
