@@ -45,7 +45,7 @@ export interface Page<T> {
 export interface ContentWriter {
   /** Bytes taken so far. */
   readonly bytes: number;
-  /** Takes a chunk; resolves when there is room for more. */
+  /** Takes a chunk; resolves when there is room for more, which is to be waited for before the next one. */
   write(chunk: Uint8Array): Promise<void>;
   /** Makes the object readable. If it throws, everything is dropped. */
   complete(): Promise<void>;

@@ -34,9 +34,9 @@ export async function startTestBucket(): Promise<TestBucket> {
   };
 }
 
-/** A name that no other test uses. */
-export function newNonce(): string {
-  return randomBytes(8).toString('hex');
+/** A name in hex digits that no other test uses. */
+export function newNonce(bytes = 8): string {
+  return randomBytes(bytes).toString('hex');
 }
 
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type { File } from '../../src/domain/file.ts';
+import { newFileId } from '../../src/domain/ids.ts';
+import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
+import { createHousekeeping, type Housekeeping } from '../../src/storage/housekeeping.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { createPartPool } from '../../src/storage/part-pool.ts';
+import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+let bucket: TestBucket;
+let store: ObjectStore;
+let files: FileStore;
+let housekeeping: Housekeeping;
+let beats: number;
+const beat = () => (beats += 1);
+const none: ReadonlySet<string> = new Set();
+
+before(async () => {
+  bucket = await startTestBucket();
+  store = bucket.store;
+  files = createFileStore({ store, nowMs: Date.now, newNonce: () => newNonce(), parts: createPartPool(4) });
+});
+beforeEach(async () => {
+  beats = 0;
+  housekeeping = createHousekeeping({ store });
+  await store.remove(await keysBelow(''));
+});
+after(() => bucket[Symbol.asyncDispose]());
+
+describe('Housekeeping: expired files', () => {
+  it('turns them into tombstones and removes their bytes, but not those an open batch reads', async () => {
+    const inAnHour = Math.floor(Date.now() / 1000) + 3600;
+    const [kept, expired, read] = [await upload('a', null), await upload('a', inAnHour), await upload('b', inAnHour)];
+    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000 - 1, none, beat), 0);
+    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, new Set([`b/${read}`]), beat), 2);
+    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, none, beat), 0);
+    assert.deepEqual(await keysBelow(''), [`content/a/${kept}`, `content/b/${read}`, `deleted/a/${expired}`, `deleted/b/${read}`, `files/a/${kept}`]);
+    assert.notEqual(await files.list('a', { limit: 5, order: 'desc', after: expired, purpose: null }), 'unknown_cursor');
+    assert.ok(beats > 0);
+  });
+});
+
+describe('Housekeeping: deleted files', () => {
+  it('removes bytes once no open batch reads them, and the tombstone only after 30 days', async () => {
+    const id = await upload('a', null);
+    await store.put('open/a/batch_1', Buffer.from(JSON.stringify({ inputFileId: id })));
+    await files.delete('a', id);
+    await store.remove(['open/a/batch_1']);
+    const later = Date.now() + 2 * MINUTE_MS;
+    const open = new Set([`a/${id}`]);
+    assert.equal(await housekeeping.removeDeletedContent(later, open, beat), 0);
+    assert.equal(await housekeeping.removeDeletedContent(later + 40 * DAY_MS, open, beat), 0);
+    assert.deepEqual(await keysBelow(''), [`content/a/${id}`, `deleted/a/${id}`]);
+    assert.equal(await housekeeping.removeDeletedContent(later, none, beat), 1);
+    assert.deepEqual(await keysBelow(''), [`deleted/a/${id}`]);
+    assert.equal(await housekeeping.removeDeletedContent(later + 29 * DAY_MS, none, beat), 0);
+    assert.equal(await housekeeping.removeDeletedContent(later + 31 * DAY_MS, none, beat), 1);
+    assert.deepEqual(await keysBelow(''), []);
+  });
+
+  it('leaves a deletion of this minute alone, and finishes one that died half-way', async () => {
+    const id = await upload('a', null);
+    await store.put(`deleted/a/${id}`, Buffer.alloc(0));
+    assert.equal(await housekeeping.removeDeletedContent(Date.now(), none, beat), 0);
+    assert.notEqual(await files.get('a', id), null);
+    assert.equal(await housekeeping.removeDeletedContent(Date.now() + 2 * MINUTE_MS, none, beat), 1);
+    assert.deepEqual(await keysBelow(''), [`deleted/a/${id}`]);
+  });
+});
+
+describe('Housekeeping: stale uploads', () => {
+  it('ends an upload whose process was killed, and removes its marker', async () => {
+    const writer = await files.beginContent('a', newFileId(Date.now(), newNonce()));
+    for (let i = 0; i < 9; i += 1) await writer.write(Buffer.alloc(1024 * 1024));
+    const key = (await waitForUpload()).key;
+    assert.equal((await store.listMultipart(key)).length, 1);
+    assert.equal(await housekeeping.removeStaleUploads(Date.now(), DAY_MS, beat), 0);
+    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, beat), 1);
+    assert.deepEqual(await store.listMultipart(key), []);
+    assert.deepEqual(await keysBelow(''), []);
+    await assert.rejects(writer.complete());
+    await writer.abort();
+  });
+
+  it('finds an upload whose id was never noted', async () => {
+    await store.startMultipart('content/a/file-1');
+    await store.put('uploads/n', Buffer.from('{"key":"content/a/file-1","uploadId":null}'));
+    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, beat), 1);
+    assert.deepEqual(await store.listMultipart('content/a/file-1'), []);
+  });
+
+  it('removes bytes that never got a record, and no others', async () => {
+    const ids = ['orphan', 'recorded', 'deleted'];
+    for (const id of ids) {
+      await store.put(`content/a/${id}`, Buffer.from('x'));
+      await store.put(`uploads/${id}`, Buffer.from(JSON.stringify({ key: `content/a/${id}`, uploadId: null })));
+    }
+    await store.put('files/a/recorded', Buffer.from('{"expires_at":null}'));
+    await store.put('deleted/a/deleted', Buffer.alloc(0));
+    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, beat), 3);
+    assert.deepEqual(await keysBelow('content/'), ['content/a/deleted', 'content/a/recorded']);
+    assert.deepEqual(await keysBelow('uploads/'), []);
+  });
+
+  it('leaves bytes that a younger upload has just written again', async () => {
+    const marker = Buffer.from('{"key":"content/a/file-1","uploadId":null}');
+    await store.put('content/a/file-1', Buffer.from('x'));
+    await store.put('uploads/old', marker);
+    const oldMs = Number((await collect(store.list('uploads/old')))[0]?.lastModified);
+    // The bucket's own clock decides which marker is the older one.
+    do await store.put('uploads/young', marker);
+    while (Number((await collect(store.list('uploads/young')))[0]?.lastModified) <= oldMs);
+    assert.equal(await housekeeping.removeStaleUploads(oldMs + DAY_MS, DAY_MS, beat), 1);
+    assert.deepEqual(await keysBelow(''), ['content/a/file-1', 'uploads/young']);
+  });
+});
+
+describe('Housekeeping: work and idempotency', () => {
+  it('lists the batches that left work and removes all of one', async () => {
+    await Promise.all(Array.from({ length: 1100 }, (_, i) => store.put(`work/batch_1/shard-0000/w/${i}`, Buffer.from('x'))));
+    await store.put('work/batch_10/publish', Buffer.from('x'));
+    assert.deepEqual(await housekeeping.listWork(), ['batch_1', 'batch_10']);
+    assert.equal(await housekeeping.removeWork('batch_1', beat), 1100);
+    assert.equal(await housekeeping.removeWork('batch_1', beat), 0);
+    assert.deepEqual(await keysBelow(''), ['work/batch_10/publish']);
+    assert.equal(beats, 2);
+  });
+
+  it('removes old idempotency entries', async () => {
+    await store.put('idempotency/a/h1', Buffer.from('{}'));
+    await store.put('idempotency/b/h2', Buffer.from('{}'));
+    assert.equal(await housekeeping.removeOldIdempotency(Date.now(), DAY_MS, beat), 0);
+    assert.equal(await housekeeping.removeOldIdempotency(Date.now() + DAY_MS + 1000, DAY_MS, beat), 2);
+    assert.deepEqual(await keysBelow(''), []);
+  });
+});
+
+async function keysBelow(prefix: string): Promise<string[]> {
+  return (await collect(store.list(prefix))).map((object) => object.key);
+}
+
+async function upload(tenant: string, expiresAt: number | null): Promise<string> {
+  const file: File = {
+    id: newFileId(Date.now(), newNonce()),
+    object: 'file',
+    bytes: 1,
+    created_at: 1,
+    expires_at: expiresAt,
+    filename: 'f',
+    purpose: 'batch',
+    status: 'processed',
+    status_details: null,
+  };
+  const writer = await files.beginContent(tenant, file.id);
+  await writer.write(Buffer.from('x'));
+  await writer.complete();
+  await files.createRecord(tenant, file);
+  return file.id;
+}
+
+/** What the marker of the only upload says, once it has its id. */
+async function waitForUpload(): Promise<{ key: string; uploadId: string }> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    for (const key of await keysBelow('uploads/')) {
+      const marker = JSON.parse((await store.get(key))?.body.toString() ?? '{}');
+      if (typeof marker.uploadId === 'string') return marker;
+    }
+    if (performance.now() > deadline) assert.fail('no upload');
+  }
+}
