@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
+import { type ApiKey, firstPlainKey, readApiKeys } from './api-keys.ts';
 import { ensureLocalKeys, readLocalKeys, type S3Keys } from './local-keys.ts';
 import { PREFIX, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
@@ -39,12 +39,6 @@ export interface Config {
   };
 }
 
-/** A key of a tenant, as its SHA-256 in hex. */
-export interface ApiKey {
-  sha256Hex: string;
-  tenant: string;
-}
-
 /** What the command line client needs to reach an API. */
 export interface ClientConfig {
   /** With `/v1`, without a slash at the end. */
@@ -58,7 +52,9 @@ export class ConfigError extends Error {
   readonly faults: readonly string[];
 
   constructor(faults: readonly string[]) {
-    super(`The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    super(
+      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
+    );
     this.faults = faults;
   }
 }
@@ -88,7 +84,11 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
 
   return freeze({
     api: { host: settings.API_HOST, port: settings.API_PORT, uploadIdleTimeoutMs: settings.UPLOAD_IDLE_TIMEOUT_SECONDS * 1000 },
-    temporal: { address: settings.TEMPORAL_ADDRESS, namespace: settings.TEMPORAL_NAMESPACE, tls: settings.TEMPORAL_TLS || settings.TEMPORAL_API_KEY !== undefined },
+    temporal: {
+      address: settings.TEMPORAL_ADDRESS,
+      namespace: settings.TEMPORAL_NAMESPACE,
+      tls: settings.TEMPORAL_TLS || settings.TEMPORAL_API_KEY !== undefined,
+    },
     s3: { endpoint: settings.S3_ENDPOINT, bucket: settings.S3_BUCKET, region: settings.S3_REGION },
     upstreams,
     batches: {
@@ -106,7 +106,10 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
       maxInFlight: settings.MAX_IN_FLIGHT_PER_BATCH,
       cancelGraceMs: settings.CANCEL_GRACE_SECONDS * 1000,
     },
-    housekeeping: { uploadMarkerMaxAgeMs: settings.UPLOAD_MARKER_MAX_AGE_HOURS * 3_600_000, sweepIntervalMs: settings.SWEEP_INTERVAL_SECONDS * 1000 },
+    housekeeping: {
+      uploadMarkerMaxAgeMs: settings.UPLOAD_MARKER_MAX_AGE_HOURS * 3_600_000,
+      sweepIntervalMs: settings.SWEEP_INTERVAL_SECONDS * 1000,
+    },
     shutdownGraceMs: settings.SHUTDOWN_GRACE_SECONDS * 1000,
     log: { level: settings.LOG_LEVEL, format: settings.LOG_FORMAT },
     local: {
@@ -115,7 +118,13 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
       exampleUpstreamPort: settings.EXAMPLE_UPSTREAM_PORT,
       exampleUpstreamWanted: upstreams.some(({ baseUrls }) => baseUrls.includes(exampleUrl(settings))),
     },
-    secrets: { apiKeys, clientKey: settings.API_KEY ?? firstPlainKey(settings.API_KEYS), temporalApiKey: settings.TEMPORAL_API_KEY ?? null, s3: s3Keys, upstreams: credentials },
+    secrets: {
+      apiKeys,
+      clientKey: settings.API_KEY ?? firstPlainKey(settings.API_KEYS),
+      temporalApiKey: settings.TEMPORAL_API_KEY ?? null,
+      s3: s3Keys,
+      upstreams: credentials,
+    },
   });
 }
 
@@ -144,7 +153,9 @@ export function isLoopback(host: string): boolean {
 
 function readSettings(env: NodeJS.ProcessEnv): { settings: Settings; faults: string[] } {
   // NOTE: an empty value counts as none, because compose files write NAME=${NAME:-}.
-  const given = Object.fromEntries(Object.keys(settingsSchema.shape).flatMap((name) => (isSet(env, name) ? [[name, env[PREFIX + name]]] : [])));
+  const given = Object.fromEntries(
+    Object.keys(settingsSchema.shape).flatMap((name) => (isSet(env, name) ? [[name, env[PREFIX + name]]] : [])),
+  );
   const parsed = settingsSchema.safeParse(given);
   if (parsed.success) return { settings: parsed.data, faults: [] };
   const faulty = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
@@ -155,30 +166,6 @@ function readSettings(env: NodeJS.ProcessEnv): { settings: Settings; faults: str
   // The faulty ones fall back to their defaults, so that what else is wrong is found in the same run.
   const settings = settingsSchema.parse(Object.fromEntries(Object.entries(given).filter(([name]) => !faulty.has(name))));
   return { settings, faults };
-}
-
-function readApiKeys(given: string | undefined, faults: string[]): ApiKey[] {
-  const keys: ApiKey[] = [];
-  const entries = (given ?? '').split(',').map((entry) => entry.trim()).filter((entry) => entry !== '');
-  for (const [index, entry] of entries.entries()) {
-    const [, key = '', tenant = ''] = /^(.+)=([A-Za-z0-9_-]{1,64})$/.exec(entry) ?? [];
-    const [, hash] = /^sha256:([0-9a-f]{64})$/i.exec(key) ?? [];
-    const sha256Hex = hash?.toLowerCase() ?? createHash('sha256').update(key).digest('hex');
-    if (key === '' || (hash === undefined && key.startsWith('sha256:'))) {
-      faults.push(`NIGHTSHIFT_API_KEYS entry ${index + 1} must be key=tenant or sha256:<64 hex digits>=tenant, the tenant of letters, digits, _ and -`);
-    } else if (keys.some((other) => other.sha256Hex === sha256Hex)) {
-      faults.push(`NIGHTSHIFT_API_KEYS entry ${index + 1} repeats the key of an earlier one`);
-    } else {
-      keys.push({ sha256Hex, tenant });
-    }
-  }
-  if (given !== undefined && entries.length === 0) faults.push('NIGHTSHIFT_API_KEYS holds no key');
-  return keys;
-}
-
-function firstPlainKey(given: string | undefined): string | null {
-  const entry = (given ?? '').split(',').map((each) => each.trim()).find((each) => each !== '' && !each.startsWith('sha256:'));
-  return entry?.replace(/=[^=]*$/, '') ?? null;
 }
 
 function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults: string[]) {
@@ -211,12 +198,18 @@ function exampleUrl(settings: Settings): string {
 function readS3Keys(settings: Settings, dataDir: string, role: string, faults: string[]): S3Keys | null {
   const { S3_ACCESS_KEY: accessKey, S3_SECRET_KEY: secretKey } = settings;
   if (accessKey !== undefined && secretKey !== undefined) return { accessKey, secretKey };
-  for (const [name, value, other] of [['S3_ACCESS_KEY', accessKey, secretKey], ['S3_SECRET_KEY', secretKey, accessKey]] as const) {
+  for (const [name, value, other] of [
+    ['S3_ACCESS_KEY', accessKey, secretKey],
+    ['S3_SECRET_KEY', secretKey, accessKey],
+  ] as const) {
     if (value === undefined && other !== undefined) faults.push(`${PREFIX}${name} is missing: the two S3 keys go together`);
   }
   if (accessKey !== undefined || secretKey !== undefined) return null;
   const local = role === 'local' && faults.length === 0 ? ensureLocalKeys(dataDir) : readLocalKeys(dataDir);
-  if (local === null && role !== 'local') faults.push('NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY are missing, and `nightshift local` has made none in NIGHTSHIFT_DATA_DIR');
+  if (local === null && role !== 'local')
+    faults.push(
+      'NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY are missing, and `nightshift local` has made none in NIGHTSHIFT_DATA_DIR',
+    );
   return local;
 }
 

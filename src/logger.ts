@@ -4,7 +4,12 @@ export type { Logger } from 'pino';
 
 /** The log of a process, one line per event on stderr: JSON, or with `pretty` a compact line for people. */
 export function createLogger({ level, format }: { level: string; format: 'json' | 'pretty' }, name: string): Logger {
-  const options = { level, base: { process: name }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label: string) => ({ level: label }) } };
+  const options = {
+    level,
+    base: { process: name },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
   const stderr = pino.destination({ dest: 2, sync: true });
   return pino(options, format === 'json' ? stderr : { write: (line: string) => void stderr.write(`${prettyLine(line)}\n`) });
 }

@@ -10,7 +10,10 @@ import type { ClientConfig } from './config.ts';
 type Command = (args: string[]) => Promise<number>;
 
 const COMMANDS: Record<string, { summary: string; load: () => Promise<Command> }> = {
-  local: { summary: 'everything on this machine: Temporal, MinIO, API and worker', load: async () => (await import('./processes/run-local.ts')).runLocal },
+  local: {
+    summary: 'everything on this machine: Temporal, MinIO, API and worker',
+    load: async () => (await import('./processes/run-local.ts')).runLocal,
+  },
   api: { summary: 'the HTTP API', load: async () => (await import('./processes/serve-api.ts')).serveApi },
   worker: { summary: 'a worker: workflows and requests', load: async () => (await import('./processes/run-worker.ts')).runWorker },
   submit: { summary: 'upload a file and make a batch of it', load: async () => asClient((await import('./cli/submit.ts')).submit) },
@@ -24,7 +27,9 @@ const HELP = `Nightshift: an OpenAI-compatible Batch API of your own.
 
 Usage: nightshift COMMAND [options]
 
-${Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`).join('\n')}
+${Object.entries(COMMANDS)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  .join('\n')}
 
 nightshift COMMAND --help tells more. Settings are environment variables: docs/configuration.md.
 `;
@@ -47,7 +52,9 @@ async function main([name, ...args]: string[]): Promise<number> {
     return 2;
   }
   try {
-    return await (await command.load())(args);
+    return await (
+      await command.load()
+    )(args);
   } catch (error) {
     const { message, exitCode } = explain(error);
     stderr.write(`${message}\n`);

@@ -65,7 +65,14 @@ export type Settings = z.output<typeof settingsSchema>;
 export type SettingName = keyof Settings;
 
 /** Settings whose values are never shown. */
-export const SECRET_SETTINGS: ReadonlySet<string> = new Set<SettingName>(['API_KEYS', 'TEMPORAL_API_KEY', 'S3_ACCESS_KEY', 'S3_SECRET_KEY', 'UPSTREAM_API_KEY', 'API_KEY']);
+export const SECRET_SETTINGS: ReadonlySet<string> = new Set<SettingName>([
+  'API_KEYS',
+  'TEMPORAL_API_KEY',
+  'S3_ACCESS_KEY',
+  'S3_SECRET_KEY',
+  'UPSTREAM_API_KEY',
+  'API_KEY',
+]);
 
 function text(value: string, pattern = /./, message = '') {
   return z.string().regex(pattern, message).default(value);
@@ -76,7 +83,10 @@ function optional() {
 }
 
 function url(value: string) {
-  return z.string().default(value).refine((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? ''), 'must be an http(s) URL');
+  return z
+    .string()
+    .default(value)
+    .refine((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? ''), 'must be an http(s) URL');
 }
 
 function integer(value: number, least: number, most: number) {
@@ -89,7 +99,10 @@ function wholeNumber(least: number, most: number) {
 }
 
 function flag(value: boolean) {
-  return z.enum(['true', 'false'], 'must be true or false').default(value ? 'true' : 'false').transform((given) => given === 'true');
+  return z
+    .enum(['true', 'false'], 'must be true or false')
+    .default(value ? 'true' : 'false')
+    .transform((given) => given === 'true');
 }
 
 function choice<const T extends readonly string[]>(value: T[number], all: T) {
@@ -97,6 +110,14 @@ function choice<const T extends readonly string[]>(value: T[number], all: T) {
 }
 
 function list(value: string, fits: (item: string) => boolean, message: string) {
-  const items = (given: string) => given.split(',').map((item) => item.trim()).filter((item) => item !== '');
-  return z.string().default(value).refine((given) => items(given).every(fits) && (value === '' || items(given).length > 0), message).transform(items);
+  const items = (given: string) =>
+    given
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
+  return z
+    .string()
+    .default(value)
+    .refine((given) => items(given).every(fits) && (value === '' || items(given).length > 0), message)
+    .transform(items);
 }

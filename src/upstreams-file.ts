@@ -95,6 +95,9 @@ function where(content: unknown, path: PropertyKey[]): string {
   const [index, ...rest] = path;
   if (index === undefined) return 'the file';
   const entry: unknown = Array.isArray(content) ? content[Number(index)] : undefined;
-  const name = typeof entry === 'object' && entry !== null && 'name' in entry && typeof entry.name === 'string' ? entry.name : `upstream ${Number(index) + 1}`;
+  const name =
+    typeof entry === 'object' && entry !== null && 'name' in entry && typeof entry.name === 'string'
+      ? entry.name
+      : `upstream ${Number(index) + 1}`;
   return rest.length === 0 ? name : `${name}: ${rest.join('.')}`;
 }

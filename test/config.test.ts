@@ -38,9 +38,10 @@ describe('loadConfig', () => {
     assert.equal(config.api.port, 7800);
     assert.equal(config.batches.linesPerActivity, null);
     assert.deepEqual(config.batches.completionWindows, ['24h']);
-    assert.deepEqual(config.upstreams.map(({ name, baseUrls, models }) => ({ name, baseUrls, models })), [
-      { name: 'default', baseUrls: ['http://127.0.0.1:8900/v1'], models: null },
-    ]);
+    assert.deepEqual(
+      config.upstreams.map(({ name, baseUrls, models }) => ({ name, baseUrls, models })),
+      [{ name: 'default', baseUrls: ['http://127.0.0.1:8900/v1'], models: null }],
+    );
     assert.equal(config.local.exampleUpstreamWanted, true);
   });
 
@@ -71,7 +72,9 @@ describe('loadConfig', () => {
   });
 
   it('says what is wrong and what was given', () => {
-    assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_PORT: 'http' }), ['NIGHTSHIFT_API_PORT must be a whole number from 0 to 65535, not "http"']);
+    assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_PORT: 'http' }), [
+      'NIGHTSHIFT_API_PORT must be a whole number from 0 to 65535, not "http"',
+    ]);
   });
 
   it('takes an empty value for none', () => {
@@ -105,7 +108,10 @@ describe('loadConfig', () => {
   });
 
   it('shows no secret in what is printed at boot', () => {
-    const config = loadConfig({ ...S3, NIGHTSHIFT_API_KEYS: 'sk-client=t', NIGHTSHIFT_UPSTREAM_API_KEY: 'sk-upstream', NIGHTSHIFT_TEMPORAL_API_KEY: 'sk-temporal' }, 'worker');
+    const config = loadConfig(
+      { ...S3, NIGHTSHIFT_API_KEYS: 'sk-client=t', NIGHTSHIFT_UPSTREAM_API_KEY: 'sk-upstream', NIGHTSHIFT_TEMPORAL_API_KEY: 'sk-temporal' },
+      'worker',
+    );
     const shown = JSON.stringify(printable(config));
     assert.doesNotMatch(shown, /sk-|secret-of-the-store/);
     assert.match(shown, /127\.0\.0\.1:7233/);
@@ -134,10 +140,13 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
   unavailable_max_seconds: 60
 `);
     const config = loadConfig({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path, CLOUD_KEY: 'sk-cloud' }, 'worker');
-    assert.deepEqual(config.upstreams.map(({ name, models, maxInFlight, unavailableMaxMs }) => [name, models, maxInFlight, unavailableMaxMs]), [
-      ['gpu', ['llama'], 64, null],
-      ['cloud', null, 64, 60_000],
-    ]);
+    assert.deepEqual(
+      config.upstreams.map(({ name, models, maxInFlight, unavailableMaxMs }) => [name, models, maxInFlight, unavailableMaxMs]),
+      [
+        ['gpu', ['llama'], 64, null],
+        ['cloud', null, 64, 60_000],
+      ],
+    );
     assert.deepEqual(config.secrets.upstreams['cloud'], { apiKey: 'sk-cloud', headers: { 'x-team': 'nights' } });
     assert.equal(config.local.exampleUpstreamWanted, false);
   });
@@ -154,7 +163,8 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
   it('names missing key variables, repeated names and variables without effect', () => {
     const path = upstreamsFile('[{name: a, base_urls: ["http://x/v1"], api_key_env: NO_SUCH_KEY}, {name: a, base_urls: ["http://y/v1"]}]');
     const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path, NIGHTSHIFT_UPSTREAM_URL: 'http://z/v1' }).join('\n');
-    for (const expected of [/NO_SUCH_KEY/, /two upstreams are named a/, /NIGHTSHIFT_UPSTREAM_URL has no effect/]) assert.match(faults, expected);
+    for (const expected of [/NO_SUCH_KEY/, /two upstreams are named a/, /NIGHTSHIFT_UPSTREAM_URL has no effect/])
+      assert.match(faults, expected);
   });
 
   it('says when the file is missing', () => {
@@ -164,7 +174,10 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
 
 describe('loadClientConfig', () => {
   it('prefers our own variables over those of the OpenAI SDKs', () => {
-    assert.deepEqual(loadClientConfig({ NIGHTSHIFT_BASE_URL: 'http://a/v1/', OPENAI_BASE_URL: 'http://b/v1', OPENAI_API_KEY: 'k' }), { baseUrl: 'http://a/v1', apiKey: 'k' });
+    assert.deepEqual(loadClientConfig({ NIGHTSHIFT_BASE_URL: 'http://a/v1/', OPENAI_BASE_URL: 'http://b/v1', OPENAI_API_KEY: 'k' }), {
+      baseUrl: 'http://a/v1',
+      apiKey: 'k',
+    });
     assert.deepEqual(loadClientConfig({}), { baseUrl: 'http://127.0.0.1:7800/v1', apiKey: null });
   });
 });
@@ -175,7 +188,9 @@ describe('docs/configuration.md and .env.example', () => {
     .map(([name, { default: value }]) => `${PREFIX}${name}=${value ?? ''}`)
     .sort();
   const found = (path: string, pattern: RegExp) =>
-    [...readFileSync(new URL(`../${path}`, import.meta.url), 'utf8').matchAll(pattern)].map(([, name, value]) => `${name}=${value ?? ''}`).sort();
+    [...readFileSync(new URL(`../${path}`, import.meta.url), 'utf8').matchAll(pattern)]
+      .map(([, name, value]) => `${name}=${value ?? ''}`)
+      .sort();
 
   it('the page lists every variable with its default, and no other', () => {
     assert.deepEqual(found('docs/configuration.md', /^\| `(NIGHTSHIFT_\w+)` \| (?:`([^`]*)`)?/gm), expected);
@@ -196,15 +211,24 @@ describe('nightshift api, wrongly configured', () => {
   const main = new URL('../src/main.ts', import.meta.url).pathname;
 
   it('names every fault and ends with exit code 2', () => {
-    const ended = spawnSync(process.execPath, [main, 'api'], { cwd: folder, encoding: 'utf8', env: { PATH: process.env['PATH'], NIGHTSHIFT_API_PORT: 'x', NIGHTSHIFT_LOG_LEVEL: 'loud' } });
+    const ended = spawnSync(process.execPath, [main, 'api'], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'], NIGHTSHIFT_API_PORT: 'x', NIGHTSHIFT_LOG_LEVEL: 'loud' },
+    });
     assert.equal(ended.status, 2);
-    for (const name of ['NIGHTSHIFT_API_PORT', 'NIGHTSHIFT_LOG_LEVEL', 'NIGHTSHIFT_S3_ACCESS_KEY']) assert.match(ended.stderr, new RegExp(name));
+    for (const name of ['NIGHTSHIFT_API_PORT', 'NIGHTSHIFT_LOG_LEVEL', 'NIGHTSHIFT_S3_ACCESS_KEY'])
+      assert.match(ended.stderr, new RegExp(name));
   });
 
   it('reads the .env file of the working folder below the environment', () => {
     const cwd = mkdtempSync(join(folder, 'env-'));
     writeFileSync(join(cwd, '.env'), 'NIGHTSHIFT_API_PORT=from-file\nNIGHTSHIFT_LOG_LEVEL=loud\n');
-    const ended = spawnSync(process.execPath, [main, 'api'], { cwd, encoding: 'utf8', env: { PATH: process.env['PATH'], NIGHTSHIFT_LOG_LEVEL: 'louder' } });
+    const ended = spawnSync(process.execPath, [main, 'api'], {
+      cwd,
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'], NIGHTSHIFT_LOG_LEVEL: 'louder' },
+    });
     assert.match(ended.stderr, /from-file/);
     assert.match(ended.stderr, /louder/);
   });
@@ -216,7 +240,10 @@ describe('nightshift api, wrongly configured', () => {
 
 describe('createLogger', () => {
   it('has a compact line for people', () => {
-    assert.equal(prettyLine('{"level":"warn","time":"2026-11-23T12:00:01.000Z","process":"api","port":1,"msg":"hello"}'), '12:00:01 warn  api    hello port=1');
+    assert.equal(
+      prettyLine('{"level":"warn","time":"2026-11-23T12:00:01.000Z","process":"api","port":1,"msg":"hello"}'),
+      '12:00:01 warn  api    hello port=1',
+    );
     assert.doesNotThrow(() => createLogger({ level: 'error', format: 'pretty' }, 'test').debug('unseen'));
   });
 });

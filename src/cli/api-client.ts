@@ -11,7 +11,12 @@ import type { File } from '../domain/file.ts';
 export interface ApiClient {
   /** Streams a file up; it is never held in memory. */
   uploadFile(path: string): Promise<File>;
-  createBatch(body: { input_file_id: string; endpoint: string; completion_window: string; metadata?: Record<string, string> }): Promise<Batch>;
+  createBatch(body: {
+    input_file_id: string;
+    endpoint: string;
+    completion_window: string;
+    metadata?: Record<string, string>;
+  }): Promise<Batch>;
   getBatch(id: string): Promise<Batch>;
   listBatches(query: { limit: number; after: string | null }): Promise<{ data: Batch[]; has_more: boolean }>;
   cancelBatch(id: string): Promise<Batch>;
@@ -36,11 +41,16 @@ export function createApiClient({ baseUrl, apiKey }: { baseUrl: string; apiKey: 
         ...(body === undefined ? {} : { body: isForm ? body : JSON.stringify(body) }),
       });
     } catch (error) {
-      throw new ApiUnreachable(`Nothing answers at ${baseUrl} (${reasonOf(error)}): is the API running, or does NIGHTSHIFT_BASE_URL name another one?`, { cause: error });
+      throw new ApiUnreachable(
+        `Nothing answers at ${baseUrl} (${reasonOf(error)}): is the API running, or does NIGHTSHIFT_BASE_URL name another one?`,
+        { cause: error },
+      );
     }
     if (answer.ok) return answer;
     const message = messageOf(await answer.text()) ?? `${baseUrl} answers ${answer.status} to ${method} ${path}`;
-    throw answer.status === 429 || answer.status >= 500 ? new ApiUnreachable(`${message} (HTTP ${answer.status})`) : new CommandError(message);
+    throw answer.status === 429 || answer.status >= 500
+      ? new ApiUnreachable(`${message} (HTTP ${answer.status})`)
+      : new CommandError(message);
   }
 
   // NOTE: what the API answers is trusted to be what its routes promise; this client is released with it.
@@ -66,7 +76,9 @@ export function createApiClient({ baseUrl, apiKey }: { baseUrl: string; apiKey: 
     createBatch: async (body) => await json(call('POST', '/batches', body)),
     getBatch: async (id) => await json(call('GET', `/batches/${encodeURIComponent(id)}`)),
     async listBatches({ limit, after }) {
-      return await json(call('GET', `/batches?${new URLSearchParams({ limit: String(limit), ...(after === null ? {} : { after }) }).toString()}`));
+      return await json(
+        call('GET', `/batches?${new URLSearchParams({ limit: String(limit), ...(after === null ? {} : { after }) }).toString()}`),
+      );
     },
     cancelBatch: async (id) => await json(call('POST', `/batches/${encodeURIComponent(id)}/cancel`)),
     async downloadFile(id, path) {

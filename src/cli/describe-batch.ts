@@ -20,7 +20,8 @@ export function describeBatch(batch: Batch): string {
     ['metadata', batch.metadata === null || Object.keys(batch.metadata).length === 0 ? null : JSON.stringify(batch.metadata)],
   ];
   const lines = rows.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)}${value}`]));
-  for (const { line, code, message } of batch.errors?.data ?? []) lines.push(`${'error'.padEnd(12)}${line === null ? '' : `line ${line}: `}${message} (${code})`);
+  for (const { line, code, message } of batch.errors?.data ?? [])
+    lines.push(`${'error'.padEnd(12)}${line === null ? '' : `line ${line}: `}${message} (${code})`);
   return `${lines.join('\n')}\n`;
 }
 

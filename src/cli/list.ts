@@ -15,7 +15,11 @@ Lists batches, newest first.
 
 /** `nightshift list`. */
 export async function list(args: string[], api: { baseUrl: string; apiKey: string | null }): Promise<number> {
-  const options = { limit: { type: 'string', default: '20' }, after: { type: 'string' }, json: { type: 'boolean', default: false } } as const;
+  const options = {
+    limit: { type: 'string', default: '20' },
+    after: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  } as const;
   const { values, wantsHelp } = readArguments(args, 0, options, HELP);
   if (wantsHelp) return (stdout.write(HELP), 0);
   if (!/^\d+$/.test(values.limit)) throw new WrongCall('--limit takes a number.');
@@ -23,7 +27,11 @@ export async function list(args: string[], api: { baseUrl: string; apiKey: strin
   for (const batch of data) {
     const { completed, failed, total } = batch.request_counts;
     const counts = `${count(completed + failed)} of ${count(total)}${failed === 0 ? '' : `, ${count(failed)} failed`}`;
-    stdout.write(values.json ? `${JSON.stringify(batch)}\n` : `${batch.id}  ${utc(batch.created_at)}  ${batch.status.padEnd(11)}  ${batch.endpoint}  ${counts}\n`);
+    stdout.write(
+      values.json
+        ? `${JSON.stringify(batch)}\n`
+        : `${batch.id}  ${utc(batch.created_at)}  ${batch.status.padEnd(11)}  ${batch.endpoint}  ${counts}\n`,
+    );
   }
   if (hasMore && !values.json) stdout.write(`more: nightshift list --after ${data.at(-1)?.id ?? ''}\n`);
   return 0;

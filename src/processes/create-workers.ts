@@ -11,7 +11,14 @@ const MAX_SLICES = 2_000;
  * The Temporal workers of one process: one for workflows and their control activities, and one per upstream for requests,
  * so that a saturated upstream holds up nobody else.
  */
-export async function createWorkers({ connection, namespace, bundle, activities, upstreams, graceMs }: {
+export async function createWorkers({
+  connection,
+  namespace,
+  bundle,
+  activities,
+  upstreams,
+  graceMs,
+}: {
   connection: NativeConnection;
   namespace: string;
   bundle: { codePath: string };
@@ -32,16 +39,23 @@ export async function createWorkers({ connection, namespace, bundle, activities,
   } satisfies Partial<WorkerOptions>;
   const identity = (role: string) => `nightshift-${role}@${hostname()}:${process.pid}`;
   return await Promise.all([
-    Worker.create({ ...common, identity: identity('workflows'), taskQueue: WORKFLOW_TASK_QUEUE, workflowBundle: bundle, activities: control }),
-    ...upstreams.map(async ({ name, maxInFlight }) =>
-      await Worker.create({
-        ...common,
-        identity: identity(`requests-${name}`),
-        taskQueue: requestsTaskQueue(name),
-        activities: { runRequests },
-        // Slices of one: as many as may be in flight, and as many again that wait for their turn.
-        maxConcurrentActivityTaskExecutions: Math.min(2 * maxInFlight, MAX_SLICES),
-      }),
+    Worker.create({
+      ...common,
+      identity: identity('workflows'),
+      taskQueue: WORKFLOW_TASK_QUEUE,
+      workflowBundle: bundle,
+      activities: control,
+    }),
+    ...upstreams.map(
+      async ({ name, maxInFlight }) =>
+        await Worker.create({
+          ...common,
+          identity: identity(`requests-${name}`),
+          taskQueue: requestsTaskQueue(name),
+          activities: { runRequests },
+          // Slices of one: as many as may be in flight, and as many again that wait for their turn.
+          maxConcurrentActivityTaskExecutions: Math.min(2 * maxInFlight, MAX_SLICES),
+        }),
     ),
   ]);
 }

@@ -28,7 +28,11 @@ const SERVER_GRACE_MS = 10_000;
 
 /** `nightshift local`. Answers the exit code. */
 export async function runLocal(args: string[]): Promise<number> {
-  const options = { example: { type: 'boolean', default: false }, exit: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } as const;
+  const options = {
+    example: { type: 'boolean', default: false },
+    exit: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  } as const;
   const { values } = parseArgs({ args, options });
   if (values.help) return (stdout.write(HELP), 0);
   // Whoever reads along may go away; the servers stay.
@@ -39,14 +43,19 @@ export async function runLocal(args: string[]): Promise<number> {
   await mkdir(config.local.dataDir, { recursive: true });
   const signal = stopSignal();
   const steps = printedSteps(stdout);
-  const children = createChildren({ logs: join(config.local.dataDir, 'logs'), signal, onRestart: (sentence) => stdout.write(`  ! ${sentence}\n`) });
+  const children = createChildren({
+    logs: join(config.local.dataDir, 'logs'),
+    signal,
+    onRestart: (sentence) => stdout.write(`  ! ${sentence}\n`),
+  });
   try {
     await startServers(config, plan, children, steps, signal);
     const apiUrl = `http://${config.api.host === '0.0.0.0' ? '127.0.0.1' : config.api.host}:${config.api.port}`;
     await startOwn(config, plan, children, steps, apiUrl);
     stdout.write(addresses(config, plan, apiUrl));
     let isCompleted = false;
-    if (values.example || values.exit) isCompleted = await runExample({ baseUrl: `${apiUrl}/v1`, apiKey: config.secrets.clientKey }, config.local.dataDir, signal);
+    if (values.example || values.exit)
+      isCompleted = await runExample({ baseUrl: `${apiUrl}/v1`, apiKey: config.secrets.clientKey }, config.local.dataDir, signal);
     if (values.exit) return isCompleted ? 0 : 1;
     stdout.write('\nEverything stays up; Ctrl-C ends it.\n');
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -69,15 +78,31 @@ async function startServers(config: Config, plan: ServerPlan, children: Children
   const { accessKey, secretKey } = config.secrets.s3;
   if (temporal !== null) {
     const [version = 'unknown'] = /\d+\.\d+\.\d+/.exec(await runCommand(temporal, ['--version'], { signal })) ?? [];
-    const isReady = async () => (await isTaken(temporalPlace(config).host, temporalPlace(config).port)) && (await isTemporal({ ...config.temporal, apiKey: null }));
-    await started(steps, `Temporal at ${config.temporal.address}`, async () => await children.start({ name: 'temporal', command: temporal, args: temporalArguments(config, version), graceMs: SERVER_GRACE_MS, isReady }));
+    const isReady = async () =>
+      (await isTaken(temporalPlace(config).host, temporalPlace(config).port)) && (await isTemporal({ ...config.temporal, apiKey: null }));
+    await started(
+      steps,
+      `Temporal at ${config.temporal.address}`,
+      async () =>
+        await children.start({
+          name: 'temporal',
+          command: temporal,
+          args: temporalArguments(config, version),
+          graceMs: SERVER_GRACE_MS,
+          isReady,
+        }),
+    );
   }
   if (minio !== null) {
     const { host, port } = s3Place(config);
     const args = ['server', '--quiet', '--address', `${host}:${port}`, join(config.local.dataDir, 'minio')];
     const env = { MINIO_ROOT_USER: accessKey, MINIO_ROOT_PASSWORD: secretKey, MINIO_BROWSER: 'off' };
     const isReady = async () => await answersOk(`${config.s3.endpoint}/minio/health/ready`);
-    await started(steps, `MinIO at ${config.s3.endpoint}`, async () => await children.start({ name: 'minio', command: minio, args, env, graceMs: SERVER_GRACE_MS, isReady }));
+    await started(
+      steps,
+      `MinIO at ${config.s3.endpoint}`,
+      async () => await children.start({ name: 'minio', command: minio, args, env, graceMs: SERVER_GRACE_MS, isReady }),
+    );
   }
 }
 
@@ -88,10 +113,23 @@ async function startOwn(config: Config, plan: ServerPlan, children: Children, st
   if (plan.upstream) {
     const args = [EXAMPLE_UPSTREAM, '--port', String(exampleUpstreamPort)];
     const isReady = async () => await answersOk(`http://127.0.0.1:${exampleUpstreamPort}/health`);
-    await started(steps, `example upstream at http://127.0.0.1:${exampleUpstreamPort}/v1`, async () => await children.start({ ...node, name: 'upstream', args, isReady }));
+    await started(
+      steps,
+      `example upstream at http://127.0.0.1:${exampleUpstreamPort}/v1`,
+      async () => await children.start({ ...node, name: 'upstream', args, isReady }),
+    );
   }
-  await started(steps, `API at ${apiUrl}/v1`, async () => await children.start({ ...node, name: 'api', args: [MAIN, 'api'], isReady: async () => await answersOk(`${apiUrl}/ready`) }));
-  await started(steps, 'worker', async () => await children.start({ ...node, name: 'worker', args: [MAIN, 'worker'], isReady: async () => await Promise.resolve(true) }));
+  await started(
+    steps,
+    `API at ${apiUrl}/v1`,
+    async () =>
+      await children.start({ ...node, name: 'api', args: [MAIN, 'api'], isReady: async () => await answersOk(`${apiUrl}/ready`) }),
+  );
+  await started(
+    steps,
+    'worker',
+    async () => await children.start({ ...node, name: 'worker', args: [MAIN, 'worker'], isReady: async () => await Promise.resolve(true) }),
+  );
 }
 
 async function started(steps: Steps, what: string, start: () => Promise<void>): Promise<void> {

@@ -68,18 +68,28 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const { client, connection } = connectTemporal({ ...config.temporal, apiKey });
   shutdown.closes('connection to Temporal', async () => await connection.close());
   const upstreams = createUpstreams(config.upstreams, config.secrets.upstreams);
-  shutdown.closes('upstreams', async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.client.close()))));
+  shutdown.closes(
+    'upstreams',
+    async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.client.close()))),
+  );
 
   installTemporalRuntime(logger);
   const { address, namespace, tls } = config.temporal;
-  const native = await untilItWorks('Temporal', async () => await NativeConnection.connect({ address, tls, ...(apiKey === null ? {} : { apiKey }) }), { logger, signal });
+  const native = await untilItWorks(
+    'Temporal',
+    async () => await NativeConnection.connect({ address, tls, ...(apiKey === null ? {} : { apiKey }) }),
+    { logger, signal },
+  );
   shutdown.closes('connection of the workers', async () => await native.close());
   const provisioning = { connection, namespace, sweepIntervalMs: config.housekeeping.sweepIntervalMs, retentionDays: RETENTION_DAYS };
   const warning = await untilItWorks('the namespace', async () => await provision(provisioning), { logger, signal });
   if (warning !== null) logger.warn(warning);
   await untilItWorks('the bucket', async () => await store.ensureBucket(), { logger, signal });
 
-  const randomHex = (digits: number) => randomBytes(Math.ceil(digits / 2)).toString('hex').slice(0, digits);
+  const randomHex = (digits: number) =>
+    randomBytes(Math.ceil(digits / 2))
+      .toString('hex')
+      .slice(0, digits);
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
   const activities = createActivities({
@@ -100,7 +110,14 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     logger,
   });
 
-  const workers = await createWorkers({ connection: native, namespace, bundle, activities, upstreams: config.upstreams, graceMs: config.shutdownGraceMs });
+  const workers = await createWorkers({
+    connection: native,
+    namespace,
+    bundle,
+    activities,
+    upstreams: config.upstreams,
+    graceMs: config.shutdownGraceMs,
+  });
   const runs = workers.map(async (worker) => await run(worker, shutdown));
   shutdown.closes('workers', async () => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -123,6 +140,8 @@ async function keepProvisioned(provisioning: Parameters<typeof provision>[0], si
   while (!signal.aborted) {
     await delay(PROVISION_EVERY_MS, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
-    await provision(provisioning).catch((error: unknown) => logger.warn({ err: error }, 'Temporal could not be provisioned; the next minute tries again'));
+    await provision(provisioning).catch((error: unknown) =>
+      logger.warn({ err: error }, 'Temporal could not be provisioned; the next minute tries again'),
+    );
   }
 }

@@ -76,7 +76,9 @@ export async function serveApi(args: string[]): Promise<number> {
   const address = server.address();
   logger.info({ address }, 'the API listens');
   if (apiKeys.length === 0) {
-    logger.warn(`no NIGHTSHIFT_API_KEYS: everybody who reaches ${config.api.host} is tenant default${isLoopback(config.api.host) ? ', which is this machine only' : ''}`);
+    logger.warn(
+      `no NIGHTSHIFT_API_KEYS: everybody who reaches ${config.api.host} is tenant default${isLoopback(config.api.host) ? ', which is this machine only' : ''}`,
+    );
   }
 
   // In the background, so that the API can say that the bucket is away instead of being away itself.

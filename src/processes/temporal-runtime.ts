@@ -3,7 +3,8 @@ import type { Logger } from '../logger.ts';
 
 /** Makes the SDK write to our log and leave signals to us: once per process, before anything connects. */
 export function installTemporalRuntime(logger: Logger): void {
-  const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: LogMetadata) => logger[level](shown(meta), message);
+  const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: LogMetadata) =>
+    logger[level](shown(meta), message);
   const byLevel = { TRACE: write('trace'), DEBUG: write('debug'), INFO: write('info'), WARN: write('warn'), ERROR: write('error') };
   Runtime.install({
     logger: {

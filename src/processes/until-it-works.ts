@@ -2,7 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 
 /** Tries until it works, every second; one line says that it waits and one that it is over. Rejects when the signal ends it. */
-export async function untilItWorks<T>(what: string, attempt: () => Promise<T>, { logger, signal }: { logger: Logger; signal: AbortSignal }): Promise<T> {
+export async function untilItWorks<T>(
+  what: string,
+  attempt: () => Promise<T>,
+  { logger, signal }: { logger: Logger; signal: AbortSignal },
+): Promise<T> {
   let isWaiting = false;
   for (;;) {
     signal.throwIfAborted();

@@ -39,13 +39,20 @@ async function apiThatEnds(end: Partial<Batch>) {
   return { api, bodies };
 }
 
-const COMPLETED = { status: 'completed', completed_at: 1_700_000_010, output_file_id: 'file-out', request_counts: { total: 1, completed: 1, failed: 0 } } as const;
+const COMPLETED = {
+  status: 'completed',
+  completed_at: 1_700_000_010,
+  output_file_id: 'file-out',
+  request_counts: { total: 1, completed: 1, failed: 0 },
+} as const;
 
 describe('nightshift submit', () => {
   it('uploads, creates with the url of the first line, and prints the id', async () => {
     const { api, bodies } = await apiThatEnds(COMPLETED);
     await using _api = api;
-    const ended = await nightshift(api.baseUrl, ['submit', input, '--metadata', 'team=nights', '--metadata', 'x=a=b'], folder, { OPENAI_API_KEY: 'sk-1' });
+    const ended = await nightshift(api.baseUrl, ['submit', input, '--metadata', 'team=nights', '--metadata', 'x=a=b'], folder, {
+      OPENAI_API_KEY: 'sk-1',
+    });
     assert.equal(ended.code, 0, ended.stderr);
     assert.equal(ended.stdout, 'batch_1\n');
     assert.match(bodies['POST /v1/files'] ?? '', /filename="in\.jsonl"[\s\S]*"custom_id":"a"/);
@@ -80,7 +87,11 @@ describe('nightshift submit', () => {
   });
 
   it('ends with 1 when the batch failed, and shows the errors', async () => {
-    const { api } = await apiThatEnds({ status: 'failed', failed_at: 1_700_000_002, errors: { object: 'list', data: [{ code: 'duplicate_custom_id', message: 'Twice.', param: null, line: 3 }] } });
+    const { api } = await apiThatEnds({
+      status: 'failed',
+      failed_at: 1_700_000_002,
+      errors: { object: 'list', data: [{ code: 'duplicate_custom_id', message: 'Twice.', param: null, line: 3 }] },
+    });
     await using _api = api;
     const ended = await nightshift(api.baseUrl, ['submit', input, '--wait'], folder);
     assert.equal(ended.code, 1);
@@ -122,7 +133,9 @@ describe('nightshift status, list, cancel, download', () => {
   });
 
   it('lists batches and tells how to go on', async () => {
-    await using api = await startFakeApi(() => ({ body: { data: [aBatch(), aBatch({ id: 'batch_0', status: 'completed' })], has_more: true } }));
+    await using api = await startFakeApi(() => ({
+      body: { data: [aBatch(), aBatch({ id: 'batch_0', status: 'completed' })], has_more: true },
+    }));
     const { stdout } = await nightshift(api.baseUrl, ['list', '--limit', '2'], folder);
     assert.deepEqual(api.calls, ['GET /v1/batches?limit=2']);
     assert.match(stdout, /batch_1 .* in_progress[\s\S]*batch_0 .* completed[\s\S]*--after batch_0/);

@@ -7,7 +7,9 @@ import { zeroUsage, type Batch } from '../../src/domain/batch.ts';
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** A small real HTTP server that answers as the API does; `handle` decides what. */
-export async function startFakeApi(handle: (method: string, path: string, body: Buffer, headers: IncomingMessage['headers']) => Answer): Promise<FakeApi> {
+export async function startFakeApi(
+  handle: (method: string, path: string, body: Buffer, headers: IncomingMessage['headers']) => Answer,
+): Promise<FakeApi> {
   const calls: string[] = [];
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
@@ -72,8 +74,17 @@ export function aBatch(given: Partial<Batch> = {}): Batch {
 }
 
 /** Runs the command line as a user does, without a terminal. */
-export async function nightshift(baseUrl: string, args: string[], cwd: string, env: Record<string, string> = {}): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], NIGHTSHIFT_BASE_URL: baseUrl, ...env } });
+export async function nightshift(
+  baseUrl: string,
+  args: string[],
+  cwd: string,
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], NIGHTSHIFT_BASE_URL: baseUrl, ...env },
+  });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

@@ -21,7 +21,10 @@ describe('createProgressLine', () => {
   });
 
   it('shows the status alone while nothing is counted', () => {
-    assert.equal(createProgressLine()(aBatch({ status: 'validating', request_counts: { total: 0, completed: 0, failed: 0 } }), 0), 'validating');
+    assert.equal(
+      createProgressLine()(aBatch({ status: 'validating', request_counts: { total: 0, completed: 0, failed: 0 } }), 0),
+      'validating',
+    );
   });
 });
 

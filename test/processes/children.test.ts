@@ -27,8 +27,11 @@ const pidIn = async (path: string) => Number(await readFile(path, 'utf8').catch(
 const slow = (name: string, file: string) => ({
   name,
   command: process.execPath,
-  args: ['-e', `const fs = require('node:fs'); fs.writeFileSync('${file}', String(process.pid)); setInterval(() => {}, 1000);
-    process.on('SIGTERM', () => setTimeout(() => { fs.appendFileSync('${file}.end', '${name} '); process.exit(0); }, 100));`],
+  args: [
+    '-e',
+    `const fs = require('node:fs'); fs.writeFileSync('${file}', String(process.pid)); setInterval(() => {}, 1000);
+    process.on('SIGTERM', () => setTimeout(() => { fs.appendFileSync('${file}.end', '${name} '); process.exit(0); }, 100));`,
+  ],
   graceMs: 5_000,
   isReady: async () => (await pidIn(file)) > 0,
 });
@@ -47,7 +50,11 @@ describe('createChildren', () => {
 
   it('starts one that dies again', async () => {
     const sentences: string[] = [];
-    const children = createChildren({ logs: join(folder, 'logs'), signal: new AbortController().signal, onRestart: (sentence) => sentences.push(sentence) });
+    const children = createChildren({
+      logs: join(folder, 'logs'),
+      signal: new AbortController().signal,
+      onRestart: (sentence) => sentences.push(sentence),
+    });
     const file = join(folder, 'again');
     await children.start(slow('again', file));
     const first = await pidIn(file);
@@ -60,7 +67,13 @@ describe('createChildren', () => {
 
   it('shows the last words of one that does not start', async () => {
     const children = createChildren({ logs: join(folder, 'logs'), signal: new AbortController().signal, onRestart: () => undefined });
-    const spec = { name: 'broken', command: process.execPath, args: ['-e', 'console.error("no such disk"); process.exit(3)'], graceMs: 1_000, isReady: async () => await Promise.resolve(false) };
+    const spec = {
+      name: 'broken',
+      command: process.execPath,
+      args: ['-e', 'console.error("no such disk"); process.exit(3)'],
+      graceMs: 1_000,
+      isReady: async () => await Promise.resolve(false),
+    };
     await assert.rejects(children.start(spec), /broken did not start[\s\S]*no such disk/);
     await children.stop();
   });

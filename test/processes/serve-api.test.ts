@@ -13,7 +13,13 @@ function startApi(env: Record<string, string>) {
   const child = spawn(process.execPath, [MAIN, 'api'], {
     cwd: tmpdir(),
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: process.env['PATH'], NIGHTSHIFT_S3_ACCESS_KEY: 'nightshift', NIGHTSHIFT_S3_SECRET_KEY: 'nightshift-test', NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1', ...env },
+    env: {
+      PATH: process.env['PATH'],
+      NIGHTSHIFT_S3_ACCESS_KEY: 'nightshift',
+      NIGHTSHIFT_S3_SECRET_KEY: 'nightshift-test',
+      NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1',
+      ...env,
+    },
   });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
@@ -28,7 +34,11 @@ function startApi(env: Record<string, string>) {
   };
 }
 
-const statusOf = async (url: string) => await fetch(url).then(async (answer) => (await answer.arrayBuffer(), answer.status), () => 0);
+const statusOf = async (url: string) =>
+  await fetch(url).then(
+    async (answer) => (await answer.arrayBuffer(), answer.status),
+    () => 0,
+  );
 
 describe('nightshift api', () => {
   it('starts while Temporal and the bucket are away, says so, and ends on SIGTERM', async () => {
@@ -46,7 +56,11 @@ describe('nightshift api', () => {
     await using minio = await startMinio();
     const port = await freePort();
     await using _api = startApi({ NIGHTSHIFT_API_PORT: String(port), NIGHTSHIFT_S3_ENDPOINT: minio.endpoint });
-    const readiness = async () => await fetch(`http://127.0.0.1:${port}/ready`).then(async (answer) => Object(await answer.json()), () => ({}));
+    const readiness = async () =>
+      await fetch(`http://127.0.0.1:${port}/ready`).then(
+        async (answer) => Object(await answer.json()),
+        () => ({}),
+      );
     await until(async () => (await readiness())['bucket'] === true, { what: 'the bucket', seconds: 20 });
   });
 
@@ -54,7 +68,10 @@ describe('nightshift api', () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const address = other.address();
-    await using api = startApi({ NIGHTSHIFT_API_PORT: String(typeof address === 'object' ? address?.port : 0), NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1' });
+    await using api = startApi({
+      NIGHTSHIFT_API_PORT: String(typeof address === 'object' ? address?.port : 0),
+      NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1',
+    });
     await once(api.child, 'exit');
     other.close();
     assert.equal(api.child.exitCode, 1);

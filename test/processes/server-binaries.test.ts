@@ -23,7 +23,10 @@ async function ask(name: string, env: Record<string, string>): Promise<{ path: s
     const { serverBinary } = await import('${MODULE.href}server-binaries.ts');
     const { printedSteps } = await import('${MODULE.href}steps.ts');
     console.log(await serverBinary('${name}', printedSteps(process.stderr)).catch((error) => 'error: ' + error.message));`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
@@ -51,7 +54,11 @@ describe('serverBinary', () => {
     const cache = join(folder, 'cache-temporal');
     const answers = await Promise.all([ask('temporal', { XDG_CACHE_HOME: cache }), ask('temporal', { XDG_CACHE_HOME: cache })]);
     const path = join(cache, 'nightshift', 'temporal-1.9.1', 'temporal');
-    assert.deepEqual(answers.map((answer) => answer.path), [path, path], answers.map((answer) => answer.error + answer.steps).join());
+    assert.deepEqual(
+      answers.map((answer) => answer.path),
+      [path, path],
+      answers.map((answer) => answer.error + answer.steps).join(),
+    );
     assert.equal(answers.filter((answer) => answer.steps.includes('fetching temporal')).length, 1);
     assert.equal((await stat(path)).mode & 0o111, 0o111);
     assert.deepEqual(await readdir(join(cache, 'nightshift')), ['temporal-1.9.1']);
@@ -70,7 +77,10 @@ describe('serverBinary', () => {
     const { path, error } = await ask('minio', { XDG_CACHE_HOME: cache, PATH: `${bin}:/usr/bin:/bin` });
     assert.equal(path, join(cache, 'nightshift', 'minio-20260212201848', 'minio'), error);
     assert.match(await readFile(path, 'utf8'), /minio version built/);
-    assert.match(await readFile(join(cache, 'nightshift', 'go-arguments'), 'utf8'), /install -v github\.com\/minio\/minio@v0\.0\.0-20260212201848-7aac2a2c5b7c/);
+    assert.match(
+      await readFile(join(cache, 'nightshift', 'go-arguments'), 'utf8'),
+      /install -v github\.com\/minio\/minio@v0\.0\.0-20260212201848-7aac2a2c5b7c/,
+    );
   });
 
   it('prefers what the environment names, then what is on PATH, then the cache', async () => {
@@ -118,7 +128,10 @@ describe('fetchBinary', () => {
     const home = await mkdtemp(join(folder, 'ways-'));
     const broken = { title: 'broken', fetch: async () => await Promise.reject(new Error('no luck')) };
     const unreachable = download('http://127.0.0.1:1/minio', 'minio');
-    await assert.rejects(fetchBinary([broken, unreachable], join(home, 'minio-1', 'minio'), quietSteps, never), /broken: no luck[\s\S]*127\.0\.0\.1:1\/minio cannot be reached/);
+    await assert.rejects(
+      fetchBinary([broken, unreachable], join(home, 'minio-1', 'minio'), quietSteps, never),
+      /broken: no luck[\s\S]*127\.0\.0\.1:1\/minio cannot be reached/,
+    );
     assert.deepEqual(await readdir(home), []);
   });
 
@@ -128,7 +141,12 @@ describe('fetchBinary', () => {
     const before = process.env['PATH'];
     process.env['PATH'] = `${bin}:${before}`;
     const stop = new AbortController();
-    const fetched = fetchBinary([goInstall('example.com/x@v1')], join(home, 'x-1', 'x'), { begin: () => (setImmediate(() => stop.abort()), quietSteps.begin('')) }, stop.signal);
+    const fetched = fetchBinary(
+      [goInstall('example.com/x@v1')],
+      join(home, 'x-1', 'x'),
+      { begin: () => (setImmediate(() => stop.abort()), quietSteps.begin('')) },
+      stop.signal,
+    );
     await assert.rejects(fetched);
     process.env['PATH'] = before;
     assert.deepEqual(await readdir(home), []);

