@@ -1,0 +1,53 @@
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, request } from 'node:http';
+
+/** Stands between a client and the API, writes down what the client sends, and can lose answers. */
+export interface RecordingProxy extends AsyncDisposable {
+  /** With `/v1`. */
+  readonly baseURL: string;
+  readonly seen: readonly Seen[];
+  /** The next so many requests are passed on, and their answers are lost: the client waits until it gives up. */
+  loseAnswers(count: number): void;
+}
+
+export interface Seen {
+  method: string;
+  path: string;
+  headers: IncomingHttpHeaders;
+  /** Of the API, also when it was lost. */
+  status: number | null;
+  body: string;
+}
+
+export async function startRecordingProxy(origin: string): Promise<RecordingProxy> {
+  const seen: Seen[] = [];
+  let toLose = 0;
+  const server = createServer((incoming, outgoing) => {
+    const entry: Seen = { method: incoming.method ?? '', path: incoming.url ?? '', headers: incoming.headers, status: null, body: '' };
+    seen.push(entry);
+    const isLost = toLose > 0;
+    if (isLost) toLose -= 1;
+    const onward = request(origin + entry.path, { method: entry.method, headers: incoming.headers }, (answer) => {
+      entry.status = answer.statusCode ?? null;
+      answer.on('data', (chunk: Buffer) => (entry.body += chunk.toString()));
+      if (isLost) return;
+      outgoing.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      answer.pipe(outgoing);
+    });
+    onward.on('error', () => outgoing.destroy());
+    incoming.pipe(onward);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  return {
+    baseURL: `http://127.0.0.1:${address.port}/v1`,
+    seen,
+    loseAnswers: (count) => (toLose = count),
+    async [Symbol.asyncDispose]() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
