@@ -1,4 +1,4 @@
-import { CancellationScope, condition, defineSignal, isCancellation, setHandler, sleep } from '@temporalio/workflow';
+import { CancellationScope, condition, defineSignal, isCancellation, setHandler, sleep, TemporalFailure } from '@temporalio/workflow';
 import { type BatchStatus, isTerminal } from '../src/domain/batch.ts';
 import { saveBatch } from './activities.ts';
 import { type BatchInput, CANCEL_SIGNAL, type SaveBatchInput, type SavedBatch } from './contract.ts';
@@ -64,7 +64,8 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
       try {
         await save(native ? 'cancelling' : null);
         heard = upTo;
-      } catch {
+      } catch (error) {
+        if (!(error instanceof TemporalFailure)) throw error;
         // Refused for good, for instance by a worker that is misconfigured. The call stands, so ask again.
         await sleep(READ_AGAIN_MS);
       }

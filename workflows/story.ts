@@ -39,9 +39,12 @@ export function tellStory(input: BatchInput): Story {
   return {
     status(next) {
       if (next === status) return;
-      if (status === null) upsertSearchAttributes([{ key: { name: 'BatchTenant', type: 'KEYWORD' }, value: input.tenant }]);
+      const tenant = { key: { name: 'BatchTenant', type: 'KEYWORD' as const }, value: input.tenant };
+      upsertSearchAttributes([
+        { key: { name: 'BatchStatus', type: 'KEYWORD' }, value: next },
+        ...(status === null ? [tenant] : []),
+      ]);
       status = next;
-      upsertSearchAttributes([{ key: { name: 'BatchStatus', type: 'KEYWORD' }, value: status }]);
       tell();
     },
     progress(chapter) {

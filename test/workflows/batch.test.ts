@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Progress } from '../../workflows/contract.ts';
+import { type Progress, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { createModel, type Fate, gate, type Model, until } from './model.ts';
 
@@ -180,5 +180,16 @@ describe('batch', () => {
     });
     await (await engine.start(model)).result();
     assert.ok(most > 4 && most <= 8, `${most} lines at a time`);
+  });
+
+  it('is not all there is: sweep does one round', async () => {
+    const result = await engine.client.workflow.execute('sweep', { workflowId: 'a-sweep', taskQueue: WORKFLOW_TASK_QUEUE });
+    assert.deepEqual(result, { started: 0, signalled: 0, removed: 0 });
+  });
+
+  it('decides the same when its history is replayed', async () => {
+    const { replayed, errors } = await engine.replay();
+    assert.deepEqual(errors, []);
+    assert.ok(replayed >= 10, `${replayed} histories`);
   });
 });

@@ -166,4 +166,10 @@ describe('the end of a batch', () => {
       assert.deepEqual(model.published, ['expired', 'cancelled']);
     });
   });
+
+  it('decides the same when its history is replayed', async () => {
+    const { replayed, errors } = await engine.replay();
+    assert.deepEqual(errors, []);
+    assert.ok(replayed >= 10, `${replayed} histories`);
+  });
 });

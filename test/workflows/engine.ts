@@ -16,8 +16,12 @@ export interface Engine extends AsyncDisposable {
   readonly server: TestServer;
   readonly client: Client;
   readonly connection: Connection;
-  /** Makes a model known to the workers and starts its batch. */
+  /** Makes a model known to the workers. */
+  add(model: Model): void;
+  /** Adds a model and starts its batch. */
   start(model: Model): Promise<WorkflowHandle>;
+  /** Replays every history of this server on the workflows; answers how many, and what did not replay. */
+  replay(): Promise<{ replayed: number; errors: string[] }>;
 }
 
 /** Starts workers for all models against a dev server, or against one whose clock skips what nobody works in. */
@@ -45,11 +49,12 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     await connection.operatorService.addSearchAttributes({ namespace: 'default', searchAttributes });
   }
   const native = await NativeConnection.connect({ address });
+  const bundle = await workflowBundle(join(tmpdir(), 'nightshift-test-bundles'));
   const workers = await Promise.all([
     Worker.create({
       connection: native,
       taskQueue: WORKFLOW_TASK_QUEUE,
-      workflowBundle: await workflowBundle(join(tmpdir(), 'nightshift-test-bundles')),
+      workflowBundle: bundle,
       activities,
       maxHeartbeatThrottleInterval: '100ms',
     }),
@@ -67,6 +72,7 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     server,
     client,
     connection,
+    add: (model) => void models.set(model.id, model.activities),
     async start(model) {
       models.set(model.id, model.activities);
       return await client.workflow.start('batch', {
@@ -75,6 +81,15 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
         args: [model.input],
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
       });
+    },
+    async replay() {
+      const [histories, errors] = [client.workflow.list().intoHistories(), new Array<string>()];
+      let replayed = 0;
+      for await (const { workflowId, error } of Worker.runReplayHistories({ workflowBundle: bundle }, histories)) {
+        replayed += 1;
+        if (error !== undefined) errors.push(`${workflowId}: ${error.message}`);
+      }
+      return { replayed, errors };
     },
     async [Symbol.asyncDispose]() {
       for (const worker of workers) worker.shutdown();

@@ -87,4 +87,10 @@ describe('a run that is lost', () => {
     await assert.rejects(shard.signal('cancel'), WorkflowNotFoundError);
     open();
   });
+
+  it('decides the same when its history is replayed', async () => {
+    const { replayed, errors } = await engine.replay();
+    assert.deepEqual(errors, []);
+    assert.ok(replayed >= 10, `${replayed} histories`);
+  });
 });

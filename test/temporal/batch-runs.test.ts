@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { BatchRecord } from '../../src/domain/batch.ts';
+import { type BatchRuns, createBatchRuns, TemporalUnavailable } from '../../src/temporal/batch-runs.ts';
+import { connectTemporal } from '../../src/temporal/connection.ts';
+import { freePort } from '../helpers/servers.ts';
+import { type Engine, startEngine } from '../workflows/engine.ts';
+import { createModel, type Fate, gate, type Model, until } from '../workflows/model.ts';
+
+const { policy } = createModel({ shards: [] }).input;
+
+function recordOf(model: Model): BatchRecord {
+  return { batch: model.record, tenant: 'acme', output_expires_after_seconds: null };
+}
+
+/** A batch whose lines from the fourth on wait for the gate. */
+function halfHeld(): { model: Model; open: () => void } {
+  const { wait, open } = gate();
+  const model = createModel({
+    shards: [2, 4],
+    fate: async (line): Promise<Fate> => {
+      if (line > 3) await wait();
+      return 'completed';
+    },
+  });
+  return { model, open };
+}
+
+describe('createBatchRuns', () => {
+  let engine: Engine;
+  let runs: BatchRuns;
+  before(async () => {
+    engine = await startEngine();
+    runs = createBatchRuns({ client: engine.client, policy });
+  });
+  after(async () => {
+    await engine[Symbol.asyncDispose]();
+  });
+
+  it('starts a batch once, and again only if it was terminated', async () => {
+    const { model, open } = halfHeld();
+    engine.add(model);
+    await runs.start(recordOf(model));
+    await runs.start(recordOf(model));
+    const handle = engine.client.workflow.getHandle(model.id);
+    await until('three lines are answered', () => model.outcomes.size === 3);
+    assert.equal(model.validations.count, 1);
+    await handle.terminate('test');
+    await runs.start(recordOf(model));
+    open();
+    assert.equal(await handle.result(), 'completed');
+    await runs.start(recordOf(model));
+    assert.equal((await handle.describe()).status.name, 'COMPLETED');
+    assert.equal(model.validations.count, 2);
+  });
+
+  it('adds up the counts of a batch and its open shards', async () => {
+    const { model, open } = halfHeld();
+    engine.add(model);
+    await runs.start(recordOf(model));
+    await until('three lines are counted', async () => (await runs.progress(model.id))?.completed === 3);
+    assert.deepEqual(await runs.progress(model.id), { completed: 3, failed: 0 });
+    open();
+    await engine.client.workflow.getHandle(model.id).result();
+    assert.deepEqual(await runs.progress(model.id), { completed: 6, failed: 0 });
+  });
+
+  it('has no progress of a batch that does not run', async () => {
+    assert.equal(await runs.progress('batch_unknown'), null);
+  });
+
+  it('cancels a batch, and takes one that does not run for no error', async () => {
+    const { model, open } = halfHeld();
+    engine.add(model);
+    await runs.start(recordOf(model));
+    await until('three lines are answered', () => model.outcomes.size === 3);
+    model.requestCancel();
+    await runs.cancel(model.id);
+    assert.equal(await engine.client.workflow.getHandle(model.id).result(), 'cancelled');
+    open();
+    await runs.cancel(model.id);
+    await runs.cancel('batch_unknown');
+  });
+
+  it('lists running batches, without their shards and without those that have ended', async () => {
+    const { model, open } = halfHeld();
+    engine.add(model);
+    await runs.start(recordOf(model));
+    await until('it is listed', async () => (await runs.running()).has(model.id));
+    assert.deepEqual([...(await runs.running())].filter((id) => id.includes('/')), []);
+    open();
+    await engine.client.workflow.getHandle(model.id).result();
+    await until('it is listed no more', async () => !(await runs.running()).has(model.id));
+  });
+
+  it('answers a ping', async () => {
+    await runs.ping();
+  });
+});
+
+describe('createBatchRuns without Temporal', () => {
+  it('says within seconds that Temporal is away', async () => {
+    const { client, connection } = connectTemporal({
+      address: `127.0.0.1:${await freePort()}`,
+      namespace: 'default',
+      apiKey: null,
+      tls: false,
+    });
+    const runs = createBatchRuns({ client, policy });
+    const model = createModel({ shards: [] });
+    const startedAt = Date.now();
+    await Promise.all([
+      assert.rejects(runs.ping(), TemporalUnavailable),
+      assert.rejects(runs.start(recordOf(model)), TemporalUnavailable),
+      assert.rejects(runs.cancel(model.id), TemporalUnavailable),
+      assert.rejects(runs.running(), TemporalUnavailable),
+      runs.progress(model.id).then((counts) => assert.equal(counts, null)),
+    ]);
+    assert.ok(Date.now() - startedAt < 8_000);
+    await connection.close();
+  });
+});
