@@ -20,7 +20,7 @@ export function installTemporalRuntime(logger: Logger): void {
   });
 }
 
-/** The SDK's metadata as fields of a line; its errors go where our log looks for them. */
-function shown({ error, ...rest }: LogMetadata = {}): Record<string, unknown> {
+/** The SDK's metadata as fields of a line, without what nobody can read; its errors go where our log looks for them. */
+function shown({ error, taskToken: _, ...rest }: LogMetadata = {}): Record<string, unknown> {
   return error === undefined ? rest : { ...rest, err: error };
 }

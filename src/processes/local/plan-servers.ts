@@ -62,7 +62,7 @@ export async function planServers(config: Config): Promise<ServerPlan> {
 }
 
 /** Some addresses cannot be had; the message names each with its variable. */
-export class PlacesTaken extends Error {
+class PlacesTaken extends Error {
   override readonly name = 'CommandError';
 
   constructor(faults: readonly string[]) {

@@ -89,7 +89,7 @@ export async function serverBinary(
 }
 
 /** No way led to a server's binary; the message is for people. */
-export class BinaryMissing extends Error {
+class BinaryMissing extends Error {
   override readonly name = 'CommandError';
 }
 
