@@ -10,8 +10,15 @@ import type {
   ValidatedInput,
   ValidateInputInput,
 } from '../workflows/contract.ts';
+import { createCloseShard } from './close-shard.ts';
+import type { ActivityDeps } from './deps.ts';
+import { createPublishResults } from './publish-results.ts';
+import { createRunRequests } from './run-requests.ts';
+import { createSaveBatch } from './save-batch.ts';
+import { createSweep } from './sweep.ts';
+import { createValidateInput } from './validate-input.ts';
 
-/** The side effects of a batch, as workflows see them. */
+/** The side effects of a batch, as workflows see them. All of them may run twice, also at the same time. */
 export interface Activities {
   /** Checks every line of the input and writes the plan; finds the plan of an earlier attempt and uses it. */
   validateInput(input: ValidateInputInput): Promise<ValidatedInput>;
@@ -25,4 +32,16 @@ export interface Activities {
   saveBatch(input: SaveBatchInput): Promise<SavedBatch>;
   /** Starts forgotten batches, repeats forgotten cancels and removes what nobody needs any more. */
   sweep(): Promise<SweepResult>;
+}
+
+/** The activities of one worker process; its memory bounds and caches live in here. */
+export function createActivities(deps: ActivityDeps): Activities {
+  return {
+    validateInput: createValidateInput(deps),
+    runRequests: createRunRequests(deps),
+    closeShard: createCloseShard(deps),
+    publishResults: createPublishResults(deps),
+    saveBatch: createSaveBatch(deps),
+    sweep: createSweep(deps),
+  };
 }

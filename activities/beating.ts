@@ -1,0 +1,38 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
+
+const BEAT_EVERY_MS = 5_000;
+/** Work without a pause that heartbeats, cancels and other activities of the process can bear. */
+const TURN_MS = 20;
+
+/** Heartbeats of a long activity, and its manners towards the others. */
+export interface Beating extends Disposable {
+  /** Ends when `check` would throw. */
+  readonly signal: AbortSignal;
+  /**
+   * To be called between steps of work: lets others have their turn every 20 ms. Throws when the activity was cancelled or
+   * Temporal has given it up.
+   */
+  step(): Promise<void>;
+  /** As `step`, where nothing can wait: only throws. */
+  check(): void;
+}
+
+/** Beats every 5 s, with what `details` says then, until disposed. */
+export function startBeating(details: () => Record<string, unknown>): Beating {
+  const context = Context.current();
+  const timer = setInterval(() => context.heartbeat(details()), BEAT_EVERY_MS);
+  let turnBegan = performance.now();
+  const check = () => context.cancellationSignal.throwIfAborted();
+  return {
+    signal: context.cancellationSignal,
+    check,
+    async step() {
+      check();
+      if (performance.now() - turnBegan < TURN_MS) return;
+      await nextTurn();
+      turnBegan = performance.now();
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}

@@ -1,0 +1,117 @@
+import type { BatchError } from '../src/domain/batch.ts';
+import * as fault from '../src/domain/input-errors.ts';
+import { createLineSplitter, type InputLine } from '../src/domain/jsonl.ts';
+import { type Limits, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
+import type { PlannedLine } from '../src/domain/plan.ts';
+import { createRequestLineChecker } from '../src/domain/request-line.ts';
+import type { ModelRoutes } from '../src/upstream/routes.ts';
+import { createCustomIds } from './custom-ids.ts';
+
+/** What the lines of an input amount to. */
+export type CheckedInput =
+  | { verdict: 'refused'; errors: BatchError[] }
+  | { verdict: 'accepted'; total: number; model: string | null; upstream: string };
+
+/** Takes the lines of an input one after the other; memory does not grow with the input but for 16 bytes per custom_id. */
+export interface InputChecker {
+  /** False when nothing that follows can change the verdict. Faulty lines are counted and not planned. */
+  take(line: InputLine): boolean;
+  /** Whether the input can still be accepted, so that planning it makes sense. */
+  readonly isClean: boolean;
+  readonly requests: number;
+  verdict(): CheckedInput;
+}
+
+/** Checks every line by the rules of the endpoint, and what only all lines together tell: counts, models, duplicates. */
+export function createInputChecker({ endpoint, limits, routes }: { endpoint: string; limits: Limits; routes: ModelRoutes }): InputChecker {
+  const customIds = createCustomIds();
+  const checker = createRequestLineChecker({ endpoint, limits, seen: customIds.seen });
+  const errors: BatchError[] = [];
+  let requests = 0;
+  let embeddingInputs = 0;
+  let mismatched = false;
+  /** The model of the first line, and whether others follow. */
+  let model: string | null = null;
+  let severalModels = false;
+  let upstream: string | null = null;
+  /** Most batches name one model: the route of the last one is known. */
+  let last: { model: string; route: ReturnType<ModelRoutes['route']> } | null = null;
+
+  function addModel(name: string, line: number): void {
+    if (last?.model !== name) last = { model: name, route: routes.route([name]) };
+    model ??= name;
+    severalModels ||= model !== name;
+    if (last.route === 'mismatched') mismatched = true;
+    else if ('unknownModel' in last.route) errors.push(fault.modelNotFound(name, line));
+    else {
+      upstream ??= last.route.upstream;
+      mismatched ||= upstream !== last.route.upstream;
+    }
+  }
+
+  /** What no single line is to blame for. */
+  function wholeFileErrors(): BatchError[] {
+    if (requests === 0) return [fault.emptyFile()];
+    if (requests > limits.maxRequestsPerBatch) return [fault.tooManyTasks(limits.maxRequestsPerBatch)];
+    return [
+      ...(mismatched ? [fault.mismatchedModel()] : []),
+      ...(embeddingInputs > limits.maxEmbeddingInputs ? [fault.tooManyEmbeddingInputs(limits.maxEmbeddingInputs)] : []),
+    ];
+  }
+
+  return {
+    take({ bytes, line }) {
+      requests += 1;
+      if (requests > limits.maxRequestsPerBatch) return false;
+      const checked = checker.check(bytes, line);
+      if (checked.errors !== null) errors.push(...checked.errors);
+      else {
+        embeddingInputs += checked.embeddingInputs;
+        addModel(checked.model, line);
+      }
+      return errors.length <= MAX_BATCH_ERRORS;
+    },
+    get isClean() {
+      return errors.length === 0 && requests <= limits.maxRequestsPerBatch;
+    },
+    get requests() {
+      return requests;
+    },
+    verdict() {
+      const all = [...errors, ...wholeFileErrors()];
+      if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
+      if (all.length > 0 || upstream === null) return { verdict: 'refused', errors: all };
+      return { verdict: 'accepted', total: requests, model: severalModels ? null : model, upstream };
+    },
+  };
+}
+
+/**
+ * Reads a stream of bytes through the checker and hands on the lines to be planned. Ends early when nothing more can change
+ * the verdict, which ends the stream too. `step` is awaited between lines.
+ */
+export async function readThroughChecker(given: {
+  body: AsyncIterable<Buffer>;
+  maxLineBytes: number;
+  checker: InputChecker;
+  plan: (line: PlannedLine) => Promise<void>;
+  step: () => Promise<void>;
+}): Promise<void> {
+  const { body, maxLineBytes, checker, plan, step } = given;
+  const splitter = createLineSplitter({ maxLineBytes });
+
+  async function takeAll(lines: readonly InputLine[]): Promise<boolean> {
+    for (const found of lines) {
+      await step();
+      if (!checker.take(found)) return false;
+      if (checker.isClean) await plan({ line: found.line, offset: found.offset, length: found.length });
+    }
+    return true;
+  }
+
+  for await (const chunk of body) {
+    await step();
+    if (!(await takeAll(splitter.push(chunk)))) return;
+  }
+  await takeAll(splitter.end());
+}

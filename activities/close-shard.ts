@@ -1,0 +1,138 @@
+import { addUsage, type BatchRecord, zeroUsage } from '../src/domain/batch.ts';
+import { newResultLineId } from '../src/domain/ids.ts';
+import { lineRanges } from '../src/domain/line-ranges.ts';
+import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
+import { readRequestLine } from '../src/domain/request-line.ts';
+import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
+import type { PieceEntry, ShardResult } from '../src/storage/piece-store.ts';
+import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
+import { type Beating, startBeating } from './beating.ts';
+import { asBuffer } from './bytes.ts';
+import type { ActivityDeps } from './deps.ts';
+import { createMemoryBudget } from './memory-budget.ts';
+import { readInput } from './read-input.ts';
+import { unknownBatch } from './save-batch.ts';
+
+/** Bytes of input that all closings of a process hold at a time, to learn the custom_ids of lines that never ran. */
+const INPUT_BYTES = 64 * 1024 * 1024;
+
+interface UnrunLine {
+  line: number;
+  resultLine: Buffer;
+}
+
+/**
+ * Makes the shard result out of the pieces, once. A second run finds it; two that run at once write their objects under
+ * names of their own, and of two shard results the first stands for both. What the other wrote nobody reads.
+ */
+export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'>) {
+  const { files, batches, pieces, nowMs, randomHex } = deps;
+  const memory = createMemoryBudget(INPUT_BYTES);
+
+  /** The one outcome of each line: completed before failed, then the lowest key, which comes first. */
+  async function decide(batchId: string, plan: ShardPlan, beating: Beating): Promise<Map<number, PieceEntry>> {
+    const wanted = new Set(plan.lines.map(({ line }) => line));
+    const decided = new Map<number, PieceEntry>();
+    for await (const entry of pieces.listPieceEntries(batchId, plan.shard)) {
+      await beating.step();
+      if (!wanted.has(entry.line)) continue;
+      const before = decided.get(entry.line);
+      if (before === undefined || (before.outcome === 'failed' && entry.outcome === 'completed')) decided.set(entry.line, entry);
+    }
+    return decided;
+  }
+
+  /** Why lines without an outcome may be closed all the same; null when they may not. Only the record knows. */
+  async function reasonNotToRun({ tenant, batchId }: CloseShardInput): Promise<NotRunReason | null> {
+    const record: BatchRecord | null = await batches.get(tenant, batchId);
+    if (record === null) throw unknownBatch();
+    const { status, expires_at } = record.batch;
+    if (status === 'cancelling') return 'batch_cancelled';
+    return status === 'in_progress' && nowMs() >= expires_at * 1000 ? 'batch_expired' : null;
+  }
+
+  /** The lines of the error object in input order: what failed as its piece has it, and what never ran. */
+  async function* errorLines(failed: readonly PieceEntry[], unrun: AsyncGenerator<UnrunLine, void, undefined>): AsyncGenerator<Buffer, void, undefined> {
+    let next = await unrun.next();
+    try {
+      let at = 0;
+      for await (const line of pieces.readResultLines(failed)) {
+        const failedLine = failed[at++]?.line ?? 0;
+        for (; next.done !== true && next.value.line < failedLine; next = await unrun.next()) yield next.value.resultLine;
+        yield line;
+      }
+      for (; next.done !== true; next = await unrun.next()) yield next.value.resultLine;
+    } finally {
+      await unrun.return();
+    }
+  }
+
+  /** Result lines for what never ran; their custom_ids have to be read from the input. */
+  async function* unrunLines(input: CloseShardInput, missing: readonly PlannedLine[], reason: NotRunReason | null, signal: AbortSignal): AsyncGenerator<UnrunLine, void, undefined> {
+    const [first, last] = [missing[0], missing.at(-1)];
+    if (first === undefined || last === undefined || reason === null) return;
+    // A shard has 8 MiB, unless it is one long line.
+    const length = last.offset + last.length - first.offset;
+    const lease = await memory.reserve(length, signal);
+    try {
+      const bytes = await readInput(files, input, { offset: first.offset, length });
+      for (const { line, offset, length: lineBytes } of missing) {
+        const start = offset - first.offset;
+        const { customId } = readRequestLine(bytes.subarray(start, start + lineBytes));
+        yield { line, resultLine: asBuffer(notRunLine({ id: newResultLineId(randomHex(32)), customId, reason })) };
+      }
+    } finally {
+      lease.release();
+    }
+  }
+
+  return async function closeShard(input: CloseShardInput): Promise<ClosedShard> {
+    const { batchId, range } = input;
+    const { shard, firstLine, lastLine } = range;
+    const progress = { shard, lines: 0 };
+    using beating = startBeating(() => progress);
+    const standing = await pieces.getShardResult(batchId, shard);
+    if (standing !== null) return asClosed(standing);
+
+    const plan = await pieces.getPlanShard(batchId, shard);
+    if (plan === null) throw new Error(`shard ${shard} has no plan`);
+    const decided = await decide(batchId, plan, beating);
+    const missing = plan.lines.filter(({ line }) => !decided.has(line));
+    const reason = missing.length === 0 ? null : await reasonNotToRun(input);
+    if (missing.length > 0 && reason === null) return { closed: false, missing: lineRanges(missing.map(({ line }) => line)) };
+
+    const inOrder = plan.lines.flatMap(({ line }) => decided.get(line) ?? []);
+    const completed = inOrder.filter(({ outcome }) => outcome === 'completed');
+    const failed = inOrder.filter(({ outcome }) => outcome === 'failed');
+    const nonce = randomHex(16);
+    const watched = (lines: AsyncIterable<Buffer>) => countLines(lines, progress, beating);
+    const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(pieces.readResultLines(completed)));
+    const unrun = unrunLines(input, missing, reason, beating.signal);
+    const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, unrun)));
+    // Between the reading of the pieces and here another closer may have come to another result: the first one counts.
+    const result = await pieces.createShardResult(batchId, {
+      shard,
+      firstLine,
+      lastLine,
+      completed: completed.length,
+      failed: failed.length,
+      notRun: missing.length,
+      usage: completed.reduce((sum, { usage }) => (usage === null ? sum : addUsage(sum, usage)), zeroUsage()),
+      output,
+      error,
+    });
+    return asClosed(result);
+  };
+}
+
+function asClosed({ completed, failed }: ShardResult): ClosedShard {
+  return { closed: true, completed, failed };
+}
+
+async function* countLines(lines: AsyncIterable<Buffer>, progress: { lines: number }, beating: Beating): AsyncGenerator<Buffer, void, undefined> {
+  for await (const line of lines) {
+    await beating.step();
+    yield line;
+    progress.lines += 1;
+  }
+}

@@ -1,0 +1,65 @@
+import { hash } from 'node:crypto';
+
+/** Words of 32 bits per custom_id: 16 bytes of its hash. */
+const WORDS = 4;
+
+/** Remembers custom_ids by 16 bytes each, so that a million of them take some 40 MB at most. */
+export interface CustomIds {
+  /** Whether it was there before; remembers it. */
+  seen(customId: string): boolean;
+}
+
+/** No custom_ids yet. */
+export function createCustomIds(): CustomIds {
+  // Open addressing; an empty slot is all zeros.
+  let slots = 1024;
+  let table = new Uint32Array(slots * WORDS);
+  let count = 0;
+
+  /** Where the hash is, or the empty slot where it belongs. */
+  function place(into: Uint32Array, size: number, words: Uint32Array): { at: number; found: boolean } {
+    let slot = (words[0] ?? 0) % size;
+    for (;;) {
+      const at = slot * WORDS;
+      if (isSame(into, at, words)) return { at, found: true };
+      if (into[at] === 0 && into[at + 1] === 0 && into[at + 2] === 0 && into[at + 3] === 0) return { at, found: false };
+      slot = (slot + 1) % size;
+    }
+  }
+
+  function grow(): void {
+    const size = slots * 2;
+    const next = new Uint32Array(size * WORDS);
+    for (let at = 0; at < table.length; at += WORDS) {
+      const words = table.subarray(at, at + WORDS);
+      if (words.some((word) => word !== 0)) next.set(words, place(next, size, words).at);
+    }
+    table = next;
+    slots = size;
+  }
+
+  return {
+    seen(customId) {
+      const words = hashWords(customId);
+      const { at, found } = place(table, slots, words);
+      if (found) return true;
+      table.set(words, at);
+      count += 1;
+      if (count * 4 > slots * 3) grow();
+      return false;
+    },
+  };
+}
+
+function isSame(table: Uint32Array, at: number, words: Uint32Array): boolean {
+  return table[at] === words[0] && table[at + 1] === words[1] && table[at + 2] === words[2] && table[at + 3] === words[3];
+}
+
+function hashWords(customId: string): Uint32Array {
+  // As UTF-16, because UTF-8 would make all lone surrogates the same.
+  const digest = hash('sha256', Buffer.from(customId, 'utf16le'), 'buffer');
+  const words = new Uint32Array(WORDS);
+  for (let word = 0; word < WORDS; word++) words[word] = digest.readUInt32LE(word * 4);
+  if (words.every((word) => word === 0)) words[0] = 1;
+  return words;
+}

@@ -1,0 +1,44 @@
+import type { Limits } from '../src/domain/limits.ts';
+import type { Logger } from '../src/logger.ts';
+import type { BatchStore } from '../src/storage/batch-store.ts';
+import type { FileStore } from '../src/storage/file-store.ts';
+import type { Housekeeping } from '../src/storage/housekeeping.ts';
+import type { PieceStore } from '../src/storage/piece-store.ts';
+import type { BatchRuns } from '../src/temporal/batch-runs.ts';
+import type { ModelRoutes, Upstream } from '../src/upstream/routes.ts';
+import type { sendUntilDone } from '../src/upstream/send-request.ts';
+
+/**
+ * What the worker must give Temporal as `maxHeartbeatThrottleInterval`: cancels arrive in the reply to a heartbeat, and a
+ * suspect waits this long to be sure that its heartbeat has left.
+ */
+export const HEARTBEAT_THROTTLE_MS = 10_000;
+
+/** Everything activities need from outside. */
+export interface ActivityDeps {
+  files: FileStore;
+  batches: BatchStore;
+  pieces: PieceStore;
+  housekeeping: Housekeeping;
+  runs: BatchRuns;
+  /** By name. */
+  upstreams: ReadonlyMap<string, Upstream>;
+  routes: ModelRoutes;
+  sendUntilDone: typeof sendUntilDone;
+  limits: Limits;
+  /** Bytes of bodies and answers in flight, over all upstreams of this process (256 MiB). */
+  memoryBytes?: number;
+  /** Bytes of shards that are kept for the next slice (64 MiB). */
+  inputCacheBytes?: number;
+  /** Age at which a multipart upload is taken for dead. */
+  uploadMarkerMaxAgeMs: number;
+  /** Unix time. */
+  nowMs: () => number;
+  /** Never set back; stands still while nobody looks only if the machine sleeps. */
+  monotonicMs: () => number;
+  /** Random hex digits, so many. */
+  randomHex: (digits: number) => string;
+  /** Raised when this process is asked to end, before Temporal's worker is told. */
+  draining: AbortSignal;
+  logger: Logger;
+}

@@ -1,0 +1,48 @@
+import { createPlanner, type PlannedLine, type ShardPlan, type ShardRange } from '../src/domain/plan.ts';
+import type { PieceStore } from '../src/storage/piece-store.ts';
+
+/** Shards of a plan on their way to the bucket at a time. */
+const WRITES_AT_A_TIME = 4;
+
+/** Cuts lines into shards and writes each as soon as it is cut, so that a plan never lies in memory as a whole. */
+export interface PlanWriter {
+  /** Waits while four shards are on their way. Throws what a write threw. */
+  add(line: PlannedLine): Promise<void>;
+  /** Writes the last shard, waits for all, and answers what the head of the plan lists. */
+  end(): Promise<ShardRange[]>;
+}
+
+/** Harmless a second time: the planner cuts the same input always the same way, so a repeat writes the same bytes. */
+export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batchId: string): PlanWriter {
+  const planner = createPlanner();
+  const ranges: ShardRange[] = [];
+  const writing = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+
+  async function write(plan: ShardPlan | null): Promise<void> {
+    if (plan === null) return;
+    const { lines: _, ...range } = plan;
+    ranges.push(range);
+    if (writing.size >= WRITES_AT_A_TIME) await Promise.race(writing);
+    throwFailure();
+    const written: Promise<void> = pieces
+      .putPlanShard(batchId, plan)
+      .catch((error: unknown) => void failures.push(error))
+      .finally(() => writing.delete(written));
+    writing.add(written);
+  }
+
+  function throwFailure(): void {
+    if (failures.length > 0) throw failures[0];
+  }
+
+  return {
+    add: (line) => write(planner.add(line)),
+    async end() {
+      await write(planner.end());
+      await Promise.all(writing);
+      throwFailure();
+      return ranges;
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import { ApplicationFailure } from '@temporalio/activity';
+import { addUsage, type BatchRecord, isTerminal, zeroUsage } from '../src/domain/batch.ts';
+import { DEFAULT_FILE_LIFE_SECONDS } from '../src/domain/file.ts';
+import { newFileId } from '../src/domain/ids.ts';
+import { transition } from '../src/domain/lifecycle.ts';
+import type { Publication, ShardResult } from '../src/storage/piece-store.ts';
+import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
+import { type Beating, startBeating } from './beating.ts';
+import type { ActivityDeps } from './deps.ts';
+import { asSaved, unknownBatch } from './save-batch.ts';
+
+/** A result file to be: its id, name, and the objects of the shards that make it up. */
+interface ResultFile {
+  id: string;
+  filename: string;
+  objects: { key: string; bytes: number }[];
+}
+
+/**
+ * Writes output and error file, then the terminal record, then removes the open marker. Ids and times are decided once per
+ * batch, shard results never change, and file records are create-only: whoever runs this again, or at the same time, writes
+ * the same bytes under the same names, and finds what is there already.
+ */
+export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'>) {
+  const { files, batches, pieces, nowMs, randomHex } = deps;
+
+  async function shardResults(batchId: string): Promise<ShardResult[]> {
+    const [head, results] = await Promise.all([pieces.getPlanHead(batchId), pieces.listShardResults(batchId)]);
+    if (head?.verdict === 'accepted' && head.shards.length === results.length) return results;
+    // The workflow is wrong about its shards; started again by the sweep it begins with what is closed.
+    throw ApplicationFailure.nonRetryable(`${results.length} shards are closed, the plan has another number.`, 'ShardsMissing');
+  }
+
+  /** Bytes first, then the record: a half file is never visible. */
+  async function publishFile(tenant: string, file: ResultFile, times: { createdAt: number; expiresAt: number }, progress: { bytes: number }, beating: Beating): Promise<void> {
+    if ((await files.get(tenant, file.id)) !== null) return;
+    const writer = await files.beginContent(tenant, file.id);
+    try {
+      for (const { key, bytes } of file.objects) {
+        const before = writer.bytes;
+        for await (const chunk of await pieces.openShardObject(key)) {
+          await beating.step();
+          await writer.write(chunk);
+          progress.bytes += chunk.length;
+        }
+        if (writer.bytes - before !== bytes) throw new Error(`${key} gave ${writer.bytes - before} bytes and not ${bytes}`);
+      }
+      await writer.complete();
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    // Exists already: another attempt was faster, or its reader has deleted the file meanwhile, which stands.
+    await files.createRecord(tenant, {
+      id: file.id,
+      object: 'file',
+      bytes: writer.bytes,
+      created_at: times.createdAt,
+      expires_at: times.expiresAt,
+      filename: file.filename,
+      purpose: 'batch_output',
+      status: 'processed',
+      status_details: null,
+    });
+  }
+
+  function decidePublication(): Publication {
+    const now = nowMs();
+    return { outputFileId: newFileId(now, randomHex(12)), errorFileId: newFileId(now, randomHex(12)), createdAt: Math.floor(now / 1000) };
+  }
+
+  /** The record with everything that is known only now; null when the batch may not end this way any more. */
+  function endedRecord(found: BatchRecord, to: PublishResultsInput['to'], results: readonly ShardResult[], ids: { output: string | null; error: string | null }, nowSeconds: number): BatchRecord | null {
+    const moved = transition(found.batch, to, nowSeconds);
+    if (moved === null) return null;
+    const completed = results.reduce((sum, result) => sum + result.completed, 0);
+    const failed = results.reduce((sum, result) => sum + result.failed, 0);
+    return {
+      ...found,
+      batch: {
+        ...moved,
+        output_file_id: ids.output,
+        error_file_id: ids.error,
+        request_counts: { total: moved.request_counts.total, completed, failed },
+        usage: results.reduce((sum, { usage }) => addUsage(sum, usage), zeroUsage()),
+      },
+    };
+  }
+
+  return async function publishResults({ tenant, batchId, to }: PublishResultsInput): Promise<SavedBatch> {
+    const progress = { bytes: 0 };
+    using beating = startBeating(() => progress);
+    const found = await batches.get(tenant, batchId);
+    if (found === null) throw unknownBatch();
+    if (isTerminal(found.batch.status)) return await removeMarker(tenant, found);
+
+    const results = await shardResults(batchId);
+    const publication = await pieces.createPublication(batchId, decidePublication());
+    const { createdAt } = publication;
+    const times = { createdAt, expiresAt: createdAt + (found.output_expires_after_seconds ?? DEFAULT_FILE_LIFE_SECONDS) };
+    const output = { id: publication.outputFileId, filename: `${batchId}_output.jsonl`, objects: results.flatMap((result) => result.output ?? []) };
+    const error = { id: publication.errorFileId, filename: `${batchId}_error.jsonl`, objects: results.flatMap((result) => result.error ?? []) };
+    for (const file of [output, error]) {
+      if (file.objects.length > 0) await publishFile(tenant, file, times, progress, beating);
+    }
+
+    const ids = { output: idOf(output), error: idOf(error) };
+    const nowSeconds = Math.floor(nowMs() / 1000);
+    const record = await batches.update(tenant, batchId, (current) => endedRecord(current, to, results, ids, nowSeconds));
+    if (record === null) throw unknownBatch();
+    // Not terminal: a cancel came first. The files stand, and are those of the cancelled batch.
+    return isTerminal(record.batch.status) ? await removeMarker(tenant, record) : asSaved(record);
+  };
+
+  async function removeMarker(tenant: string, record: BatchRecord): Promise<SavedBatch> {
+    await batches.removeOpen(tenant, record.batch.id);
+    return asSaved(record);
+  }
+}
+
+function idOf({ id, objects }: ResultFile): string | null {
+  return objects.length > 0 ? id : null;
+}

@@ -1,0 +1,197 @@
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { ApplicationFailureCategory } from '@temporalio/common';
+import { lineRanges } from '../src/domain/line-ranges.ts';
+import type { PlannedLine } from '../src/domain/plan.ts';
+import { readRequestLine } from '../src/domain/request-line.ts';
+import type { Upstream } from '../src/upstream/routes.ts';
+import type { RanRequests, RunRequestsInput } from '../workflows/contract.ts';
+import { createBatchesRunning } from './batches-running.ts';
+import type { ActivityDeps } from './deps.ts';
+import { crashedLineResult } from './line-results.ts';
+import { createMemoryBudget, type MemoryBudget } from './memory-budget.ts';
+import { createPieceWriter, type PieceWriter } from './piece-writer.ts';
+import { createPulse } from './pulse.ts';
+import { createShardInputs } from './shard-input.ts';
+import { createPieceReader } from './shard-pieces.ts';
+import { createSliceBoard, type SliceBoard } from './slice-board.ts';
+import { startSliceHeart } from './slice-heart.ts';
+import { recall, type Recollection, type SliceMemory } from './slice-memory.ts';
+import { type Fault, isStop, runSlice, type SliceTally } from './slice-run.ts';
+import { watchForStop } from './slice-stop.ts';
+import { createTurns } from './turns.ts';
+
+const MEMORY_BYTES = 256 * 1024 * 1024;
+/** Losses of the worker after which a slice of many is split, and a slice of one handled as the likely cause. */
+const SUSPICIOUS_LOSSES = 2;
+/** The loss of the worker, with the request on the wire, that ends a request. */
+const MAX_LOSSES_ON_WIRE = 5;
+const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0, upstreamMs: 0 };
+
+/**
+ * Sends the requests of a slice and stores what came of them. A second run lists the pieces first and sends what none of them
+ * has; what two runs both sent is decided when the shard is closed. Results in pieces are facts, whatever becomes of this run.
+ */
+export function createRunRequests(deps: ActivityDeps) {
+  const { pieces, upstreams, sendUntilDone, nowMs, monotonicMs, randomHex, draining, memoryBytes = MEMORY_BYTES } = deps;
+  const inputs = createShardInputs(deps);
+  const readPieces = createPieceReader(pieces);
+  const pulse = createPulse(deps);
+  const batchesRunning = createBatchesRunning(deps);
+  const suspects = createTurns();
+  // One budget per upstream: bodies that wait for one that is away must not keep those of another out.
+  const budgets = new Map<string, MemoryBudget>();
+  for (const name of upstreams.keys()) budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
+
+  function upstreamOf(input: RunRequestsInput): { upstream: Upstream; memory: MemoryBudget } {
+    const [upstream, memory] = [upstreams.get(input.upstream), budgets.get(input.upstream)];
+    if (upstream !== undefined && memory !== undefined) return { upstream, memory };
+    // Retried: a worker that knows it may be on its way.
+    throw ApplicationFailure.retryable(`This worker knows no upstream ${input.upstream}.`, 'UnknownUpstream');
+  }
+
+  async function storedOutcomes(input: RunRequestsInput, lines: readonly PlannedLine[]): Promise<SliceTally['stored']> {
+    const outcomes = await readPieces(input.batchId, input.shard);
+    const found: SliceTally['stored'] = new Map();
+    for (const { line } of lines) {
+      const outcome = outcomes.get(line);
+      if (outcome !== undefined) found.set(line, outcome);
+    }
+    return found;
+  }
+
+  return async function runRequests(input: RunRequestsInput): Promise<RanRequests> {
+    const context = Context.current();
+    const { activityId, attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
+    const waitedMs = Math.max(0, nowMs() - currentAttemptScheduledTimestampMs);
+    const past = recall(heartbeatDetails, { attempt, faults: input.faults });
+    const { expiresAtMs, cancelGraceMs, batchId, shard } = input;
+    let board: SliceBoard | null = null;
+    const own = { faults: past.faults, ended: false };
+    const details = () => ({ ...(board?.describe() ?? { waiting: 'for its lines' }), ...toMemory(attempt, past, own, board) });
+
+    using _running = batchesRunning.enter(batchId);
+    using stop = watchForStop({ context, draining, pulse, nowMs, expiresAtMs, cancelGraceMs });
+    using heart = startSliceHeart(context, details);
+    const writerName = `${activityId}-${attempt}-${randomHex(16)}`;
+    const writer = createPieceWriter({
+      put: async (piece, results) => await pieces.putPiece({ batchId, shard, writer: writerName, piece }, results),
+      monotonicMs,
+      giveUp: stop.giveUp,
+    });
+
+    async function live(): Promise<RanRequests> {
+      const { upstream, memory } = upstreamOf(input);
+      const plan = await inputs.plan(batchId, shard);
+      const lines = plan.lines.filter(({ line }) => line >= input.firstLine && line <= input.lastLine);
+      const found: SliceTally['stored'] = input.resumed || past.mayHavePieces ? await storedOutcomes(input, lines) : new Map();
+      const rest = lines.filter(({ line }) => !found.has(line));
+      const only = lines.length === 1 ? rest[0] : undefined;
+      board = createSliceBoard({ lines: lines.map(({ line }) => line), done: found.size, refusals: past.refusals });
+      const report = (tally: SliceTally, again: RanRequests['again']) =>
+        toReport({ input, lines, stored: new Map([...found, ...tally.stored]), tally, again, waitedMs, batchesRunning: batchesRunning.count });
+
+      if (lines.length > 1 && past.losses >= SUSPICIOUS_LOSSES) {
+        return report(NOTHING, rest.map(({ line }) => ({ line, faults: input.faults })));
+      }
+      const read = inputs.reader(input, plan, rest);
+      if (only !== undefined && past.lossesOnWire >= MAX_LOSSES_ON_WIRE) {
+        return report(await endCrashed(only, await read(only), writer), []);
+      }
+      const isSuspect = only !== undefined && past.losses >= SUSPICIOUS_LOSSES;
+      using _turn = isSuspect ? await turnOf(stop.stopSending) : null;
+      const tally = await runSlice({
+        input,
+        lines: rest,
+        read,
+        upstream,
+        sendUntilDone,
+        randomHex,
+        memory,
+        writer,
+        stop,
+        pulse,
+        board,
+        faults: past.faults,
+        refusals: past.refusals,
+        // Who may kill the worker says before that it is about to.
+        beforeSend: async () => (isSuspect ? await heart.beatAndFlush(stop.stopSending) : undefined),
+      });
+
+      if (only === undefined) return report(tally, [...tally.faulted].map(([line, { faults }]) => ({ line, faults })));
+      const fault = tally.faulted.get(only.line);
+      own.faults = fault?.faults ?? own.faults;
+      if (fault !== undefined && !stop.stopSending.aborted) throw toFailure(fault, input.upstream);
+      // Faults that this activity has learnt of live on in the next one only if they are handed back.
+      const isOwing = !tally.stored.has(only.line) && own.faults > input.faults;
+      return report(tally, isOwing ? [{ line: only.line, faults: own.faults }] : []);
+    }
+
+    try {
+      return await live();
+    } catch (error) {
+      // Beaten before the attempt ends, so that the next one knows that no worker was lost, and how many faults there were.
+      own.ended = true;
+      heart.beat();
+      throw error;
+    }
+  };
+
+  /** One suspect at a time in this process; null when the slice is stopped before. */
+  async function turnOf(stopSending: AbortSignal): Promise<Disposable | null> {
+    try {
+      return await suspects.take(stopSending);
+    } catch (error) {
+      if (isStop(error, stopSending)) return null;
+      throw error;
+    }
+  }
+
+  async function endCrashed({ line }: PlannedLine, bytes: Buffer, writer: PieceWriter): Promise<SliceTally> {
+    const stored = writer.add(crashedLineResult({ line, customId: readRequestLine(bytes).customId, randomHex }));
+    writer.flush();
+    await stored;
+    return { ...NOTHING, stored: new Map([[line, 'failed']]) };
+  }
+}
+
+function toMemory(attempt: number, past: Recollection, own: { faults: number; ended: boolean }, board: SliceBoard | null): SliceMemory {
+  const { losses, lossesOnWire } = past;
+  const { faults, ended } = own;
+  return { attempt, faults, refusals: board?.refusals ?? past.refusals, sent: board?.sent ?? false, ended, losses, losses_on_wire: lossesOnWire };
+}
+
+/** Class, status and upstream, and no word of the upstream's. Benign, because it is the request's affair and not ours. */
+function toFailure({ code, status }: Fault, upstream: string): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: 'UpstreamFault',
+    message: `${code}${status === null ? '' : ` (status ${status})`} from upstream ${upstream}`,
+    category: ApplicationFailureCategory.BENIGN,
+  });
+}
+
+function toReport(given: {
+  input: RunRequestsInput;
+  lines: readonly PlannedLine[];
+  stored: SliceTally['stored'];
+  tally: SliceTally;
+  again: RanRequests['again'];
+  waitedMs: number;
+  batchesRunning: number;
+}): RanRequests {
+  const { input, lines, stored, tally, again, waitedMs, batchesRunning } = given;
+  const open = new Set(lines.flatMap(({ line }) => (stored.has(line) ? [] : [line])));
+  const covered: number[] = [];
+  // Blank lines are covered as soon as somebody has looked at them.
+  for (let line = input.firstLine; line <= input.lastLine; line++) if (!open.has(line)) covered.push(line);
+  const outcomes = [...stored.values()];
+  return {
+    covered: lineRanges(covered),
+    completed: outcomes.filter((outcome) => outcome === 'completed').length,
+    failed: outcomes.filter((outcome) => outcome === 'failed').length,
+    again,
+    answered: tally.answered,
+    meanUpstreamMs: tally.answered === 0 ? 0 : tally.upstreamMs / tally.answered,
+    waitedMs,
+    batchesRunning,
+  };
+}

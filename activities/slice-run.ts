@@ -1,0 +1,153 @@
+import type { PlannedLine } from '../src/domain/plan.ts';
+import { readRequestLine } from '../src/domain/request-line.ts';
+import type { FaultCode } from '../src/upstream/client.ts';
+import type { Upstream } from '../src/upstream/routes.ts';
+import type { SendResult, SendState } from '../src/upstream/send-request.ts';
+import type { RunRequestsInput } from '../workflows/contract.ts';
+import { asBuffer } from './bytes.ts';
+import type { ActivityDeps } from './deps.ts';
+import { toLineResult } from './line-results.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import type { PieceWriter } from './piece-writer.ts';
+import type { Pulse } from './pulse.ts';
+import type { SliceBoard } from './slice-board.ts';
+import type { SliceStop } from './slice-stop.ts';
+
+/** A request that is to be tried again. */
+export interface Fault {
+  faults: number;
+  code: FaultCode;
+  status: number | null;
+}
+
+/** What came of the lines of a slice; lines in neither map were not touched. */
+export interface SliceTally {
+  /** Lines with an outcome in a piece. */
+  stored: Map<number, 'completed' | 'failed'>;
+  faulted: Map<number, Fault>;
+  /** Requests answered, and their time upstream in all. */
+  answered: number;
+  upstreamMs: number;
+}
+
+export interface SliceRun {
+  input: RunRequestsInput;
+  /** What is to be sent. */
+  lines: readonly PlannedLine[];
+  read: (line: PlannedLine) => Promise<Buffer>;
+  upstream: Upstream;
+  sendUntilDone: ActivityDeps['sendUntilDone'];
+  randomHex: ActivityDeps['randomHex'];
+  memory: MemoryBudget;
+  writer: PieceWriter;
+  stop: SliceStop;
+  pulse: Pulse;
+  board: SliceBoard;
+  /** Of each request, from earlier attempts. */
+  faults: number;
+  refusals: number;
+  /** Awaited right before a request goes out. */
+  beforeSend: () => Promise<void>;
+}
+
+/**
+ * Sends all lines at once, as far as limiter and memory let them, and stores what comes back. Returns when every line has
+ * its outcome in a piece, or a fault, or was stopped. What fails otherwise is thrown, after all lines have ended.
+ */
+export async function runSlice(run: SliceRun): Promise<SliceTally> {
+  const { input, lines, upstream, sendUntilDone, randomHex, memory, writer, stop, pulse, board } = run;
+  const { stopSending } = stop;
+  const tally: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0, upstreamMs: 0 };
+  let sending = lines.length;
+
+  /** Throws when nothing may be sent any more; waits while the bucket cannot keep up with what has been answered. */
+  async function clearToSend(line: number): Promise<void> {
+    for (;;) {
+      pulse.check();
+      stopSending.throwIfAborted();
+      if (!writer.isLate) return;
+      board.show(line, { state: 'waiting', for: 'the bucket' });
+      await writer.arrival(stopSending);
+    }
+  }
+
+  async function send(line: number, body: Buffer): Promise<SendResult> {
+    const onState = async (state: SendState): Promise<void> => {
+      if (state.state !== 'sent') return board.show(line, state);
+      await clearToSend(line);
+      board.show(line, state);
+      await run.beforeSend();
+      // Time has passed: a pause may lie in it.
+      await clearToSend(line);
+    };
+    return await sendUntilDone({
+      upstream,
+      batchId: input.batchId,
+      requestKey: `${input.batchId}/${line}`,
+      request: { endpoint: input.endpoint, body, idempotencyKey: `${input.batchId}-${line}` },
+      signal: stop.abort,
+      stopSending,
+      faults: run.faults,
+      refusals: run.refusals,
+      onState,
+      oneAttempt: false,
+    });
+  }
+
+  /** The request until it has an outcome; answers the storing of it, which the next line need not wait for. */
+  async function answer(planned: PlannedLine): Promise<() => Promise<void>> {
+    const { line } = planned;
+    await clearToSend(line);
+    board.show(line, { state: 'waiting', for: 'memory' });
+    const lease = await memory.reserve(planned.length, stopSending);
+    let isHeld = false;
+    try {
+      const { customId, body } = readRequestLine(await run.read(planned));
+      board.name(customId);
+      board.show(line, { state: 'waiting' });
+      const sent = await send(line, asBuffer(body));
+      if (sent.kind === 'fault') tally.faulted.set(line, sent);
+      if (sent.kind !== 'outcome') return async () => undefined;
+
+      if (sent.outcome.kind === 'answered') {
+        tally.answered += 1;
+        tally.upstreamMs += sent.upstreamMs;
+      }
+      const result = toLineResult(sent.outcome, { line, customId, randomHex });
+      lease.answered(result.resultLine.length);
+      isHeld = true;
+      const stored = writer.add(result).finally(lease.release);
+      return async () => {
+        await stored;
+        tally.stored.set(line, result.outcome);
+        board.count();
+      };
+    } finally {
+      board.show(line, null);
+      if (!isHeld) lease.release();
+    }
+  }
+
+  async function runLine(planned: PlannedLine): Promise<void> {
+    let store = async (): Promise<void> => undefined;
+    try {
+      store = await answer(planned);
+    } catch (error) {
+      if (!isStop(error, stopSending)) throw error;
+    } finally {
+      sending -= 1;
+      // Nobody else is coming: no reason to wait for company.
+      if (sending === 0) writer.flush();
+    }
+    await store();
+  }
+
+  const ends = await Promise.allSettled(lines.map(runLine));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  return tally;
+}
+
+/** Whether an error says only that sending was stopped while something waited. */
+export function isStop(error: unknown, stopSending: AbortSignal): boolean {
+  return stopSending.aborted && error instanceof Error && error.name === 'AbortError';
+}

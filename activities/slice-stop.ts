@@ -1,0 +1,82 @@
+import type { Context } from '@temporalio/activity';
+import type { Pulse } from './pulse.ts';
+
+/** Longest delay that a timer takes. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+/** How long results may still wait for the bucket after the last request was aborted. Temporal waits two minutes. */
+const STORE_MS = 60_000;
+
+/** Why and when a slice ends before its lines do. */
+export interface SliceStop extends Disposable {
+  /** Raised by cancel, end of the window, shutdown or a pause of the process: nothing new is sent. */
+  readonly stopSending: AbortSignal;
+  /** Raised at the end of the window, and when the grace after a cancel is over: what is in flight ends too. */
+  readonly abort: AbortSignal;
+  /** Raised when what is not stored by now is lost. */
+  readonly giveUp: AbortSignal;
+}
+
+/** Watches for everything that ends the slice of this activity. */
+export function watchForStop(given: {
+  context: Context;
+  draining: AbortSignal;
+  pulse: Pulse;
+  nowMs: () => number;
+  expiresAtMs: number;
+  cancelGraceMs: number;
+}): SliceStop {
+  const { context, draining, pulse, nowMs, expiresAtMs, cancelGraceMs } = given;
+  const stopSending = new AbortController();
+  const abort = new AbortController();
+  const giveUp = new AbortController();
+  const timers = new Set<NodeJS.Timeout>();
+
+  function after(ms: number, act: () => void): void {
+    const timer = setTimeout(() => (timers.delete(timer), act()), Math.max(0, Math.min(ms, TIMER_MAX_MS)));
+    timers.add(timer);
+  }
+
+  function stop(): void {
+    stopSending.abort();
+  }
+
+  function end(): void {
+    stop();
+    if (abort.signal.aborted) return;
+    abort.abort();
+    after(STORE_MS, () => giveUp.abort());
+  }
+
+  function onCancel(): void {
+    stop();
+    // When the worker itself shuts down its grace is over already.
+    after(context.cancellationDetails?.workerShutdown === true ? 0 : cancelGraceMs, end);
+  }
+
+  /** Windows may be longer than a timer. */
+  function watchWindow(): void {
+    const leftMs = expiresAtMs - nowMs();
+    if (leftMs <= 0) end();
+    else after(leftMs, watchWindow);
+  }
+
+  const { cancellationSignal } = context;
+  const listening = pulse.listen(stop);
+  draining.addEventListener('abort', stop);
+  cancellationSignal.addEventListener('abort', onCancel);
+  if (draining.aborted) stop();
+  if (cancellationSignal.aborted) onCancel();
+  watchWindow();
+
+  return {
+    stopSending: stopSending.signal,
+    abort: abort.signal,
+    giveUp: giveUp.signal,
+    [Symbol.dispose]() {
+      listening[Symbol.dispose]();
+      draining.removeEventListener('abort', stop);
+      cancellationSignal.removeEventListener('abort', onCancel);
+      for (const timer of timers) clearTimeout(timer);
+    },
+  };
+}

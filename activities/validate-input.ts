@@ -1,0 +1,68 @@
+import { inputFileNotFound, inputFileTooLarge } from '../src/domain/input-errors.ts';
+import type { PlanHead } from '../src/domain/plan.ts';
+import type { ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
+import { type Beating, startBeating } from './beating.ts';
+import { createInputChecker, readThroughChecker } from './check-input.ts';
+import type { ActivityDeps } from './deps.ts';
+import { createPlanWriter } from './plan-writer.ts';
+
+/**
+ * Checks every line of the input and writes the plan. A second run finds the head of the plan and uses it; one that runs
+ * beside the first writes the same shards, and of two heads the first stands for both.
+ */
+export function createValidateInput(deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits'>) {
+  const { files, pieces, routes, limits } = deps;
+
+  async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
+    const { tenant, batchId, endpoint, inputFileId } = input;
+    const file = await files.get(tenant, inputFileId);
+    if (file === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
+    if (file.bytes > limits.maxBatchInputBytes) {
+      return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, null)] };
+    }
+    const content = await files.openContent(tenant, inputFileId);
+    if (content === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
+
+    const checker = createInputChecker({ endpoint, limits, routes });
+    const writer = createPlanWriter(pieces, batchId);
+    try {
+      await readThroughChecker({
+        body: content.body,
+        maxLineBytes: limits.maxLineBytes,
+        checker,
+        async plan(line) {
+          progress.line = line.line;
+          await writer.add(line);
+        },
+        step: beating.step,
+      });
+    } finally {
+      content.body.destroy();
+    }
+    const checked = checker.verdict();
+    // The shards of a refused input stay behind; the sweep takes them with everything else under `work/`.
+    return checked.verdict === 'refused' ? checked : { ...checked, shards: await writer.end() };
+  }
+
+  /** What the workflow needs of the plan, and what earlier runs of the batch have closed of it. */
+  async function report(batchId: string, head: PlanHead): Promise<ValidatedInput> {
+    if (head.verdict === 'refused') return { verdict: 'refused' };
+    const results = await pieces.listShardResults(batchId);
+    return {
+      ...head,
+      closed: results.map(({ shard }) => shard),
+      completed: results.reduce((sum, { completed }) => sum + completed, 0),
+      failed: results.reduce((sum, { failed }) => sum + failed, 0),
+    };
+  }
+
+  return async function validateInput(input: ValidateInputInput): Promise<ValidatedInput> {
+    const progress = { line: 0 };
+    using beating = startBeating(() => progress);
+    const found = await pieces.getPlanHead(input.batchId);
+    if (found !== null) return await report(input.batchId, found);
+    const made = await makeHead(input, progress, beating);
+    beating.check();
+    return await report(input.batchId, await pieces.createPlanHead(input.batchId, made));
+  };
+}
