@@ -30,14 +30,18 @@ export interface AppDeps {
   logger: Logger;
 }
 
+/** How Node calls it when a client hangs up in the middle of an answer. */
+const HANG_UPS: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE']);
+
 /** The HTTP API as a Koa app, without a listener; `createHttpServer` makes the server that fits it. */
 export function createApp(deps: AppDeps): Koa<ApiState> {
   const { logger, nowMs, randomHex, keys } = deps;
   const app = new Koa<ApiState>();
   const router = createRouter(deps);
-  // Only what goes wrong after the first byte of an answer ends here: the client hung up, or the bucket broke off.
-  app.on('error', (error: unknown, ctx?: { state?: Partial<ApiState> }) => {
-    logger.warn({ request_id: ctx?.state?.requestId, err: error }, 'an answer broke off');
+  // Only what goes wrong after the first byte of an answer ends here: the bucket broke off, or the client, which is no fault.
+  app.on('error', (error: Error & { code?: string }, ctx?: { state?: Partial<ApiState> }) => {
+    if (HANG_UPS.has(error.code ?? '')) return;
+    logger.error({ request_id: ctx?.state?.requestId, err: error }, 'an answer broke off');
   });
   app.use(requestLog({ logger, nowMs, newRequestId: () => `req_${randomHex(16)}` }));
   app.use(errorEnvelope({ logger }));

@@ -7,8 +7,8 @@ import { after, before, describe, it } from 'node:test';
 import OpenAI, { toFile } from 'openai';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { until } from '../helpers/until.ts';
-import { collect } from '../storage/test-bucket.ts';
-import { envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
+import { collect, startTestBucket } from '../storage/test-bucket.ts';
+import { envelopeOf, received, startTestApi, startWholeTestApi, type TestApi } from './test-api.ts';
 
 const LINE = '{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n';
 const CAP = 1000;
@@ -251,8 +251,6 @@ describe('POST /v1/files', () => {
 
 describe('POST /v1/files without a bucket', () => {
   it('answers 503 with a Retry-After of at most a minute', async () => {
-    const { startTestBucket } = await import('../storage/test-bucket.ts');
-    const { startTestApi } = await import('./test-api.ts');
     await using bucket = await startTestBucket();
     await using api = await startTestApi(bucket);
     bucket.minio.process.kill('SIGKILL');

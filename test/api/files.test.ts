@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import OpenAI, { toFile } from 'openai';
 import { until } from '../helpers/until.ts';
-import { envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
+import { startTestBucket } from '../storage/test-bucket.ts';
+import { envelopeOf, received, startTestApi, startWholeTestApi, type TestApi } from './test-api.ts';
 
 const LINE = '{"custom_id":"1"}\n';
 
@@ -91,15 +92,16 @@ describe('GET and DELETE /v1/files/{id}', () => {
   it('answers 404 for the file of another tenant', async () => {
     const { id } = await upload();
     const other = api.client('key-b');
-    for (const call of [other.files.retrieve(id), other.files.content(id), other.files.delete(id)]) await assert.rejects(call, OpenAI.NotFoundError);
+    for (const call of [() => other.files.retrieve(id), () => other.files.content(id), () => other.files.delete(id)]) {
+      await assert.rejects(async () => void (await call()), OpenAI.NotFoundError);
+    }
     assert.deepEqual((await other.files.list()).data, []);
     await assert.rejects(other.files.list({ after: id }), OpenAI.BadRequestError);
     assert.equal((await client.files.retrieve(id)).id, id);
   });
 
   it('answers 404 from the second in which the file expires', async () => {
-    const later = await startWholeTestApi();
-    await using _ = later;
+    await using later = await startWholeTestApi();
     const file = await later.client().files.create({ file: await toFile(Buffer.from(LINE), 'x'), purpose: 'batch', expires_after: { anchor: 'created_at', seconds: 3600 } });
     later.advance(3_590_000);
     assert.equal((await later.client().files.retrieve(file.id)).id, file.id);
@@ -107,6 +109,22 @@ describe('GET and DELETE /v1/files/{id}', () => {
     await assert.rejects(later.client().files.retrieve(file.id), OpenAI.NotFoundError);
     await assert.rejects(later.client().files.content(file.id), OpenAI.NotFoundError);
     assert.deepEqual((await later.client().files.list()).data, []);
+  });
+});
+
+describe('GET /v1/files/{id}/content without a bucket', () => {
+  it('breaks off an answer it cannot finish, so that nobody takes half for the whole', async () => {
+    await using bucket = await startTestBucket();
+    await using far = await startTestApi(bucket);
+    const large = await far.client().files.create({ file: await toFile(Buffer.concat([Buffer.from(LINE), Buffer.alloc(60_000_000)]), 'x'), purpose: 'batch' });
+    const answer = await far.fetch(`/v1/files/${large.id}/content`);
+    bucket.minio.process.kill('SIGKILL');
+    await assert.rejects(answer.arrayBuffer());
+    await until(() => far.log.find(({ message }) => message === 'an answer broke off'), { what: 'the line in the log' });
+    const refused = await far.fetch(`/v1/files/${large.id}/content`);
+    assert.equal(refused.status, 503);
+    assert.ok(Number(refused.headers.get('retry-after')) <= 60);
+    await envelopeOf(refused);
   });
 });
 
