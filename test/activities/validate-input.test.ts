@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { BatchError } from '../../src/domain/batch.ts';
+import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import { createModelRoutes } from '../../src/upstream/routes.ts';
+import { chatLine, chatLines } from '../helpers/lines.ts';
+import { ENDPOINT, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
+
+let stage: Stage;
+before(async () => {
+  stage = await startStage();
+});
+after(async () => await stage[Symbol.asyncDispose]());
+
+/** Validates and answers the errors as the record will show them. */
+async function errorsOf(batch: StagedBatch, changes: Parameters<Stage['worker']>[0] = {}): Promise<BatchError[]> {
+  const found = await run(stage.worker(changes).validateInput, batch);
+  if (found.verdict === 'accepted') return [];
+  const head = await stage.deps.pieces.getPlanHead(batch.batchId);
+  assert.equal(head?.verdict, 'refused');
+  return head.errors;
+}
+
+const shown = (errors: readonly BatchError[]) => errors.map(({ code, line, param }) => [code, line, param]);
+const line = (changes: object) => JSON.stringify({ ...JSON.parse(chatLine('a')), ...changes });
+const body = (changes: object) => line({ body: { ...JSON.parse(chatLine('a')).body, ...changes } });
+
+describe('validateInput refuses', () => {
+  it('V1: a file that nobody has, whatever the reason', async () => {
+    const batch = await stage.submit(chatLines(1));
+    const unknown = 'file-0123456789abcdef01234567';
+    const errors = await errorsOf({ ...batch, inputFileId: unknown });
+    assert.deepEqual(errors, [
+      { code: 'invalid_request', message: `Cannot find file ${unknown}, or organization does not have access to it.`, param: 'file_id', line: null },
+    ]);
+    const foreign = await stage.submit(chatLines(1));
+    assert.deepEqual(shown(await errorsOf({ ...foreign, tenant: 'tenant-b' })), [['invalid_request', null, 'file_id']]);
+  });
+
+  it('V2: nothing but blank lines', async () => {
+    assert.deepEqual(shown(await errorsOf(await stage.submit('\n  \n\r\n'))), [['empty_file', null, null]]);
+  });
+
+  const cases: [name: string, line: string | Buffer, code: string, param: string | null][] = [
+    ['V3: no JSON', '{invalid json here', 'invalid_json_line', null],
+    ['V3: broken UTF-8', Buffer.concat([Buffer.from('{"custom_id":"'), Buffer.from([0xff]), Buffer.from('"}')]), 'invalid_json_line', null],
+    ['V4: an array', '[1]', 'invalid_request', null],
+    ['V5: no method', line({ method: undefined }), 'missing_required_parameter', 'method'],
+    ['V6: a number as custom_id', line({ custom_id: 5 }), 'invalid_type', 'custom_id'],
+    ['V7: a blank custom_id', line({ custom_id: ' ' }), 'invalid_request', 'custom_id'],
+    ['V8: a custom_id for the second time', chatLine('first'), 'duplicate_custom_id', 'custom_id'],
+    ['V9: post', line({ method: 'post' }), 'invalid_method', 'method'],
+    ['V10: another url', line({ url: '/v1/embeddings' }), 'invalid_url', 'url'],
+    ['V11: no model', body({ model: undefined }), 'invalid_request', 'body.model'],
+    ['V12: no messages', body({ messages: undefined }), 'invalid_request', 'body.messages'],
+    ['V13: a stream', body({ stream: true }), 'streaming_unsupported', 'body.stream'],
+  ];
+  for (const [name, bad, code, param] of cases) {
+    it(`${name}, with its physical line`, async () => {
+      const input = Buffer.concat([Buffer.from(`${chatLine('first')}\n\n`), Buffer.from(bad), Buffer.from(`\n${chatLine('last')}`)]);
+      assert.deepEqual(shown(await errorsOf(await stage.submit(input))), [[code, 3, param]]);
+    });
+  }
+
+  it('V14: a model that no upstream serves, line by line', async () => {
+    const routes = createModelRoutes([{ name: 'example', models: ['example-*'] }]);
+    const input = [chatLine('a'), line({ custom_id: 'b', body: { model: 'gpt-x', messages: [] } }), '{'].join('\n');
+    assert.deepEqual(shown(await errorsOf(await stage.submit(input), { routes })), [
+      ['model_not_found', 2, 'body.model'],
+      ['invalid_json_line', 3, null],
+    ]);
+  });
+
+  it('V15: models that no single upstream serves', async () => {
+    const routes = createModelRoutes([
+      { name: 'example', models: ['example-model'] },
+      { name: 'other', models: ['gpt-x'] },
+    ]);
+    const input = [chatLine('a'), line({ custom_id: 'b', body: { model: 'gpt-x', messages: [] } })].join('\n');
+    assert.deepEqual(shown(await errorsOf(await stage.submit(input), { routes })), [['mismatched_model', null, null]]);
+  });
+
+  it('V16: one request too many, with that one error', async () => {
+    const limits = { ...DEFAULT_LIMITS, maxRequestsPerBatch: 10 };
+    assert.deepEqual(await errorsOf(await stage.submit(chatLines(10)), { limits }), []);
+    assert.deepEqual(shown(await errorsOf(await stage.submit(chatLines(11)), { limits })), [['too_many_tasks', null, null]]);
+  });
+
+  it('V17: a byte too many, without reading', async () => {
+    const input = chatLines(3);
+    const limits = { ...DEFAULT_LIMITS, maxBatchInputBytes: input.length };
+    assert.deepEqual(await errorsOf(await stage.submit(input), { limits }), []);
+    assert.deepEqual(shown(await errorsOf(await stage.submit(`${input}\n`), { limits })), [['file_too_large', null, null]]);
+  });
+
+  it('V18: more embedding inputs than all lines together may have', async () => {
+    const embedding = (id: string, count: number) =>
+      JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/embeddings', body: { model: 'm', input: Array.from({ length: count }, () => 'x') } });
+    const limits = { ...DEFAULT_LIMITS, maxEmbeddingInputs: 6 };
+    const submit = async (...counts: number[]) =>
+      await stage.submit(counts.map((count, at) => embedding(`id-${at}`, count)).join('\n'), { endpoint: '/v1/embeddings' });
+    assert.deepEqual(await errorsOf(await submit(3, 3), { limits }), []);
+    assert.deepEqual(shown(await errorsOf(await submit(3, 3, 1), { limits })), [['too_many_embedding_inputs', null, null]]);
+  });
+
+  it('100 errors in the order of lines and one more entry, of 50,000 bad lines, in memory that stays flat', async () => {
+    const exactly = await errorsOf(await stage.submit('{\n'.repeat(100)));
+    assert.equal(exactly.length, 100);
+    assert.deepEqual(exactly.at(-1)?.line, 100);
+
+    const batch = await stage.submit('{"custom_id": 5}\n'.repeat(50_000));
+    const before = process.memoryUsage().rss;
+    const errors = await errorsOf(batch);
+    assert.equal(errors.length, 101);
+    assert.deepEqual(errors.at(-1), { code: 'too_many_errors', message: 'Validation stopped after 100 errors.', param: null, line: null });
+    assert.ok(errors.slice(0, 100).every(({ line: at }, index) => index === 0 || (at ?? 0) >= (errors[index - 1]?.line ?? 0)));
+    assert.ok(process.memoryUsage().rss - before < 100 * 1024 * 1024);
+  });
+});
+
+describe('validateInput accepts', () => {
+  it('a mark at the start, CRLF, blank lines and no line break at the end', async () => {
+    const lines = [chatLine('a'), '', chatLine('b'), '   ', chatLine('c')];
+    const batch = await stage.submit(`\uFEFF${lines.join('\r\n')}`);
+    const found = await run(stage.worker().validateInput, batch);
+    assert.deepEqual(found, {
+      verdict: 'accepted',
+      total: 3,
+      model: 'example-model',
+      upstream: 'example',
+      shards: [{ shard: 0, firstLine: 1, lastLine: 5, requests: 3 }],
+      closed: [],
+      completed: 0,
+      failed: 0,
+    });
+    const plan = await stage.deps.pieces.getPlanShard(batch.batchId, 0);
+    assert.deepEqual(plan?.lines.map(({ line: at }) => at), [1, 3, 5]);
+    assert.equal(plan?.lines[0]?.offset, 3);
+  });
+
+  it('50,000 lines, cut into shards whose plan finds every line again', async () => {
+    const batch = await stage.submit(chatLines(50_000));
+    const found = await run(stage.worker().validateInput, batch);
+    assert.equal(found.verdict, 'accepted');
+    assert.equal(found.total, 50_000);
+    assert.equal(found.shards.length, 100);
+    const plan = await stage.deps.pieces.getPlanShard(batch.batchId, 99);
+    const last = plan?.lines.at(-1);
+    assert.ok(last);
+    const content = await stage.deps.files.openContent(TENANT, batch.inputFileId, { start: last.offset, end: last.offset + last.length - 1 });
+    assert.ok(content);
+    const chunks: Buffer[] = [];
+    for await (const chunk of content.body) chunks.push(chunk);
+    assert.equal(Buffer.concat(chunks).toString(), chatLine('line-50000'));
+  });
+
+  it('a line of 50 MB among small ones, as a shard of its own', async () => {
+    const long = Buffer.from(body({ messages: [{ role: 'user', content: 'x'.repeat(50_000_000) }] }));
+    function* input() {
+      yield Buffer.from(`${chatLine('first')}\n`);
+      for (let at = 0; at < long.length; at += 1_000_000) yield long.subarray(at, at + 1_000_000);
+      yield Buffer.from(`\n${chatLine('last')}\n`);
+    }
+    const found = await run(stage.worker().validateInput, await stage.submit(input()));
+    assert.equal(found.verdict, 'accepted');
+    assert.deepEqual(found.shards.map(({ firstLine, lastLine }) => [firstLine, lastLine]), [[1, 1], [2, 2], [3, 3]]);
+  });
+
+  it('several models of one upstream, and then names none', async () => {
+    const input = [chatLine('a'), line({ custom_id: 'b', body: { model: 'other', messages: [] } })].join('\n');
+    const found = await run(stage.worker().validateInput, await stage.submit(input));
+    assert.equal(found.verdict, 'accepted');
+    assert.equal(found.model, null);
+  });
+});
+
+describe('validateInput, a second time', () => {
+  it('uses the plan that is there, even if the file is gone, and knows what is closed', async () => {
+    const batch = await stage.begin(chatLines(3));
+    const { pieces, files } = stage.deps;
+    const usage = { input_tokens: 0, input_tokens_details: { cached_tokens: 0 }, output_tokens: 0, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 0 };
+    await pieces.createShardResult(batch.batchId, { shard: 0, firstLine: 1, lastLine: 3, completed: 2, failed: 1, notRun: 0, usage, output: null, error: null });
+    assert.equal(await files.delete(TENANT, batch.inputFileId), true);
+    const again = await run(stage.worker().validateInput, { ...batch, endpoint: ENDPOINT });
+    assert.deepEqual(again, { ...batch.plan, closed: [0], completed: 2, failed: 1 });
+  });
+});
