@@ -14,7 +14,8 @@ export function readExpiresAfter(param: string, given: unknown): number | null {
   if (typeof anchor !== 'string') throw invalidType(`${param}.anchor`, 'a string', describeJsonType(anchor));
   if (anchor !== ANCHOR) throw invalidValue(`${param}.anchor`, anchor, [ANCHOR]);
   if (seconds === undefined || seconds === null) throw missingParameter(`${param}.seconds`);
-  if (typeof seconds !== 'number' || !Number.isInteger(seconds)) throw invalidType(`${param}.seconds`, 'an integer', describeJsonType(seconds));
+  if (typeof seconds !== 'number' || !Number.isInteger(seconds))
+    throw invalidType(`${param}.seconds`, 'an integer', describeJsonType(seconds));
   if (seconds < MIN_SECONDS) throw integerBelowMin(`${param}.seconds`, MIN_SECONDS, seconds);
   if (seconds > MAX_SECONDS) throw integerAboveMax(`${param}.seconds`, MAX_SECONDS, seconds);
   return seconds;

@@ -18,7 +18,12 @@ export function createHttpServer(app: Koa<ApiState>, randomHex: (bytes: number) 
     if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
     const [status, reason] = error.code === 'HPE_HEADER_OVERFLOW' ? [431, 'Request Header Fields Too Large'] : [400, 'Bad Request'];
     const body = JSON.stringify(envelope(new ApiError({ status, message: 'The request could not be parsed as HTTP.' })));
-    const headers = [`x-request-id: req_${randomHex(16)}`, 'content-type: application/json', `content-length: ${body.length}`, 'connection: close'];
+    const headers = [
+      `x-request-id: req_${randomHex(16)}`,
+      'content-type: application/json',
+      `content-length: ${body.length}`,
+      'connection: close',
+    ];
     socket.end(`HTTP/1.1 ${status} ${reason}\r\n${headers.join('\r\n')}\r\n\r\n${body}`);
   });
   return server;

@@ -147,25 +147,25 @@ export function createJsonCheck(): JsonCheck {
         return true;
       case 'number exponent':
         return isDigit(byte) || afterNumber(byte);
-      case 'nothing':
-        return false;
-    }
-    if (WHITESPACE.has(byte)) return true;
-    switch (expecting) {
       case 'value':
-        return startValue(byte);
+        return WHITESPACE.has(byte) || startValue(byte);
       case 'value or ]':
+        if (WHITESPACE.has(byte)) return true;
         return byte === CLOSE_ARRAY ? closeBracket('array') : startValue(byte);
-      case 'key or }':
-        return byte === CLOSE_OBJECT ? closeBracket('object') : startKey(byte);
       case 'key':
-        return startKey(byte);
+        return WHITESPACE.has(byte) || startKey(byte);
+      case 'key or }':
+        if (WHITESPACE.has(byte)) return true;
+        return byte === CLOSE_OBJECT ? closeBracket('object') : startKey(byte);
       case 'colon':
+        if (WHITESPACE.has(byte)) return true;
         if (byte !== COLON) return fail();
         expecting = 'value';
         return true;
       case 'comma or end':
-        return afterValue(byte);
+        return WHITESPACE.has(byte) || afterValue(byte);
+      case 'nothing':
+        return false;
     }
   }
 

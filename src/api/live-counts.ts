@@ -28,7 +28,17 @@ const MAX_REMEMBERED = 10_000;
  * Counts are written to the record, where higher, before anybody sees them: what is shown is always the record, so counts
  * never step back, in this process or between two. One refresh per batch runs at a time.
  */
-export function createLiveCounts({ batches, runs, nowMs, logger }: { batches: BatchStore; runs: BatchRuns; nowMs: () => number; logger: Logger }): LiveCounts {
+export function createLiveCounts({
+  batches,
+  runs,
+  nowMs,
+  logger,
+}: {
+  batches: BatchStore;
+  runs: BatchRuns;
+  nowMs: () => number;
+  logger: Logger;
+}): LiveCounts {
   const refreshes = new Map<string, Refresh>();
 
   async function refresh({ tenant, batch: { id } }: BatchRecord): Promise<void> {

@@ -115,7 +115,11 @@ describe('GET /v1/batches/{id}', () => {
   });
 
   it('asks nobody about a batch that has ended or has no lines yet', async () => {
-    const ids = [await batchWith({ ...running, status: 'completed' }), await batchWith({ ...running, status: 'expired' }), (await create()).id];
+    const ids = [
+      await batchWith({ ...running, status: 'completed' }),
+      await batchWith({ ...running, status: 'expired' }),
+      (await create()).id,
+    ];
     for (const id of ids) {
       api.runs.progressOf.set(id, { completed: 9, failed: 0 });
       await counts(id);
@@ -176,8 +180,15 @@ describe('POST /v1/batches/{id}/cancel', () => {
   it('answers 404 for an unknown batch and that of another tenant', async () => {
     const { id } = await create();
     const stranger = api.client('key-b');
-    for (const call of [() => client.batches.cancel(`batch_${'0'.repeat(32)}`), () => client.batches.cancel('nope'), () => stranger.batches.cancel(id)]) {
-      await assert.rejects(async () => await call(), (error) => error instanceof OpenAI.NotFoundError && /no batch found/i.test(error.message));
+    for (const call of [
+      () => client.batches.cancel(`batch_${'0'.repeat(32)}`),
+      () => client.batches.cancel('nope'),
+      () => stranger.batches.cancel(id),
+    ]) {
+      await assert.rejects(
+        async () => await call(),
+        (error) => error instanceof OpenAI.NotFoundError && /no batch found/i.test(error.message),
+      );
     }
     assert.equal((await client.batches.retrieve(id)).status, 'validating');
   });

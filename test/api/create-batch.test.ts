@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import OpenAI, { toFile } from 'openai';
+import { type OpenAI, toFile } from 'openai';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
 import { collect } from '../storage/test-bucket.ts';
 import { envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
@@ -10,14 +10,20 @@ describe('POST /v1/batches', () => {
   let client: OpenAI;
   let inputFileId: string;
   before(async () => {
-    api = await startWholeTestApi({ completionWindows: new Map([['24h', 86_400_000], ['1500ms', 1500]]) });
+    api = await startWholeTestApi({
+      completionWindows: new Map([
+        ['24h', 86_400_000],
+        ['1500ms', 1500],
+      ]),
+    });
     client = api.client();
     inputFileId = (await client.files.create({ file: await toFile(Buffer.from('{"custom_id":"1"}\n'), 'in.jsonl'), purpose: 'batch' })).id;
   });
   after(async () => await api[Symbol.asyncDispose]());
 
   const minimal = () => ({ input_file_id: inputFileId, endpoint: '/v1/chat/completions', completion_window: '24h' });
-  const post = async (body: object, headers: Record<string, string> = {}) => await api.fetch('/v1/batches', { method: 'POST', body: JSON.stringify(body), headers });
+  const post = async (body: object, headers: Record<string, string> = {}) =>
+    await api.fetch('/v1/batches', { method: 'POST', body: JSON.stringify(body), headers });
   const idOf = async (answer: Response) => {
     assert.equal(answer.status, 200);
     return String(Object(await answer.json()).id);
@@ -48,7 +54,13 @@ describe('POST /v1/batches', () => {
         cancelling_at: null,
         cancelled_at: null,
         request_counts: { total: 0, completed: 0, failed: 0 },
-        usage: { input_tokens: 0, input_tokens_details: { cached_tokens: 0 }, output_tokens: 0, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 0 },
+        usage: {
+          input_tokens: 0,
+          input_tokens_details: { cached_tokens: 0 },
+          output_tokens: 0,
+          output_tokens_details: { reasoning_tokens: 0 },
+          total_tokens: 0,
+        },
         metadata: null,
       });
       assert.deepEqual(await client.batches.retrieve(id).then((found) => ({ ...found })), batch);
@@ -58,12 +70,15 @@ describe('POST /v1/batches', () => {
     });
 
     it('echoes metadata unchanged everywhere, and takes null', async () => {
-      const metadata = { b: 'x', a: '', 'ключ': '🌙'.repeat(512), ['k'.repeat(64)]: 'v' };
+      const metadata = { b: 'x', a: '', ключ: '🌙'.repeat(512), ['k'.repeat(64)]: 'v' };
       const batch = await client.batches.create({ ...minimal(), completion_window: '24h', endpoint: '/v1/chat/completions', metadata });
       assert.deepEqual(batch.metadata, metadata);
       assert.deepEqual((await client.batches.retrieve(batch.id)).metadata, metadata);
       assert.deepEqual((await client.batches.list({ limit: 1 })).data[0]?.metadata, metadata);
-      const hostile = await api.fetch('/v1/batches', { method: 'POST', body: `{"metadata":{"__proto__":"p","constructor":"c"},${JSON.stringify(minimal()).slice(1)}` });
+      const hostile = await api.fetch('/v1/batches', {
+        method: 'POST',
+        body: `{"metadata":{"__proto__":"p","constructor":"c"},${JSON.stringify(minimal()).slice(1)}`,
+      });
       assert.match(await hostile.text(), /"metadata":\{"__proto__":"p","constructor":"c"\}/);
       assert.equal((await post({ ...minimal(), metadata: null })).status, 200);
       const sixteen = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`k${index}`, 'v'.repeat(512)]));
@@ -135,7 +150,10 @@ describe('POST /v1/batches', () => {
     it('lists the endpoints there are', async () => {
       const error = await refused({ ...minimal(), endpoint: '/v1/invalid/endpoint' });
       assert.partialDeepStrictEqual(error, { param: 'endpoint', code: 'invalid_value' });
-      assert.match(error.message, /^Invalid value: '\/v1\/invalid\/endpoint'\. Supported values are: '\/v1\/chat\/completions', .* and '[^']+'\.$/);
+      assert.match(
+        error.message,
+        /^Invalid value: '\/v1\/invalid\/endpoint'\. Supported values are: '\/v1\/chat\/completions', .* and '[^']+'\.$/,
+      );
     });
 
     it('names the completion window', async () => {
@@ -158,9 +176,16 @@ describe('POST /v1/batches', () => {
         ['x', 'metadata', 'invalid_type'],
         [['x'], 'metadata', 'invalid_type'],
       ] as const;
-      for (const [metadata, param, code] of cases) assert.partialDeepStrictEqual(await refused({ ...minimal(), metadata }), { param, code });
-      assert.equal((await refused({ ...minimal(), metadata: { tags: ['a'] } })).message, "Invalid type for 'metadata.tags': expected a string, but got an array instead.");
-      assert.match((await refused({ ...minimal(), metadata: seventeen })).message, /^Invalid 'metadata': too many properties\. Expected an object with at most 16 properties, but got an object with 17 properties instead\.$/);
+      for (const [metadata, param, code] of cases)
+        assert.partialDeepStrictEqual(await refused({ ...minimal(), metadata }), { param, code });
+      assert.equal(
+        (await refused({ ...minimal(), metadata: { tags: ['a'] } })).message,
+        "Invalid type for 'metadata.tags': expected a string, but got an array instead.",
+      );
+      assert.match(
+        (await refused({ ...minimal(), metadata: seventeen })).message,
+        /^Invalid 'metadata': too many properties\. Expected an object with at most 16 properties, but got an object with 17 properties instead\.$/,
+      );
     });
 
     it('names what is wrong with output_expires_after', async () => {
@@ -174,12 +199,16 @@ describe('POST /v1/batches', () => {
         [{ seconds: 3600 }, 'output_expires_after.anchor', 'missing_required_parameter'],
         [3600, 'output_expires_after', 'invalid_type'],
       ] as const;
-      for (const [output_expires_after, param, code] of cases) assert.partialDeepStrictEqual(await refused({ ...minimal(), output_expires_after }), { param, code });
+      for (const [output_expires_after, param, code] of cases)
+        assert.partialDeepStrictEqual(await refused({ ...minimal(), output_expires_after }), { param, code });
     });
 
     it('refuses a file of another purpose', async () => {
       const file = await client.files.create({ file: await toFile(Buffer.from('x'), 'x'), purpose: 'user_data' });
-      assert.partialDeepStrictEqual(await refused({ ...minimal(), input_file_id: file.id }), { param: 'input_file_id', type: 'invalid_request_error' });
+      assert.partialDeepStrictEqual(await refused({ ...minimal(), input_file_id: file.id }), {
+        param: 'input_file_id',
+        type: 'invalid_request_error',
+      });
     });
   });
 
@@ -241,7 +270,10 @@ describe('POST /v1/batches', () => {
       assert.equal(await idOf(await post(body, { 'x-stainless-retry-count': '2' })), id);
       assert.ok(api.runs.started.includes(id));
       assert.equal((await collect(api.batches.listOpen())).filter((open) => open.id === id).length, 1);
-      assert.equal((await client.batches.list({ limit: 100 })).data.filter(({ metadata }) => metadata?.['test'] === 'broken off').length, 1);
+      assert.equal(
+        (await client.batches.list({ limit: 100 })).data.filter(({ metadata }) => metadata?.['test'] === 'broken off').length,
+        1,
+      );
     });
   });
 
@@ -255,7 +287,9 @@ describe('POST /v1/batches', () => {
       const id = answer.headers.get('x-request-id');
       const error = await envelopeOf(answer);
       assert.doesNotMatch(JSON.stringify(error), /secret cause|at .*\.ts/);
-      assert.ok(api.log.some((line) => line.level === 'error' && line['request_id'] === id && String(line['err']).includes('secret cause')));
+      assert.ok(
+        api.log.some((line) => line.level === 'error' && line['request_id'] === id && String(line['err']).includes('secret cause')),
+      );
 
       calls = 0;
       const before = (await client.batches.list({ limit: 100 })).data.length;

@@ -14,15 +14,23 @@ const LINE = '{"custom_id":"1","method":"POST","url":"/v1/chat/completions","bod
 const CAP = 1000;
 
 /** A form as raw bytes; a part is a field, or a file when it has a file name. */
-function form(parts: { name: string; filename?: string; value: string | Buffer }[], { boundary = 'b0undary', end = true, epilogue = '' } = {}): Buffer {
+function form(
+  parts: { name: string; filename?: string; value: string | Buffer }[],
+  { boundary = 'b0undary', end = true, epilogue = '' } = {},
+): Buffer {
   const bytes = parts.map(({ name, filename, value }) => {
     const file = filename === undefined ? '' : `; filename="${filename}"\r\nContent-Type: application/octet-stream`;
-    return Buffer.concat([Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="${name}"${file}\r\n\r\n`), Buffer.from(value), Buffer.from('\r\n')]);
+    return Buffer.concat([
+      Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="${name}"${file}\r\n\r\n`),
+      Buffer.from(value),
+      Buffer.from('\r\n'),
+    ]);
   });
   return Buffer.concat([...bytes, Buffer.from(end ? `--${boundary}--\r\n${epilogue}` : '')]);
 }
 
-const headers = (more: string) => `POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ncontent-type: multipart/form-data; boundary=b0undary\r\n${more}\r\n\r\n`;
+const headers = (more: string) =>
+  `POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ncontent-type: multipart/form-data; boundary=b0undary\r\n${more}\r\n\r\n`;
 
 describe('POST /v1/files', () => {
   let api: TestApi;
@@ -30,7 +38,10 @@ describe('POST /v1/files', () => {
   let directory: string;
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'nightshift-upload-'));
-    api = await startWholeTestApi({ uploadIdleTimeoutMs: 400, limits: { ...DEFAULT_LIMITS, maxBatchInputBytes: CAP, maxUploadBytes: 4000 } });
+    api = await startWholeTestApi({
+      uploadIdleTimeoutMs: 400,
+      limits: { ...DEFAULT_LIMITS, maxBatchInputBytes: CAP, maxUploadBytes: 4000 },
+    });
     client = api.client();
   });
   after(async () => {
@@ -42,7 +53,10 @@ describe('POST /v1/files', () => {
     await api.fetch('/v1/files', { method: 'POST', body, headers: { 'content-type': 'multipart/form-data; boundary=b0undary' } });
   const upload = async (content: string | Buffer, { name = 'in.jsonl', purpose = 'batch' as OpenAI.FilePurpose } = {}) =>
     await client.files.create({ file: await toFile(Buffer.from(content), name), purpose });
-  const fileKeys = async () => (await Promise.all(['files/', 'content/', 'uploads/'].map(async (prefix) => await collect(api.store.list(prefix))))).flat().map(({ key }) => key);
+  const fileKeys = async () =>
+    (await Promise.all(['files/', 'content/', 'uploads/'].map(async (prefix) => await collect(api.store.list(prefix)))))
+      .flat()
+      .map(({ key }) => key);
 
   describe('200', () => {
     it('answers the file object', async () => {
@@ -71,7 +85,10 @@ describe('POST /v1/files', () => {
     });
 
     it('takes the fields before the file, and an epilogue after the form', async () => {
-      const parts = [{ name: 'purpose', value: 'batch' }, { name: 'file', filename: 'form-data.jsonl', value: LINE }];
+      const parts = [
+        { name: 'purpose', value: 'batch' },
+        { name: 'file', filename: 'form-data.jsonl', value: LINE },
+      ];
       const body = form(parts, { epilogue: '\r\n' });
       const socket = await api.send(headers(`content-length: ${body.length}`));
       socket.write(body.subarray(0, -2));
@@ -84,7 +101,10 @@ describe('POST /v1/files', () => {
 
     it('takes content cut anywhere, whatever lines look like a boundary', async () => {
       const content = `${LINE}\r\n--b0undar\r\n--b0undary`.slice(0, -1) + '\n';
-      const body = form([{ name: 'file', filename: 'x', value: content }, { name: 'purpose', value: 'batch' }]);
+      const body = form([
+        { name: 'file', filename: 'x', value: content },
+        { name: 'purpose', value: 'batch' },
+      ]);
       const socket = await api.send(headers('transfer-encoding: chunked'));
       for (const byte of body) socket.write(`1\r\n${String.fromCharCode(byte)}\r\n`, 'latin1');
       socket.write('0\r\n\r\n');
@@ -94,19 +114,32 @@ describe('POST /v1/files', () => {
     });
 
     it('keeps names as the SDK sends them', async () => {
-      for (const name of ['näme "q".jsonl', 'upload', '名前 🌙.jsonl', "it's;=,.jsonl", '100%.jsonl']) assert.equal((await upload(LINE, { name })).filename, name);
+      for (const name of ['näme "q".jsonl', 'upload', '名前 🌙.jsonl', "it's;=,.jsonl", '100%.jsonl'])
+        assert.equal((await upload(LINE, { name })).filename, name);
     });
 
     it('keeps the last part of a path only, and no key depends on it', async () => {
-      for (const [sent, kept] of [['../../etc/x.jsonl', 'x.jsonl'], ['C:\\a\\b.jsonl', 'b.jsonl'], ['..', 'upload'], ['a/', 'upload'], ['', 'upload']]) {
-        const answer = await post(form([{ name: 'file', filename: sent ?? '', value: LINE }, { name: 'purpose', value: 'batch' }]));
+      for (const [sent, kept] of [
+        ['../../etc/x.jsonl', 'x.jsonl'],
+        ['C:\\a\\b.jsonl', 'b.jsonl'],
+        ['..', 'upload'],
+        ['a/', 'upload'],
+        ['', 'upload'],
+      ]) {
+        const answer = await post(
+          form([
+            { name: 'file', filename: sent ?? '', value: LINE },
+            { name: 'purpose', value: 'batch' },
+          ]),
+        );
         assert.equal(Object(await answer.json()).filename, kept);
       }
       assert.ok((await fileKeys()).every((key) => /^(files|content)\/tenant-a\/file-[0-9a-f]{24}$/.test(key)));
     });
 
     it('takes any name, a BOM, blank lines first, and bad lines later', async () => {
-      for (const content of [`\ufeff${LINE}`, `\n \r\n${LINE}`, `${LINE}{malformed\n`, '7', '[1]\n']) assert.equal((await upload(content, { name: 'upload' })).status, 'processed');
+      for (const content of [`\ufeff${LINE}`, `\n \r\n${LINE}`, `${LINE}{malformed\n`, '7', '[1]\n'])
+        assert.equal((await upload(content, { name: 'upload' })).status, 'processed');
     });
 
     it('takes exactly the size cap', async () => {
@@ -121,7 +154,11 @@ describe('POST /v1/files', () => {
 
     it('lets the file go when it is told to', async () => {
       for (const seconds of [3600, 2_592_000]) {
-        const file = await client.files.create({ file: await toFile(Buffer.from(LINE), 'x'), purpose: 'batch', expires_after: { anchor: 'created_at', seconds } });
+        const file = await client.files.create({
+          file: await toFile(Buffer.from(LINE), 'x'),
+          purpose: 'batch',
+          expires_after: { anchor: 'created_at', seconds },
+        });
         assert.equal(file.expires_at, file.created_at + seconds);
       }
     });
@@ -165,14 +202,25 @@ describe('POST /v1/files', () => {
 
     it('refuses content without a line, and a first line that is not JSON, wherever the purpose stands', async () => {
       for (const value of ['', '\n', ' \r\n\n', '{malformed json\n', `{malformed\n${LINE}`, Buffer.from([0xff, 0xfe, 0x7b, 0])]) {
-        for (const parts of [[purpose, { ...file, value }], [{ ...file, value }, purpose]]) assert.match((await refused(parts)).message, /invalid file format.*jsonl/i);
+        for (const parts of [
+          [purpose, { ...file, value }],
+          [{ ...file, value }, purpose],
+        ])
+          assert.match((await refused(parts)).message, /invalid file format.*jsonl/i);
       }
     });
 
     it('refuses one byte over the cap, wherever the purpose stands, and every client reads why', async () => {
       const large = { ...file, value: '1'.repeat(CAP + 1) };
-      for (const parts of [[purpose, large], [large, purpose]]) assert.deepEqual(await refused(parts), { param: null, code: 'file_too_large', message: 'File is too large.' });
-      await assert.rejects(upload('1'.repeat(CAP + 1)), (error) => error instanceof OpenAI.BadRequestError && error.code === 'file_too_large');
+      for (const parts of [
+        [purpose, large],
+        [large, purpose],
+      ])
+        assert.deepEqual(await refused(parts), { param: null, code: 'file_too_large', message: 'File is too large.' });
+      await assert.rejects(
+        upload('1'.repeat(CAP + 1)),
+        (error) => error instanceof OpenAI.BadRequestError && error.code === 'file_too_large',
+      );
     });
 
     it('refuses what is no form', async () => {
@@ -201,10 +249,17 @@ describe('POST /v1/files', () => {
 
   describe('413', () => {
     it('refuses a body over the hard cap, declared or streamed, and the connection lives on', async () => {
-      const body = form([{ name: 'file', filename: 'x', value: 'x'.repeat(5000) }, { name: 'purpose', value: 'user_data' }]);
+      const body = form([
+        { name: 'file', filename: 'x', value: 'x'.repeat(5000) },
+        { name: 'purpose', value: 'user_data' },
+      ]);
       for (const framing of [`content-length: ${body.length}`, 'transfer-encoding: chunked']) {
         const socket = await api.send(headers(framing));
-        socket.write(framing.startsWith('transfer') ? Buffer.concat([Buffer.from(`${body.length.toString(16)}\r\n`), body, Buffer.from('\r\n0\r\n\r\n')]) : body);
+        socket.write(
+          framing.startsWith('transfer')
+            ? Buffer.concat([Buffer.from(`${body.length.toString(16)}\r\n`), body, Buffer.from('\r\n0\r\n\r\n')])
+            : body,
+        );
         const first = await received(socket, /\}$/);
         assert.match(first, /^HTTP\/1\.1 413 [^]*"param":"file","code":"file_too_large"/);
         socket.write('GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
@@ -216,7 +271,10 @@ describe('POST /v1/files', () => {
       const path = join(directory, 'large');
       await writeFile(path, 'x'.repeat(3_000_000));
       for (const file of [createReadStream(path), await toFile(Buffer.alloc(3_000_000), 'x')]) {
-        await assert.rejects(client.files.create({ file, purpose: 'user_data' }), (error) => error instanceof OpenAI.APIError && error.status === 413);
+        await assert.rejects(
+          client.files.create({ file, purpose: 'user_data' }),
+          (error) => error instanceof OpenAI.APIError && error.status === 413,
+        );
       }
     });
   });
@@ -227,12 +285,28 @@ describe('POST /v1/files', () => {
       const keysThere = async () => (await collect(roomy.store.list(''))).map(({ key }) => key);
       const socket = await roomy.send(headers('content-length: 100000000'));
       const line = `${JSON.stringify('x'.repeat(1023))}\n`;
-      socket.write(form([{ name: 'purpose', value: 'batch' }, { name: 'file', filename: 'x', value: line.repeat(10_000) }], { end: false }));
-      await until(async () => (await keysThere()).some((key) => key.startsWith('uploads/')), { what: 'the first part to go to the bucket' });
+      socket.write(
+        form(
+          [
+            { name: 'purpose', value: 'batch' },
+            { name: 'file', filename: 'x', value: line.repeat(10_000) },
+          ],
+          { end: false },
+        ),
+      );
+      await until(async () => (await keysThere()).some((key) => key.startsWith('uploads/')), {
+        what: 'the first part to go to the bucket',
+      });
       socket.destroy();
-      assert.equal((await until(() => roomy.log.find((each) => each['aborted'] === true), { what: 'the request to end' }))['path'], '/v1/files');
+      assert.equal(
+        (await until(() => roomy.log.find((each) => each['aborted'] === true), { what: 'the request to end' }))['path'],
+        '/v1/files',
+      );
       await until(async () => (await keysThere()).length === 0, { what: 'the bytes to go' });
-      assert.deepEqual(roomy.log.filter(({ level }) => level !== 'info'), []);
+      assert.deepEqual(
+        roomy.log.filter(({ level }) => level !== 'info'),
+        [],
+      );
     });
 
     it('gets 408 and a closed connection when the body stalls', async () => {
@@ -256,7 +330,10 @@ describe('POST /v1/files without a bucket', () => {
     bucket.minio.process.kill('SIGKILL');
     const answer = await api.fetch('/v1/files', {
       method: 'POST',
-      body: form([{ name: 'file', filename: 'x', value: LINE }, { name: 'purpose', value: 'batch' }]),
+      body: form([
+        { name: 'file', filename: 'x', value: LINE },
+        { name: 'purpose', value: 'batch' },
+      ]),
       headers: { 'content-type': 'multipart/form-data; boundary=b0undary' },
     });
     assert.equal(answer.status, 503);

@@ -41,12 +41,18 @@ describe('GET /v1/files', () => {
     const [older, cursor] = [await upload(), await upload()];
     await client.files.delete(cursor.id);
     const page = await client.files.list({ after: cursor.id, limit: 1 });
-    assert.deepEqual(page.data.map(({ id }) => id), [older.id]);
+    assert.deepEqual(
+      page.data.map(({ id }) => id),
+      [older.id],
+    );
   });
 
   it('shows one purpose when asked to', async () => {
     const data = await upload('x', { purpose: 'user_data' });
-    assert.deepEqual((await client.files.list({ purpose: 'user_data' })).data.map(({ id }) => id), [data.id]);
+    assert.deepEqual(
+      (await client.files.list({ purpose: 'user_data' })).data.map(({ id }) => id),
+      [data.id],
+    );
     assert.deepEqual((await client.files.list({ purpose: 'nothing' })).data, []);
   });
 
@@ -82,10 +88,19 @@ describe('GET and DELETE /v1/files/{id}', () => {
     const { id } = await upload();
     const deleted = await api.fetch(`/v1/files/${id}`, { method: 'DELETE', headers: { 'content-type': 'application/json' } });
     assert.deepEqual(await deleted.json(), { id, object: 'file', deleted: true });
-    for (const [method, path] of [['GET', ''], ['GET', '/content'], ['DELETE', '']] as const) {
+    for (const [method, path] of [
+      ['GET', ''],
+      ['GET', '/content'],
+      ['DELETE', ''],
+    ] as const) {
       const answer = await api.fetch(`/v1/files/${id}${path}`, { method });
       assert.equal(answer.status, 404);
-      assert.deepEqual(await envelopeOf(answer), { message: `No such File object: ${id}`, type: 'invalid_request_error', param: 'id', code: null });
+      assert.deepEqual(await envelopeOf(answer), {
+        message: `No such File object: ${id}`,
+        type: 'invalid_request_error',
+        param: 'id',
+        code: null,
+      });
     }
   });
 
@@ -102,7 +117,11 @@ describe('GET and DELETE /v1/files/{id}', () => {
 
   it('answers 404 from the second in which the file expires', async () => {
     await using later = await startWholeTestApi();
-    const file = await later.client().files.create({ file: await toFile(Buffer.from(LINE), 'x'), purpose: 'batch', expires_after: { anchor: 'created_at', seconds: 3600 } });
+    const file = await later.client().files.create({
+      file: await toFile(Buffer.from(LINE), 'x'),
+      purpose: 'batch',
+      expires_after: { anchor: 'created_at', seconds: 3600 },
+    });
     later.advance(3_590_000);
     assert.equal((await later.client().files.retrieve(file.id)).id, file.id);
     later.advance(11_000);
@@ -116,7 +135,9 @@ describe('GET /v1/files/{id}/content without a bucket', () => {
   it('breaks off an answer it cannot finish, so that nobody takes half for the whole', async () => {
     await using bucket = await startTestBucket();
     await using far = await startTestApi(bucket);
-    const large = await far.client().files.create({ file: await toFile(Buffer.concat([Buffer.from(LINE), Buffer.alloc(60_000_000)]), 'x'), purpose: 'batch' });
+    const large = await far
+      .client()
+      .files.create({ file: await toFile(Buffer.concat([Buffer.from(LINE), Buffer.alloc(60_000_000)]), 'x'), purpose: 'batch' });
     const answer = await far.fetch(`/v1/files/${large.id}/content`);
     bucket.minio.process.kill('SIGKILL');
     await assert.rejects(answer.arrayBuffer());
@@ -132,7 +153,8 @@ describe('GET /v1/files/{id}/content', () => {
   const content = Buffer.concat([Buffer.from(LINE), Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251))]);
   let file: OpenAI.FileObject;
   before(async () => (file = await upload(content, { name: 'näme "q"\r\n.jsonl' })));
-  const get = async (headers: Record<string, string> = {}, method = 'GET') => await api.fetch(`/v1/files/${file.id}/content`, { method, headers });
+  const get = async (headers: Record<string, string> = {}, method = 'GET') =>
+    await api.fetch(`/v1/files/${file.id}/content`, { method, headers });
   const bytes = async (answer: Response) => Buffer.from(await answer.arrayBuffer());
 
   it('answers the bytes as they came', async () => {
@@ -143,7 +165,10 @@ describe('GET /v1/files/{id}/content', () => {
       ['content-type', 'content-length', 'accept-ranges'].map((name) => answer.headers.get(name)),
       ['application/octet-stream', String(content.length), 'bytes'],
     );
-    assert.equal(answer.headers.get('content-disposition'), `attachment; filename="n_me _q___.jsonl"; filename*=UTF-8''n%C3%A4me%20%22q%22%0D%0A.jsonl`);
+    assert.equal(
+      answer.headers.get('content-disposition'),
+      `attachment; filename="n_me _q___.jsonl"; filename*=UTF-8''n%C3%A4me%20%22q%22%0D%0A.jsonl`,
+    );
   });
 
   it('answers ranges that make up the whole', async () => {
@@ -165,7 +190,8 @@ describe('GET /v1/files/{id}/content', () => {
     assert.deepEqual(await bytes(await get({ range: 'bytes=99990-' })), content.subarray(99_990));
     assert.deepEqual(await bytes(await get({ range: 'bytes=-7' })), content.subarray(-7));
     assert.deepEqual(await bytes(await get({ range: 'bytes=-999999' })), content);
-    for (const range of ['bytes=0-1,5-6', 'lines=1-2', 'bytes=9-1', 'bytes=-', 'x']) assert.equal((await get({ range })).status, 200, range);
+    for (const range of ['bytes=0-1,5-6', 'lines=1-2', 'bytes=9-1', 'bytes=-', 'x'])
+      assert.equal((await get({ range })).status, 200, range);
     assert.equal((await get({ range: 'bytes=0-1', 'if-range': '"x"' })).status, 200);
   });
 

@@ -33,7 +33,12 @@ describe('createFirstLineCheck', () => {
 
   it('agrees with JSON.parse on damaged texts', () => {
     const damaged = fc
-      .tuple(fc.jsonValue(), fc.nat(), fc.constantFrom('', '"', '\\', '{', '}', '[', ']', ',', ':', '-', '.', 'e', '0', '1', ' ', '\u0001', '\\u12', 'true'), fc.nat({ max: 2 }))
+      .tuple(
+        fc.jsonValue(),
+        fc.nat(),
+        fc.constantFrom('', '"', '\\', '{', '}', '[', ']', ',', ':', '-', '.', 'e', '0', '1', ' ', '\u0001', '\\u12', 'true'),
+        fc.nat({ max: 2 }),
+      )
       .map(([value, at, put, cut]) => {
         const text = JSON.stringify(value);
         const from = at % (text.length + 1);

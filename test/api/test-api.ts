@@ -65,7 +65,9 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     batches,
     runs,
     objectStore: store,
-    keys: createApiKeys(Object.entries(KEYS).map(([key, tenant]) => ({ tenant, sha256Hex: createHash('sha256').update(key).digest('hex') }))),
+    keys: createApiKeys(
+      Object.entries(KEYS).map(([key, tenant]) => ({ tenant, sha256Hex: createHash('sha256').update(key).digest('hex') })),
+    ),
     limits: DEFAULT_LIMITS,
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
@@ -92,7 +94,8 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     advance: (ms) => void (offsetMs += ms),
     nowSeconds: () => Math.floor(nowMs() / 1000),
     client: (key = 'key-a', more = {}) => new OpenAI({ baseURL: `${origin}/v1`, apiKey: key, maxRetries: 0, ...more }),
-    fetch: async (path, init = {}) => await fetch(origin + path, { ...init, headers: { authorization: 'Bearer key-a', ...Object(init.headers) } }),
+    fetch: async (path, init = {}) =>
+      await fetch(origin + path, { ...init, headers: { authorization: 'Bearer key-a', ...Object(init.headers) } }),
     async send(bytes) {
       const socket = connect(address.port, '127.0.0.1');
       await once(socket, 'connect');
@@ -139,7 +142,6 @@ export async function received(socket: Socket, enough = /(?!)/): Promise<string>
   await until(() => enough.test(text) || socket.closed, { what: `an answer on the socket`, seconds: 20, everyMs: 10 });
   return text;
 }
-
 
 function createTestRuns(): TestRuns {
   const runs: TestRuns = {

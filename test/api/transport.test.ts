@@ -62,7 +62,12 @@ describe('every route', () => {
       assert.equal(answer.status, 405);
       assert.equal(answer.headers.get('allow'), 'POST, HEAD, GET');
       await envelopeOf(answer);
-      for (const [method, path] of [['DELETE', '/v1/batches'], ['POST', '/v1/files/x'], ['GET', '/v1/batches/x/cancel'], ['OPTIONS', '/v1/files']] as const) {
+      for (const [method, path] of [
+        ['DELETE', '/v1/batches'],
+        ['POST', '/v1/files/x'],
+        ['GET', '/v1/batches/x/cancel'],
+        ['OPTIONS', '/v1/files'],
+      ] as const) {
         assert.equal((await api.fetch(path, { method })).status, 405, `${method} ${path}`);
       }
     });
@@ -87,7 +92,9 @@ describe('every route', () => {
 
   describe('408', () => {
     it('gives up a JSON body that stalls', async () => {
-      const socket = await api.send('POST /v1/batches HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ncontent-length: 99\r\n\r\n{"input');
+      const socket = await api.send(
+        'POST /v1/batches HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ncontent-length: 99\r\n\r\n{"input',
+      );
       const text = await received(socket);
       assert.match(text, /^HTTP\/1\.1 408 /);
       assert.match(text, /"code":"request_timeout"/);
@@ -141,7 +148,13 @@ describe('every route', () => {
       const answer = await api.fetch('/v1/batches/batch_nope?secret=1');
       const id = answer.headers.get('x-request-id');
       const line = await until(() => api.log.find((each) => each['request_id'] === id), { what: 'the line of the request' });
-      assert.partialDeepStrictEqual(line, { level: 'info', tenant: 'tenant-a', method: 'GET', path: '/v1/batches/batch_nope', status: 404 });
+      assert.partialDeepStrictEqual(line, {
+        level: 'info',
+        tenant: 'tenant-a',
+        method: 'GET',
+        path: '/v1/batches/batch_nope',
+        status: 404,
+      });
       assert.equal(typeof line['ms'], 'number');
       assert.doesNotMatch(JSON.stringify(api.log), /key-a|secret/);
     });

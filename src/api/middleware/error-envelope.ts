@@ -14,7 +14,10 @@ export function errorEnvelope({ logger }: { logger: Logger }): Middleware<ApiSta
       if (error instanceof ClientGone) return;
       const apiError = toApiError(error);
       if (apiError.status >= 500) {
-        logger.error({ request_id: ctx.state.requestId, tenant: ctx.state.tenant, method: ctx.method, path: ctx.path, err: error }, 'request failed');
+        logger.error(
+          { request_id: ctx.state.requestId, tenant: ctx.state.tenant, method: ctx.method, path: ctx.path, err: error },
+          'request failed',
+        );
       }
       // A stalled body may still come; nobody waits for it.
       if (error instanceof BodyStalled) ctx.set('Connection', 'close');

@@ -6,7 +6,15 @@ import { drainBody } from '../request-body.ts';
 const DRAIN_MS = 30_000;
 
 /** Outermost: gives every request its id and, once the answer is out or its client gone, its line in the log. */
-export function requestLog({ logger, nowMs, newRequestId }: { logger: Logger; nowMs: () => number; newRequestId: () => string }): Middleware<ApiState> {
+export function requestLog({
+  logger,
+  nowMs,
+  newRequestId,
+}: {
+  logger: Logger;
+  nowMs: () => number;
+  newRequestId: () => string;
+}): Middleware<ApiState> {
   return async (ctx, next) => {
     const startedMs = nowMs();
     ctx.state.requestId = newRequestId();
@@ -15,7 +23,18 @@ export function requestLog({ logger, nowMs, newRequestId }: { logger: Logger; no
     ctx.res.once('close', () => {
       const { requestId: request_id, tenant } = ctx.state;
       const aborted = ctx.res.writableFinished ? {} : { aborted: true };
-      logger.info({ request_id, tenant, method: ctx.method, path: ctx.path, status: ctx.res.statusCode, ms: Math.round(nowMs() - startedMs), ...aborted }, 'request');
+      logger.info(
+        {
+          request_id,
+          tenant,
+          method: ctx.method,
+          path: ctx.path,
+          status: ctx.res.statusCode,
+          ms: Math.round(nowMs() - startedMs),
+          ...aborted,
+        },
+        'request',
+      );
     });
     await next();
     drainBody(ctx.req, DRAIN_MS);

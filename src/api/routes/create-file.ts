@@ -41,7 +41,9 @@ export function createFile({ files, limits, uploadIdleTimeoutMs, nowMs, randomHe
       if ((await files.createRecord(tenant, file)) === 'exists') throw new Error(`file id ${id} is taken`);
       sendJson(ctx, file);
     } catch (error) {
-      await begun.upload?.content.abort().catch((err: unknown) => logger.warn({ file: id, err }, 'a half upload could not be dropped; the sweep will'));
+      await begun.upload?.content
+        .abort()
+        .catch((err: unknown) => logger.warn({ file: id, err }, 'a half upload could not be dropped; the sweep will'));
       throw error;
     }
   };
@@ -67,7 +69,17 @@ export function createFile({ files, limits, uploadIdleTimeoutMs, nowMs, randomHe
     await content.complete();
     const created_at = Math.floor(nowMs() / 1000);
     const expires_at = lifeSeconds === null ? null : created_at + lifeSeconds;
-    return { id, object: 'file', bytes: content.bytes, created_at, expires_at, filename, purpose, status: 'processed', status_details: null };
+    return {
+      id,
+      object: 'file',
+      bytes: content.bytes,
+      created_at,
+      expires_at,
+      filename,
+      purpose,
+      status: 'processed',
+      status_details: null,
+    };
   }
 }
 

@@ -32,12 +32,19 @@ export function downloadFile({ files }: { files: FileStore }): Route {
 }
 
 function rangeNotSatisfiable({ bytes }: File): ApiError {
-  return new ApiError({ status: 416, message: `The requested range is not satisfiable: the content has ${bytes} bytes.`, headers: { 'content-range': `bytes */${bytes}` } });
+  return new ApiError({
+    status: 416,
+    message: `The requested range is not satisfiable: the content has ${bytes} bytes.`,
+    headers: { 'content-range': `bytes */${bytes}` },
+  });
 }
 
 /** The name for old readers in ASCII, and as it is for all others (RFC 6266). */
 function contentDisposition(filename: string): string {
   const ascii = filename.replace(/[^\x20-\x7e]|["\\]/g, '_');
-  const encoded = encodeURIComponent(filename.toWellFormed()).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  const encoded = encodeURIComponent(filename.toWellFormed()).replace(
+    /['()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
   return `attachment; filename="${ascii}"; filename*=UTF-8''${encoded}`;
 }
