@@ -116,7 +116,8 @@ describe('createBatchRuns without Temporal', () => {
       assert.rejects(runs.running(), TemporalUnavailable),
       runs.progress(model.id).then((counts) => assert.equal(counts, null)),
     ]);
-    assert.ok(Date.now() - startedAt < 8_000);
+    const tookMs = Date.now() - startedAt;
+    assert.ok(tookMs < 10_000, `${tookMs} ms`);
     await connection.close();
   });
 });
