@@ -10,7 +10,7 @@ COPY src ./src
 COPY workflows ./workflows
 COPY activities ./activities
 # A workflow that does not bundle fails here, and not when a worker starts.
-RUN node src/temporal/workflow-bundle.ts dist/workflow-bundle.js
+RUN node --input-type=module -e "import { workflowBundle } from './src/temporal/workflow-bundle.ts'; await workflowBundle('dist')"
 
 FROM node:24-bookworm-slim
 WORKDIR /app
