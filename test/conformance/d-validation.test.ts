@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type OpenAI from 'openai';
+import { chatLine, chatLines, ended } from '../helpers/lines.ts';
+import { until } from '../helpers/until.ts';
+import { failedErrors, jsonl, placeOf, requestLine, submitBytes } from './input.ts';
+import { startTwoUpstreams, type TwoUpstreams } from './two-upstreams.ts';
+
+const NO_JSON = { code: 'invalid_json_line', message: 'This line is not parseable as valid JSON.', param: null };
+
+describe('D. Validation: lines that fail the batch', () => {
+  let servers: TwoUpstreams;
+  let client: OpenAI;
+  let callsBefore: number;
+  before(async () => {
+    servers = await startTwoUpstreams();
+    client = servers.stack.client();
+  });
+  after(async () => await servers[Symbol.asyncDispose]());
+  beforeEach(() => (callsBefore = servers.upstream.stats.requests));
+  /** Requests that came upstream since the case began. */
+  const calls = () => servers.upstream.stats.requests - callsBefore;
+
+  const errorsOf = async (content: Buffer | string, endpoint?: OpenAI.BatchCreateParams['endpoint']) =>
+    await failedErrors(client, await submitBytes(client, content, endpoint));
+  const placesOf = async (content: Buffer | string, endpoint?: OpenAI.BatchCreateParams['endpoint']) =>
+    (await errorsOf(content, endpoint)).map(placeOf);
+
+  it('case 45: a line that is no JSON is named', async () => {
+    assert.deepEqual(await errorsOf(jsonl([requestLine('a'), '{invalid json here', requestLine('c')])), [{ ...NO_JSON, line: 2 }]);
+    assert.equal(calls(), 0);
+  });
+
+  it('case 46: each missing field is one error on its line', async () => {
+    const fields = ['custom_id', 'method', 'url', 'body'];
+    const lines = fields.map((field, index) => requestLine(`line-${index}`, { [field]: undefined }));
+    const wanted = fields.map((param, index) => ({
+      code: 'missing_required_parameter',
+      message: `Missing required parameter: '${param}'.`,
+      param,
+      line: index + 1,
+    }));
+    assert.deepEqual(await errorsOf(jsonl(lines)), wanted);
+    assert.deepEqual(
+      await placesOf(jsonl([{ x: 1 }])),
+      fields.map((param) => ({ code: 'missing_required_parameter', line: 1, param })),
+    );
+    assert.equal(calls(), 0);
+  });
+
+  it('case 47: a repeated custom_id is named on the later line; two batches may share one', async () => {
+    const ids = ['a', 'b', 'same', 'd', 'e', 'f', 'same', 'h'];
+    const [error, ...more] = await errorsOf(jsonl(ids.map((id) => requestLine(id))));
+    assert.deepEqual(more, []);
+    assert.deepEqual(error, {
+      code: 'duplicate_custom_id',
+      message:
+        'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.',
+      param: 'custom_id',
+      line: 7,
+    });
+    assert.equal(calls(), 0);
+    const twins = [await submitBytes(client, chatLine('twin')), await submitBytes(client, chatLine('twin'))];
+    for (const { id } of twins) assert.equal((await ended(client, id)).status, 'completed');
+  });
+
+  it('case 48: fields of a wrong type, and a blank custom_id, are named', async () => {
+    const lines = [
+      requestLine(5),
+      requestLine(''),
+      requestLine(' \t'),
+      requestLine('d', { body: 'text' }),
+      requestLine('e', { method: 7 }),
+      requestLine('f', { url: 5 }),
+      requestLine('g', {}, { model: 1 }),
+      requestLine('h', { body: [] }),
+      requestLine('😀'.repeat(513)),
+    ];
+    assert.deepEqual(await placesOf(jsonl(lines)), [
+      { code: 'invalid_type', line: 1, param: 'custom_id' },
+      { code: 'invalid_request', line: 2, param: 'custom_id' },
+      { code: 'invalid_request', line: 3, param: 'custom_id' },
+      { code: 'invalid_type', line: 4, param: 'body' },
+      { code: 'invalid_type', line: 5, param: 'method' },
+      { code: 'invalid_type', line: 6, param: 'url' },
+      { code: 'invalid_type', line: 7, param: 'body.model' },
+      { code: 'invalid_type', line: 8, param: 'body' },
+      { code: 'invalid_request', line: 9, param: 'custom_id' },
+    ]);
+    assert.equal(calls(), 0);
+  });
+
+  it('case 49: a line that is JSON but no object is named', async () => {
+    const lines = [requestLine('a'), '[1,2]', '"x"', 'null', '7'];
+    assert.deepEqual(
+      await placesOf(jsonl(lines)),
+      [2, 3, 4, 5].map((line) => ({ code: 'invalid_request', line, param: null })),
+    );
+    assert.equal(calls(), 0);
+  });
+
+  it("case 50: a url that is not the batch's endpoint is named", async () => {
+    const message = 'The URL provided for this request does not match the batch endpoint.';
+    const lines = [requestLine('a'), requestLine('b', { url: '/v1/embeddings' })];
+    assert.deepEqual(await errorsOf(jsonl(lines)), [{ code: 'invalid_url', message, param: 'url', line: 2 }]);
+    assert.equal(calls(), 0);
+  });
+
+  it('case 51: any method but exactly POST is named', async () => {
+    const lines = [requestLine('a', { method: 'GET' }), requestLine('b', { method: 'post' }), requestLine('c')];
+    assert.deepEqual(
+      await placesOf(jsonl(lines)),
+      [1, 2].map((line) => ({ code: 'invalid_method', line, param: 'method' })),
+    );
+    assert.equal(calls(), 0);
+  });
+
+  it('case 52: a body without model or messages is named', async () => {
+    const lines = [requestLine('a', {}, { model: undefined }), requestLine('b', {}, { messages: undefined })];
+    assert.deepEqual(await errorsOf(jsonl(lines)), [
+      { code: 'invalid_request', message: 'Model parameter is required.', param: 'body.model', line: 1 },
+      { code: 'invalid_request', message: 'Messages parameter is required.', param: 'body.messages', line: 2 },
+    ]);
+    const others = [
+      ['/v1/completions', 'prompt', 'Prompt'],
+      ['/v1/embeddings', 'input', 'Input'],
+      ['/v1/responses', 'input', 'Input'],
+      ['/v1/moderations', 'input', 'Input'],
+    ] as const;
+    for (const [endpoint, member, title] of others) {
+      assert.deepEqual(await errorsOf(jsonl([requestLine('a', { url: endpoint })]), endpoint), [
+        { code: 'invalid_request', message: `${title} parameter is required.`, param: `body.${member}`, line: 1 },
+      ]);
+    }
+    assert.equal(calls(), 0);
+  });
+
+  it('case 53: streaming is refused, and nothing of the file runs', async () => {
+    const stream = (value: unknown, index: number) => requestLine(`line-${index}`, {}, { stream: value });
+    assert.deepEqual(await errorsOf(jsonl([undefined, true, undefined].map(stream))), [
+      {
+        code: 'streaming_unsupported',
+        message: 'Chat Completions: Streaming is not supported in the Batch API.',
+        param: 'body.stream',
+        line: 2,
+      },
+    ]);
+    assert.equal(calls(), 0);
+    const accepted = await submitBytes(client, jsonl([false, null].map(stream)));
+    assert.equal((await ended(client, accepted.id)).status, 'completed');
+  });
+
+  it('case 54: 50,000 lines are accepted, 50,001 are not, and the errors of 50,000 bad lines are few', async () => {
+    const full = await submitBytes(client, chatLines(50_000));
+    const running = await until(
+      async () => {
+        const batch = await client.batches.retrieve(full.id);
+        return batch.status === 'validating' ? null : batch;
+      },
+      { what: 'the largest batch to be validated', seconds: 120, everyMs: 250 },
+    );
+    assert.equal(running.status, 'in_progress');
+    assert.equal(running.request_counts?.total, 50_000);
+    await client.batches.cancel(full.id);
+
+    const [error, ...more] = await failedErrors(client, await submitBytes(client, chatLines(50_001)), 120);
+    assert.deepEqual(more, []);
+    assert.deepEqual(placeOf(error ?? {}), { code: 'too_many_tasks', line: null, param: null });
+
+    const bad = await failedErrors(client, await submitBytes(client, `{}\n${'{bad\n'.repeat(49_999)}`), 120);
+    assert.ok(bad.length <= 101 && Buffer.byteLength(JSON.stringify(bad)) < 65_536, `${bad.length} errors`);
+    assert.deepEqual(bad.at(-1), { code: 'too_many_errors', message: 'Validation stopped after 100 errors.', param: null, line: null });
+    assert.equal((await ended(client, full.id, 120)).status, 'cancelled');
+  });
+
+  it('case 55: 50,000 embedding inputs are accepted, one more is not', async () => {
+    const line = (id: string, inputs: unknown) => requestLine(id, { url: '/v1/embeddings' }, { input: inputs, messages: undefined });
+    const words = (count: number) => Array.from({ length: count }, () => 'a');
+    const accepted = await submitBytes(client, jsonl([line('a', words(25_000)), line('b', words(25_000))]), '/v1/embeddings');
+    const { status, request_counts } = await ended(client, accepted.id, 120);
+    assert.deepEqual([status, request_counts], ['completed', { total: 2, completed: 2, failed: 0 }]);
+    const callsOfAccepted = calls();
+    for (const last of ['one more', [1, 2, 3]]) {
+      const lines = [line('a', words(25_000)), line('b', words(25_000)), line('c', last)];
+      assert.deepEqual(await placesOf(jsonl(lines), '/v1/embeddings'), [{ code: 'too_many_embedding_inputs', line: null, param: null }]);
+    }
+    assert.equal(calls(), callsOfAccepted);
+  });
+
+  it('case 56: models of one upstream may share a batch, models of two may not', async () => {
+    const lines = ['example-model', 'other-model', 'third-model'].map((model, index) => requestLine(`line-${index}`, {}, { model }));
+    const batch = await ended(client, (await submitBytes(client, jsonl(lines.slice(0, 2)))).id);
+    assert.deepEqual([batch.status, batch.model], ['completed', null]);
+    const callsOfAccepted = calls();
+    assert.deepEqual(await errorsOf(jsonl(lines)), [
+      { code: 'mismatched_model', message: 'Each batch must contain requests for a single model', param: null, line: null },
+    ]);
+    assert.equal(calls(), callsOfAccepted);
+  });
+});
