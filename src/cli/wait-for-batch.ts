@@ -14,7 +14,7 @@ export async function waitForBatch(client: ApiClient, id: string, screen: Screen
   const startedMs = performance.now();
   let [shown, shownMs] = ['', -Infinity];
   const show = (text: string, now: boolean) => {
-    if (screen.isTTY) screen.write(`\r\x1b[K${text.slice(0, screen.columns - 1)}`);
+    if (screen.isTTY) screen.write(`\r\x1b[K${text.slice(0, (screen.columns || 80) - 1)}`);
     else if (text !== shown && (now || performance.now() - shownMs >= PLAIN_LINE_EVERY_MS)) {
       screen.write(`${text}\n`);
       [shown, shownMs] = [text, performance.now()];

@@ -15,6 +15,7 @@ import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createMinioObjectStore } from '../storage/minio-object-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
+import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
 import { connectTemporal } from '../temporal/connection.ts';
 
@@ -42,9 +43,12 @@ export async function serveApi(args: string[]): Promise<number> {
   shutdown.closes('connection to Temporal', async () => await connection.close());
 
   const randomHex = (bytes: number) => randomBytes(bytes).toString('hex');
+  const newNonce = () => randomHex(12);
+  const parts = createPartPool(UPLOAD_PARTS);
   const { apiKeys } = config.secrets;
   const app = createApp({
-    files: createFileStore({ store: objectStore, nowMs: Date.now, newNonce: () => randomHex(12), parts: createPartPool(UPLOAD_PARTS) }),
+    files: createFileStore({ store: objectStore, nowMs: Date.now, newNonce, parts }),
+    uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: createBatchStore({ store: objectStore }),
     runs: createBatchRuns({ client, policy: batchPolicy(config) }),
     objectStore,

@@ -5,7 +5,17 @@ import type { Logger } from '../logger.ts';
 export function installTemporalRuntime(logger: Logger): void {
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: LogMetadata) =>
     logger[level](shown(meta), message);
-  const byLevel = { TRACE: write('trace'), DEBUG: write('debug'), INFO: write('info'), WARN: write('warn'), ERROR: write('error') };
+  const warn = write('warn');
+  const byLevel = {
+    TRACE: write('trace'),
+    DEBUG: write('debug'),
+    INFO: write('info'),
+    WARN: (message: string, meta?: LogMetadata) => {
+      // The workers of the upstreams are meant to be without workflows.
+      if (!message.startsWith('No workflows registered')) warn(message, meta);
+    },
+    ERROR: write('error'),
+  };
   Runtime.install({
     logger: {
       log: (level: LogLevel, message: string, meta?: LogMetadata) => byLevel[level](message, meta),

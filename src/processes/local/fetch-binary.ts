@@ -101,7 +101,7 @@ export function goInstall(module: string): Way {
         else compiled += 1;
         progress(compiled === 0 ? `${downloaded} modules downloaded` : `${compiled} packages compiled`);
       };
-      await runCommand('go', ['install', '-v', module], { signal, env: { GOBIN: folder, CGO_ENABLED: '0', GOFLAGS: '-trimpath' }, onLine });
+      await runCommand('go', ['install', '-v', module], { signal, env: { GOBIN: folder }, onLine });
     },
   };
 }

@@ -19,7 +19,7 @@ export function printedSteps(out: NodeJS.WriteStream): Steps {
     begin(what) {
       const startedMs = Date.now();
       const seconds = () => `${Math.round((Date.now() - startedMs) / 1000)} s`;
-      const write = (text: string) => out.write(out.isTTY ? `\r\x1b[K${text.slice(0, out.columns - 1)}` : `${text}\n`);
+      const write = (text: string) => out.write(out.isTTY ? `\r\x1b[K${text.slice(0, (out.columns || 80) - 1)}` : `${text}\n`);
       let [detail, ticks] = ['', 0];
       const show = () => write(`  … ${what}${detail === '' ? '' : `: ${detail}`}${ticks === 0 ? '' : `, ${seconds()}`}`);
       const timer = setInterval(() => {
