@@ -11,6 +11,8 @@ export interface MemoryBudget {
   /** Waits until there is room for the bytes of a body and those of a usual answer; rejects with the signal's reason when it ends first. */
   reserve(bodyBytes: number, signal: AbortSignal): Promise<Lease>;
   readonly used: number;
+  /** Whether somebody waits: then nothing is to be held longer than need be. */
+  readonly isCrowded: boolean;
 }
 
 /** Room in memory, until released. */
@@ -81,6 +83,9 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
     },
     get used() {
       return used;
+    },
+    get isCrowded() {
+      return waiting.length > 0;
     },
   };
 }

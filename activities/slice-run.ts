@@ -94,12 +94,15 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
     });
   }
 
-  /** The request until it has an outcome; answers the storing of it, which the next line need not wait for. */
+  /** The request until it has an outcome; answers how to wait for its storing. */
   async function answer(planned: PlannedLine): Promise<() => Promise<void>> {
     const { line } = planned;
     await clearToSend(line);
     board.show(line, { state: 'waiting', for: 'memory' });
-    const lease = await memory.reserve(planned.length, stopSending);
+    const room = memory.reserve(planned.length, stopSending);
+    // Who waits for room must not wait for results that wait for company.
+    if (memory.isCrowded) writer.flush();
+    const lease = await room;
     let isHeld = false;
     try {
       const { customId, body } = readRequestLine(await run.read(planned));
@@ -117,6 +120,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       lease.answered(result.resultLine.length);
       isHeld = true;
       const stored = writer.add(result).finally(lease.release);
+      if (memory.isCrowded) writer.flush();
       return async () => {
         await stored;
         tally.stored.set(line, result.outcome);

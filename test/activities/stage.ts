@@ -66,7 +66,7 @@ export async function startStage(): Promise<Stage> {
         name: 'example',
         baseUrls: [`${upstream.url}/v1`],
         maxInFlight: 64,
-        requestTimeoutMs: 5_000,
+        requestTimeoutMs: 20_000,
         maxResponseBytes: 64 * 1024 * 1024,
         maxFaults: 5,
         maxRefusals: 20,
@@ -175,12 +175,17 @@ export function attempt(info: { attempt?: number; heartbeatDetails?: unknown; ac
   const environment = new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now(), ...info }, { logger: new DefaultLogger('ERROR') });
   const beats: Record<string, unknown>[] = [];
   environment.on('heartbeat', (details: Record<string, unknown>) => beats.push(details));
-  return { environment, beats };
+  return {
+    beats,
+    run: async <I, R>(activity: (input: I) => Promise<R>, input: I): Promise<R> => await environment.run(activity, input),
+    cancel: environment.cancel,
+    onBeat: (listener: (details: Record<string, unknown>) => void) => environment.on('heartbeat', listener),
+  };
 }
 
 /** Runs an activity as a first attempt that nothing disturbs. */
 export async function run<I, R>(activity: (input: I) => Promise<R>, input: I): Promise<R> {
-  return await attempt().environment.run(activity, input);
+  return await attempt().run(activity, input);
 }
 
 /** The slice of these lines, as the workflow hands it out. */

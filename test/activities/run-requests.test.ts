@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { ApplicationFailure } from '@temporalio/activity';
+import { ActivityCancellationDetails } from '@temporalio/common';
+import type { PieceStore } from '../../src/storage/piece-store.ts';
+import { ObjectStoreError } from '../../src/storage/object-store.ts';
+import { chatLine, chatLines } from '../helpers/lines.ts';
+import { until } from '../helpers/until.ts';
+import { collect } from '../storage/test-bucket.ts';
+import { attempt, run, slice, type Stage, startStage } from './stage.ts';
+
+let stage: Stage;
+before(async () => {
+  stage = await startStage();
+});
+after(async () => await stage[Symbol.asyncDispose]());
+beforeEach(() => stage.upstream.reset());
+
+const scripted = (...scripts: string[]) => scripts.map((script, at) => chatLine(`line-${at + 1}`, script)).join('\n');
+const callsOf = (marker: string) => stage.upstream.calls.get(marker)?.length ?? 0;
+const arrived = async (marker: string, count = 1) =>
+  await until(() => callsOf(marker) >= count, { what: `${count} calls of ${marker}`, everyMs: 5 });
+
+describe('runRequests', () => {
+  it('sends every line of the slice and stores one result for each, blank lines covered too', async () => {
+    const batch = await stage.begin(`${chatLine('a')}\n\n${chatLine('b', 'status=400')}\n${chatLine('c')}\n`);
+    const ran = await run(stage.worker().runRequests, slice(batch, 1, 4));
+    assert.deepEqual([ran.covered, ran.completed, ran.failed, ran.again, ran.answered], [[[1, 4]], 2, 1, [], 3]);
+    assert.ok(ran.meanUpstreamMs > 0 && ran.batchesRunning === 1);
+    const entries = await stage.entries(batch);
+    assert.deepEqual(entries.map(({ line, outcome }) => [line, outcome]).sort(), [[1, 'completed'], [3, 'failed'], [4, 'completed']]);
+    assert.ok(entries.every(({ usage, outcome }) => (usage !== null) === (outcome === 'completed')));
+  });
+
+  it('sends the exact bytes of the body, and the same Idempotency-Key with every attempt', async () => {
+    const body = '{ "seed":9223372036854775807,"x":1.0, "model":"example-model","messages":[{"role":"user","content":"é\u2028"}],"user":"marker=exact; status=500,200"}';
+    const batch = await stage.begin(`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":${body}}`);
+    const { run: runAttempt, beats } = attempt();
+    await assert.rejects(runAttempt(stage.worker().runRequests, slice(batch, 1, 1)));
+    await attempt({ attempt: 2, heartbeatDetails: beats.at(-1) }).run(stage.worker().runRequests, slice(batch, 1, 1));
+    const calls = stage.upstream.calls.get('exact') ?? [];
+    assert.deepEqual(calls.map((call) => call.body.toString()), [body, body]);
+    assert.equal(new Set(calls.map(({ idempotencyKey }) => idempotencyKey)).size, 1);
+  });
+
+  it('hands faulted lines of many back, with their count', async () => {
+    const batch = await stage.begin(scripted('', 'status=500', 'mode=malformed'));
+    const ran = await run(stage.worker().runRequests, slice(batch, 1, 3, { faults: 1 }));
+    assert.deepEqual(ran.covered, [[1, 1]]);
+    assert.deepEqual(ran.again, [{ line: 2, faults: 2 }, { line: 3, faults: 2 }]);
+  });
+
+  it('fails with class, status and upstream when one line faults, and returns the fifth fault as its outcome', async () => {
+    const batch = await stage.begin(scripted('marker=five; status=500'));
+    let details: unknown = undefined;
+    for (let number = 1; number <= 4; number++) {
+      const { run: runAttempt, beats } = attempt({ attempt: number, heartbeatDetails: details });
+      await assert.rejects(runAttempt(stage.worker().runRequests, slice(batch, 1, 1)), (error) => {
+        assert.ok(error instanceof ApplicationFailure);
+        assert.deepEqual([error.type, error.message, error.category, error.nonRetryable], ['UpstreamFault', 'server_error (status 500) from upstream example', 'BENIGN', false]);
+        return true;
+      });
+      details = beats.at(-1);
+      assert.equal(beats.at(-1)?.['faults'], number);
+    }
+    const ran = await attempt({ attempt: 5, heartbeatDetails: details }).run(stage.worker().runRequests, slice(batch, 1, 1));
+    assert.deepEqual([ran.covered, ran.failed, callsOf('five')], [[[1, 1]], 1, 5]);
+  });
+
+  it('stores while it goes on: what was answered is in a piece a second later', async () => {
+    const batch = await stage.begin(scripted('', '', 'marker=slow; delay=4000'));
+    const running = run(stage.worker().runRequests, slice(batch, 1, 3));
+    await until(async () => (await stage.entries(batch)).length === 2, { what: 'the first piece', seconds: 3 });
+    const ran = await running;
+    assert.deepEqual(ran.covered, [[1, 3]]);
+    assert.equal((await stage.entries(batch)).length, 3);
+  });
+
+  it('reads pieces before sending on a second attempt and sends what none has', async () => {
+    const batch = await stage.begin(scripted('marker=one', 'marker=two', 'marker=three'));
+    await run(stage.worker().runRequests, slice(batch, 1, 2));
+    const ran = await attempt({ attempt: 2 }).run(stage.worker().runRequests, slice(batch, 1, 3));
+    assert.deepEqual([callsOf('one'), callsOf('two'), callsOf('three')], [1, 1, 1]);
+    assert.deepEqual([ran.covered, ran.completed, ran.answered], [[[1, 3]], 3, 1]);
+  });
+
+  it('reads them on a first attempt too when the shard was started again', async () => {
+    const batch = await stage.begin(scripted('marker=resumed'));
+    await run(stage.worker().runRequests, slice(batch, 1, 1));
+    await run(stage.worker().runRequests, slice(batch, 1, 1, { resumed: true }));
+    assert.equal(callsOf('resumed'), 1);
+  });
+
+  it('sends what memory has no room for one after the other, without idling', async () => {
+    stage.upstream.set({ latency: 20 });
+    const batch = await stage.begin(chatLines(10));
+    const beganMs = performance.now();
+    const ran = await run(stage.worker({ memoryBytes: 1 }).runRequests, slice(batch, 1, 10));
+    assert.ok(performance.now() - beganMs < 5_000);
+    stage.upstream.set({ latency: 0 });
+    assert.equal(ran.completed, 10);
+    assert.equal(stage.upstream.stats.maxInFlight, 1);
+  });
+});
+
+describe('runRequests, stopped', () => {
+  it('gives requests in flight the grace of a cancel and returns what they brought', async () => {
+    const batch = await stage.begin(scripted('marker=quick; delay=300', 'marker=stuck; mode=hang'));
+    const { run: runAttempt, cancel } = attempt();
+    const running = runAttempt(stage.worker().runRequests, slice(batch, 1, 2, { cancelGraceMs: 1_000 }));
+    await arrived('quick');
+    await arrived('stuck');
+    cancel();
+    const ran = await running;
+    assert.deepEqual([ran.covered, ran.completed, ran.again], [[[1, 1]], 1, []]);
+  });
+
+  it('aborts everything at the end of the window', async () => {
+    const batch = await stage.begin(scripted('', 'marker=hung; mode=hang'));
+    const beganMs = Date.now();
+    const ran = await run(stage.worker().runRequests, slice(batch, 1, 2, { expiresAtMs: beganMs + 500, cancelGraceMs: 60_000 }));
+    assert.deepEqual([ran.covered, ran.again], [[[1, 1]], []]);
+    assert.ok(Date.now() - beganMs < 3_000);
+  });
+
+  it('aborts at once when the worker has no time left', async () => {
+    const batch = await stage.begin(scripted('marker=late; mode=hang'));
+    const { run: runAttempt, cancel } = attempt();
+    const running = runAttempt(stage.worker().runRequests, slice(batch, 1, 1, { cancelGraceMs: 60_000 }));
+    await arrived('late');
+    cancel('WORKER_SHUTDOWN', new ActivityCancellationDetails({ workerShutdown: true }));
+    assert.deepEqual((await running).covered, []);
+  });
+
+  it('sends nothing new while the process drains, and finishes what is in flight', async () => {
+    const { deps } = stage;
+    const draining = new AbortController();
+    const single = new Map(deps.upstreams);
+    const example = deps.upstreams.get('example');
+    assert.ok(example);
+    let places = 1;
+    // One place only, so that the second line is still waiting when the process is asked to end.
+    single.set('example', { ...example, limiter: { ...example.limiter, inFlight: 0, limit: 1, waiting: 0, acquire: async (_batch, signal) => {
+      signal.throwIfAborted();
+      if (places-- > 0) return { release: () => undefined };
+      return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    } } });
+    const batch = await stage.begin(scripted('marker=flying; delay=300', 'marker=waiting'));
+    const running = run(stage.worker({ draining: draining.signal, upstreams: single }).runRequests, slice(batch, 1, 2));
+    await until(() => callsOf('flying') + callsOf('waiting') === 1, { what: 'one call', everyMs: 5 });
+    draining.abort();
+    const ran = await running;
+    assert.deepEqual([ran.completed, ran.again.length, callsOf('flying') + callsOf('waiting')], [1, 0, 1]);
+  });
+
+  it('hands the faults back that it learnt of when it stops before the next try', async () => {
+    const batch = await stage.begin(scripted('status=500'));
+    const { run: runAttempt, beats } = attempt();
+    await assert.rejects(runAttempt(stage.worker().runRequests, slice(batch, 1, 1)));
+    const draining = AbortSignal.abort();
+    const next = attempt({ attempt: 2, heartbeatDetails: beats.at(-1) });
+    const ran = await next.run(stage.worker({ draining }).runRequests, slice(batch, 1, 1));
+    assert.deepEqual([ran.covered, ran.again], [[], [{ line: 1, faults: 1 }]]);
+  });
+
+  it('never sends again once the process stood still for 20 s, and stores what it has', async () => {
+    let skippedMs = 0;
+    const { pieces } = stage.deps;
+    const batch = await stage.begin(scripted('marker=before', 'marker=after; status=503,200'));
+    const worker = stage.worker({ monotonicMs: () => performance.now() + skippedMs });
+    const running = run(worker.runRequests, slice(batch, 1, 2));
+    await arrived('after');
+    skippedMs = 21_000;
+    const ran = await running;
+    assert.deepEqual([ran.covered, ran.again, callsOf('after')], [[[1, 1]], [], 1]);
+    assert.equal((await collect(pieces.listPieceEntries(batch.batchId, 0))).length, 1);
+  });
+
+  it('holds back new requests while a piece waits for the bucket, then goes on', async () => {
+    const { pieces } = stage.deps;
+    const batch = await stage.begin(scripted('marker=first', 'marker=second; status=503,200'));
+    stage.upstream.set({ retryAfter: 4 });
+    const bucketBack = Promise.withResolvers<void>();
+    let callsWhileAway = -1;
+    const slow: PieceStore = {
+      ...pieces,
+      async putPiece(at, results) {
+        if (at.piece === 1) await bucketBack.promise;
+        await pieces.putPiece(at, results);
+      },
+    };
+    const running = run(stage.worker({ pieces: slow }).runRequests, slice(batch, 1, 2));
+    await arrived('second');
+    // The refusal is over after 4 s; the piece of the first line then waits for more than 2 s already.
+    setTimeout(() => {
+      callsWhileAway = callsOf('second');
+      bucketBack.resolve();
+    }, 5_500);
+    const ran = await running;
+    stage.upstream.set({ retryAfter: 1 });
+    assert.deepEqual([callsWhileAway, callsOf('second'), ran.completed], [1, 2, 2]);
+  });
+
+  it('keeps an answer while the bucket is away', async () => {
+    const { pieces } = stage.deps;
+    const batch = await stage.begin(scripted('marker=kept'));
+    let failures = 2;
+    const flaky: PieceStore = {
+      ...pieces,
+      async putPiece(at, results) {
+        if (failures-- > 0) throw new ObjectStoreError('put', 'x', new Error('connect ECONNREFUSED'));
+        await pieces.putPiece(at, results);
+      },
+    };
+    const ran = await run(stage.worker({ pieces: flaky }).runRequests, slice(batch, 1, 1));
+    assert.deepEqual([ran.completed, callsOf('kept'), (await stage.entries(batch)).length], [1, 1, 1]);
+  });
+});
+
+describe('runRequests, after lost workers', () => {
+  const lost = (changes: object) => ({ attempt: 1, faults: 0, refusals: 0, sent: false, ended: false, losses: 0, losses_on_wire: 0, ...changes });
+
+  it('splits a slice of many at the third attempt, what is stored excepted', async () => {
+    const batch = await stage.begin(scripted('marker=x', 'marker=y', 'marker=z'));
+    await run(stage.worker().runRequests, slice(batch, 2, 2));
+    const ran = await attempt({ attempt: 3 }).run(stage.worker().runRequests, slice(batch, 1, 3, { faults: 1 }));
+    assert.deepEqual(ran.covered, [[2, 2]]);
+    assert.deepEqual(ran.again, [{ line: 1, faults: 1 }, { line: 3, faults: 1 }]);
+    assert.equal(callsOf('x') + callsOf('z'), 0);
+  });
+
+  it('does not split what ended by itself twice', async () => {
+    const batch = await stage.begin(chatLines(2));
+    const ran = await attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, ended: true }) }).run(stage.worker().runRequests, slice(batch, 1, 2));
+    assert.equal(ran.completed, 2);
+  });
+
+  it('lets a suspect say that it is on the wire before it is', async () => {
+    const batch = await stage.begin(scripted('marker=suspect'));
+    const { run: runAttempt, onBeat } = attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, sent: true, losses: 1, losses_on_wire: 1 }) });
+    const callsAtBeat: [unknown, number][] = [];
+    onBeat((details) => callsAtBeat.push([details['sent'], callsOf('suspect')]));
+    await runAttempt(stage.worker().runRequests, slice(batch, 1, 1));
+    assert.deepEqual([callsAtBeat, callsOf('suspect')], [[[true, 0]], 1]);
+  });
+
+  it('sends one suspect at a time', async () => {
+    const batch = await stage.begin(scripted('delay=300', 'delay=300'));
+    const worker = stage.worker();
+    const suspect = async (line: number) =>
+      await attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, sent: true, losses: 1, losses_on_wire: 1 }) }).run(worker.runRequests, slice(batch, line, line));
+    await Promise.all([suspect(1), suspect(2)]);
+    assert.equal(stage.upstream.stats.maxInFlight, 1);
+  });
+
+  it('ends a request whose worker was lost with it on the wire for the fifth time', async () => {
+    const batch = await stage.begin(scripted('marker=poison'));
+    const details = lost({ attempt: 6, sent: true, losses: 5, losses_on_wire: 4 });
+    const ran = await attempt({ attempt: 7, heartbeatDetails: details }).run(stage.worker().runRequests, slice(batch, 1, 1));
+    assert.deepEqual([ran.covered, ran.failed, callsOf('poison')], [[[1, 1]], 1, 0]);
+    const lines = await collect(stage.deps.pieces.readResultLines(await stage.entries(batch)));
+    assert.equal(JSON.parse(String(lines[0])).error.code, 'request_crashed_worker');
+  });
+
+  it('does not count losses with the request not on the wire', async () => {
+    const batch = await stage.begin(scripted('marker=innocent'));
+    const details = lost({ attempt: 6, sent: false, losses: 5, losses_on_wire: 4 });
+    const ran = await attempt({ attempt: 7, heartbeatDetails: details }).run(stage.worker().runRequests, slice(batch, 1, 1));
+    assert.deepEqual([ran.completed, callsOf('innocent')], [1, 1]);
+  });
+});
+
+describe('runRequests, what it tells', () => {
+  it('beats first after 8 s, in words for people', async () => {
+    const customId = `ü${createHash('sha256').update('x').digest('hex')}more`;
+    const batch = await stage.begin(chatLine(customId, 'delay=8500'));
+    const { run: runAttempt, beats } = attempt();
+    const ran = await runAttempt(stage.worker().runRequests, slice(batch, 1, 1, { faults: 2 }));
+    assert.equal(ran.completed, 1);
+    assert.equal(beats.length, 1);
+    const { custom_id, line, waiting, faults, refusals, sent, ended } = beats[0] ?? {};
+    assert.deepEqual({ custom_id, line, waiting, faults, refusals, sent, ended }, {
+      custom_id: customId.slice(0, 64),
+      line: 1,
+      waiting: null,
+      faults: 2,
+      refusals: 0,
+      sent: true,
+      ended: false,
+    });
+  });
+
+  it('says why a worker that does not know the upstream fails, and may be retried', async () => {
+    const batch = await stage.begin(chatLines(1));
+    await assert.rejects(run(stage.worker().runRequests, slice(batch, 1, 1, { upstream: 'nobody' })), (error) => {
+      assert.ok(error instanceof ApplicationFailure);
+      return error.type === 'UnknownUpstream' && !error.nonRetryable;
+    });
+  });
+});
