@@ -98,6 +98,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
         maxRequestsPerBatch: settings.MAX_REQUESTS_PER_BATCH,
         maxBatchInputBytes: settings.MAX_BATCH_INPUT_BYTES,
         maxUploadBytes: settings.MAX_UPLOAD_BYTES,
+        maxResumableUploadBytes: settings.MAX_RESUMABLE_UPLOAD_BYTES,
         maxLineBytes: settings.MAX_LINE_BYTES,
         maxEmbeddingInputs: settings.MAX_EMBEDDING_INPUTS,
       },

@@ -3,6 +3,7 @@ import type { Limits } from '../domain/limits.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import type { UploadStore } from '../storage/upload-store.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
 import type { ApiState, Logger } from './context.ts';
 import { type ApiKeys, authentication } from './middleware/authentication.ts';
@@ -13,6 +14,7 @@ import { createRouter, nothingMatched } from './router.ts';
 /** What the API is made of. It reads and writes records, and tells Temporal; it never runs a request. */
 export interface AppDeps {
   files: FileStore;
+  uploads: UploadStore;
   batches: BatchStore;
   runs: BatchRuns;
   objectStore: Pick<ObjectStore, 'ping'>;

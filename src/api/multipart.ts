@@ -7,19 +7,24 @@ export class MalformedForm extends Error {
   override readonly name = 'MalformedForm';
 }
 
-/** What is done with the part named `file`: its name and bytes, and the fields that stood before it in the form. */
+/** What is done with the part that is the file: its name and bytes, and the fields that stood before it in the form. */
 export type TakeFile = (filename: string, content: AsyncIterable<Buffer>, fieldsSoFar: ReadonlyMap<string, string>) => Promise<void>;
 
 /** A form is a file and a handful of short fields. */
 const LIMITS = { files: 1, fields: 20, parts: 40, fieldSize: 64 * 1024, headerSize: 16 * 1024, headerPairs: 20 };
 
 /**
- * Reads a multipart form as it streams in: the part `file` goes to `takeFile` at its pace, every other part is a text
+ * Reads a multipart form as it streams in: the part named `filePart` goes to `takeFile` at its pace, every other part is a text
  * field of the answer. Fields may stand before and after the file. Throws `MalformedForm`, what `readBody` throws, and
  * whatever `takeFile` throws; in every case `takeFile` has ended by then.
  */
-export async function readForm(request: IncomingMessage, bounds: BodyBounds, takeFile: TakeFile): Promise<ReadonlyMap<string, string>> {
-  const parser = createParser(request);
+export async function readForm(
+  request: IncomingMessage,
+  bounds: BodyBounds,
+  takeFile: TakeFile,
+  filePart = 'file',
+): Promise<ReadonlyMap<string, string>> {
+  const parser = createParser(request, filePart);
   const fields = new Map<string, string>();
   const finished = Promise.withResolvers<void>();
   const stop = new AbortController();
@@ -36,8 +41,10 @@ export async function readForm(request: IncomingMessage, bounds: BodyBounds, tak
     taken.catch(finished.reject);
     taking.push(taken);
   });
-  parser.on('filesLimit', () => finished.reject(new MalformedForm("The form has more than one part named 'file'.")));
-  parser.on('error', (error) => finished.reject(new MalformedForm('The multipart form in the body could not be parsed.', { cause: error })));
+  parser.on('filesLimit', () => finished.reject(new MalformedForm(`The form has more than one part named '${filePart}'.`)));
+  parser.on('error', (error) =>
+    finished.reject(new MalformedForm('The multipart form in the body could not be parsed.', { cause: error })),
+  );
   parser.on('finish', finished.resolve);
 
   try {
@@ -58,13 +65,18 @@ async function feed(parser: BusboyInstance, body: AsyncIterable<Buffer>): Promis
   parser.end();
 }
 
-function createParser(request: IncomingMessage): BusboyInstance {
+function createParser(request: IncomingMessage, filePart: string): BusboyInstance {
   const contentType = request.headers['content-type'] ?? '';
   if (!/^multipart\/form-data\s*;/i.test(contentType)) {
     throw new MalformedForm('The request must be a form: expected the content type multipart/form-data with a boundary.');
   }
   try {
-    return new Busboy({ headers: { ...request.headers, 'content-type': contentType }, isPartAFile: (name) => name === 'file', preservePath: true, limits: LIMITS });
+    return new Busboy({
+      headers: { ...request.headers, 'content-type': contentType },
+      isPartAFile: (name) => name === filePart,
+      preservePath: true,
+      limits: LIMITS,
+    });
   } catch (error) {
     throw new MalformedForm('The content type multipart/form-data has no boundary.', { cause: error });
   }
@@ -72,7 +84,14 @@ function createParser(request: IncomingMessage): BusboyInstance {
 
 /** Only the last part of a path is kept, whichever way its slashes lean; forms write `"` and line breaks as escapes. */
 export function baseName(sent: string | undefined): string {
-  const last = (sent ?? '').split(/[/\\]/).at(-1) ?? '';
-  const name = last.replace(/%22/g, '"').replace(/%0D/gi, '\r').replace(/%0A/gi, '\n');
+  return lastOfPath(sent ?? '')
+    .replace(/%22/g, '"')
+    .replace(/%0D/gi, '\r')
+    .replace(/%0A/gi, '\n');
+}
+
+/** The last part of a path; `upload` where that says nothing. */
+export function lastOfPath(path: string): string {
+  const name = path.split(/[/\\]/).at(-1) ?? '';
   return name === '' || name === '.' || name === '..' ? 'upload' : name;
 }

@@ -4,9 +4,13 @@ import { methodNotAllowed, unknownRoute } from '../domain/errors.ts';
 import type { AppDeps } from './app.ts';
 import type { ApiState } from './context.ts';
 import { createLiveCounts } from './live-counts.ts';
+import { addUploadPart } from './routes/add-upload-part.ts';
 import { cancelBatch } from './routes/cancel-batch.ts';
+import { cancelUpload } from './routes/cancel-upload.ts';
+import { completeUpload } from './routes/complete-upload.ts';
 import { createBatch } from './routes/create-batch.ts';
 import { createFile } from './routes/create-file.ts';
+import { createUpload } from './routes/create-upload.ts';
 import { deleteFile } from './routes/delete-file.ts';
 import { downloadFile } from './routes/download-file.ts';
 import { health } from './routes/health.ts';
@@ -26,6 +30,11 @@ export function createRouter(deps: AppDeps): Router<ApiState> {
   router.get('/v1/files/:id', retrieveFile(deps));
   router.delete('/v1/files/:id', deleteFile(deps));
   router.get('/v1/files/:id/content', downloadFile(deps));
+
+  router.post('/v1/uploads', createUpload(deps));
+  router.post('/v1/uploads/:id/parts', addUploadPart(deps));
+  router.post('/v1/uploads/:id/complete', completeUpload(deps));
+  router.post('/v1/uploads/:id/cancel', cancelUpload(deps));
 
   router.post('/v1/batches', createBatch(deps));
   router.get('/v1/batches', listBatches(deps));

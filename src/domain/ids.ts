@@ -10,6 +10,16 @@ export function newFileId(nowMs: number, randomHex: string): string {
   return `file-${invertedClock(nowMs)}${firstHex(randomHex, 12)}`;
 }
 
+/** Id of an upload: `upload_`, an inverted clock of 12 hex digits, 20 random ones. */
+export function newUploadId(nowMs: number, randomHex: string): string {
+  return `upload_${invertedClock(nowMs)}${firstHex(randomHex, 20)}`;
+}
+
+/** Id of a part of an upload: `part_`, an inverted clock of 12 hex digits, 20 random ones. */
+export function newUploadPartId(nowMs: number, randomHex: string): string {
+  return `part_${invertedClock(nowMs)}${firstHex(randomHex, 20)}`;
+}
+
 /** Id of a result line: `batch_req_` and 32 random hex digits. */
 export function newResultLineId(randomHex: string): string {
   return `batch_req_${firstHex(randomHex, 32)}`;
@@ -25,9 +35,14 @@ export function isFileId(text: string): boolean {
   return /^file-[0-9a-f]{24}$/.test(text);
 }
 
-/** When a batch or file id was made, in Unix milliseconds. The id must have passed `isBatchId` or `isFileId`. */
+/** Whether a text has exactly the shape of an upload's id; nothing else may come near a key of the bucket. */
+export function isUploadId(text: string): boolean {
+  return /^upload_[0-9a-f]{32}$/.test(text);
+}
+
+/** When the id of a batch, file or upload was made, in Unix milliseconds. The id must have passed `isBatchId`, `isFileId` or `isUploadId`. */
 export function idTimeMs(id: string): number {
-  const start = id.startsWith('batch_') ? 6 : 5;
+  const start = id.search(/[_-]/) + 1;
   return CLOCK_MAX - Number.parseInt(id.slice(start, start + 12), 16);
 }
 

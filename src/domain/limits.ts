@@ -6,6 +6,8 @@ export interface Limits {
   maxBatchInputBytes: number;
   /** Bytes of any request body: over it, 413 `file_too_large`. */
   maxUploadBytes: number;
+  /** Bytes of a file that comes in parts (`/v1/uploads`). */
+  maxResumableUploadBytes: number;
   /** Bytes of one line of an input file. */
   maxLineBytes: number;
   /** Inputs summed over all lines of an embeddings batch. */
@@ -17,6 +19,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxRequestsPerBatch: 50_000,
   maxBatchInputBytes: 209_715_200,
   maxUploadBytes: 536_870_912,
+  maxResumableUploadBytes: 8_589_934_592,
   maxLineBytes: 209_715_200,
   maxEmbeddingInputs: 50_000,
 };

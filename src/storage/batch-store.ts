@@ -1,11 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchRecord } from '../domain/batch.ts';
 import type { Page } from './file-store.ts';
 import { mapInOrder } from './in-order.ts';
-import { getJson, parseJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
+import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
-import { ObjectStoreError, type ObjectStore } from './object-store.ts';
+import type { ObjectStore } from './object-store.ts';
 import { createOpenMarkers } from './open-markers.ts';
+import { updateJson } from './update-json.ts';
 
 /** The batches of all tenants. A record is changed only by `update`, which reads, decides and writes by compare-and-set. */
 export interface BatchStore {
@@ -50,9 +50,6 @@ export interface IdempotencyEntry {
   record: BatchRecord;
 }
 
-const UPDATE_TRIES = 100;
-const LONGEST_WAIT_MS = 200;
-
 /** The batches in a bucket. */
 export function createBatchStore({ store }: { store: ObjectStore }): BatchStore {
   const openMarkers = createOpenMarkers(store);
@@ -77,20 +74,7 @@ export function createBatchStore({ store }: { store: ObjectStore }): BatchStore 
       await store.create(keys.batch(tenant, batch.id), toJsonBytes(record));
     },
 
-    async update(tenant, id, change) {
-      const key = keys.batch(tenant, id);
-      for (let attempt = 1; attempt <= UPDATE_TRIES; attempt += 1) {
-        const found = await store.get(key);
-        if (found === null) return null;
-        const record = parseJson<BatchRecord>(key, found.body);
-        const next = change(record);
-        if (next === null) return record;
-        if ((await store.replace(key, toJsonBytes(next), found.etag)) === 'replaced') return next;
-        // Somebody else wrote. All who lost waiting equally long would meet again.
-        await delay(Math.random() * Math.min(5 * 2 ** attempt, LONGEST_WAIT_MS));
-      }
-      throw new ObjectStoreError('update', key, new Error(`changed by others ${UPDATE_TRIES} times in a row`));
-    },
+    update: async (tenant, id, change) => await updateJson(store, keys.batch(tenant, id), change),
 
     async list(tenant, { limit, after }) {
       if (after !== null && (await store.stat(keys.batch(tenant, after))) === null) return 'unknown_cursor';

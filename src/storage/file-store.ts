@@ -18,6 +18,8 @@ export interface FileStore {
   beginContent(tenant: string, id: string): Promise<ContentWriter>;
   /** Makes the file visible. Create-only, and never over a tombstone; `'exists'` when either was there. */
   createRecord(tenant: string, file: File): Promise<'created' | 'exists'>;
+  /** Removes complete bytes that shall never get a record; one that is left behind by a crash goes with the sweep. */
+  dropContent(tenant: string, id: string): Promise<void>;
   /** The record; null when unknown, deleted, expired or another tenant's. */
   get(tenant: string, id: string): Promise<File | null>;
   /** Opens the bytes of a file record (or a range of them); null when they are gone. */
@@ -58,7 +60,12 @@ const RECORDS_REMEMBERED = 100_000;
 const MARKERS_LOOKED_AT = 1000;
 
 /** The files in a bucket. `nowMs` is the clock (Unix milliseconds), `newNonce` makes names no other process has. */
-export function createFileStore({ store, nowMs, newNonce, parts }: {
+export function createFileStore({
+  store,
+  nowMs,
+  newNonce,
+  parts,
+}: {
   store: ObjectStore;
   nowMs: () => number;
   newNonce: () => string;
@@ -100,6 +107,13 @@ export function createFileStore({ store, nowMs, newNonce, parts }: {
 
   async function removeContent(tenant: string, file: File): Promise<void> {
     if (!(await isRead(tenant, file))) await store.remove([keys.content(tenant, file.id)]);
+  }
+
+  async function unmark(contentKey: string): Promise<void> {
+    const marker = markers.get(contentKey);
+    if (marker === undefined) return;
+    markers.delete(contentKey);
+    await store.remove([marker]);
   }
 
   async function* listKeys(tenant: string, { order, after, limit, purpose }: FileQuery): AsyncIterable<string> {
@@ -153,12 +167,14 @@ export function createFileStore({ store, nowMs, newNonce, parts }: {
         await store.remove([key]);
         await removeContent(tenant, file);
       }
-      const marker = markers.get(contentKey);
-      if (marker !== undefined) {
-        markers.delete(contentKey);
-        await store.remove([marker]);
-      }
+      await unmark(contentKey);
       return result;
+    },
+
+    async dropContent(tenant, id) {
+      const key = keys.content(tenant, id);
+      await store.remove([key]);
+      await unmark(key);
     },
 
     async openContent(tenant, id, range) {

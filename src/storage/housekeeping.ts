@@ -1,4 +1,6 @@
 import type { File } from '../domain/file.ts';
+import { idTimeMs, isUploadId } from '../domain/ids.ts';
+import { UPLOAD_LIFE_SECONDS } from '../domain/upload.ts';
 import { mapInOrder } from './in-order.ts';
 import { getJson, READS_AT_A_TIME } from './json-objects.ts';
 import { keys, ownerOf, prefixes } from './keys.ts';
@@ -18,6 +20,8 @@ export interface Housekeeping {
   removeDeletedContent(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
   /** Aborts multipart uploads whose marker is older than `maxAgeMs`, removes content without a record, then the marker. */
   removeStaleUploads(nowMs: number, maxAgeMs: number, beat: () => void): Promise<number>;
+  /** Resumable uploads (`/v1/uploads`) that expired more than an hour ago, with all their parts. */
+  removeExpiredUploads(nowMs: number, beat: () => void): Promise<number>;
   /** Batch ids that have anything under `work/`. To be listed before the open markers are, so that nothing alive is taken. */
   listWork(): Promise<string[]>;
   /** Removes everything under `work/<batch>/`. */
@@ -30,6 +34,8 @@ export interface Housekeeping {
 const DELETION_MS = 60_000;
 /** How long a deleted file's id still works as a cursor. */
 const CURSOR_LIFE_MS = 30 * 24 * 3_600_000;
+/** An upload may be completed until it expires; one that is being put together then still needs its parts. */
+const COMPLETING_MS = 3_600_000;
 const REMEMBERED = 200_000;
 
 /** Housekeeping in a bucket. */
@@ -66,6 +72,15 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
 
   async function* olderThan(prefix: string, timeMs: number): AsyncIterable<ListedObject> {
     for await (const object of store.list(prefix)) if (object.lastModified.getTime() <= timeMs) yield object;
+  }
+
+  async function* expiredUploads(nowMs: number): AsyncIterable<ListedObject> {
+    const bornBeforeMs = nowMs - UPLOAD_LIFE_SECONDS * 1000 - COMPLETING_MS;
+    // The id tells its time, so records are not read, and parts whose record is gone already are found as well.
+    for await (const object of store.list(prefixes.resumable)) {
+      const { id } = ownerOf(object.key);
+      if (isUploadId(id) && idTimeMs(id) <= bornBeforeMs) yield object;
+    }
   }
 
   /** Removes bytes that the marker of an unfinished upload points at, if nothing makes them count. */
@@ -149,6 +164,8 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
       }
       return removed;
     },
+
+    removeExpiredUploads: (nowMs, beat) => removeListed(expiredUploads(nowMs), beat),
 
     async listWork() {
       const ids: string[] = [];

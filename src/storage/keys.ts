@@ -5,6 +5,10 @@ export const keys = {
   content: (tenant: string, id: string) => `content/${tenant}/${id}`,
   tombstone: (tenant: string, id: string) => `deleted/${tenant}/${id}`,
   upload: (nonce: string) => `uploads/${nonce}`,
+  /** Everything of a resumable upload (`/v1/uploads`) lies below one prefix: its record, and its parts until they have become a file. */
+  resumable: (tenant: string, id: string) => `resumable/${tenant}/${id}/record`,
+  resumableParts: (tenant: string, id: string) => `resumable/${tenant}/${id}/parts/`,
+  resumablePart: (tenant: string, id: string, part: string) => `resumable/${tenant}/${id}/parts/${part}`,
   batch: (tenant: string, id: string) => `batches/${tenant}/${id}`,
   batches: (tenant: string) => `batches/${tenant}/`,
   open: (tenant: string, id: string) => `open/${tenant}/${id}`,
@@ -36,12 +40,13 @@ export const prefixes = {
   content: 'content/',
   tombstones: 'deleted/',
   uploads: 'uploads/',
+  resumable: 'resumable/',
   open: 'open/',
   work: 'work/',
   idempotency: 'idempotency/',
 } as const;
 
-/** Tenant and id at the end of a key like `files/<tenant>/<id>`. */
+/** Tenant and id in a key like `files/<tenant>/<id>`. */
 export function ownerOf(key: string): { tenant: string; id: string } {
   const [, tenant = '', id = ''] = key.split('/');
   return { tenant, id };

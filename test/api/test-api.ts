@@ -13,6 +13,7 @@ import { type BatchStore, createBatchStore } from '../../src/storage/batch-store
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
+import { createUploadStore } from '../../src/storage/upload-store.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
 import { until } from '../helpers/until.ts';
 import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
@@ -57,11 +58,13 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
   const log: TestApi['log'] = [];
   const write = (level: string) => (fields: object, message: string) => void log.push({ ...fields, level, message });
   const { store } = bucket;
-  const files = createFileStore({ store, nowMs, newNonce: () => randomBytes(8).toString('hex'), parts: createPartPool(4) });
+  const [newNonce, parts] = [() => randomBytes(8).toString('hex'), createPartPool(4)];
+  const files = createFileStore({ store, nowMs, newNonce, parts });
   const batches = createBatchStore({ store });
   const randomHex = (bytes: number) => randomBytes(bytes).toString('hex');
   const app = createApp({
     files,
+    uploads: createUploadStore({ store, newNonce, parts }),
     batches,
     runs,
     objectStore: store,

@@ -1,14 +1,27 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { idTimeMs, isBatchId, isFileId, newBatchId, newFileId, newResultLineId } from '../../src/domain/ids.ts';
+import {
+  idTimeMs,
+  isBatchId,
+  isFileId,
+  isUploadId,
+  newBatchId,
+  newFileId,
+  newResultLineId,
+  newUploadId,
+  newUploadPartId,
+} from '../../src/domain/ids.ts';
 
 const random = '0123456789abcdef0123456789abcdef';
 
-describe('newBatchId(), newFileId(), newResultLineId()', () => {
+describe('newBatchId(), newFileId(), newUploadId(), newUploadPartId(), newResultLineId()', () => {
   it('make ids of the shapes that clients and keys expect', () => {
     assert.equal(newBatchId(0, random), 'batch_ffffffffffff0123456789abcdef0123');
     assert.equal(newFileId(1, random), 'file-fffffffffffe0123456789ab');
+    assert.equal(newUploadId(0, random), 'upload_ffffffffffff0123456789abcdef0123');
+    assert.equal(newUploadPartId(1, random), 'part_fffffffffffe0123456789abcdef0123');
+    assert.ok(isUploadId(newUploadId(0, random)) && !isUploadId(newUploadPartId(0, random)));
     assert.equal(newResultLineId(random), `batch_req_${random}`);
   });
 
@@ -20,6 +33,7 @@ describe('newBatchId(), newFileId(), newResultLineId()', () => {
         assert.ok(isBatchId(older) && isBatchId(newer));
         assert.equal(idTimeMs(older), nowMs);
         assert.equal(idTimeMs(newFileId(nowMs, random)), nowMs);
+        assert.equal(idTimeMs(newUploadId(nowMs, random)), nowMs);
       }),
     );
   });
@@ -39,7 +53,20 @@ describe('isBatchId(), isFileId()', () => {
 
   it('refuse whatever could lead a key astray', () => {
     const id = newFileId(0, random);
-    const strange = ['', '..', '../x', `${id}/..`, `${id}\n`, `${id}\0`, `${id}%00`, id.toUpperCase(), ` ${id}`, `${id}0`, id.slice(1), id.replace('0', '٠')];
+    const strange = [
+      '',
+      '..',
+      '../x',
+      `${id}/..`,
+      `${id}\n`,
+      `${id}\0`,
+      `${id}%00`,
+      id.toUpperCase(),
+      ` ${id}`,
+      `${id}0`,
+      id.slice(1),
+      id.replace('0', '٠'),
+    ];
     for (const text of strange) {
       assert.equal(isFileId(text), false, JSON.stringify(text));
       assert.equal(isBatchId(text.replace('file-', 'batch_')), false, JSON.stringify(text));

@@ -1,5 +1,5 @@
-import { fileTooLarge, invalidValue, missingParameter, notJsonl } from '../../domain/errors.ts';
-import { DEFAULT_FILE_LIFE_SECONDS, type File, UPLOAD_PURPOSES, type UploadPurpose } from '../../domain/file.ts';
+import { fileTooLarge, missingParameter, notJsonl } from '../../domain/errors.ts';
+import { DEFAULT_FILE_LIFE_SECONDS, type File, type UploadPurpose } from '../../domain/file.ts';
 import { newFileId } from '../../domain/ids.ts';
 import type { Limits } from '../../domain/limits.ts';
 import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
@@ -7,6 +7,7 @@ import { type Logger, type Route, sendJson, tenantOf } from '../context.ts';
 import { readFormExpiresAfter } from '../expires-after.ts';
 import { createFirstLineCheck, type FirstLineCheck } from '../first-line.ts';
 import { readForm } from '../multipart.ts';
+import { readPurpose } from '../purpose.ts';
 
 interface Deps {
   files: FileStore;
@@ -33,7 +34,7 @@ export function createFile({ files, limits, uploadIdleTimeoutMs, nowMs, randomHe
     try {
       const bounds = { maxBytes: limits.maxUploadBytes, idleTimeoutMs: uploadIdleTimeoutMs };
       const fields = await readForm(ctx.req, bounds, async (filename, bytes, fieldsSoFar) => {
-        const purpose = fieldsSoFar.has('purpose') ? readPurpose(fieldsSoFar) : null;
+        const purpose = fieldsSoFar.has('purpose') ? readPurpose(fieldsSoFar.get('purpose')) : null;
         begun.upload = { filename, content: await files.beginContent(tenant, id), firstLine: createFirstLineCheck(limits.maxLineBytes) };
         await take(begun.upload, bytes, purpose);
       });
@@ -60,7 +61,7 @@ export function createFile({ files, limits, uploadIdleTimeoutMs, nowMs, randomHe
 
   /** Checks the form as a whole, for the purpose may come after the file, and makes the content readable. */
   async function finish(id: string, fields: ReadonlyMap<string, string>, upload: Upload | null): Promise<File> {
-    const purpose = readPurpose(fields);
+    const purpose = readPurpose(fields.get('purpose'));
     const lifeSeconds = readFormExpiresAfter(fields) ?? (purpose === 'batch' ? DEFAULT_FILE_LIFE_SECONDS : null);
     if (upload === null) throw missingParameter('file');
     const { content, filename } = upload;
@@ -81,12 +82,4 @@ export function createFile({ files, limits, uploadIdleTimeoutMs, nowMs, randomHe
       status_details: null,
     };
   }
-}
-
-function readPurpose(fields: ReadonlyMap<string, string>): UploadPurpose {
-  const given = fields.get('purpose');
-  if (given === undefined) throw missingParameter('purpose');
-  const purpose = UPLOAD_PURPOSES.find((each) => each === given);
-  if (purpose === undefined) throw invalidValue('purpose', given, UPLOAD_PURPOSES);
-  return purpose;
 }

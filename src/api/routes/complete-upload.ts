@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import { invalidUploadParts, md5Mismatch, notJsonl, uploadNotFound, uploadNotPending } from '../../domain/errors.ts';
+import type { File } from '../../domain/file.ts';
+import { newFileId } from '../../domain/ids.ts';
+import type { Limits } from '../../domain/limits.ts';
+import type { Upload, UploadRecord } from '../../domain/upload.ts';
+import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
+import type { UploadStore } from '../../storage/upload-store.ts';
+import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';
+import { createFirstLineCheck } from '../first-line.ts';
+import { readJsonBody } from '../json-body.ts';
+import { assertPending, findUpload } from '../pending-upload.ts';
+import { type CompleteRequest, readCompleteRequest } from '../upload-request.ts';
+
+interface Deps {
+  uploads: UploadStore;
+  files: FileStore;
+  limits: Limits;
+  uploadIdleTimeoutMs: number;
+  nowMs: () => number;
+  randomHex: (bytes: number) => string;
+  logger: Logger;
+}
+
+/**
+ * `POST /v1/uploads/{id}/complete`: streams the parts, in the order given, into the content of a file. Whoever writes
+ * `completed` into the record first has made the file, and every other completion, then or later, answers that one. What is
+ * wrong with the parts leaves the upload pending, so that it can be completed with others.
+ */
+export function completeUpload({ uploads, files, limits, uploadIdleTimeoutMs, nowMs, randomHex, logger }: Deps): Route {
+  return async (ctx) => {
+    const tenant = tenantOf(ctx);
+    const id = pathParam(ctx, 'id');
+    const record = await findUpload(uploads, tenant, id);
+    const { value } = await readJsonBody(ctx.req, { idleTimeoutMs: uploadIdleTimeoutMs });
+    const request = readCompleteRequest(value);
+    if (record.upload.status !== 'completed') assertPending(record, nowMs(), 'complete');
+    const upload = record.upload.status === 'completed' ? await adopt(tenant, record.upload) : await complete(tenant, record, request);
+    sendJson(ctx, upload);
+  };
+
+  async function complete(tenant: string, record: UploadRecord, request: CompleteRequest): Promise<Upload> {
+    const { id } = record.upload;
+    const fileId = newFileId(nowMs(), randomHex(6));
+    const content = await files.beginContent(tenant, fileId);
+    try {
+      await assemble(tenant, record.upload, request, content);
+    } catch (error) {
+      await content
+        .abort()
+        .catch((err: unknown) => logger.warn({ upload: id, err }, 'half a content could not be dropped; the sweep will'));
+      // The parts may be gone because another completion, or a cancel, was faster.
+      const now = await uploads.get(tenant, id);
+      if (now === null || now.upload.status === 'pending') throw error;
+      return await answerEnded(tenant, now.upload);
+    }
+    const file = fileOf(record, fileId);
+    const settled = await uploads.update(tenant, id, (found) =>
+      found.upload.status === 'pending' ? { ...found, upload: { ...found.upload, status: 'completed', file } } : null,
+    );
+    if (settled?.upload.file?.id === fileId) {
+      await files.createRecord(tenant, file);
+      await removeParts(tenant, id);
+      return settled.upload;
+    }
+    await files.dropContent(tenant, fileId);
+    if (settled === null) throw uploadNotFound(id);
+    return await answerEnded(tenant, settled.upload);
+  }
+
+  async function answerEnded(tenant: string, upload: Upload): Promise<Upload> {
+    if (upload.status !== 'completed') throw uploadNotPending('complete', upload.status);
+    return await adopt(tenant, upload);
+  }
+
+  /** Writes what the parts hold, and checks all of it. */
+  async function assemble(tenant: string, upload: Upload, { partIds, md5 }: CompleteRequest, content: ContentWriter): Promise<void> {
+    const there = await uploads.listParts(tenant, upload.id);
+    let bytes = 0;
+    for (const partId of partIds) {
+      const partBytes = there.get(partId);
+      if (partBytes === undefined) throw unknownPart(partId);
+      bytes += partBytes;
+    }
+    if (bytes !== upload.bytes) throw wrongBytes(bytes, upload.bytes);
+
+    const hash = createHash('md5');
+    const firstLine = createFirstLineCheck(limits.maxLineBytes);
+    for (const partId of partIds) {
+      const body = await uploads.openPart(tenant, upload.id, partId);
+      if (body === null) throw unknownPart(partId);
+      const chunks: AsyncIterable<Buffer> = body;
+      for await (const chunk of chunks) {
+        hash.update(chunk);
+        if (!firstLine.push(chunk) && upload.purpose === 'batch') throw notJsonl();
+        await content.write(chunk);
+      }
+    }
+    const found = hash.digest('hex');
+    if (md5 !== null && md5 !== found) throw md5Mismatch(found, md5);
+    if (upload.purpose === 'batch' && !firstLine.end()) throw notJsonl();
+    if (content.bytes !== upload.bytes) throw wrongBytes(content.bytes, upload.bytes);
+    await content.complete();
+  }
+
+  function fileOf({ upload, fileLifeSeconds }: UploadRecord, id: string): File {
+    const created_at = Math.floor(nowMs() / 1000);
+    const expires_at = fileLifeSeconds === null ? null : created_at + fileLifeSeconds;
+    const { bytes, filename, purpose } = upload;
+    return { id, object: 'file', bytes, created_at, expires_at, filename, purpose, status: 'processed', status_details: null };
+  }
+
+  /** Answers what another completion made, and finishes it if it died between the upload's record and the file's. */
+  async function adopt(tenant: string, upload: Upload): Promise<Upload> {
+    // Later the content of a file that never got its record may have been swept.
+    if (upload.file !== null && nowMs() < upload.expires_at * 1000) await files.createRecord(tenant, upload.file);
+    await removeParts(tenant, upload.id);
+    return upload;
+  }
+
+  async function removeParts(tenant: string, id: string): Promise<void> {
+    await uploads
+      .removeParts(tenant, id)
+      .catch((err: unknown) => logger.warn({ upload: id, err }, 'parts could not be removed; the sweep will'));
+  }
+}
+
+function unknownPart(partId: string) {
+  return invalidUploadParts(`this upload has no part '${partId.slice(0, 100)}'.`);
+}
+
+function wrongBytes(got: number, announced: number) {
+  return invalidUploadParts(`these parts have ${got} bytes in all, but the upload was created with 'bytes': ${announced}.`);
+}
