@@ -52,7 +52,10 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
   }
 
   /** The lines of the error object in input order: what failed as its piece has it, and what never ran. */
-  async function* errorLines(failed: readonly PieceEntry[], unrun: AsyncGenerator<UnrunLine, void, undefined>): AsyncGenerator<Buffer, void, undefined> {
+  async function* errorLines(
+    failed: readonly PieceEntry[],
+    unrun: AsyncGenerator<UnrunLine, void, undefined>,
+  ): AsyncGenerator<Buffer, void, undefined> {
     let next = await unrun.next();
     try {
       let at = 0;
@@ -68,7 +71,12 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
   }
 
   /** Result lines for what never ran; their custom_ids have to be read from the input. */
-  async function* unrunLines(input: CloseShardInput, missing: readonly PlannedLine[], reason: NotRunReason | null, signal: AbortSignal): AsyncGenerator<UnrunLine, void, undefined> {
+  async function* unrunLines(
+    input: CloseShardInput,
+    missing: readonly PlannedLine[],
+    reason: NotRunReason | null,
+    signal: AbortSignal,
+  ): AsyncGenerator<UnrunLine, void, undefined> {
     const [first, last] = [missing[0], missing.at(-1)];
     if (first === undefined || last === undefined || reason === null) return;
     // A shard has 8 MiB, unless it is one long line.
@@ -129,7 +137,11 @@ function asClosed({ completed, failed }: ShardResult): ClosedShard {
   return { closed: true, completed, failed };
 }
 
-async function* countLines(lines: AsyncIterable<Buffer>, progress: { lines: number }, beating: Beating): AsyncGenerator<Buffer, void, undefined> {
+async function* countLines(
+  lines: AsyncIterable<Buffer>,
+  progress: { lines: number },
+  beating: Beating,
+): AsyncGenerator<Buffer, void, undefined> {
   for await (const line of lines) {
     await beating.step();
     yield line;

@@ -32,7 +32,13 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
   }
 
   /** Bytes first, then the record: a half file is never visible. */
-  async function publishFile(tenant: string, file: ResultFile, times: { createdAt: number; expiresAt: number }, progress: { bytes: number }, beating: Beating): Promise<void> {
+  async function publishFile(
+    tenant: string,
+    file: ResultFile,
+    times: { createdAt: number; expiresAt: number },
+    progress: { bytes: number },
+    beating: Beating,
+  ): Promise<void> {
     if ((await files.get(tenant, file.id)) !== null) return;
     const writer = await files.beginContent(tenant, file.id);
     try {
@@ -70,7 +76,13 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
   }
 
   /** The record with everything that is known only now; null when the batch may not end this way any more. */
-  function endedRecord(found: BatchRecord, to: PublishResultsInput['to'], results: readonly ShardResult[], ids: { output: string | null; error: string | null }, nowSeconds: number): BatchRecord | null {
+  function endedRecord(
+    found: BatchRecord,
+    to: PublishResultsInput['to'],
+    results: readonly ShardResult[],
+    ids: { output: string | null; error: string | null },
+    nowSeconds: number,
+  ): BatchRecord | null {
     const moved = transition(found.batch, to, nowSeconds);
     if (moved === null) return null;
     const completed = results.reduce((sum, result) => sum + result.completed, 0);
@@ -98,8 +110,16 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
     const publication = await pieces.createPublication(batchId, decidePublication());
     const { createdAt } = publication;
     const times = { createdAt, expiresAt: createdAt + (found.output_expires_after_seconds ?? DEFAULT_FILE_LIFE_SECONDS) };
-    const output = { id: publication.outputFileId, filename: `${batchId}_output.jsonl`, objects: results.flatMap((result) => result.output ?? []) };
-    const error = { id: publication.errorFileId, filename: `${batchId}_error.jsonl`, objects: results.flatMap((result) => result.error ?? []) };
+    const output = {
+      id: publication.outputFileId,
+      filename: `${batchId}_output.jsonl`,
+      objects: results.flatMap((result) => result.output ?? []),
+    };
+    const error = {
+      id: publication.errorFileId,
+      filename: `${batchId}_error.jsonl`,
+      objects: results.flatMap((result) => result.error ?? []),
+    };
     for (const file of [output, error]) {
       if (file.objects.length > 0) await publishFile(tenant, file, times, progress, beating);
     }

@@ -88,10 +88,21 @@ export function createRunRequests(deps: ActivityDeps) {
       const only = lines.length === 1 ? rest[0] : undefined;
       board = createSliceBoard({ lines: lines.map(({ line }) => line), done: found.size, refusals: past.refusals });
       const report = (tally: SliceTally, again: RanRequests['again']) =>
-        toReport({ input, lines, stored: new Map([...found, ...tally.stored]), tally, again, waitedMs, batchesRunning: batchesRunning.count });
+        toReport({
+          input,
+          lines,
+          stored: new Map([...found, ...tally.stored]),
+          tally,
+          again,
+          waitedMs,
+          batchesRunning: batchesRunning.count,
+        });
 
       if (lines.length > 1 && past.losses >= SUSPICIOUS_LOSSES) {
-        return report(NOTHING, rest.map(({ line }) => ({ line, faults: input.faults })));
+        return report(
+          NOTHING,
+          rest.map(({ line }) => ({ line, faults: input.faults })),
+        );
       }
       const read = inputs.reader(input, plan, rest);
       if (only !== undefined && past.lossesOnWire >= MAX_LOSSES_ON_WIRE) {
@@ -117,7 +128,11 @@ export function createRunRequests(deps: ActivityDeps) {
         beforeSend: async () => (isSuspect ? await heart.beatAndFlush(stop.stopSending) : undefined),
       });
 
-      if (only === undefined) return report(tally, [...tally.faulted].map(([line, { faults }]) => ({ line, faults })));
+      if (only === undefined)
+        return report(
+          tally,
+          [...tally.faulted].map(([line, { faults }]) => ({ line, faults })),
+        );
       const fault = tally.faulted.get(only.line);
       own.faults = fault?.faults ?? own.faults;
       if (fault !== undefined && !stop.stopSending.aborted) throw toFailure(fault, input.upstream);
@@ -157,7 +172,15 @@ export function createRunRequests(deps: ActivityDeps) {
 function toMemory(attempt: number, past: Recollection, own: { faults: number; ended: boolean }, board: SliceBoard | null): SliceMemory {
   const { losses, lossesOnWire } = past;
   const { faults, ended } = own;
-  return { attempt, faults, refusals: board?.refusals ?? past.refusals, sent: board?.sent ?? false, ended, losses, losses_on_wire: lossesOnWire };
+  return {
+    attempt,
+    faults,
+    refusals: board?.refusals ?? past.refusals,
+    sent: board?.sent ?? false,
+    ended,
+    losses,
+    losses_on_wire: lossesOnWire,
+  };
 }
 
 /** Class, status and upstream, and no word of the upstream's. Benign, because it is the request's affair and not ours. */

@@ -13,11 +13,19 @@ export interface ShardInputs {
    * A reader for the lines of a slice. Several lines take the shard as a whole into the cache; a single line reads its own
    * range unless the shard is there.
    */
-  reader(input: { tenant: string; batchId: string; inputFileId: string }, plan: ShardPlan, lines: readonly PlannedLine[]): (line: PlannedLine) => Promise<Buffer>;
+  reader(
+    input: { tenant: string; batchId: string; inputFileId: string },
+    plan: ShardPlan,
+    lines: readonly PlannedLine[],
+  ): (line: PlannedLine) => Promise<Buffer>;
 }
 
 /** An empty cache. */
-export function createShardInputs({ files, pieces, inputCacheBytes = CACHE_BYTES }: Pick<ActivityDeps, 'files' | 'pieces' | 'inputCacheBytes'>): ShardInputs {
+export function createShardInputs({
+  files,
+  pieces,
+  inputCacheBytes = CACHE_BYTES,
+}: Pick<ActivityDeps, 'files' | 'pieces' | 'inputCacheBytes'>): ShardInputs {
   const plans = createCache<ShardPlan>(inputCacheBytes / 8);
   const shards = createCache<Buffer>(inputCacheBytes);
 
@@ -29,7 +37,8 @@ export function createShardInputs({ files, pieces, inputCacheBytes = CACHE_BYTES
 
   return {
     plan: (batchId, shard) =>
-      plans.get(`${batchId}/${shard}`) ?? plans.put(`${batchId}/${shard}`, loadPlan(batchId, shard), (plan) => plan.lines.length * PLANNED_LINE_BYTES),
+      plans.get(`${batchId}/${shard}`) ??
+      plans.put(`${batchId}/${shard}`, loadPlan(batchId, shard), (plan) => plan.lines.length * PLANNED_LINE_BYTES),
 
     reader(input, plan, lines) {
       const key = `${input.batchId}/${plan.shard}`;

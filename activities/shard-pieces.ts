@@ -7,7 +7,9 @@ export type StoredOutcomes = ReadonlyMap<number, 'completed' | 'failed'>;
  * Reads the pieces of a shard. Reading them is dear, and after a restart every slice of a shard wants it at once: those that
  * ask while one reading is under way share the next one, as the one under way may have passed by a piece that they need.
  */
-export function createPieceReader(pieces: Pick<PieceStore, 'listPieceEntries'>): (batchId: string, shard: number) => Promise<StoredOutcomes> {
+export function createPieceReader(
+  pieces: Pick<PieceStore, 'listPieceEntries'>,
+): (batchId: string, shard: number) => Promise<StoredOutcomes> {
   const running = new Map<string, Promise<unknown>>();
   const next = new Map<string, Promise<StoredOutcomes>>();
 

@@ -43,7 +43,9 @@ export function createSliceBoard({ lines, done, refusals }: { lines: readonly nu
       if (state?.state === 'refused' && lines.length === 1) refused = state.refusals;
     },
     name(found) {
-      customId = Array.from(found.slice(0, 2 * SHOWN_CHARACTERS)).slice(0, SHOWN_CHARACTERS).join('');
+      customId = Array.from(found.slice(0, 2 * SHOWN_CHARACTERS))
+        .slice(0, SHOWN_CHARACTERS)
+        .join('');
     },
     count() {
       finished += 1;

@@ -40,7 +40,10 @@ export function createSweep(deps: Pick<ActivityDeps, 'batches' | 'housekeeping' 
   }
 
   /** The open batches by id, and the input files they read. One batch that cannot be helped does not stop the others. */
-  async function lookAfterBatches(result: SweepResult, beating: Beating): Promise<{ open: Set<string>; inputs: Set<string>; failed: number }> {
+  async function lookAfterBatches(
+    result: SweepResult,
+    beating: Beating,
+  ): Promise<{ open: Set<string>; inputs: Set<string>; failed: number }> {
     const open = new Set<string>();
     const inputs = new Set<string>();
     let failed = 0;

@@ -29,18 +29,26 @@ describe('runRequests', () => {
     assert.deepEqual([ran.covered, ran.completed, ran.failed, ran.again, ran.answered], [[[1, 4]], 2, 1, [], 3]);
     assert.ok(ran.meanUpstreamMs > 0 && ran.batchesRunning === 1);
     const entries = await stage.entries(batch);
-    assert.deepEqual(entries.map(({ line, outcome }) => [line, outcome]).sort(), [[1, 'completed'], [3, 'failed'], [4, 'completed']]);
+    assert.deepEqual(entries.map(({ line, outcome }) => [line, outcome]).sort(), [
+      [1, 'completed'],
+      [3, 'failed'],
+      [4, 'completed'],
+    ]);
     assert.ok(entries.every(({ usage, outcome }) => (usage !== null) === (outcome === 'completed')));
   });
 
   it('sends the exact bytes of the body, and the same Idempotency-Key with every attempt', async () => {
-    const body = '{ "seed":9223372036854775807,"x":1.0, "model":"example-model","messages":[{"role":"user","content":"é\u2028"}],"user":"marker=exact; status=500,200"}';
+    const body =
+      '{ "seed":9223372036854775807,"x":1.0, "model":"example-model","messages":[{"role":"user","content":"é\u2028"}],"user":"marker=exact; status=500,200"}';
     const batch = await stage.begin(`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":${body}}`);
     const { run: runAttempt, beats } = attempt();
     await assert.rejects(runAttempt(stage.worker().runRequests, slice(batch, 1, 1)));
     await attempt({ attempt: 2, heartbeatDetails: beats.at(-1) }).run(stage.worker().runRequests, slice(batch, 1, 1));
     const calls = stage.upstream.calls.get('exact') ?? [];
-    assert.deepEqual(calls.map((call) => call.body.toString()), [body, body]);
+    assert.deepEqual(
+      calls.map((call) => call.body.toString()),
+      [body, body],
+    );
     assert.equal(new Set(calls.map(({ idempotencyKey }) => idempotencyKey)).size, 1);
   });
 
@@ -48,7 +56,10 @@ describe('runRequests', () => {
     const batch = await stage.begin(scripted('', 'status=500', 'mode=malformed'));
     const ran = await run(stage.worker().runRequests, slice(batch, 1, 3, { faults: 1 }));
     assert.deepEqual(ran.covered, [[1, 1]]);
-    assert.deepEqual(ran.again, [{ line: 2, faults: 2 }, { line: 3, faults: 2 }]);
+    assert.deepEqual(ran.again, [
+      { line: 2, faults: 2 },
+      { line: 3, faults: 2 },
+    ]);
   });
 
   it('fails with class, status and upstream when one line faults, and returns the fifth fault as its outcome', async () => {
@@ -58,7 +69,10 @@ describe('runRequests', () => {
       const { run: runAttempt, beats } = attempt({ attempt: number, heartbeatDetails: details });
       await assert.rejects(runAttempt(stage.worker().runRequests, slice(batch, 1, 1)), (error) => {
         assert.ok(error instanceof ApplicationFailure);
-        assert.deepEqual([error.type, error.message, error.category, error.nonRetryable], ['UpstreamFault', 'server_error (status 500) from upstream example', 'BENIGN', false]);
+        assert.deepEqual(
+          [error.type, error.message, error.category, error.nonRetryable],
+          ['UpstreamFault', 'server_error (status 500) from upstream example', 'BENIGN', false],
+        );
         return true;
       });
       details = beats.at(-1);
@@ -141,11 +155,20 @@ describe('runRequests, stopped', () => {
     assert.ok(example);
     let places = 1;
     // One place only, so that the second line is still waiting when the process is asked to end.
-    single.set('example', { ...example, limiter: { ...example.limiter, inFlight: 0, limit: 1, waiting: 0, acquire: async (_batch, signal) => {
-      signal.throwIfAborted();
-      if (places-- > 0) return { release: () => undefined };
-      return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-    } } });
+    single.set('example', {
+      ...example,
+      limiter: {
+        ...example.limiter,
+        inFlight: 0,
+        limit: 1,
+        waiting: 0,
+        acquire: async (_batch, signal) => {
+          signal.throwIfAborted();
+          if (places-- > 0) return { release: () => undefined };
+          return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        },
+      },
+    });
     const batch = await stage.begin(scripted('marker=flying; delay=300', 'marker=waiting'));
     const running = run(stage.worker({ draining: draining.signal, upstreams: single }).runRequests, slice(batch, 1, 2));
     await until(() => callsOf('flying') + callsOf('waiting') === 1, { what: 'one call', everyMs: 5 });
@@ -219,26 +242,44 @@ describe('runRequests, stopped', () => {
 });
 
 describe('runRequests, after lost workers', () => {
-  const lost = (changes: object) => ({ attempt: 1, faults: 0, refusals: 0, sent: false, ended: false, losses: 0, losses_on_wire: 0, ...changes });
+  const lost = (changes: object) => ({
+    attempt: 1,
+    faults: 0,
+    refusals: 0,
+    sent: false,
+    ended: false,
+    losses: 0,
+    losses_on_wire: 0,
+    ...changes,
+  });
 
   it('splits a slice of many at the third attempt, what is stored excepted', async () => {
     const batch = await stage.begin(scripted('marker=x', 'marker=y', 'marker=z'));
     await run(stage.worker().runRequests, slice(batch, 2, 2));
     const ran = await attempt({ attempt: 3 }).run(stage.worker().runRequests, slice(batch, 1, 3, { faults: 1 }));
     assert.deepEqual(ran.covered, [[2, 2]]);
-    assert.deepEqual(ran.again, [{ line: 1, faults: 1 }, { line: 3, faults: 1 }]);
+    assert.deepEqual(ran.again, [
+      { line: 1, faults: 1 },
+      { line: 3, faults: 1 },
+    ]);
     assert.equal(callsOf('x') + callsOf('z'), 0);
   });
 
   it('does not split what ended by itself twice', async () => {
     const batch = await stage.begin(chatLines(2));
-    const ran = await attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, ended: true }) }).run(stage.worker().runRequests, slice(batch, 1, 2));
+    const ran = await attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, ended: true }) }).run(
+      stage.worker().runRequests,
+      slice(batch, 1, 2),
+    );
     assert.equal(ran.completed, 2);
   });
 
   it('lets a suspect say that it is on the wire before it is', async () => {
     const batch = await stage.begin(scripted('marker=suspect'));
-    const { run: runAttempt, onBeat } = attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, sent: true, losses: 1, losses_on_wire: 1 }) });
+    const { run: runAttempt, onBeat } = attempt({
+      attempt: 3,
+      heartbeatDetails: lost({ attempt: 2, sent: true, losses: 1, losses_on_wire: 1 }),
+    });
     const callsAtBeat: [unknown, number][] = [];
     onBeat((details) => callsAtBeat.push([details['sent'], callsOf('suspect')]));
     await runAttempt(stage.worker().runRequests, slice(batch, 1, 1));
@@ -249,7 +290,10 @@ describe('runRequests, after lost workers', () => {
     const batch = await stage.begin(scripted('delay=300', 'delay=300'));
     const worker = stage.worker();
     const suspect = async (line: number) =>
-      await attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, sent: true, losses: 1, losses_on_wire: 1 }) }).run(worker.runRequests, slice(batch, line, line));
+      await attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, sent: true, losses: 1, losses_on_wire: 1 }) }).run(
+        worker.runRequests,
+        slice(batch, line, line),
+      );
     await Promise.all([suspect(1), suspect(2)]);
     assert.equal(stage.upstream.stats.maxInFlight, 1);
   });
@@ -280,15 +324,18 @@ describe('runRequests, what it tells', () => {
     assert.equal(ran.completed, 1);
     assert.equal(beats.length, 1);
     const { custom_id, line, waiting, faults, refusals, sent, ended } = beats[0] ?? {};
-    assert.deepEqual({ custom_id, line, waiting, faults, refusals, sent, ended }, {
-      custom_id: customId.slice(0, 64),
-      line: 1,
-      waiting: null,
-      faults: 2,
-      refusals: 0,
-      sent: true,
-      ended: false,
-    });
+    assert.deepEqual(
+      { custom_id, line, waiting, faults, refusals, sent, ended },
+      {
+        custom_id: customId.slice(0, 64),
+        line: 1,
+        waiting: null,
+        faults: 2,
+        refusals: 0,
+        sent: true,
+        ended: false,
+      },
+    );
   });
 
   it('says why a worker that does not know the upstream fails, and may be retried', async () => {

@@ -38,7 +38,9 @@ export interface Stage extends AsyncDisposable {
   record(batch: StagedBatch): Promise<Batch>;
   entries(batch: StagedBatch, shard?: number): Promise<PieceEntry[]>;
   /** The parsed lines of a result file; none when there is no file. */
-  resultLines(fileId: string | null): Promise<{ id: string; custom_id: string; response: { status_code: number; body: unknown } | null; error: { code: string } | null }[]>;
+  resultLines(
+    fileId: string | null,
+  ): Promise<{ id: string; custom_id: string; response: { status_code: number; body: unknown } | null; error: { code: string } | null }[]>;
 }
 
 export type Accepted = Extract<ValidatedInput, { verdict: 'accepted' }>;
@@ -52,7 +54,9 @@ export interface StagedBatch {
 }
 
 export function randomHex(digits: number): string {
-  return randomBytes(Math.ceil(digits / 2)).toString('hex').slice(0, digits);
+  return randomBytes(Math.ceil(digits / 2))
+    .toString('hex')
+    .slice(0, digits);
 }
 
 export async function startStage(): Promise<Stage> {
@@ -149,7 +153,10 @@ export async function startStage(): Promise<Stage> {
       if (found === null) throw new Error(`${fileId} has no content`);
       const text = Buffer.concat(await collect<Buffer>(found.body)).toString();
       if (!text.endsWith('\n')) throw new Error('the last line has no line break');
-      return text.slice(0, -1).split('\n').map((line) => JSON.parse(line));
+      return text
+        .slice(0, -1)
+        .split('\n')
+        .map((line) => JSON.parse(line));
     },
 
     async [Symbol.asyncDispose]() {
@@ -172,7 +179,10 @@ export async function startStage(): Promise<Stage> {
 
 /** An attempt of an activity as Temporal would start it, that a test can cancel and whose heartbeats it can read. */
 export function attempt(info: { attempt?: number; heartbeatDetails?: unknown; activityId?: string } = {}) {
-  const environment = new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now(), ...info }, { logger: new DefaultLogger('ERROR') });
+  const environment = new MockActivityEnvironment(
+    { currentAttemptScheduledTimestampMs: Date.now(), ...info },
+    { logger: new DefaultLogger('ERROR') },
+  );
   const beats: Record<string, unknown>[] = [];
   environment.on('heartbeat', (details: Record<string, unknown>) => beats.push(details));
   return {

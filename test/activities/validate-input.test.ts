@@ -31,7 +31,12 @@ describe('validateInput refuses', () => {
     const unknown = 'file-0123456789abcdef01234567';
     const errors = await errorsOf({ ...batch, inputFileId: unknown });
     assert.deepEqual(errors, [
-      { code: 'invalid_request', message: `Cannot find file ${unknown}, or organization does not have access to it.`, param: 'file_id', line: null },
+      {
+        code: 'invalid_request',
+        message: `Cannot find file ${unknown}, or organization does not have access to it.`,
+        param: 'file_id',
+        line: null,
+      },
     ]);
     const foreign = await stage.submit(chatLines(1));
     assert.deepEqual(shown(await errorsOf({ ...foreign, tenant: 'tenant-b' })), [['invalid_request', null, 'file_id']]);
@@ -95,7 +100,12 @@ describe('validateInput refuses', () => {
 
   it('V18: more embedding inputs than all lines together may have', async () => {
     const embedding = (id: string, count: number) =>
-      JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/embeddings', body: { model: 'm', input: Array.from({ length: count }, () => 'x') } });
+      JSON.stringify({
+        custom_id: id,
+        method: 'POST',
+        url: '/v1/embeddings',
+        body: { model: 'm', input: Array.from({ length: count }, () => 'x') },
+      });
     const limits = { ...DEFAULT_LIMITS, maxEmbeddingInputs: 6 };
     const submit = async (...counts: number[]) =>
       await stage.submit(counts.map((count, at) => embedding(`id-${at}`, count)).join('\n'), { endpoint: '/v1/embeddings' });
@@ -134,7 +144,10 @@ describe('validateInput accepts', () => {
       failed: 0,
     });
     const plan = await stage.deps.pieces.getPlanShard(batch.batchId, 0);
-    assert.deepEqual(plan?.lines.map(({ line: at }) => at), [1, 3, 5]);
+    assert.deepEqual(
+      plan?.lines.map(({ line: at }) => at),
+      [1, 3, 5],
+    );
     assert.equal(plan?.lines[0]?.offset, 3);
   });
 
@@ -147,7 +160,10 @@ describe('validateInput accepts', () => {
     const plan = await stage.deps.pieces.getPlanShard(batch.batchId, 99);
     const last = plan?.lines.at(-1);
     assert.ok(last);
-    const content = await stage.deps.files.openContent(TENANT, batch.inputFileId, { start: last.offset, end: last.offset + last.length - 1 });
+    const content = await stage.deps.files.openContent(TENANT, batch.inputFileId, {
+      start: last.offset,
+      end: last.offset + last.length - 1,
+    });
     assert.ok(content);
     const chunks: Buffer[] = [];
     for await (const chunk of content.body) chunks.push(chunk);
@@ -163,7 +179,14 @@ describe('validateInput accepts', () => {
     }
     const found = await run(stage.worker().validateInput, await stage.submit(input()));
     assert.equal(found.verdict, 'accepted');
-    assert.deepEqual(found.shards.map(({ firstLine, lastLine }) => [firstLine, lastLine]), [[1, 1], [2, 2], [3, 3]]);
+    assert.deepEqual(
+      found.shards.map(({ firstLine, lastLine }) => [firstLine, lastLine]),
+      [
+        [1, 1],
+        [2, 2],
+        [3, 3],
+      ],
+    );
   });
 
   it('several models of one upstream, and then names none', async () => {
@@ -178,8 +201,24 @@ describe('validateInput, a second time', () => {
   it('uses the plan that is there, even if the file is gone, and knows what is closed', async () => {
     const batch = await stage.begin(chatLines(3));
     const { pieces, files } = stage.deps;
-    const usage = { input_tokens: 0, input_tokens_details: { cached_tokens: 0 }, output_tokens: 0, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 0 };
-    await pieces.createShardResult(batch.batchId, { shard: 0, firstLine: 1, lastLine: 3, completed: 2, failed: 1, notRun: 0, usage, output: null, error: null });
+    const usage = {
+      input_tokens: 0,
+      input_tokens_details: { cached_tokens: 0 },
+      output_tokens: 0,
+      output_tokens_details: { reasoning_tokens: 0 },
+      total_tokens: 0,
+    };
+    await pieces.createShardResult(batch.batchId, {
+      shard: 0,
+      firstLine: 1,
+      lastLine: 3,
+      completed: 2,
+      failed: 1,
+      notRun: 0,
+      usage,
+      output: null,
+      error: null,
+    });
     assert.equal(await files.delete(TENANT, batch.inputFileId), true);
     const again = await run(stage.worker().validateInput, { ...batch, endpoint: ENDPOINT });
     assert.deepEqual(again, { ...batch.plan, closed: [0], completed: 2, failed: 1 });

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createCustomIds } from '../../activities/custom-ids.ts';
+import { createMemoryBudget } from '../../activities/memory-budget.ts';
+import { createPulse } from '../../activities/pulse.ts';
+import { recall } from '../../activities/slice-memory.ts';
+import { createPieceReader } from '../../activities/shard-pieces.ts';
+
+const { signal } = new AbortController();
+const settled = async (promise: Promise<unknown>) =>
+  await Promise.race([promise.then(() => true), new Promise((resolve) => setImmediate(resolve, false))]);
+
+describe('custom ids', () => {
+  it('finds every repeat among 200,000, lone surrogates told apart', () => {
+    const ids = createCustomIds();
+    for (let at = 0; at < 200_000; at++) assert.equal(ids.seen(`id-${at}`), false);
+    for (let at = 0; at < 200_000; at += 997) assert.equal(ids.seen(`id-${at}`), true);
+    assert.deepEqual([ids.seen('\ud800'), ids.seen('\ud801'), ids.seen('\ud800')], [false, false, true]);
+  });
+});
+
+describe('the memory budget', () => {
+  it('lets what does not fit wait, and what is too large go alone, in order', async () => {
+    const budget = createMemoryBudget(100_000);
+    const first = await budget.reserve(50_000, signal);
+    const large = budget.reserve(1_000_000, signal);
+    const small = budget.reserve(1, signal);
+    assert.deepEqual([await settled(large), await settled(small), budget.isCrowded], [false, false, true]);
+    first.release();
+    const held = await large;
+    assert.equal(await settled(small), false);
+    held.release();
+    (await small).release();
+    assert.equal(budget.used, 0);
+  });
+
+  it('gives the room of one that stops waiting to those behind it', async () => {
+    const budget = createMemoryBudget(100_000);
+    const first = await budget.reserve(50_000, signal);
+    const impatient = new AbortController();
+    const large = budget.reserve(1_000_000, impatient.signal);
+    const small = budget.reserve(1, signal);
+    impatient.abort();
+    await assert.rejects(large);
+    (await small).release();
+    first.release();
+    first.release();
+    assert.equal(budget.used, 0);
+  });
+});
+
+describe('the pulse', () => {
+  it('tells of a pause of 20 s before anything else can be done, and only those who were there', () => {
+    let now = 0;
+    const pulse = createPulse({ monotonicMs: () => now });
+    const told: string[] = [];
+    using _first = pulse.listen(() => told.push('first'));
+    now = 19_999;
+    pulse.check();
+    assert.equal(told.length, 0);
+    now = 20_000;
+    pulse.check();
+    using _second = pulse.listen(() => told.push('second'));
+    pulse.check();
+    assert.deepEqual(told, ['first']);
+  });
+});
+
+describe('what an attempt recalls', () => {
+  const beat = { attempt: 2, faults: 3, refusals: 4, sent: true, ended: false, losses: 1, losses_on_wire: 1 };
+
+  it('counts a loss on the wire only when the last beat says so', () => {
+    assert.deepEqual(recall(beat, { attempt: 3, faults: 0 }), { faults: 3, refusals: 4, losses: 2, lossesOnWire: 2, mayHavePieces: true });
+    assert.equal(recall({ ...beat, sent: false }, { attempt: 3, faults: 0 }).lossesOnWire, 1);
+    assert.equal(recall({ ...beat, ended: true }, { attempt: 3, faults: 0 }).losses, 1);
+  });
+
+  it('counts attempts that never came to beat as losses off the wire', () => {
+    assert.deepEqual(recall(undefined, { attempt: 3, faults: 1 }), {
+      faults: 1,
+      refusals: 0,
+      losses: 2,
+      lossesOnWire: 0,
+      mayHavePieces: true,
+    });
+    assert.deepEqual(recall(beat, { attempt: 5, faults: 0 }).losses, 4);
+  });
+
+  it('expects no pieces of attempts that all ended with a fault, and takes foreign details for none', () => {
+    assert.equal(recall({ ...beat, attempt: 1, losses: 0, ended: true }, { attempt: 2, faults: 0 }).mayHavePieces, false);
+    assert.equal(recall({ line: 1 }, { attempt: 1, faults: 2 }).faults, 2);
+  });
+});
+
+describe('the reading of pieces', () => {
+  it('is shared by all who ask while another is under way, and never older than the question', async () => {
+    let readings = 0;
+    const gate = Promise.withResolvers<void>();
+    const read = createPieceReader({
+      async *listPieceEntries() {
+        const line = ++readings;
+        if (line === 1) await gate.promise;
+        yield { line, outcome: 'completed', usage: null, key: '', offset: 0, length: 0 };
+      },
+    });
+    const first = read('batch', 0);
+    const later = [read('batch', 0), read('batch', 0), read('batch', 0)];
+    gate.resolve();
+    assert.deepEqual([...(await first).keys()], [1]);
+    for (const outcomes of await Promise.all(later)) assert.deepEqual([...outcomes.keys()], [2]);
+    assert.equal(readings, 2);
+  });
+});

@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { LineResult, PieceStore } from '../../src/storage/piece-store.ts';
+import type { ShardRange } from '../../src/domain/plan.ts';
+import { chatLine, chatLines } from '../helpers/lines.ts';
+import { collect } from '../storage/test-bucket.ts';
+import { attempt, randomHex, run, slice, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
+
+let stage: Stage;
+before(async () => {
+  stage = await startStage();
+});
+after(async () => await stage[Symbol.asyncDispose]());
+
+const range = (batch: { plan: { shards: ShardRange[] } }, shard = 0): ShardRange => {
+  const found = batch.plan.shards[shard];
+  assert.ok(found);
+  return found;
+};
+const move = async (batch: StagedBatch, to: 'cancelling' | 'finalizing') =>
+  await run(stage.worker().saveBatch, { ...batch, to, counts: null });
+
+/** Stores results as an attempt of some worker would. */
+async function putPiece(
+  batch: StagedBatch,
+  writer: string,
+  ...results: (Pick<LineResult, 'line' | 'outcome'> & { text: string })[]
+): Promise<void> {
+  await stage.deps.pieces.putPiece(
+    { batchId: batch.batchId, shard: 0, writer, piece: 1 },
+    results.map(({ line, outcome, text }) => ({
+      line,
+      outcome,
+      usage: null,
+      resultLine: Buffer.from(JSON.stringify({ custom_id: text })),
+    })),
+  );
+}
+
+async function objectLines(object: { key: string } | null | undefined): Promise<string[]> {
+  if (!object) return [];
+  const text = Buffer.concat(await collect(await stage.deps.pieces.openShardObject(object.key))).toString();
+  return text
+    .slice(0, -1)
+    .split('\n')
+    .map((line) => JSON.parse(line).custom_id);
+}
+
+describe('a batch, from input to files', () => {
+  it('ends with every line exactly once, in input order, its counts and its usage', async () => {
+    const input = Array.from({ length: 1200 }, (_, at) => chatLine(`line-${at + 1}`, at % 10 === 3 ? 'status=400' : '')).join('\n');
+    const batch = await stage.begin(input);
+    const worker = stage.worker();
+    assert.deepEqual(
+      batch.plan.shards.map(({ requests }) => requests),
+      [500, 500, 200],
+    );
+    for (const shard of batch.plan.shards) {
+      const { firstLine, lastLine } = shard;
+      const halves = [
+        [firstLine, firstLine + 99],
+        [firstLine + 100, lastLine],
+      ] as const;
+      await Promise.all(
+        halves.map(async ([first, last]) => await run(worker.runRequests, slice(batch, first, last, { shard: shard.shard }))),
+      );
+      assert.equal((await run(worker.closeShard, { ...batch, range: shard })).closed, true);
+    }
+    await move(batch, 'finalizing');
+    assert.deepEqual(await run(worker.publishResults, { ...batch, to: 'completed' }), { status: 'completed', started: true });
+
+    const ended = await stage.record(batch);
+    assert.deepEqual(ended.request_counts, { total: 1200, completed: 1080, failed: 120 });
+    assert.ok(ended.usage.total_tokens > 0 && ended.usage.total_tokens === ended.usage.input_tokens + ended.usage.output_tokens);
+    const output = await stage.resultLines(ended.output_file_id);
+    const errors = await stage.resultLines(ended.error_file_id);
+    assert.deepEqual([output.length, errors.length], [1080, 120]);
+    const numbers = (lines: { custom_id: string }[]) => lines.map(({ custom_id }) => Number(custom_id.slice(5)));
+    assert.deepEqual(
+      numbers(output),
+      numbers(output).toSorted((a, b) => a - b),
+    );
+    assert.deepEqual(
+      [...numbers(output), ...numbers(errors)].sort((a, b) => a - b),
+      Array.from({ length: 1200 }, (_, at) => at + 1),
+    );
+    assert.ok(errors.every(({ response, error }) => response?.status_code === 400 && error === null));
+    assert.equal(new Set([...output, ...errors].map(({ id }) => id)).size, 1200);
+
+    const file = await stage.deps.files.get(TENANT, ended.output_file_id ?? '');
+    const content = await stage.deps.files.openContent(TENANT, ended.output_file_id ?? '');
+    assert.deepEqual([file?.filename, file?.purpose, file?.bytes], [`${batch.batchId}_output.jsonl`, 'batch_output', content?.size]);
+    assert.equal((file?.expires_at ?? 0) - (file?.created_at ?? 0), 2_592_000);
+    content?.body.destroy();
+    assert.deepEqual(
+      (await collect(stage.deps.batches.listOpen())).filter(({ id }) => id === batch.batchId),
+      [],
+    );
+  });
+
+  it('has no output file when nothing was completed, and no error file when nothing failed', async () => {
+    for (const [script, has] of [
+      ['status=400', 'error_file_id'],
+      ['', 'output_file_id'],
+    ] as const) {
+      const batch = await stage.begin(chatLine('a', script));
+      const worker = stage.worker();
+      await run(worker.runRequests, slice(batch, 1, 1));
+      await run(worker.closeShard, { ...batch, range: range(batch) });
+      await move(batch, 'finalizing');
+      await run(worker.publishResults, { ...batch, to: 'completed' });
+      const { output_file_id, error_file_id } = await stage.record(batch);
+      assert.deepEqual([output_file_id !== null, error_file_id !== null], [has === 'output_file_id', has === 'error_file_id']);
+    }
+  });
+});
+
+describe('closeShard', () => {
+  it('takes a completed outcome before a failed one, then the lowest key, whoever wrote it', async () => {
+    const batch = await stage.begin(chatLines(3));
+    await putPiece(batch, '1-1-a', { line: 1, outcome: 'failed', text: 'failed first' }, { line: 2, outcome: 'completed', text: 'lowest' });
+    await putPiece(
+      batch,
+      '2-1-b',
+      { line: 1, outcome: 'completed', text: 'completed later' },
+      { line: 2, outcome: 'completed', text: 'higher' },
+    );
+    await putPiece(batch, '3-1-c', { line: 3, outcome: 'failed', text: 'failed' }, { line: 3, outcome: 'failed', text: 'failed again' });
+    assert.deepEqual(await run(stage.worker().closeShard, { ...batch, range: range(batch) }), { closed: true, completed: 2, failed: 1 });
+    const result = await stage.deps.pieces.getShardResult(batch.batchId, 0);
+    assert.deepEqual(await objectLines(result?.output), ['completed later', 'lowest']);
+    assert.deepEqual(await objectLines(result?.error), ['failed']);
+  });
+
+  it('returns the lines without an outcome while the batch goes on', async () => {
+    const batch = await stage.begin(`${chatLines(2)}\n${chatLines(4, 'more-')}`);
+    await putPiece(batch, '1-1-a', { line: 5, outcome: 'completed', text: 'x' });
+    assert.deepEqual(await run(stage.worker().closeShard, { ...batch, range: range(batch) }), {
+      closed: false,
+      missing: [
+        [1, 2],
+        [4, 4],
+        [6, 7],
+      ],
+    });
+    assert.equal(await stage.deps.pieces.getShardResult(batch.batchId, 0), null);
+  });
+
+  it('closes them as batch_cancelled once the record says cancelling, between the failed ones in input order', async () => {
+    const batch = await stage.begin(chatLines(5));
+    await putPiece(batch, '1-1-a', { line: 2, outcome: 'failed', text: 'line-2' }, { line: 4, outcome: 'completed', text: 'line-4' });
+    await move(batch, 'cancelling');
+    assert.deepEqual(await run(stage.worker().closeShard, { ...batch, range: range(batch) }), { closed: true, completed: 1, failed: 1 });
+    await run(stage.worker().publishResults, { ...batch, to: 'cancelled' });
+    const ended = await stage.record(batch);
+    assert.deepEqual([ended.status, ended.request_counts], ['cancelled', { total: 5, completed: 1, failed: 1 }]);
+    const errors = await stage.resultLines(ended.error_file_id);
+    assert.deepEqual(
+      errors.map(({ custom_id, error }) => [custom_id, error?.code]),
+      [
+        ['line-1', 'batch_cancelled'],
+        ['line-2', undefined],
+        ['line-3', 'batch_cancelled'],
+        ['line-5', 'batch_cancelled'],
+      ],
+    );
+  });
+
+  it('closes them as batch_expired only when the window is over', async () => {
+    const batch = await stage.begin(chatLines(3));
+    assert.equal((await run(stage.worker().closeShard, { ...batch, range: range(batch) })).closed, false);
+    const later = stage.worker({ nowMs: () => batch.expiresAtMs });
+    assert.deepEqual(await run(later.closeShard, { ...batch, range: range(batch) }), { closed: true, completed: 0, failed: 0 });
+    await run(later.publishResults, { ...batch, to: 'expired' });
+    const ended = await stage.record(batch);
+    assert.deepEqual([ended.status, ended.output_file_id, ended.request_counts.failed], ['expired', null, 0]);
+    assert.deepEqual(
+      (await stage.resultLines(ended.error_file_id)).map(({ error }) => error?.code),
+      ['batch_expired', 'batch_expired', 'batch_expired'],
+    );
+  });
+
+  it('is final: a piece that comes later changes nothing', async () => {
+    const batch = await stage.begin(chatLines(2));
+    await putPiece(batch, '1-1-a', { line: 1, outcome: 'failed', text: 'a' }, { line: 2, outcome: 'failed', text: 'b' });
+    const closed = await run(stage.worker().closeShard, { ...batch, range: range(batch) });
+    await putPiece(batch, '0-1-zombie', { line: 1, outcome: 'completed', text: 'too late' });
+    assert.deepEqual(await run(stage.worker().closeShard, { ...batch, range: range(batch) }), closed);
+    assert.deepEqual(await objectLines((await stage.deps.pieces.getShardResult(batch.batchId, 0))?.error), ['a', 'b']);
+  });
+
+  it('lets the first of two closers win, even when they saw different pieces', async () => {
+    const batch = await stage.begin(chatLines(1));
+    await putPiece(batch, '1-1-a', { line: 1, outcome: 'failed', text: 'seen by both' });
+    const { pieces } = stage.deps;
+    const [hasDecided, mayWrite] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const late: PieceStore = {
+      ...pieces,
+      async createShardResult(batchId, result) {
+        hasDecided.resolve();
+        await mayWrite.promise;
+        return await pieces.createShardResult(batchId, result);
+      },
+    };
+    const slower = run(stage.worker({ pieces: late }).closeShard, { ...batch, range: range(batch) });
+    await hasDecided.promise;
+    await putPiece(batch, '2-1-b', { line: 1, outcome: 'completed', text: 'seen by the first alone' });
+    const first = await run(stage.worker().closeShard, { ...batch, range: range(batch) });
+    mayWrite.resolve();
+    assert.deepEqual(
+      [first, await slower],
+      [
+        { closed: true, completed: 1, failed: 0 },
+        { closed: true, completed: 1, failed: 0 },
+      ],
+    );
+    assert.deepEqual(await objectLines((await pieces.getShardResult(batch.batchId, 0))?.output), ['seen by the first alone']);
+  });
+});
+
+describe('publishResults', () => {
+  async function closedBatch(): Promise<StagedBatch> {
+    const batch = await stage.begin(scriptedInput());
+    await run(stage.worker().runRequests, slice(batch, 1, 20));
+    await run(stage.worker().closeShard, { ...batch, range: range(batch) });
+    return batch;
+  }
+  const scriptedInput = () => Array.from({ length: 20 }, (_, at) => chatLine(`id-${at}`, at % 4 === 0 ? 'status=404' : '')).join('\n');
+
+  it('writes the same files when two run at once', async () => {
+    const batch = await closedBatch();
+    await move(batch, 'finalizing');
+    const saved = await Promise.all([1, 2].map(async () => await run(stage.worker().publishResults, { ...batch, to: 'completed' })));
+    assert.deepEqual(
+      saved.map(({ status }) => status),
+      ['completed', 'completed'],
+    );
+    const ended = await stage.record(batch);
+    assert.deepEqual(
+      [(await stage.resultLines(ended.output_file_id)).length, (await stage.resultLines(ended.error_file_id)).length],
+      [15, 5],
+    );
+    const page = await stage.deps.files.list(TENANT, { limit: 1000, order: 'desc', after: null, purpose: 'batch_output' });
+    assert.ok(page !== 'unknown_cursor');
+    assert.equal(page.data.filter(({ filename }) => filename.startsWith(batch.batchId)).length, 2);
+  });
+
+  it('goes on where an attempt died after the files', async () => {
+    const batch = await closedBatch();
+    await move(batch, 'finalizing');
+    const dying = stage.worker({ batches: { ...stage.deps.batches, update: async () => await Promise.reject(new Error('killed')) } });
+    await assert.rejects(run(dying.publishResults, { ...batch, to: 'completed' }));
+    assert.equal((await stage.record(batch)).status, 'finalizing');
+    let uploads = 0;
+    const { files } = stage.deps;
+    const counting = stage.worker({
+      files: { ...files, beginContent: async (...given) => (uploads++, await files.beginContent(...given)) },
+    });
+    await run(counting.publishResults, { ...batch, to: 'completed' });
+    assert.deepEqual([(await stage.record(batch)).status, uploads], ['completed', 0]);
+  });
+
+  it('writes nothing over a cancel that came first, and the same files for the cancelled batch', async () => {
+    const batch = await closedBatch();
+    await move(batch, 'finalizing');
+    await move(batch, 'cancelling');
+    assert.deepEqual(await run(stage.worker().publishResults, { ...batch, to: 'completed' }), { status: 'cancelling', started: true });
+    assert.equal((await stage.record(batch)).output_file_id, null);
+    assert.equal((await run(stage.worker().publishResults, { ...batch, to: 'cancelled' })).status, 'cancelled');
+    const ended = await stage.record(batch);
+    assert.deepEqual([ended.request_counts.completed, (await stage.resultLines(ended.output_file_id)).length], [15, 15]);
+  });
+
+  it('publishes nothing for a terminal record and leaves no marker', async () => {
+    const batch = await closedBatch();
+    await move(batch, 'finalizing');
+    await run(stage.worker().publishResults, { ...batch, to: 'completed' });
+    const before = await stage.record(batch);
+    assert.equal((await run(stage.worker().publishResults, { ...batch, to: 'completed' })).status, 'completed');
+    assert.deepEqual(await stage.record(batch), before);
+  });
+
+  it('refuses to publish with a shard missing', async () => {
+    const batch = await stage.begin(chatLines(2));
+    await assert.rejects(run(stage.worker().publishResults, { ...batch, to: 'completed' }), { type: 'ShardsMissing', nonRetryable: true });
+  });
+});
+
+describe('saveBatch', () => {
+  it('brings total and model with in_progress', async () => {
+    const batch = await stage.begin(chatLines(4));
+    const { status, model, request_counts, in_progress_at } = await stage.record(batch);
+    assert.deepEqual([status, model, request_counts.total, in_progress_at !== null], ['in_progress', 'example-model', 4, true]);
+  });
+
+  it('brings the errors with failed, and takes the marker away', async () => {
+    const batch = await stage.submit('{"custom_id": 1}\n{');
+    await run(stage.worker().validateInput, batch);
+    assert.deepEqual(await run(stage.worker().saveBatch, { ...batch, to: 'failed', counts: null }), { status: 'failed', started: false });
+    const { errors, failed_at, request_counts } = await stage.record(batch);
+    assert.deepEqual([errors?.object, errors?.data.at(-1)?.code, request_counts.total], ['list', 'invalid_json_line', 0]);
+    assert.ok(failed_at !== null);
+    assert.ok(!(await collect(stage.deps.batches.listOpen())).some(({ id }) => id === batch.batchId));
+  });
+
+  it('ends a batch that never started, cancelled or expired', async () => {
+    const cancelled = await stage.submit(chatLines(1));
+    await move(cancelled, 'cancelling');
+    assert.deepEqual(await run(stage.worker().saveBatch, { ...cancelled, to: 'cancelled', counts: null }), {
+      status: 'cancelled',
+      started: false,
+    });
+    const expired = await stage.submit(chatLines(1));
+    assert.deepEqual(await run(stage.worker().saveBatch, { ...expired, to: 'expired', counts: null }), {
+      status: 'expired',
+      started: false,
+    });
+  });
+
+  it('never ends a batch that has started: its results are to be published first', async () => {
+    const batch = await stage.begin(chatLines(1));
+    assert.deepEqual(await run(stage.worker().saveBatch, { ...batch, to: 'expired', counts: null }), {
+      status: 'in_progress',
+      started: true,
+    });
+    await move(batch, 'cancelling');
+    assert.deepEqual(await run(stage.worker().saveBatch, { ...batch, to: 'cancelled', counts: null }), {
+      status: 'cancelling',
+      started: true,
+    });
+  });
+
+  it('writes nothing where the move is illegal, and only reads when asked to', async () => {
+    const batch = await stage.begin(chatLines(1));
+    const before = await stage.record(batch);
+    assert.equal((await run(stage.worker().saveBatch, { ...batch, to: 'failed', counts: null })).status, 'in_progress');
+    assert.equal((await run(stage.worker().saveBatch, { ...batch, to: null, counts: null })).status, 'in_progress');
+    assert.deepEqual(await stage.record(batch), before);
+  });
+
+  it('raises the counts with finalizing', async () => {
+    const batch = await stage.begin(chatLines(3));
+    await run(stage.worker().saveBatch, { ...batch, to: 'finalizing', counts: { completed: 2, failed: 1 } });
+    assert.deepEqual((await stage.record(batch)).request_counts, { total: 3, completed: 2, failed: 1 });
+  });
+
+  it('fails for good when there is no record', async () => {
+    const unknown = { tenant: TENANT, batchId: `batch_${randomHex(32)}`, to: null, counts: null };
+    await assert.rejects(attempt().run(stage.worker().saveBatch, unknown), { type: 'BatchUnknown', nonRetryable: true });
+  });
+});
