@@ -21,7 +21,10 @@ const { values } = parseArgs({
 const lines = Number(values.lines);
 const inFlight = Number(values['in-flight']);
 
-const body = (index: number) => ({ model: 'example-model', messages: [{ role: 'user', content: `Say ${index} `.padEnd(Number(values.bytes), 'x') }] });
+const body = (index: number) => ({
+  model: 'example-model',
+  messages: [{ role: 'user', content: `Say ${index} `.padEnd(Number(values.bytes), 'x') }],
+});
 const text = Array.from({ length: lines }, (_, index) =>
   JSON.stringify({ custom_id: `line-${index}`, method: 'POST', url: '/v1/chat/completions', body: body(index) }),
 ).join('\n');
@@ -49,7 +52,9 @@ const output = await resultLines(client, batch.output_file_id);
 if (batch.status !== 'completed' || output.length !== lines) throw new Error(`${batch.status} with ${output.length} of ${lines} lines`);
 
 const rate = (seconds: number) => `${Math.round(lines / seconds)}/s`;
-console.log(`\n${lines} lines of about ${values.bytes} bytes, ${values.latency} ms upstream, ${inFlight} in flight; ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}\n`);
+console.log(
+  `\n${lines} lines of about ${values.bytes} bytes, ${values.latency} ms upstream, ${inFlight} in flight; ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}\n`,
+);
 console.table({
   'bare undici loop': { seconds: round(bareSeconds), rate: rate(bareSeconds), ratio: 1 },
   'Nightshift, create to completed': { seconds: round(wholeSeconds), rate: rate(wholeSeconds), ratio: round(bareSeconds / wholeSeconds) },

@@ -58,7 +58,7 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
   }
 
   async function heedCalls(): Promise<void> {
-    for (let heard = 0; ; ) {
+    for (let heard = 0; ;) {
       await condition(() => calls > heard);
       const upTo = calls;
       try {

@@ -1,13 +1,6 @@
 import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
 import { closeShard } from './activities.ts';
-import {
-  type Progress,
-  PROGRESS_QUERY,
-  SHARD_DRAINED_SIGNAL,
-  type ShardDrained,
-  type ShardEnd,
-  type ShardInput,
-} from './contract.ts';
+import { type Progress, PROGRESS_QUERY, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
 
 const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);

@@ -40,10 +40,7 @@ export function tellStory(input: BatchInput): Story {
     status(next) {
       if (next === status) return;
       const tenant = { key: { name: 'BatchTenant', type: 'KEYWORD' as const }, value: input.tenant };
-      upsertSearchAttributes([
-        { key: { name: 'BatchStatus', type: 'KEYWORD' }, value: next },
-        ...(status === null ? [tenant] : []),
-      ]);
+      upsertSearchAttributes([{ key: { name: 'BatchStatus', type: 'KEYWORD' }, value: next }, ...(status === null ? [tenant] : [])]);
       status = next;
       tell();
     },

@@ -70,9 +70,7 @@ export function createPlanner({ maxLines = SHARD_MAX_LINES, maxBytes = SHARD_MAX
   return {
     add(line) {
       const first = lines[0];
-      const fits =
-        first === undefined ||
-        (line.line - first.line < maxLines && line.offset + line.length - first.offset <= maxBytes);
+      const fits = first === undefined || (line.line - first.line < maxLines && line.offset + line.length - first.offset <= maxBytes);
       const plan = fits ? null : cut();
       lines.push(line);
       return plan;

@@ -4,13 +4,7 @@
  */
 
 /** An HTTP answer, good or bad. `body` must be a JSON object by `inspectAnswer`, or come from `wrapNonJson`. */
-export function answeredLine(given: {
-  id: string;
-  customId: string;
-  status: number;
-  requestId: string;
-  body: Uint8Array;
-}): Uint8Array {
+export function answeredLine(given: { id: string; customId: string; status: number; requestId: string; body: Uint8Array }): Uint8Array {
   const head = `${opening(given)},"response":{"status_code":${given.status},"request_id":${quoted(given.requestId)},"body":`;
   return concat(encode(head), oneLine(trimmed(given.body)), encode('},"error":null}'));
 }
@@ -39,7 +33,9 @@ const WRAPPED_MAX_CHARACTERS = 2000;
 /** The body of a result line for an answer (not 2xx) whose own body is no JSON object. */
 export function wrapNonJson(text: string): Uint8Array {
   // Cut by UTF-16 units first: the text may be an upstream's whole web page.
-  const characters = Array.from(text.slice(0, 2 * WRAPPED_MAX_CHARACTERS)).slice(0, WRAPPED_MAX_CHARACTERS).join('');
+  const characters = Array.from(text.slice(0, 2 * WRAPPED_MAX_CHARACTERS))
+    .slice(0, WRAPPED_MAX_CHARACTERS)
+    .join('');
   const message = characters.trim() === '' ? 'The upstream answered with an empty body.' : characters;
   return encode(`{"error":{"message":${quoted(message)},"type":"upstream_error","param":null,"code":null}}`);
 }

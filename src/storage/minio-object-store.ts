@@ -25,8 +25,7 @@ const MAX_BODY_BYTES = 5 * 1024 ** 3;
 export function createMinioObjectStore(options: MinioOptions): ObjectStore {
   const { bucket } = options;
   const url = new URL(options.endpoint);
-  const newAgent = (maxSockets: number) =>
-    new (url.protocol === 'https:' ? https : http).Agent({ keepAlive: true, maxSockets });
+  const newAgent = (maxSockets: number) => new (url.protocol === 'https:' ? https : http).Agent({ keepAlive: true, maxSockets });
   // Downloads have sockets of their own, as many as it takes: slow readers must not hold up a record's PUT.
   const agents = { calls: newAgent(64), downloads: newAgent(Infinity) };
   const calls = newClient(agents.calls);
@@ -84,7 +83,7 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
   }
 
   async function* pages(prefix: string, delimiter: '' | '/', startAfter: string, pageSize: number) {
-    for (let token = ''; ; ) {
+    for (let token = ''; ;) {
       const page = await withRetries('list', prefix, () =>
         calls.listObjectsV2Query(bucket, prefix, token, delimiter, pageSize, startAfter),
       );
@@ -197,8 +196,7 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
           await calls.completeMultipartUpload(bucket, key, uploadId, [...parts]);
         } catch (error) {
           // A try before may have completed although its answer was lost; the upload is then gone, and the object is ours.
-          const completed =
-            attempt > 1 && errorCode(error) === 'NoSuchUpload' && (await stat(key))?.etag === multipartEtag(parts);
+          const completed = attempt > 1 && errorCode(error) === 'NoSuchUpload' && (await stat(key))?.etag === multipartEtag(parts);
           if (!completed) throw error;
         }
       });

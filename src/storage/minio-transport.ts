@@ -18,11 +18,7 @@ export function createTransport(protocol: string, timeoutMs: number): Pick<typeo
 
   function request(options: RequestOptions | string | URL, onResponse?: OnResponse): ClientRequest;
   function request(url: string | URL, options: RequestOptions, onResponse?: OnResponse): ClientRequest;
-  function request(
-    target: RequestOptions | string | URL,
-    second?: RequestOptions | OnResponse,
-    third?: OnResponse,
-  ): ClientRequest {
+  function request(target: RequestOptions | string | URL, second?: RequestOptions | OnResponse, third?: OnResponse): ClientRequest {
     const onResponse = typeof second === 'function' ? second : third;
     const sent = typeof second === 'object' && (typeof target === 'string' || target instanceof URL) ? send(target, second) : send(target);
     let answer: IncomingMessage | null = null;

@@ -102,7 +102,7 @@ export function createMultipartWriter({ store, key, nonce, parts, keepMarker = f
   }
 
   async function fill(chunk: Uint8Array): Promise<void> {
-    for (let taken = 0; taken < chunk.length; ) {
+    for (let taken = 0; taken < chunk.length;) {
       if (filling !== null && filledBytes === filling.buffer.length) await flush(filling);
       const part: Part = (filling ??= await takePart());
       const some = chunk.subarray(taken, taken + part.buffer.length - filledBytes);
@@ -119,7 +119,11 @@ export function createMultipartWriter({ store, key, nonce, parts, keepMarker = f
       await Promise.all(sending);
       ending.signal.throwIfAborted();
       mayExist = true;
-      await store.completeMultipart(key, uploadId ?? '', sent.sort((a, b) => a.part - b.part));
+      await store.completeMultipart(
+        key,
+        uploadId ?? '',
+        sent.sort((a, b) => a.part - b.part),
+      );
     } else {
       filling?.seal();
       if (keepMarker) await mark();
@@ -177,7 +181,10 @@ export function createMultipartWriter({ store, key, nonce, parts, keepMarker = f
     },
 
     async abort() {
-      const isComplete = completing?.then(() => true, () => false);
+      const isComplete = completing?.then(
+        () => true,
+        () => false,
+      );
       if ((await isComplete) !== true) await drop();
     },
   };

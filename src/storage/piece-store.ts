@@ -85,11 +85,7 @@ export interface Publication {
 const LINE_BREAK = Buffer.from('\n');
 
 /** Plans, pieces and shard results in a bucket. */
-export function createPieceStore({ store, newNonce, parts }: {
-  store: ObjectStore;
-  newNonce: () => string;
-  parts: PartPool;
-}): PieceStore {
+export function createPieceStore({ store, newNonce, parts }: { store: ObjectStore; newNonce: () => string; parts: PartPool }): PieceStore {
   return {
     async putPlanShard(batchId, plan) {
       await store.put(keys.planShard(batchId, plan.shard), toJsonBytes(plan));

@@ -18,7 +18,6 @@ import {
   WORKFLOW_TASK_QUEUE,
 } from '../../workflows/contract.ts';
 
-
 /** The only door of API and sweep to Temporal. Every call gives up after some seconds and throws `TemporalUnavailable`. */
 export interface BatchRuns {
   /** Starts the workflow of a batch; one that runs already, or has ended well, is no error. */

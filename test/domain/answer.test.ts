@@ -7,7 +7,13 @@ function short(usage: unknown): number[] | null {
   const read = readUsage({ usage });
   if (read === null) return null;
   const { input_tokens_details, output_tokens_details } = read;
-  return [read.input_tokens, input_tokens_details.cached_tokens, read.output_tokens, output_tokens_details.reasoning_tokens, read.total_tokens];
+  return [
+    read.input_tokens,
+    input_tokens_details.cached_tokens,
+    read.output_tokens,
+    output_tokens_details.reasoning_tokens,
+    read.total_tokens,
+  ];
 }
 
 describe('isJsonObject(body)', () => {
@@ -28,7 +34,13 @@ describe('inspectAnswer(body)', () => {
   it('answers shape and usage together', () => {
     assert.deepEqual(inspectAnswer(Buffer.from('{"usage":{"prompt_tokens":1,"total_tokens":1}}')), {
       isObject: true,
-      usage: { input_tokens: 1, input_tokens_details: { cached_tokens: 0 }, output_tokens: 0, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 1 },
+      usage: {
+        input_tokens: 1,
+        input_tokens_details: { cached_tokens: 0 },
+        output_tokens: 0,
+        output_tokens_details: { reasoning_tokens: 0 },
+        total_tokens: 1,
+      },
     });
     assert.deepEqual(inspectAnswer(Buffer.from('{}')), { isObject: true, usage: null });
     assert.deepEqual(inspectAnswer(Buffer.from('[{"usage":{}}]')), { isObject: false, usage: null });
@@ -49,7 +61,13 @@ describe('readUsage(answer)', () => {
   });
 
   it('reads responses', () => {
-    const usage = { input_tokens: 1, input_tokens_details: { cached_tokens: 2 }, output_tokens: 3, output_tokens_details: { reasoning_tokens: 4 }, total_tokens: 4 };
+    const usage = {
+      input_tokens: 1,
+      input_tokens_details: { cached_tokens: 2 },
+      output_tokens: 3,
+      output_tokens_details: { reasoning_tokens: 4 },
+      total_tokens: 4,
+    };
     assert.deepEqual(short(usage), [1, 2, 3, 4, 4]);
   });
 

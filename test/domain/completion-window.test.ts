@@ -9,7 +9,23 @@ describe('parseCompletionWindow(text)', () => {
   });
 
   it('answers null for everything else', () => {
-    for (const text of ['', 'h', '24', '0h', '-1h', '1.5h', '24H', ' 24h', '24h ', '1h30m', '24h\n', 'invalid', '1w', '9999999999999999h', '999999999999999d']) {
+    for (const text of [
+      '',
+      'h',
+      '24',
+      '0h',
+      '-1h',
+      '1.5h',
+      '24H',
+      ' 24h',
+      '24h ',
+      '1h30m',
+      '24h\n',
+      'invalid',
+      '1w',
+      '9999999999999999h',
+      '999999999999999d',
+    ]) {
       assert.equal(parseCompletionWindow(text), null, text);
     }
   });

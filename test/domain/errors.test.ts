@@ -15,35 +15,56 @@ describe('envelope(error)', () => {
     assert.deepEqual(wire(errors.fileNotFound('file-1')), [404, INVALID, 'id', null, 'No such File object: file-1']);
     assert.deepEqual(wire(errors.batchNotFound('batch_1')), [404, INVALID, null, null, "No batch found with id 'batch_1'."]);
     assert.deepEqual(wire(errors.notDownloadable('user_data')), [
-      400, INVALID, null, null, 'Not allowed to download files of purpose: user_data',
+      400,
+      INVALID,
+      null,
+      null,
+      'Not allowed to download files of purpose: user_data',
     ]);
     assert.deepEqual(wire(errors.fileTooLarge()), [400, INVALID, null, 'file_too_large', 'File is too large.']);
     assert.deepEqual(wire(errors.invalidValue('endpoint', '/v1/foo', ['/v1/a', '/v1/b', '/v1/c'])), [
-      400, INVALID, 'endpoint', 'invalid_value',
+      400,
+      INVALID,
+      'endpoint',
+      'invalid_value',
       "Invalid value: '/v1/foo'. Supported values are: '/v1/a', '/v1/b' and '/v1/c'.",
     ]);
     assert.deepEqual(wire(errors.invalidType('metadata.tags', 'a string', 'an array')), [
-      400, INVALID, 'metadata.tags', 'invalid_type',
+      400,
+      INVALID,
+      'metadata.tags',
+      'invalid_type',
       "Invalid type for 'metadata.tags': expected a string, but got an array instead.",
     ]);
     assert.deepEqual(wire(errors.metadataTooManyProperties(17)), [
-      400, INVALID, 'metadata', 'object_above_max_properties',
+      400,
+      INVALID,
+      'metadata',
+      'object_above_max_properties',
       "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got an object with 17 properties instead.",
     ]);
     assert.deepEqual(wire(errors.missingParameter('endpoint')), [
-      400, INVALID, 'endpoint', 'missing_required_parameter', "Missing required parameter: 'endpoint'.",
+      400,
+      INVALID,
+      'endpoint',
+      'missing_required_parameter',
+      "Missing required parameter: 'endpoint'.",
     ]);
     assert.deepEqual(wire(errors.integerAboveMax('limit', 100, 101)), [
-      400, INVALID, 'limit', 'integer_above_max_value',
+      400,
+      INVALID,
+      'limit',
+      'integer_above_max_value',
       "Invalid 'limit': integer above maximum value. Expected a value <= 100, but got 101 instead.",
     ]);
     assert.deepEqual(wire(errors.integerBelowMin('limit', 1, 0)), [
-      400, INVALID, 'limit', 'integer_below_min_value',
+      400,
+      INVALID,
+      'limit',
+      'integer_below_min_value',
       "Invalid 'limit': integer below minimum value. Expected a value >= 1, but got 0 instead.",
     ]);
-    assert.deepEqual(wire(errors.cannotCancel('completed')), [
-      409, INVALID, null, null, "Cannot cancel a batch with status 'completed'.",
-    ]);
+    assert.deepEqual(wire(errors.cannotCancel('completed')), [409, INVALID, null, null, "Cannot cancel a batch with status 'completed'."]);
   });
 
   it('has status, param and code of the contract', () => {
@@ -52,7 +73,12 @@ describe('envelope(error)', () => {
     assert.deepEqual(short(errors.unknownRoute('GET', '/v1/nope')), [404, INVALID, null, null]);
     assert.deepEqual(short(errors.bodyTooLarge(1)), [413, INVALID, 'file', 'file_too_large']);
     assert.deepEqual(short(errors.stringAboveMaxLength('metadata.k', 512, 513)), [400, INVALID, 'metadata.k', 'string_above_max_length']);
-    assert.deepEqual(short(errors.propertyNameAboveMaxLength('metadata', 64, 65)), [400, INVALID, 'metadata', 'property_name_above_max_length']);
+    assert.deepEqual(short(errors.propertyNameAboveMaxLength('metadata', 64, 65)), [
+      400,
+      INVALID,
+      'metadata',
+      'property_name_above_max_length',
+    ]);
     assert.deepEqual(short(errors.wrongPurpose('file-1', 'user_data')), [400, INVALID, 'input_file_id', null]);
     assert.deepEqual(short(errors.unknownCursor('file-1')), [400, INVALID, 'after', null]);
     assert.deepEqual(short(errors.malformedJson()), [400, INVALID, null, null]);
@@ -62,7 +88,10 @@ describe('envelope(error)', () => {
   });
 
   it('names the parameter in the message, because some clients show nothing else', () => {
-    assert.match(errors.invalidValue('completion_window', '1h', ['24h']).message, /'completion_window': '1h'\. Supported values are: '24h'\.$/);
+    assert.match(
+      errors.invalidValue('completion_window', '1h', ['24h']).message,
+      /'completion_window': '1h'\. Supported values are: '24h'\.$/,
+    );
     assert.match(errors.notJsonl().message, /Invalid file format.*jsonl/);
     assert.match(errors.wrongPurpose('file-1', 'user_data').message, /input_file_id.*file-1.*user_data/);
   });

@@ -49,7 +49,9 @@ describe('memberRange(json, name)', () => {
     const space = fc.constantFrom('', ' ', '\n\t', '\r\n');
     const entry = fc.tuple(key, fc.json(), space, fc.boolean()).map(([name, value, blank, escaped]) => {
       const quoted = JSON.stringify(name);
-      const written = escaped ? quoted.replace(/[a-z]/, (found) => (quoted.includes('\\') ? found : `\\u00${found.charCodeAt(0).toString(16)}`)) : quoted;
+      const written = escaped
+        ? quoted.replace(/[a-z]/, (found) => (quoted.includes('\\') ? found : `\\u00${found.charCodeAt(0).toString(16)}`))
+        : quoted;
       return `${blank}${written}${blank}:${blank}${value}${blank}`;
     });
     fc.assert(

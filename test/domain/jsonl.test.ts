@@ -9,21 +9,32 @@ function splitChunks(chunks: readonly Uint8Array[], maxLineBytes = 1e6): InputLi
   return [...chunks.flatMap((chunk) => splitter.push(chunk)), ...splitter.end()];
 }
 const split = (text: string, maxLineBytes?: number) => splitChunks([Buffer.from(text)], maxLineBytes);
-const texts = (lines: readonly InputLine[]) => lines.map(({ line, bytes }) => [line, bytes === null ? null : Buffer.from(bytes).toString()]);
+const texts = (lines: readonly InputLine[]) =>
+  lines.map(({ line, bytes }) => [line, bytes === null ? null : Buffer.from(bytes).toString()]);
 /** Plain values, so that chunk borders cannot show. */
-const shape = (lines: readonly InputLine[]) => lines.map(({ bytes, ...rest }) => ({ ...rest, text: bytes && Buffer.from(bytes).toString('hex') }));
+const shape = (lines: readonly InputLine[]) =>
+  lines.map(({ bytes, ...rest }) => ({ ...rest, text: bytes && Buffer.from(bytes).toString('hex') }));
 
 describe('createLineSplitter()', () => {
   it('numbers lines from 1 and tells where they stand', () => {
     assert.deepEqual(
       split('{"a":1}\n{"bb":2}\n').map(({ line, offset, length }) => [line, offset, length]),
-      [[1, 0, 7], [2, 8, 8]],
+      [
+        [1, 0, 7],
+        [2, 8, 8],
+      ],
     );
   });
 
   it('takes the last line without a line break', () => {
-    assert.deepEqual(texts(split('a\nb')), [[1, 'a'], [2, 'b']]);
-    assert.deepEqual(texts(split('a\nb\n')), [[1, 'a'], [2, 'b']]);
+    assert.deepEqual(texts(split('a\nb')), [
+      [1, 'a'],
+      [2, 'b'],
+    ]);
+    assert.deepEqual(texts(split('a\nb\n')), [
+      [1, 'a'],
+      [2, 'b'],
+    ]);
   });
 
   it('answers nothing for nothing', () => {
@@ -31,36 +42,72 @@ describe('createLineSplitter()', () => {
   });
 
   it('counts blank lines without answering them', () => {
-    assert.deepEqual(texts(split('a\n\n \t\r\n\r\r\nb\n\n\n')), [[1, 'a'], [5, 'b']]);
+    assert.deepEqual(texts(split('a\n\n \t\r\n\r\r\nb\n\n\n')), [
+      [1, 'a'],
+      [5, 'b'],
+    ]);
   });
 
   it('drops one CR before the line break and keeps others', () => {
-    assert.deepEqual(texts(split('a\r\nb\r\r\n\rc\rd\r\n')), [[1, 'a'], [2, 'b\r'], [3, '\rc\rd']]);
+    assert.deepEqual(texts(split('a\r\nb\r\r\n\rc\rd\r\n')), [
+      [1, 'a'],
+      [2, 'b\r'],
+      [3, '\rc\rd'],
+    ]);
   });
 
   it('drops one byte order mark at the start only', () => {
-    assert.deepEqual(shape(split('\uFEFFa\n\uFEFFb')), shape([
-      { line: 1, offset: 3, length: 1, bytes: Buffer.from('a') },
-      { line: 2, offset: 5, length: 4, bytes: Buffer.from('\uFEFFb') },
-    ]));
+    assert.deepEqual(
+      shape(split('\uFEFFa\n\uFEFFb')),
+      shape([
+        { line: 1, offset: 3, length: 1, bytes: Buffer.from('a') },
+        { line: 2, offset: 5, length: 4, bytes: Buffer.from('\uFEFFb') },
+      ]),
+    );
     assert.deepEqual(texts(split('\uFEFF\uFEFFa')), [[1, '\uFEFFa']]);
     const half = Buffer.from([0xef, 0xbb]);
-    assert.deepEqual(splitChunks([half]).map(({ offset, length }) => [offset, length]), [[0, 2]]);
+    assert.deepEqual(
+      splitChunks([half]).map(({ offset, length }) => [offset, length]),
+      [[0, 2]],
+    );
   });
 
   it('does not split at characters that other readers take for line breaks', () => {
     const text = '{"a":"\u2028\u2029\u0085\u000b\u000c"}';
-    assert.deepEqual(texts(split(`${text}\nb`)), [[1, text], [2, 'b']]);
+    assert.deepEqual(texts(split(`${text}\nb`)), [
+      [1, text],
+      [2, 'b'],
+    ]);
   });
 
   it('gives the length of a line that is too long, not its bytes', () => {
     const found = split('abcd\nabcde\nabcd\r\nabcde\r\nab\nabcdef', 4);
-    assert.deepEqual(texts(found), [[1, 'abcd'], [2, null], [3, 'abcd'], [4, null], [5, 'ab'], [6, null]]);
-    assert.deepEqual(found.map(({ offset, length }) => [offset, length]), [[0, 4], [5, 5], [11, 4], [17, 5], [24, 2], [27, 6]]);
+    assert.deepEqual(texts(found), [
+      [1, 'abcd'],
+      [2, null],
+      [3, 'abcd'],
+      [4, null],
+      [5, 'ab'],
+      [6, null],
+    ]);
+    assert.deepEqual(
+      found.map(({ offset, length }) => [offset, length]),
+      [
+        [0, 4],
+        [5, 5],
+        [11, 4],
+        [17, 5],
+        [24, 2],
+        [27, 6],
+      ],
+    );
   });
 
   it('does not report a blank line that is too long', () => {
-    assert.deepEqual(texts(split(`a\n${' '.repeat(100)}\nb`, 4)), [[1, 'a'], [3, 'b']]);
+    assert.deepEqual(texts(split(`a\n${' '.repeat(100)}\nb`, 4)), [
+      [1, 'a'],
+      [3, 'b'],
+    ]);
   });
 
   it('answers the same wherever the chunks end', () => {
@@ -88,7 +135,10 @@ describe('createLineSplitter()', () => {
     fc.assert(
       fc.property(fc.array(fc.json()), fc.constantFrom('\n', '\r\n', '\n\n', '\n \r\n'), fc.boolean(), (documents, lineBreak, mark) => {
         const bytes = Buffer.from((mark ? '\uFEFF' : '') + documents.join(lineBreak));
-        assert.deepEqual(texts(splitChunks([bytes])).map(([, text]) => text), documents);
+        assert.deepEqual(
+          texts(splitChunks([bytes])).map(([, text]) => text),
+          documents,
+        );
       }),
     );
   });
@@ -109,6 +159,12 @@ describe('createLineSplitter()', () => {
     for (let at = 0; at < 400; at++) splitter.push(new Uint8Array(1_000_000).fill(97));
     globalThis.gc?.();
     assert.ok(process.memoryUsage().arrayBuffers - before < 300_000_000);
-    assert.deepEqual(splitter.push(Buffer.from('\nb\n')).map(({ length, bytes }) => [length, bytes === null]), [[400_000_000, true], [1, false]]);
+    assert.deepEqual(
+      splitter.push(Buffer.from('\nb\n')).map(({ length, bytes }) => [length, bytes === null]),
+      [
+        [400_000_000, true],
+        [1, false],
+      ],
+    );
   });
 });

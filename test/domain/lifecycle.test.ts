@@ -56,7 +56,15 @@ describe('transition(batch, to)', () => {
         for (const [to, now] of moves) {
           const next = transition(batch, to, now);
           if (next === null) continue;
-          const at = [next.in_progress_at, next.finalizing_at, next.completed_at, next.failed_at, next.expired_at, next.cancelling_at, next.cancelled_at];
+          const at = [
+            next.in_progress_at,
+            next.finalizing_at,
+            next.completed_at,
+            next.failed_at,
+            next.expired_at,
+            next.cancelling_at,
+            next.cancelled_at,
+          ];
           assert.ok(at.every((time) => time === null || time >= fresh.created_at));
           assert.equal(Math.max(...at.map((time) => time ?? 0)) >= latest, true);
           latest = Math.max(...at.map((time) => time ?? 0));

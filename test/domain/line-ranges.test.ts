@@ -7,7 +7,11 @@ const ascending = fc.uniqueArray(fc.integer({ min: 1, max: 60 })).map((lines) =>
 
 describe('lineRanges(lines)', () => {
   it('joins neighbours and takes repeats', () => {
-    assert.deepEqual(lineRanges([1, 2, 2, 3, 7, 9, 10]), [[1, 3], [7, 7], [9, 10]]);
+    assert.deepEqual(lineRanges([1, 2, 2, 3, 7, 9, 10]), [
+      [1, 3],
+      [7, 7],
+      [9, 10],
+    ]);
     assert.deepEqual(lineRanges([]), []);
   });
 

@@ -8,12 +8,17 @@ function cut(lines: readonly PlannedLine[], limits?: { maxLines: number; maxByte
   return [...lines.map((line) => planner.add(line)), planner.end()].filter((plan) => plan !== null);
 }
 const numbered = (...lines: number[]): PlannedLine[] => lines.map((line) => ({ line, offset: (line - 1) * 10, length: 9 }));
-const ranges = (plans: readonly ShardPlan[]) => plans.map(({ shard, firstLine, lastLine, requests }) => [shard, firstLine, lastLine, requests]);
+const ranges = (plans: readonly ShardPlan[]) =>
+  plans.map(({ shard, firstLine, lastLine, requests }) => [shard, firstLine, lastLine, requests]);
 
 describe('createPlanner()', () => {
   it('cuts after 500 lines by default', () => {
     const lines = numbered(...Array.from({ length: 1001 }, (_, at) => at + 1));
-    assert.deepEqual(ranges(cut(lines)), [[0, 1, 500, 500], [1, 501, 1000, 500], [2, 1001, 1001, 1]]);
+    assert.deepEqual(ranges(cut(lines)), [
+      [0, 1, 500, 500],
+      [1, 501, 1000, 500],
+      [2, 1001, 1001, 1],
+    ]);
   });
 
   it('answers nothing for an input without requests', () => {
@@ -21,8 +26,14 @@ describe('createPlanner()', () => {
   });
 
   it('counts blank lines inside a shard and leaves out those around it', () => {
-    assert.deepEqual(ranges(cut(numbered(3, 5, 6, 900), { maxLines: 4, maxBytes: 1e6 })), [[0, 3, 6, 3], [1, 900, 900, 1]]);
-    assert.deepEqual(ranges(cut(numbered(1, 5), { maxLines: 4, maxBytes: 1e6 })), [[0, 1, 1, 1], [1, 5, 5, 1]]);
+    assert.deepEqual(ranges(cut(numbered(3, 5, 6, 900), { maxLines: 4, maxBytes: 1e6 })), [
+      [0, 3, 6, 3],
+      [1, 900, 900, 1],
+    ]);
+    assert.deepEqual(ranges(cut(numbered(1, 5), { maxLines: 4, maxBytes: 1e6 })), [
+      [0, 1, 1, 1],
+      [1, 5, 5, 1],
+    ]);
   });
 
   it('gives a line of more bytes than a shard may have a shard of its own', () => {
@@ -31,7 +42,11 @@ describe('createPlanner()', () => {
       { line: 2, offset: 6, length: 500 },
       { line: 3, offset: 507, length: 5 },
     ];
-    assert.deepEqual(ranges(cut(lines, { maxLines: 10, maxBytes: 100 })), [[0, 1, 1, 1], [1, 2, 2, 1], [2, 3, 3, 1]]);
+    assert.deepEqual(ranges(cut(lines, { maxLines: 10, maxBytes: 100 })), [
+      [0, 1, 1, 1],
+      [1, 2, 2, 1],
+      [2, 3, 3, 1],
+    ]);
   });
 
   it('keeps every line once, in order, within the bounds', () => {
@@ -47,7 +62,10 @@ describe('createPlanner()', () => {
           return planned;
         });
         const plans = cut(lines, { maxLines, maxBytes });
-        assert.deepEqual(plans.flatMap((plan) => plan.lines), lines);
+        assert.deepEqual(
+          plans.flatMap((plan) => plan.lines),
+          lines,
+        );
         plans.forEach((plan, at) => {
           const [first, last] = [plan.lines[0], plan.lines.at(-1)];
           assert.ok(first && last);

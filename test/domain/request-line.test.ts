@@ -30,7 +30,12 @@ const without = (name: string): Line => Object.fromEntries(Object.entries(chat()
 
 describe('createRequestLineChecker()', () => {
   it('answers custom_id and model of a good line', () => {
-    assert.deepEqual(checker().check(Buffer.from(JSON.stringify(chat())), 1), { errors: null, customId: 'a', model: 'm', embeddingInputs: 0 });
+    assert.deepEqual(checker().check(Buffer.from(JSON.stringify(chat())), 1), {
+      errors: null,
+      customId: 'a',
+      model: 'm',
+      embeddingInputs: 0,
+    });
   });
 
   it('V3: refuses what is not JSON or not UTF-8', () => {
@@ -45,7 +50,8 @@ describe('createRequestLineChecker()', () => {
   });
 
   it('takes or refuses deep nesting, without a crash', () => {
-    const deep = (levels: number) => `{"custom_id":"a","method":"POST","url":"${CHAT}","body":{"model":"m","messages":${'['.repeat(levels)}${']'.repeat(levels)}}}`;
+    const deep = (levels: number) =>
+      `{"custom_id":"a","method":"POST","url":"${CHAT}","body":{"model":"m","messages":${'['.repeat(levels)}${']'.repeat(levels)}}}`;
     assert.deepEqual(faults(deep(10_000)), []);
     assert.ok(codes(faults(deep(2_000_000))).every(([code]) => code === 'invalid_json_line'));
   });
@@ -61,15 +67,26 @@ describe('createRequestLineChecker()', () => {
       assert.deepEqual(faults(without(name)), [fault]);
       assert.deepEqual(faults(chat({ [name]: null })), [fault]);
     }
-    assert.deepEqual(faults({}).map(({ param }) => param), ['custom_id', 'method', 'url', 'body']);
+    assert.deepEqual(
+      faults({}).map(({ param }) => param),
+      ['custom_id', 'method', 'url', 'body'],
+    );
     assert.deepEqual(faults('{"__proto__":{"custom_id":"a"}}').length, 4);
   });
 
   it('V6: refuses a field of the wrong type', () => {
     assert.deepEqual(faults(chat({ custom_id: 5 })), [
-      { code: 'invalid_type', message: "Invalid type for 'custom_id': expected a string, but got an integer instead.", param: 'custom_id', line: 7 },
+      {
+        code: 'invalid_type',
+        message: "Invalid type for 'custom_id': expected a string, but got an integer instead.",
+        param: 'custom_id',
+        line: 7,
+      },
     ]);
-    assert.deepEqual(codes(faults(chat({ method: 7, url: 1.5 }))), [['invalid_type', 'method', 7], ['invalid_type', 'url', 7]]);
+    assert.deepEqual(codes(faults(chat({ method: 7, url: 1.5 }))), [
+      ['invalid_type', 'method', 7],
+      ['invalid_type', 'url', 7],
+    ]);
     for (const body of ['{}', [], 1, true]) assert.deepEqual(codes(faults(chat({ body }))), [['invalid_type', 'body', 7]]);
     assert.deepEqual(codes(faults(chat({ body: { model: 1, messages: [] } }))), [['invalid_type', 'body.model', 7]]);
   });
@@ -89,7 +106,8 @@ describe('createRequestLineChecker()', () => {
     assert.deepEqual(check.check(Buffer.from(JSON.stringify(chat()).replace('"a"', '"\\u0061"')), 7).errors, [
       {
         code: 'duplicate_custom_id',
-        message: 'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.',
+        message:
+          'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.',
         param: 'custom_id',
         line: 7,
       },
@@ -127,7 +145,12 @@ describe('createRequestLineChecker()', () => {
   it('V13: refuses streaming, and nothing but true is streaming', () => {
     const body = (stream: unknown) => chat({ body: { model: 'm', messages: [], stream } });
     assert.deepEqual(faults(body(true)), [
-      { code: 'streaming_unsupported', message: 'Chat Completions: Streaming is not supported in the Batch API.', param: 'body.stream', line: 7 },
+      {
+        code: 'streaming_unsupported',
+        message: 'Chat Completions: Streaming is not supported in the Batch API.',
+        param: 'body.stream',
+        line: 7,
+      },
     ]);
     assert.deepEqual([...faults(body(false)), ...faults(body(null))], []);
     const [fault] = faults(chat({ url: '/v1/responses', body: { model: 'm', input: '', stream: true } }), '/v1/responses');

@@ -57,7 +57,10 @@ describe('learn()', () => {
   });
 
   it('moves the mean little for one answer and nearly all the way for many', () => {
-    const [one, many] = [learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, 256), learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, 256)];
+    const [one, many] = [
+      learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, 256),
+      learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, 256),
+    ];
     assert.ok(one.meanUpstreamMs !== null && one.meanUpstreamMs > 1000 && one.meanUpstreamMs < 1100);
     assert.ok(many.meanUpstreamMs !== null && many.meanUpstreamMs > 1900 && many.meanUpstreamMs < 2000);
   });

@@ -11,7 +11,10 @@ describe('when a process dies', () => {
   let stack: Stack;
   let client: OpenAI;
   before(async () => {
-    stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT), NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' }, upstream: ['--latency', '300'] });
+    stack = await startStack({
+      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT), NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' },
+      upstream: ['--latency', '300'],
+    });
     client = stack.client();
   });
   after(async () => await stack[Symbol.asyncDispose]());
@@ -25,7 +28,10 @@ describe('when a process dies', () => {
     const batch = await ended(client, created.id, 120);
     assert.equal(batch.status, 'completed');
     assert.deepEqual(batch.request_counts, { total: 700, completed: 700, failed: 0 });
-    assert.deepEqual((await resultLines(client, batch.output_file_id)).map((line) => line.custom_id), ids);
+    assert.deepEqual(
+      (await resultLines(client, batch.output_file_id)).map((line) => line.custom_id),
+      ids,
+    );
     const calls = await stack.upstream.calls();
     const sent = ids.reduce((sum, id) => sum + (calls[id] ?? 0), 0);
     // In flight, and answered in the second before the kill and not yet stored.
@@ -42,7 +48,10 @@ describe('when a process dies', () => {
     const batch = await ended(client, created.id, 120);
     assert.deepEqual(batch.request_counts, { total: 300, completed: 300, failed: 0 });
     const calls = await stack.upstream.calls();
-    assert.deepEqual(ids.filter((id) => calls[id] !== 1), []);
+    assert.deepEqual(
+      ids.filter((id) => calls[id] !== 1),
+      [],
+    );
   });
 
   it('answers create, cancel and read while Temporal is away, and catches up', async () => {

@@ -21,7 +21,12 @@ describe('the official Node SDK, unmodified', () => {
   it('runs the example batch: upload, create, poll, download, parse', async () => {
     const file = await client.files.create({ file: createReadStream(FIRST_BATCH), purpose: 'batch' });
     assert.equal(file.filename, 'first-batch.jsonl');
-    const created = await client.batches.create({ input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h', metadata: { team: 'docs' } });
+    const created = await client.batches.create({
+      input_file_id: file.id,
+      endpoint: '/v1/chat/completions',
+      completion_window: '24h',
+      metadata: { team: 'docs' },
+    });
     assert.equal(created.status, 'validating');
     assert.equal(created.expires_at, created.created_at + 86_400);
     assert.deepEqual(created.metadata, { team: 'docs' });
@@ -41,7 +46,10 @@ describe('the official Node SDK, unmodified', () => {
       { what: 'the batch to complete', seconds: 60 },
     );
     const legal = ['validating', 'in_progress', 'finalizing', 'completed'];
-    assert.deepEqual(seen, legal.filter((status) => seen.includes(status)));
+    assert.deepEqual(
+      seen,
+      legal.filter((status) => seen.includes(status)),
+    );
     assert.deepEqual(batch.request_counts, { total: 40, completed: 39, failed: 1 });
     assert.equal(batch.model, 'example-model');
     assert.ok((batch.usage?.total_tokens ?? 0) > 0);
@@ -53,8 +61,15 @@ describe('the official Node SDK, unmodified', () => {
     assert.equal(errors[0]?.response?.status_code, 400);
     assert.equal(errors[0]?.error, null);
     const input = await (await client.files.content(file.id)).text();
-    const wanted = input.trim().split('\n').map((line): string => JSON.parse(line).custom_id);
-    assert.deepEqual(output.map((line) => line.custom_id), wanted.filter((id) => id !== errors[0]?.custom_id), 'in the order of the input');
+    const wanted = input
+      .trim()
+      .split('\n')
+      .map((line): string => JSON.parse(line).custom_id);
+    assert.deepEqual(
+      output.map((line) => line.custom_id),
+      wanted.filter((id) => id !== errors[0]?.custom_id),
+      'in the order of the input',
+    );
     for (const line of output) {
       assert.match(line.id, /^batch_req_[0-9a-f]{32}$/);
       const body: OpenAI.ChatCompletion = Object(line.response?.body);
@@ -84,16 +99,27 @@ describe('the official Node SDK, unmodified', () => {
   });
 
   it('keeps failed lines apart and completes the batch', async () => {
-    const text = [chatLine('good'), chatLine('bad', 'marker=bad; status=400'), chatLine('flaky', 'marker=flaky; status=500,200'), chatLine('broken', 'marker=broken; mode=malformed')].join('\n');
+    const text = [
+      chatLine('good'),
+      chatLine('bad', 'marker=bad; status=400'),
+      chatLine('flaky', 'marker=flaky; status=500,200'),
+      chatLine('broken', 'marker=broken; mode=malformed'),
+    ].join('\n');
     const batch = await ended(client, (await submit(client, text)).id, 90);
     assert.equal(batch.status, 'completed');
     assert.deepEqual(batch.request_counts, { total: 4, completed: 2, failed: 2 });
-    assert.deepEqual((await resultLines(client, batch.output_file_id)).map((line) => line.custom_id), ['good', 'flaky']);
+    assert.deepEqual(
+      (await resultLines(client, batch.output_file_id)).map((line) => line.custom_id),
+      ['good', 'flaky'],
+    );
     const errors = await resultLines(client, batch.error_file_id);
-    assert.deepEqual(errors.map((line) => [line.custom_id, line.response?.status_code ?? null, line.error?.code ?? null]), [
-      ['bad', 400, null],
-      ['broken', null, 'invalid_response'],
-    ]);
+    assert.deepEqual(
+      errors.map((line) => [line.custom_id, line.response?.status_code ?? null, line.error?.code ?? null]),
+      [
+        ['bad', 400, null],
+        ['broken', null, 'invalid_response'],
+      ],
+    );
     const calls = await stack.upstream.calls();
     assert.equal(calls['bad'], 1);
     assert.equal(calls['flaky'], 2);
@@ -114,7 +140,10 @@ describe('the official Node SDK, unmodified', () => {
     assert.deepEqual(batch.request_counts, { total: 62, completed: 2, failed: 0 });
     const output = await resultLines(client, batch.output_file_id);
     const errors = await resultLines(client, batch.error_file_id);
-    assert.deepEqual(output.map((line) => line.custom_id), ['quick-1', 'quick-2']);
+    assert.deepEqual(
+      output.map((line) => line.custom_id),
+      ['quick-1', 'quick-2'],
+    );
     assert.equal(errors.length, 60);
     for (const line of errors) {
       assert.equal(line.response, null);
@@ -141,7 +170,10 @@ describe('the official Node SDK, unmodified', () => {
     assert.deepEqual(batch.request_counts, { total: 10, completed: 1, failed: 0 });
     const errors = await resultLines(client, batch.error_file_id);
     assert.equal(errors.length, 9);
-    assert.deepEqual(errors[0]?.error, { code: 'batch_expired', message: 'This request could not be executed before the completion window expired.' });
+    assert.deepEqual(errors[0]?.error, {
+      code: 'batch_expired',
+      message: 'This request could not be executed before the completion window expired.',
+    });
   });
 
   it('cannot find a file of another tenant, and says so in the batch', async () => {
@@ -151,7 +183,12 @@ describe('the official Node SDK, unmodified', () => {
     const batch = await ended(client, created.id);
     assert.equal(batch.status, 'failed');
     assert.deepEqual(batch.errors?.data, [
-      { code: 'invalid_request', line: null, param: 'file_id', message: `Cannot find file ${file.id}, or organization does not have access to it.` },
+      {
+        code: 'invalid_request',
+        line: null,
+        param: 'file_id',
+        message: `Cannot find file ${file.id}, or organization does not have access to it.`,
+      },
     ]);
   });
 
@@ -166,8 +203,12 @@ describe('the official Node SDK, unmodified', () => {
   });
 
   it('sends the body bytes of every line as they are', async () => {
-    const body = '{"model":"example-model", "messages":[{"role":"user","content":"x"}],"seed":9223372036854775807,"x":1.0,"__proto__":{"a":1},"user":"marker=bytes"}';
-    const batch = await ended(client, (await submit(client, `{"custom_id":"bytes","method":"POST","url":"/v1/chat/completions","body":${body}}`)).id);
+    const body =
+      '{"model":"example-model", "messages":[{"role":"user","content":"x"}],"seed":9223372036854775807,"x":1.0,"__proto__":{"a":1},"user":"marker=bytes"}';
+    const batch = await ended(
+      client,
+      (await submit(client, `{"custom_id":"bytes","method":"POST","url":"/v1/chat/completions","body":${body}}`)).id,
+    );
     assert.equal(batch.status, 'completed');
     const received = Object(await (await fetch(`${stack.upstream.url}/__received`)).json());
     assert.deepEqual(

@@ -4,7 +4,11 @@ import { until } from './until.ts';
 
 /** One input line for `/v1/chat/completions`; `script` goes to the example upstream as its per-request script. */
 export function chatLine(customId: string, script?: string): string {
-  const body = { model: 'example-model', messages: [{ role: 'user', content: `Say ${customId}` }], ...(script === undefined ? {} : { user: script }) };
+  const body = {
+    model: 'example-model',
+    messages: [{ role: 'user', content: `Say ${customId}` }],
+    ...(script === undefined ? {} : { user: script }),
+  };
   return JSON.stringify({ custom_id: customId, method: 'POST', url: '/v1/chat/completions', body });
 }
 

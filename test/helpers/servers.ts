@@ -18,7 +18,11 @@ export async function startTemporal(): Promise<TestServer> {
   const port = await freePort();
   const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error'];
   for (const name of ['BatchStatus', 'BatchModel', 'BatchTenant']) args.push('--search-attribute', `${name}=Keyword`);
-  for (const value of ['history.MaxBufferedQueryCount=100', 'matching.numTaskqueueReadPartitions=1', 'matching.numTaskqueueWritePartitions=1']) {
+  for (const value of [
+    'history.MaxBufferedQueryCount=100',
+    'matching.numTaskqueueReadPartitions=1',
+    'matching.numTaskqueueWritePartitions=1',
+  ]) {
     args.push('--dynamic-config-value', value);
   }
   return await start(await serverBinary('temporal'), args, port, {});

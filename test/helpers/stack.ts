@@ -41,7 +41,10 @@ export interface StackUpstream extends StackProcess {
 }
 
 /** Starts a stack; `env` adds or replaces variables of API and worker, `upstream` are flags of the example upstream. */
-export async function startStack({ env = {}, upstream = ['--latency', '5'] }: { env?: Record<string, string>; upstream?: string[] } = {}): Promise<Stack> {
+export async function startStack({
+  env = {},
+  upstream = ['--latency', '5'],
+}: { env?: Record<string, string>; upstream?: string[] } = {}): Promise<Stack> {
   const [temporal, minio, apiPort, upstreamPort] = await Promise.all([startTemporal(), startMinio(), freePort(), freePort()]);
   const upstreamProcess = await startUpstream(upstreamPort, upstream);
   const variables: Record<string, string> = {
@@ -62,7 +65,9 @@ export async function startStack({ env = {}, upstream = ['--latency', '5'] }: { 
     await until(
       async () => {
         if (started.child.exitCode !== null) throw new Error(`ended with ${started.child.exitCode}:\n${started.log()}`);
-        return await fetch(origin + path).then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
+        return await fetch(origin + path)
+          .then(async (answer) => (await answer.text(), answer.ok))
+          .catch(() => false);
       },
       { what: `${path} to answer 200`, seconds: 60 },
     );
@@ -105,7 +110,13 @@ export async function startStack({ env = {}, upstream = ['--latency', '5'] }: { 
 async function startUpstream(port: number, flags: string[]): Promise<StackUpstream> {
   const url = `http://127.0.0.1:${port}`;
   const started = startProcess([UPSTREAM, '--port', String(port), ...flags], {});
-  await until(async () => await fetch(`${url}/health`).then((answer) => answer.ok).catch(() => false), { what: 'the example upstream', seconds: 30 });
+  await until(
+    async () =>
+      await fetch(`${url}/health`)
+        .then((answer) => answer.ok)
+        .catch(() => false),
+    { what: 'the example upstream', seconds: 30 },
+  );
   return {
     ...started,
     url,

@@ -21,11 +21,17 @@ describe('BatchStore: one batch', () => {
     await batches.create({ ...record, batch: { ...record.batch, metadata: { second: 'try' } } });
     assert.deepEqual(await batches.get(record.tenant, record.batch.id), record);
     const open = (await collect(batches.listOpen())).filter((marker) => marker.tenant === record.tenant);
-    assert.deepEqual(open.map(({ id, inputFileId }) => [id, inputFileId]), [[record.batch.id, record.batch.input_file_id]]);
+    assert.deepEqual(
+      open.map(({ id, inputFileId }) => [id, inputFileId]),
+      [[record.batch.id, record.batch.input_file_id]],
+    );
     assert.ok(Math.abs(Date.now() - Number(open[0]?.since)) < 60_000);
     await batches.removeOpen(record.tenant, record.batch.id);
     await batches.removeOpen(record.tenant, record.batch.id);
-    assert.deepEqual((await collect(batches.listOpen())).filter((marker) => marker.tenant === record.tenant), []);
+    assert.deepEqual(
+      (await collect(batches.listOpen())).filter((marker) => marker.tenant === record.tenant),
+      [],
+    );
   });
 
   it('is unknown to another tenant', async () => {
@@ -51,7 +57,10 @@ describe('BatchStore: update', () => {
       ),
     );
     const counts = seen.map((found) => found?.batch.request_counts.completed).sort((a = 0, b = 0) => a - b);
-    assert.deepEqual(counts, Array.from({ length: 20 }, (_, i) => i + 1));
+    assert.deepEqual(
+      counts,
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
     assert.equal((await batches.get(record.tenant, record.batch.id))?.batch.request_counts.completed, 20);
   });
 
@@ -75,7 +84,7 @@ describe('BatchStore: lists', () => {
       ids.unshift(record.batch.id);
     }
     const seen: string[] = [];
-    for (let after: string | null = null; ; ) {
+    for (let after: string | null = null; ;) {
       const page = await batches.list(tenant, { limit: 20, after });
       if (page === 'unknown_cursor') assert.fail();
       seen.push(...page.data.map((record) => record.batch.id));
@@ -102,7 +111,10 @@ describe('BatchStore: idempotency', () => {
     const entries = Array.from({ length: 5 }, (_, i) => ({ bodyHash: `${i}`, createdAtMs: i, record: newRecord(tenant) }));
     const answers = await Promise.all(entries.map((entry) => batches.claimIdempotency(tenant, 'h', entry)));
     const winner = entries[answers.indexOf(null)];
-    assert.deepEqual(answers.filter((answer) => answer !== null), Array(4).fill(winner));
+    assert.deepEqual(
+      answers.filter((answer) => answer !== null),
+      Array(4).fill(winner),
+    );
     assert.deepEqual(await batches.getIdempotency(tenant, 'h'), winner);
   });
 

@@ -171,7 +171,10 @@ describe('FileStore: lists', () => {
     for (const order of ['desc', 'asc'] as const) {
       const seen = await pageThrough(tenant, { limit: 100, order }, elsewhere);
       assert.equal(new Set(seen).size, seen.length);
-      assert.deepEqual(lasting.filter((id) => !seen.includes(id)), []);
+      assert.deepEqual(
+        lasting.filter((id) => !seen.includes(id)),
+        [],
+      );
     }
     isOver = true;
     await traffic;
@@ -221,7 +224,7 @@ async function listed(tenant: string): Promise<string[]> {
 
 async function pageThrough(tenant: string, fields: Partial<Parameters<FileStore['list']>[1]>, from = files): Promise<string[]> {
   const ids: string[] = [];
-  for (let after: string | null = null; ; ) {
+  for (let after: string | null = null; ;) {
     const page = await listPage(tenant, query({ ...fields, after }), from);
     ids.push(...page.data.map((file) => file.id));
     after = page.data.at(-1)?.id ?? null;

@@ -38,7 +38,13 @@ describe('Housekeeping: expired files', () => {
     assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000 - 1, none, beat), 0);
     assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, new Set([`b/${read}`]), beat), 2);
     assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, none, beat), 0);
-    assert.deepEqual(await keysBelow(''), [`content/a/${kept}`, `content/b/${read}`, `deleted/a/${expired}`, `deleted/b/${read}`, `files/a/${kept}`]);
+    assert.deepEqual(await keysBelow(''), [
+      `content/a/${kept}`,
+      `content/b/${read}`,
+      `deleted/a/${expired}`,
+      `deleted/b/${read}`,
+      `files/a/${kept}`,
+    ]);
     assert.notEqual(await files.list('a', { limit: 5, order: 'desc', after: expired, purpose: null }), 'unknown_cursor');
     assert.ok(beats > 0);
   });

@@ -100,7 +100,10 @@ describe('ObjectStore: lists', () => {
 
   it('lists in byte order what is below a prefix, with size and time', async () => {
     const objects = await collect(store.list('list/keys/'));
-    assert.deepEqual(objects.map((object) => object.key), names);
+    assert.deepEqual(
+      objects.map((object) => object.key),
+      names,
+    );
     assert.equal(objects[0]?.size, 13);
     assert.ok(Math.abs(Date.now() - Number(objects[0]?.lastModified)) < 60_000);
   });
@@ -115,7 +118,10 @@ describe('ObjectStore: lists', () => {
 
   it('goes on over small pages without gap or repeat', async () => {
     const objects = await collect(store.list('list/keys/', { startAfter: 'list/keys/000', pageSize: 3 }));
-    assert.deepEqual(objects.map((object) => object.key), names.slice(1));
+    assert.deepEqual(
+      objects.map((object) => object.key),
+      names.slice(1),
+    );
   });
 
   it('names the folders below a prefix', async () => {
@@ -141,7 +147,11 @@ describe('ObjectStore: multipart', () => {
     const bodies = [first, Buffer.alloc(first.length, 'b'), Buffer.from('end')];
     const etags = await Promise.all(bodies.map((body, i) => store.uploadPart(key, id, i + 1, body)));
     assert.equal(await store.get(key), null);
-    await store.completeMultipart(key, id, etags.map((etag, i) => ({ part: i + 1, etag })));
+    await store.completeMultipart(
+      key,
+      id,
+      etags.map((etag, i) => ({ part: i + 1, etag })),
+    );
     assert.ok((await store.get(key))?.body.equals(Buffer.concat(bodies)));
     assert.deepEqual(await store.listMultipart(key), []);
   });
@@ -150,7 +160,10 @@ describe('ObjectStore: multipart', () => {
     const key = `multi/${newNonce()}`;
     const id = await store.startMultipart(key);
     await store.uploadPart(key, id, 1, first);
-    assert.deepEqual((await store.listMultipart(key)).map((upload) => upload.uploadId), [id]);
+    assert.deepEqual(
+      (await store.listMultipart(key)).map((upload) => upload.uploadId),
+      [id],
+    );
     await store.abortMultipart(key, id);
     await store.abortMultipart(key, id);
     assert.deepEqual(await store.listMultipart(key), []);

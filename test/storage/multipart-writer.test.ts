@@ -39,7 +39,10 @@ describe('createMultipartWriter: writing', () => {
       assert.equal(await store.stat(key), null);
       await writer.complete();
       assert.ok((await store.get(key))?.body.equals(body));
-      assert.deepEqual(proxy.seen.filter((request) => request.startsWith('P')), [`PUT /nightshift/${key}`]);
+      assert.deepEqual(
+        proxy.seen.filter((request) => request.startsWith('P')),
+        [`PUT /nightshift/${key}`],
+      );
       assert.equal(parts.taken, 0);
       proxy.seen.length = 0;
     }
@@ -47,7 +50,11 @@ describe('createMultipartWriter: writing', () => {
   });
 
   it('sends more in parts and keeps the order, whatever the chunks', async () => {
-    for (const [size, chunk] of [[PART_BYTES + 1, 999_983], [3 * PART_BYTES, 20_000_000], [2 * PART_BYTES + 77, 5]] as const) {
+    for (const [size, chunk] of [
+      [PART_BYTES + 1, 999_983],
+      [3 * PART_BYTES, 20_000_000],
+      [2 * PART_BYTES + 77, 5],
+    ] as const) {
       const { writer, key, parts } = newWriter();
       const body = bytesOf(size);
       // Chunks of a few bytes are slow to make; the start of the body shows as much.

@@ -67,7 +67,13 @@ describe('a server that is busy', () => {
 describe('a server that refuses', () => {
   it('ends in an error without secret or key id', async () => {
     const { createMinioObjectStore } = await import('../../src/storage/minio-object-store.ts');
-    const stranger = createMinioObjectStore({ endpoint: proxy.endpoint, bucket: 'nightshift', accessKey: 'nightshift', secretKey: 'wrong-secret', region: 'us-east-1' });
+    const stranger = createMinioObjectStore({
+      endpoint: proxy.endpoint,
+      bucket: 'nightshift',
+      accessKey: 'nightshift',
+      secretKey: 'wrong-secret',
+      region: 'us-east-1',
+    });
     await assert.rejects(stranger.get('k'), (error) => {
       assert.ok(error instanceof ObjectStoreError && error.cause instanceof Error);
       assert.match(error.message, /SignatureDoesNotMatch/);
@@ -109,7 +115,10 @@ describe('an answer that breaks off', () => {
     proxy.fault = first(1, 'cut');
     assert.ok((await store.get('cut/a'))?.body.equals(body));
     proxy.fault = first(1, 'cut');
-    assert.deepEqual((await collect(store.list('cut/'))).map(({ key }) => key), ['cut/a']);
+    assert.deepEqual(
+      (await collect(store.list('cut/'))).map(({ key }) => key),
+      ['cut/a'],
+    );
   });
 
   it('errors a stream', async () => {
@@ -149,7 +158,11 @@ describe('a write whose answer is lost', () => {
       const parts = [Buffer.alloc(5 * 1024 * 1024, 'a'), Buffer.from('b')];
       const etags = await Promise.all(parts.map((part, i) => store.uploadPart(key, id, i + 1, part)));
       proxy.fault = first(1, fault, (method) => method === 'POST');
-      await store.completeMultipart(key, id, etags.map((etag, i) => ({ part: i + 1, etag })));
+      await store.completeMultipart(
+        key,
+        id,
+        etags.map((etag, i) => ({ part: i + 1, etag })),
+      );
       assert.equal((await store.stat(key))?.size, 5 * 1024 * 1024 + 1);
     }
   });

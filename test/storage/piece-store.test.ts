@@ -29,7 +29,11 @@ describe('PieceStore: pieces', () => {
   it('tells what its pieces hold in key order, and reads the lines in any order', async () => {
     const batchId = newNonce();
     const usage = { ...zeroUsage(), input_tokens: 3, total_tokens: 3 };
-    const results = [3, 1, 2, 5].map((line): LineResult => ({ ...lineResult(line), outcome: line === 2 ? 'failed' : 'completed', usage: line === 1 ? usage : null }));
+    const results = [3, 1, 2, 5].map((line): LineResult => ({
+      ...lineResult(line),
+      outcome: line === 2 ? 'failed' : 'completed',
+      usage: line === 1 ? usage : null,
+    }));
     await pieces.putPiece({ batchId, shard: 7, writer: '9-1-b', piece: 1 }, results.slice(2));
     await pieces.putPiece({ batchId, shard: 7, writer: '9-1-a', piece: 2 }, results.slice(1, 2));
     await pieces.putPiece({ batchId, shard: 7, writer: '9-1-a', piece: 1 }, results.slice(0, 1));
@@ -45,7 +49,10 @@ describe('PieceStore: pieces', () => {
       ],
     );
     const byLine = entries.toSorted((a, b) => b.line - a.line);
-    assert.deepEqual(await linesOf(byLine), [5, 3, 2, 1].map((line) => lineResult(line).resultLine.toString()));
+    assert.deepEqual(
+      await linesOf(byLine),
+      [5, 3, 2, 1].map((line) => lineResult(line).resultLine.toString()),
+    );
     assert.deepEqual(await linesOf([]), []);
   });
 
@@ -64,7 +71,10 @@ describe('PieceStore: pieces', () => {
     await pieces.putPiece({ batchId, shard: 0, writer: 'b', piece: 1 }, large);
     const entries = await collect(pieces.listPieceEntries(batchId, 0));
     assert.equal(entries.length, 20_003);
-    assert.deepEqual(await linesOf([entries[19_999], entries[0]]), [many[19_999], many[0]].map((result) => result?.resultLine.toString()));
+    assert.deepEqual(
+      await linesOf([entries[19_999], entries[0]]),
+      [many[19_999], many[0]].map((result) => result?.resultLine.toString()),
+    );
     assert.deepEqual(await linesOf([entries[20_001]]), [large[1]?.resultLine.toString()]);
   });
 
@@ -74,12 +84,18 @@ describe('PieceStore: pieces', () => {
     // Dealt out like cards, so that neighbours in the shard lie in different pieces.
     for (let piece = 1; piece <= 20; piece += 1) {
       const mine = lines.filter((line) => line % 20 === piece - 1);
-      await pieces.putPiece({ batchId, shard: 0, writer: 'w', piece }, mine.map((line) => lineResult(line, 5000)));
+      await pieces.putPiece(
+        { batchId, shard: 0, writer: 'w', piece },
+        mine.map((line) => lineResult(line, 5000)),
+      );
     }
     const entries = await collect(pieces.listPieceEntries(batchId, 0));
     proxy.seen.length = 0;
     const found = await linesOf(entries.toSorted((a, b) => a.line - b.line));
-    assert.deepEqual(found, lines.map((line) => lineResult(line, 5000).resultLine.toString()));
+    assert.deepEqual(
+      found,
+      lines.map((line) => lineResult(line, 5000).resultLine.toString()),
+    );
     assert.equal(proxy.seen.length, 20);
   });
 
@@ -154,7 +170,10 @@ describe('PieceStore: shard objects and shard results', () => {
     const batchId = newNonce();
     const shards = [0, 7, 999, 9_999, 10_000, 12_345];
     for (const shard of shards.toReversed()) await pieces.createShardResult(batchId, shardResult(shard, 1));
-    assert.deepEqual((await pieces.listShardResults(batchId)).map(({ shard }) => shard), shards);
+    assert.deepEqual(
+      (await pieces.listShardResults(batchId)).map(({ shard }) => shard),
+      shards,
+    );
     assert.deepEqual(await pieces.listShardResults(newNonce()), []);
   });
 });
@@ -162,7 +181,16 @@ describe('PieceStore: shard objects and shard results', () => {
 describe('PieceStore: plan and publication', () => {
   it('gives back the plan, whose first head stands', async () => {
     const batchId = newNonce();
-    const plan: ShardPlan = { shard: 0, firstLine: 1, lastLine: 2, requests: 2, lines: [{ line: 1, offset: 0, length: 10 }, { line: 2, offset: 11, length: 9 }] };
+    const plan: ShardPlan = {
+      shard: 0,
+      firstLine: 1,
+      lastLine: 2,
+      requests: 2,
+      lines: [
+        { line: 1, offset: 0, length: 10 },
+        { line: 2, offset: 11, length: 9 },
+      ],
+    };
     await pieces.putPlanShard(batchId, plan);
     await pieces.putPlanShard(batchId, plan);
     assert.deepEqual(await pieces.getPlanShard(batchId, 0), plan);

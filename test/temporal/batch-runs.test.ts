@@ -87,7 +87,10 @@ describe('createBatchRuns', () => {
     engine.add(model);
     await runs.start(recordOf(model));
     await until('it is listed', async () => (await runs.running()).has(model.id));
-    assert.deepEqual([...(await runs.running())].filter((id) => id.includes('/')), []);
+    assert.deepEqual(
+      [...(await runs.running())].filter((id) => id.includes('/')),
+      [],
+    );
     open();
     await engine.client.workflow.getHandle(model.id).result();
     await until('it is listed no more', async () => !(await runs.running()).has(model.id));

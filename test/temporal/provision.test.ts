@@ -23,10 +23,13 @@ describe('provision', () => {
       workflowExecutionRetentionPeriod: msToTs(DAY_MS),
     });
     await until('the namespace is there', async () => {
-      return await temporal.client.schedule.getHandle('none').describe().then(
-        () => true,
-        (error: Error) => error.name === 'ScheduleNotFoundError',
-      );
+      return await temporal.client.schedule
+        .getHandle('none')
+        .describe()
+        .then(
+          () => true,
+          (error: Error) => error.name === 'ScheduleNotFoundError',
+        );
     });
   });
   after(async () => {
@@ -48,7 +51,10 @@ describe('provision', () => {
     const { customAttributes } = await temporal.connection.operatorService.listSearchAttributes({ namespace: NAMESPACE });
     for (const name of SEARCH_ATTRIBUTES) assert.equal(customAttributes[name], 2, `${name} is of type Keyword`);
     const { spec, policies, action } = await temporal.client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
-    assert.deepEqual(spec.intervals?.map(({ every }) => every), [60_000]);
+    assert.deepEqual(
+      spec.intervals?.map(({ every }) => every),
+      [60_000],
+    );
     assert.deepEqual([policies.overlap, policies.catchupWindow], [ScheduleOverlapPolicy.SKIP, 60_000]);
     assert.deepEqual([action.workflowType, action.workflowExecutionTimeout], ['sweep', 600_000]);
   });
@@ -60,7 +66,10 @@ describe('provision', () => {
     await run(60_000);
     assert.deepEqual((await schedule.describe()).info.lastUpdatedAt, before);
     await run(30_000);
-    assert.deepEqual((await schedule.describe()).spec.intervals?.map(({ every }) => every), [30_000]);
+    assert.deepEqual(
+      (await schedule.describe()).spec.intervals?.map(({ every }) => every),
+      [30_000],
+    );
   });
 
   it('leaves a schedule paused that an operator paused', async () => {

@@ -134,8 +134,14 @@ describe('the end of a batch', () => {
       assert.deepEqual(model.statuses, ['validating', 'in_progress', 'expired']);
       assert.deepEqual(model.published, ['expired']);
       const closed = [...model.closedShards.values()];
-      assert.equal(closed.reduce((sum, { completed }) => sum + completed, 0), 3);
-      assert.equal(closed.reduce((sum, { unrun }) => sum + unrun, 0), 12);
+      assert.equal(
+        closed.reduce((sum, { completed }) => sum + completed, 0),
+        3,
+      );
+      assert.equal(
+        closed.reduce((sum, { unrun }) => sum + unrun, 0),
+        12,
+      );
     });
 
     it('while validating ends without files', async () => {

@@ -62,9 +62,15 @@ describe('a run that is lost', () => {
     assert.deepEqual(model.statuses, ['validating', 'in_progress', 'finalizing', 'completed']);
     assert.deepEqual(model.record.request_counts, { total: 12, completed: 12, failed: 0 });
     const later = model.slices.slice(slicesOfFirst);
-    assert.deepEqual(later.filter(({ shard }) => shard === 0), []);
+    assert.deepEqual(
+      later.filter(({ shard }) => shard === 0),
+      [],
+    );
     // Slices that the first run had queued may still come up among them.
-    assert.ok(later.some(({ resumed }) => resumed), 'the second run looks for pieces');
+    assert.ok(
+      later.some(({ resumed }) => resumed),
+      'the second run looks for pieces',
+    );
   });
 
   it('of a batch that is being cancelled: a new one ends it', async () => {
