@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import { PassThrough } from 'node:stream';
 import { Client } from 'minio';
-import { createTransport, errorCode, toObjectStoreError, withRetries } from './minio-transport.ts';
-import type { ByteRange, ListedObject, ObjectStore, StoredBytes } from './object-store.ts';
+import { createDownload } from './download.ts';
+import { createTransport, errorCode, mayPass, toObjectStoreError, withRetries } from './minio-transport.ts';
+import { type ByteRange, type ListedObject, type ObjectStore, ObjectStoreError, type StoredBytes } from './object-store.ts';
 
 /** Where the bucket is; `endpoint` is `http://host:port` or `https://host`. */
 export interface MinioOptions {
@@ -53,8 +53,13 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
   }
 
   /** The answer to a GET; null when there is no such object. */
-  async function send(client: Client, key: string, range?: ByteRange): Promise<IncomingMessage | null> {
-    const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end}` };
+  async function send(
+    client: Client,
+    key: string,
+    range?: ByteRange,
+    condition: Record<string, string> = {},
+  ): Promise<IncomingMessage | null> {
+    const headers = range === undefined ? condition : { ...condition, range: `bytes=${range.start}-${range.end}` };
     try {
       return await client.makeRequestAsync({ method: 'GET', bucketName: bucket, objectName: key, headers }, '', [200, 206]);
     } catch (error) {
@@ -111,10 +116,17 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
     async open(key, range) {
       const response = await withRetries('open', key, () => send(downloads, key, range));
       if (response === null) return null;
-      const body = new PassThrough();
-      response.on('error', (error) => body.destroy(toObjectStoreError('open', key, error)));
-      body.on('close', () => response.destroy());
-      response.pipe(body);
+      const { start, end } = range ?? { start: 0, end: Number(response.headers['content-length']) - 1 };
+      const condition = { 'if-match': `"${etagOf(response)}"` };
+      const body = createDownload(response, {
+        async fetchFrom(bytes) {
+          const rest = await withRetries('open', key, () => send(downloads, key, { start: start + bytes, end }, condition));
+          if (rest === null) throw new Error('it was removed while it was read');
+          return rest;
+        },
+        mayPass,
+        toError: (error) => (error instanceof ObjectStoreError ? error : toObjectStoreError('open', key, error)),
+      });
       const total = response.headers['content-range']?.split('/')[1] ?? response.headers['content-length'];
       return { body, size: Number(total) };
     },

@@ -74,7 +74,8 @@ const PASSING_CODES = new Set([
   ...['ConditionalRequestConflict', 'OperationAborted'],
 ]);
 
-function mayPass(error: unknown): boolean {
+/** Whether a later try may work: the connection was lost, or the server asked for it. */
+export function mayPass(error: unknown): boolean {
   const code = errorCode(error);
   if (code !== null) return PASSING_CODES.has(code);
   // minio-js drops the answer of a retryable status and throws a plain error.

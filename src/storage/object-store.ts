@@ -9,8 +9,9 @@ export interface ObjectStore {
   get(key: string, range?: ByteRange): Promise<StoredBytes | null>;
   /**
    * Opens an object for streaming, optionally from byte `start` to byte `end` inclusive; null when it does not exist.
-   * Destroying the stream ends the transfer. `size` is that of the whole object. A transfer that breaks off, or stands
-   * still while the reader waits, errors the stream with `ObjectStoreError`; a reader may be as slow as it likes.
+   * Destroying the stream ends the transfer. `size` is that of the whole object. A reader may be as
+   * slow as it likes: a transfer that breaks off is taken up where it was. One that stands still while the reader waits, or
+   * cannot be taken up because the object is another one by then, errors the stream with `ObjectStoreError`.
    */
   open(key: string, range?: ByteRange): Promise<{ body: Readable; size: number } | null>;
   /** Size and tag of an object; null when it does not exist. */

@@ -121,11 +121,25 @@ describe('an answer that breaks off', () => {
     );
   });
 
-  it('errors a stream', async () => {
-    await store.put('cut/b', Buffer.alloc(1_000_000, 'c'));
+  it('is taken up where it was by a stream, of a whole object and of a range', async () => {
+    const body = Buffer.from(Array.from({ length: 1_000_000 }, (_, index) => index % 251));
+    await store.put('cut/b', body);
+    for (const range of [undefined, { start: 10, end: 900_009 }]) {
+      proxy.fault = first(3, 'cut');
+      const found = await store.open('cut/b', range);
+      assert.ok(found);
+      assert.equal(found.size, body.length);
+      const read = Buffer.concat(await collect(found.body));
+      assert.ok(read.equals(range === undefined ? body : body.subarray(range.start, range.end + 1)));
+    }
+  });
+
+  it('errors a stream of an object that is another one by then', async () => {
+    await store.put('cut/c', Buffer.alloc(1_000_000, 'c'));
     proxy.fault = first(1, 'cut');
-    const found = await store.open('cut/b');
+    const found = await store.open('cut/c');
     assert.ok(found);
+    await store.put('cut/c', Buffer.alloc(1_000_000, 'd'));
     await assert.rejects(collect(found.body), ObjectStoreError);
   });
 });
