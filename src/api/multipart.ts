@@ -83,7 +83,7 @@ function createParser(request: IncomingMessage, filePart: string): BusboyInstanc
 }
 
 /** Only the last part of a path is kept, whichever way its slashes lean; forms write `"` and line breaks as escapes. */
-export function baseName(sent: string | undefined): string {
+function baseName(sent: string | undefined): string {
   return lastOfPath(sent ?? '')
     .replace(/%22/g, '"')
     .replace(/%0D/gi, '\r')

@@ -16,6 +16,7 @@ import { downloadFile } from './routes/download-file.ts';
 import { health } from './routes/health.ts';
 import { listBatches } from './routes/list-batches.ts';
 import { listFiles } from './routes/list-files.ts';
+import { openApi } from './routes/open-api.ts';
 import { ready } from './routes/ready.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
@@ -43,6 +44,7 @@ export function createRouter(deps: AppDeps): Router<ApiState> {
 
   router.get('/health', health());
   router.get('/ready', ready(deps));
+  router.get('/openapi.json', openApi(deps));
   return router;
 }
 

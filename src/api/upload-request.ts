@@ -4,7 +4,6 @@ import {
   integerAboveMax,
   integerBelowMin,
   invalidType,
-  invalidUploadParts,
   missingParameter,
   stringAboveMaxLength,
 } from '../domain/errors.ts';
@@ -12,6 +11,7 @@ import { DEFAULT_FILE_LIFE_SECONDS, type UploadPurpose } from '../domain/file.ts
 import { describeJsonType } from '../domain/json-type.ts';
 import type { Limits } from '../domain/limits.ts';
 import { MAX_UPLOAD_PARTS } from '../domain/upload.ts';
+import { invalidUploadParts } from '../domain/upload-errors.ts';
 import { readExpiresAfter } from './expires-after.ts';
 import { lastOfPath } from './multipart.ts';
 import { readPurpose } from './purpose.ts';

@@ -37,6 +37,8 @@ export interface TestApi extends AsyncDisposable {
   readonly files: FileStore;
   readonly batches: BatchStore;
   readonly store: ObjectStore;
+  /** What the app is made of. */
+  readonly deps: AppDeps;
   /** Every line of the log: fields and message. */
   readonly log: { level: string; message: string; [field: string]: unknown }[];
   /** Moves the clock of the API. */
@@ -62,7 +64,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
   const files = createFileStore({ store, nowMs, newNonce, parts });
   const batches = createBatchStore({ store });
   const randomHex = (bytes: number) => randomBytes(bytes).toString('hex');
-  const app = createApp({
+  const deps: AppDeps = {
     files,
     uploads: createUploadStore({ store, newNonce, parts }),
     batches,
@@ -79,8 +81,8 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     randomHex,
     logger: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
     ...options,
-  });
-  const server = createHttpServer(app, randomHex).listen(0, '127.0.0.1');
+  };
+  const server = createHttpServer(createApp(deps), randomHex).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
@@ -93,6 +95,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     files,
     batches,
     store,
+    deps,
     log,
     advance: (ms) => void (offsetMs += ms),
     nowSeconds: () => Math.floor(nowMs() / 1000),

@@ -7,13 +7,18 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const REQUIREMENTS = fileURLToPath(new URL('../e2e/python/requirements.txt', import.meta.url));
+const SDK = fileURLToPath(new URL('../e2e/python/requirements.txt', import.meta.url));
+
+/** Path of a Python interpreter that has the pinned official SDK (see `pythonWith`). */
+export async function pythonWithSdk(): Promise<string> {
+  return await pythonWith(SDK);
+}
 
 /**
- * Path of a Python interpreter that has the packages of `requirements` (default: the pinned official SDK). The environment
- * is made once per user and content of that file; throws when neither `python3 -m venv` nor `uv` can make one.
+ * Path of a Python interpreter that has the packages of a requirements file. The environment is made once per user and
+ * content of that file; throws when neither `python3 -m venv` nor `uv` can make one.
  */
-export async function pythonWithSdk(requirements = REQUIREMENTS, cache = userCache()): Promise<string> {
+export async function pythonWith(requirements: string, cache = userCache()): Promise<string> {
   const hash = createHash('sha256')
     .update(await readFile(requirements))
     .digest('hex');

@@ -1,0 +1,102 @@
+import { BATCH_STATUSES } from '../../domain/batch.ts';
+import { UPLOAD_PURPOSES } from '../../domain/file.ts';
+import { UPLOAD_STATUSES } from '../../domain/upload.ts';
+import {
+  always,
+  closed,
+  count,
+  named,
+  oneOf,
+  orNull,
+  type Schema,
+  text,
+  textOrNull,
+  unixSeconds,
+  unixSecondsOrNull,
+} from './json-schema.ts';
+
+const id = (pattern: string): Schema => ({ type: 'string', pattern });
+
+const batch = closed({
+  id: id('^batch_[0-9a-f]{32}$'),
+  object: always('batch'),
+  endpoint: text,
+  model: { ...textOrNull, description: 'The model that all lines name; null when they name several' },
+  errors: orNull(closed({ object: always('list'), data: { type: 'array', items: named('BatchError') } })),
+  input_file_id: text,
+  completion_window: text,
+  status: oneOf(BATCH_STATUSES),
+  output_file_id: textOrNull,
+  error_file_id: textOrNull,
+  created_at: unixSeconds,
+  in_progress_at: unixSecondsOrNull,
+  expires_at: unixSeconds,
+  finalizing_at: unixSecondsOrNull,
+  completed_at: unixSecondsOrNull,
+  failed_at: unixSecondsOrNull,
+  expired_at: unixSecondsOrNull,
+  cancelling_at: unixSecondsOrNull,
+  cancelled_at: unixSecondsOrNull,
+  request_counts: closed({ total: count, completed: count, failed: count }),
+  usage: closed({
+    input_tokens: count,
+    input_tokens_details: closed({ cached_tokens: count }),
+    output_tokens: count,
+    output_tokens_details: closed({ reasoning_tokens: count }),
+    total_tokens: count,
+  }),
+  metadata: orNull({ type: 'object', additionalProperties: text }),
+});
+
+const file = closed({
+  id: id('^file-[0-9a-f]{24}$'),
+  object: always('file'),
+  bytes: count,
+  created_at: unixSeconds,
+  expires_at: unixSecondsOrNull,
+  filename: text,
+  purpose: oneOf([...UPLOAD_PURPOSES, 'batch_output']),
+  status: always('processed'),
+  status_details: { type: 'null' },
+});
+
+const upload = closed({
+  id: id('^upload_[0-9a-f]{32}$'),
+  object: always('upload'),
+  bytes: count,
+  created_at: unixSeconds,
+  expires_at: unixSeconds,
+  filename: text,
+  purpose: oneOf(UPLOAD_PURPOSES),
+  status: oneOf(UPLOAD_STATUSES),
+  file: orNull(named('File')),
+});
+
+const list = (item: string) =>
+  closed({
+    object: always('list'),
+    data: { type: 'array', items: named(item) },
+    first_id: textOrNull,
+    last_id: textOrNull,
+    has_more: { type: 'boolean' },
+  });
+
+/** What the API answers with, by name. */
+export const schemas: Readonly<Record<string, Schema>> = {
+  Batch: batch,
+  BatchError: closed({ code: text, message: text, param: textOrNull, line: { type: ['integer', 'null'], minimum: 1 } }),
+  BatchList: list('Batch'),
+  File: file,
+  FileList: list('File'),
+  FileDeleted: closed({ id: text, object: always('file'), deleted: always(true) }),
+  Upload: upload,
+  UploadPart: closed({
+    id: id('^part_[0-9a-f]{32}$'),
+    object: always('upload.part'),
+    created_at: unixSeconds,
+    upload_id: id('^upload_[0-9a-f]{32}$'),
+  }),
+  Health: closed({ status: always('ok') }),
+  Readiness: closed({ ready: { type: 'boolean' }, temporal: { type: 'boolean' }, bucket: { type: 'boolean' } }),
+  Error: closed({ error: closed({ message: { type: 'string', minLength: 1 }, type: text, param: textOrNull, code: textOrNull }) }),
+};
