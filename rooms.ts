@@ -49,8 +49,8 @@ export const ROOM_RULES: IForbiddenRuleType[] = [
   {
     name: 'acceptance-tests-are-black-box',
     severity: 'error',
-    comment: 'test/e2e talks HTTP and runs the command, as a client and an operator do',
-    from: { path: '^test/e2e/' },
+    comment: 'test/e2e and test/conformance talk HTTP and run the command, as a client and an operator do',
+    from: { path: '^test/(e2e|conformance)/' },
     to: { path: '^(src|workflows|activities)/' },
   },
   {

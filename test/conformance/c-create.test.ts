@@ -235,7 +235,7 @@ describe('C. Create', () => {
     await using proxy = await startRecordingProxy(stack.origin);
     proxy.loseAnswers(1);
     const batch = await new OpenAI({ baseURL: proxy.baseURL, apiKey: 'key-a', timeout: 3000 }).batches.create(params);
-    const tries = proxy.seen.map(({ headers, status }) => `${headers['x-stainless-retry-count']}: ${status}`);
+    const tries = proxy.seen.map(({ headers, status }) => `${String(headers['x-stainless-retry-count'])}: ${status}`);
     assert.deepEqual(tries, ['0: 200', '1: 200']);
     const lost: { id: string } = JSON.parse(proxy.seen[0]?.body ?? '');
     assert.equal(batch.id, lost.id);
