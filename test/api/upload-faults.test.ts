@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import OpenAI, { InternalServerError, toFile } from 'openai';
+import { InternalServerError, type OpenAI, toFile } from 'openai';
 import { first, startFaultProxy, type FaultProxy } from '../storage/fault-proxy.ts';
 import { collect, startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 import { startTestApi, type TestApi } from './test-api.ts';
