@@ -6,6 +6,8 @@ export interface Bucket {
   keys(prefix: string): Promise<string[]>;
   read(key: string): Promise<Buffer>;
   write(key: string, content: string | Buffer): Promise<void>;
+  /** How many multipart uploads to exactly this key were neither completed nor aborted; MinIO lists them by key only. */
+  halfUploads(key: string): Promise<number>;
 }
 
 export function bucketOf({ minio }: Stack): Bucket {
@@ -28,6 +30,11 @@ export function bucketOf({ minio }: Stack): Bucket {
       const chunks: Buffer[] = [];
       for await (const chunk of await client.getObject(bucket, key)) chunks.push(chunk);
       return Buffer.concat(chunks);
+    },
+    async halfUploads(key) {
+      let found = 0;
+      for await (const _upload of client.listIncompleteUploads(bucket, key, true)) found += 1;
+      return found;
     },
     async write(key, content) {
       await client.putObject(bucket, key, Buffer.from(content));

@@ -40,6 +40,8 @@ export interface TestMinio extends TestServer {
   readonly accessKey: string;
   readonly secretKey: string;
   readonly directory: string;
+  /** Starts it anew on the same port and data, after a test ended `process`. */
+  startAgain(): Promise<void>;
 }
 
 /** A real MinIO on a free port, with data in a temporary folder that goes with it. */
@@ -48,13 +50,22 @@ export async function startMinio(): Promise<TestMinio> {
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-minio-'));
   const [accessKey, secretKey] = ['nightshift', 'nightshift-test'];
   const address = `127.0.0.1:${port}`;
-  const server = await start(await serverBinary('minio'), ['server', '--quiet', '--address', address, directory], port, {
-    MINIO_ROOT_USER: accessKey,
-    MINIO_ROOT_PASSWORD: secretKey,
-    MINIO_BROWSER: 'off',
-  });
+  const binary = await serverBinary('minio');
+  const launch = async () =>
+    await start(binary, ['server', '--quiet', '--address', address, directory], port, {
+      MINIO_ROOT_USER: accessKey,
+      MINIO_ROOT_PASSWORD: secretKey,
+      MINIO_BROWSER: 'off',
+    });
+  let server = await launch();
   return {
-    ...server,
+    address,
+    get process() {
+      return server.process;
+    },
+    async startAgain() {
+      server = await launch();
+    },
     endpoint: `http://${address}`,
     accessKey,
     secretKey,

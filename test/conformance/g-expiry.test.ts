@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type OpenAI from 'openai';
+import { chatLine, ended, submit } from '../helpers/lines.ts';
+import { type Stack, startStack } from '../helpers/stack.ts';
+import { until } from '../helpers/until.ts';
+import { accountFor, completedLines, names, statusesOf, watch } from './story.ts';
+
+const EXPIRED = { code: 'batch_expired', message: 'This request could not be executed before the completion window expired.' };
+
+/** Few enough that a batch of hanging lines saturates the upstream. */
+const IN_FLIGHT = 8;
+
+describe('G. Expiry', () => {
+  let stack: Stack;
+  let client: OpenAI;
+  before(async () => {
+    stack = await startStack({
+      env: { NIGHTSHIFT_COMPLETION_WINDOWS: '24h,4s,8s,12s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT) },
+    });
+    client = stack.client();
+    // A worker that is still starting would eat into the windows.
+    await ended(client, (await submit(client, chatLine('warm-up'))).id);
+  });
+  after(async () => await stack[Symbol.asyncDispose]());
+
+  const submitFor = async (window: string, lines: readonly string[]) =>
+    await submit(client, lines.join('\n'), Object({ completion_window: window }));
+
+  it('case 93: a window that ends with 1 of 10 lines done keeps the one', async () => {
+    const ids = ['done', ...names('hang-', 9)];
+    const created = await submitFor(
+      '8s',
+      ids.map((id) => chatLine(id, id === 'done' ? undefined : 'mode=hang')),
+    );
+    assert.equal(created.completion_window, '8s');
+    assert.equal(created.expires_at, created.created_at + 8);
+    const seen = await watch(client, created.id);
+    const batch = seen.at(-1) ?? created;
+    assert.equal(batch.status, 'expired');
+    assert.ok(!statusesOf(seen).includes('finalizing'));
+    assert.ok(Number(batch.expired_at) >= Number(batch.expires_at));
+    assert.deepEqual([batch.completed_at, batch.finalizing_at, batch.cancelled_at, batch.failed_at], [null, null, null, null]);
+    assert.deepEqual(batch.request_counts, { total: 10, completed: 1, failed: 0 });
+    const { output, errors } = await accountFor(client, batch, ids);
+    assert.deepEqual([output.length, errors.length], [1, 9]);
+    for (const { response, error } of errors) assert.deepEqual({ response, error }, { response: null, error: EXPIRED });
+  });
+
+  it('case 94: a window that ends with nothing done leaves an error file only', async () => {
+    const ids = names('hang-', 10);
+    const created = await submitFor(
+      '4s',
+      ids.map((id) => chatLine(id, 'mode=hang')),
+    );
+    const batch = await ended(client, created.id);
+    assert.equal(batch.status, 'expired');
+    assert.equal(batch.output_file_id, null);
+    const { errors } = await accountFor(client, batch, ids);
+    assert.equal(errors.length, 10);
+  });
+
+  it(
+    'case 95: a batch whose window ended while the service was down expires soon after, with what was done',
+    { timeout: 150_000 },
+    async () => {
+      const ids = [...names('done-', 5), ...names('hang-', 5)];
+      const created = await submitFor(
+        '12s',
+        ids.map((id) => chatLine(id, id.startsWith('hang') ? 'mode=hang' : undefined)),
+      );
+      await completedLines(client, created.id, 5);
+      await Promise.all([stack.worker.stop('SIGKILL'), stack.api.stop('SIGKILL')]);
+      await until(() => Date.now() > Number(created.expires_at) * 1000 + 1000, { what: 'the window to end' });
+      await Promise.all([stack.startApi(), stack.startWorker()]);
+      const began = performance.now();
+      const batch = await ended(client, created.id, 120);
+      const seconds = (performance.now() - began) / 1000;
+      assert.ok(seconds < 45, `it took ${Math.round(seconds)} s`);
+      assert.equal(batch.status, 'expired');
+      assert.deepEqual(batch.request_counts, { total: 10, completed: 5, failed: 0 });
+      const { errors } = await accountFor(client, batch, ids);
+      for (const { response, error } of errors) assert.deepEqual({ response, error }, { response: null, error: EXPIRED });
+    },
+  );
+
+  it('case 96: a batch that expired holds nothing up, and its file can be used again', async () => {
+    const ids = names('second-', IN_FLIGHT);
+    const first = await submitFor(
+      '4s',
+      ids.map((id) => chatLine(id, `marker=${id}; mode=hang,ok`)),
+    );
+    assert.equal((await ended(client, first.id)).status, 'expired');
+    const calls = await stack.upstream.calls();
+    assert.deepEqual(
+      ids.map((id) => [id, calls[id]]),
+      ids.map((id) => [id, 1]),
+      'the upstream was saturated',
+    );
+    const again = await client.batches.create({
+      input_file_id: first.input_file_id,
+      endpoint: '/v1/chat/completions',
+      completion_window: '24h',
+    });
+    const batch = await ended(client, again.id);
+    assert.deepEqual(batch.request_counts, { total: IN_FLIGHT, completed: IN_FLIGHT, failed: 0 });
+    await accountFor(client, batch, ids);
+  });
+});

