@@ -3,11 +3,16 @@ import { type ApiKey, firstPlainKey, readApiKeys } from './api-keys.ts';
 import { ensureLocalKeys, readLocalKeys, type S3Keys } from './local-keys.ts';
 import { PREFIX, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
-import type { Limits } from './domain/limits.ts';
+import type { Limits, TenantLimits } from './domain/limits.ts';
 
 /** Everything a process of ours is told from outside: checked, frozen, and printable but for `secrets`. Times are milliseconds. */
 export interface Config {
-  api: { host: string; port: number; uploadIdleTimeoutMs: number };
+  api: {
+    host: string;
+    port: number;
+    bodyPace: { idleTimeoutMs: number; minBytesPerSecond: number };
+    tenantLimits: TenantLimits;
+  };
   temporal: { address: string; namespace: string; tls: boolean };
   s3: { endpoint: string; bucket: string; region: string };
   /** Empty in the API, which sends no requests. */
@@ -83,7 +88,20 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
   if (faults.length > 0 || s3Keys === null) throw new ConfigError(faults);
 
   return freeze({
-    api: { host: settings.API_HOST, port: settings.API_PORT, uploadIdleTimeoutMs: settings.UPLOAD_IDLE_TIMEOUT_SECONDS * 1000 },
+    api: {
+      host: settings.API_HOST,
+      port: settings.API_PORT,
+      bodyPace: {
+        idleTimeoutMs: settings.UPLOAD_IDLE_TIMEOUT_SECONDS * 1000,
+        minBytesPerSecond: settings.UPLOAD_MIN_BYTES_PER_SECOND,
+      },
+      tenantLimits: {
+        requestsPerMinute: settings.TENANT_REQUESTS_PER_MINUTE ?? null,
+        batchesPerHour: settings.TENANT_BATCHES_PER_HOUR ?? null,
+        maxOpenBatches: settings.TENANT_MAX_OPEN_BATCHES ?? null,
+        maxStoredBytes: settings.TENANT_MAX_STORED_BYTES ?? null,
+      },
+    },
     temporal: {
       address: settings.TEMPORAL_ADDRESS,
       namespace: settings.TEMPORAL_NAMESPACE,

@@ -14,6 +14,11 @@ export const settingsSchema = z.object({
   API_PORT: integer(7800, 0, 65_535),
   API_KEYS: optional(),
   UPLOAD_IDLE_TIMEOUT_SECONDS: integer(60, 1, 3600),
+  UPLOAD_MIN_BYTES_PER_SECOND: integer(8192, 1, 1_000_000_000),
+  TENANT_REQUESTS_PER_MINUTE: limit(1_000_000),
+  TENANT_BATCHES_PER_HOUR: limit(1_000_000),
+  TENANT_MAX_OPEN_BATCHES: limit(1_000_000),
+  TENANT_MAX_STORED_BYTES: limit(999_999_999_999_999),
 
   TEMPORAL_ADDRESS: text('127.0.0.1:7233', /^[^\s/]+:\d+$/, 'must be host:port'),
   TEMPORAL_NAMESPACE: text('default'),
@@ -41,7 +46,7 @@ export const settingsSchema = z.object({
   MAX_LINE_BYTES: integer(209_715_200, 1024, 536_870_912),
   MAX_EMBEDDING_INPUTS: integer(50_000, 1, 100_000_000),
 
-  LINES_PER_ACTIVITY: wholeNumber(1, 500).transform(Number).optional(),
+  LINES_PER_ACTIVITY: limit(500),
   ACTIVITIES_PER_SECOND: integer(100, 1, 100_000),
   MAX_IN_FLIGHT_PER_BATCH: integer(256, 1, 10_000),
   CANCEL_GRACE_SECONDS: integer(30, 0, 600),
@@ -92,6 +97,11 @@ function url(value: string) {
 
 function integer(value: number, least: number, most: number) {
   return wholeNumber(least, most).default(String(value)).transform(Number);
+}
+
+/** A number that may be left out, which means that there is no bound. */
+function limit(most: number) {
+  return wholeNumber(1, most).transform(Number).optional();
 }
 
 function wholeNumber(least: number, most: number) {

@@ -1,5 +1,5 @@
-import Koa from 'koa';
-import type { Limits } from '../domain/limits.ts';
+import Koa, { type Middleware } from 'koa';
+import type { Limits, TenantLimits } from '../domain/limits.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -8,7 +8,10 @@ import type { BatchRuns } from '../temporal/batch-runs.ts';
 import type { ApiState, Logger } from './context.ts';
 import { type ApiKeys, authentication } from './middleware/authentication.ts';
 import { errorEnvelope } from './middleware/error-envelope.ts';
+import { rateLimit } from './middleware/rate-limit.ts';
 import { requestLog } from './middleware/request-log.ts';
+import { storageQuota } from './middleware/storage-quota.ts';
+import type { BodyPace } from './request-body.ts';
 import { createRouter, nothingMatched } from './router.ts';
 
 /** What the API is made of. It reads and writes records, and tells Temporal; it never runs a request. */
@@ -20,16 +23,18 @@ export interface AppDeps {
   objectStore: Pick<ObjectStore, 'ping'>;
   keys: ApiKeys;
   limits: Limits;
+  tenantLimits: TenantLimits;
   /** Endpoints a batch may have. */
   endpoints: readonly string[];
   /** Completion windows a batch may have: milliseconds by the name that clients write. */
   completionWindows: ReadonlyMap<string, number>;
-  /** Longest wait for the next byte of any request body. */
-  uploadIdleTimeoutMs: number;
+  bodyPace: BodyPace;
   nowMs: () => number;
   /** So many random bytes, as hex digits. */
   randomHex: (bytes: number) => string;
   logger: Logger;
+  /** Goes around everything else, to measure it. */
+  outermost?: Middleware<ApiState>;
 }
 
 /** How Node calls it when a client hangs up in the middle of an answer. */
@@ -45,9 +50,12 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
     if (HANG_UPS.has(error.code ?? '')) return;
     logger.error({ request_id: ctx?.state?.requestId, err: error }, 'an answer broke off');
   });
+  if (deps.outermost !== undefined) app.use(deps.outermost);
   app.use(requestLog({ logger, nowMs, newRequestId: () => `req_${randomHex(16)}` }));
   app.use(errorEnvelope({ logger }));
   app.use(authentication({ keys }));
+  app.use(rateLimit({ ...deps.tenantLimits, nowMs }));
+  app.use(storageQuota({ maxStoredBytes: deps.tenantLimits.maxStoredBytes, stores: [deps.files, deps.uploads], nowMs }));
   app.use(router.routes());
   app.use(nothingMatched(router));
   return app;

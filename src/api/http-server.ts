@@ -7,17 +7,36 @@ import type { ApiState } from './context.ts';
 /** A connection on which nothing moves for so long is closed: longer than any client waits. */
 const SOCKET_IDLE_MS = 10 * 60 * 1000;
 
+/** Time in which the headers of a request have to arrive. */
+const HEADERS_MS = 60_000;
+/** Bytes of all headers of a request together. */
+const MAX_HEADER_BYTES = 16 * 1024;
+
+const NOT_HTTP = { status: 400, reason: 'Bad Request', message: 'The request could not be parsed as HTTP.' };
+/** What Node calls it when a request cannot be read, and what its client is told. */
+const UNREADABLE: Readonly<Record<string, typeof NOT_HTTP>> = {
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    reason: 'Request Header Fields Too Large',
+    message: `The headers of the request are larger than ${MAX_HEADER_BYTES} bytes.`,
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, reason: 'Request Timeout', message: 'The headers of the request did not arrive in time.' },
+};
+
 /** The HTTP server that fits the app, not yet listening. What cannot even be parsed as HTTP gets the envelope too. */
 export function createHttpServer(app: Koa<ApiState>, randomHex: (bytes: number) => string): Server {
   const handle = app.callback();
-  const server = createServer((request, response) => void handle(request, response));
+  const server = createServer(
+    { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS },
+    (request, response) => void handle(request, response),
+  );
   // Node gives a whole request 300 s, too little for 512 MB on a slow line; bodies have an idle timeout of their own.
   server.requestTimeout = 0;
   server.timeout = SOCKET_IDLE_MS;
   server.on('clientError', (error: Error & { code?: string }, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
-    const [status, reason] = error.code === 'HPE_HEADER_OVERFLOW' ? [431, 'Request Header Fields Too Large'] : [400, 'Bad Request'];
-    const body = JSON.stringify(envelope(new ApiError({ status, message: 'The request could not be parsed as HTTP.' })));
+    const { status, reason, message } = UNREADABLE[error.code ?? ''] ?? NOT_HTTP;
+    const body = JSON.stringify(envelope(new ApiError({ status, message })));
     const headers = [
       `x-request-id: req_${randomHex(16)}`,
       'content-type: application/json',

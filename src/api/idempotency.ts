@@ -10,6 +10,8 @@ export interface Idempotency {
    * began to make. Throws the 409 for a key used before with another body.
    */
   claim(create: Create): Promise<{ record: BatchRecord; isRepeat: boolean }>;
+  /** Whether `claim` would find an earlier try. */
+  isRepeat(create: Create): Promise<boolean>;
 }
 
 export interface Create {
@@ -42,19 +44,35 @@ export function createIdempotency({ batches, nowMs }: { batches: BatchStore; now
     if (isRetry) {
       const found = await batches.claimIdempotency(tenant, entry.bodyHash, entry);
       if (found === null) return { record: entry.record, isRepeat: false };
-      if (entry.createdAtMs - found.createdAtMs < RETRY_WINDOW_MS) return { record: found.record, isRepeat: true };
+      if (isYoung(found, entry)) return { record: found.record, isRepeat: true };
     }
     // A first try always makes a batch of its own; the newest entry is the one that retries adopt.
     await batches.putIdempotency(tenant, entry.bodyHash, entry);
     return { record: entry.record, isRepeat: false };
   }
 
+  const entryOf = ({ body, record }: Create): IdempotencyEntry => ({ bodyHash: sha256('body', body), createdAtMs: nowMs(), record });
+
   return {
-    async claim({ key, retryCount, body, record }) {
-      const entry = { bodyHash: sha256('body', body), createdAtMs: nowMs(), record };
+    async isRepeat(create) {
+      const { key, retryCount, record } = create;
+      if (key !== null) return (await batches.getIdempotency(record.tenant, sha256('key', Buffer.from(key)))) !== null;
+      if (retryCount === 0) return false;
+      const entry = entryOf(create);
+      const found = await batches.getIdempotency(record.tenant, entry.bodyHash);
+      return found !== null && isYoung(found, entry);
+    },
+
+    async claim(create) {
+      const { key, retryCount } = create;
+      const entry = entryOf(create);
       return key === null ? await claimBody(retryCount > 0, entry) : await claimKey(key, entry);
     },
   };
+}
+
+function isYoung(found: IdempotencyEntry, now: IdempotencyEntry): boolean {
+  return now.createdAtMs - found.createdAtMs < RETRY_WINDOW_MS;
 }
 
 function sha256(kind: 'key' | 'body', bytes: Buffer): string {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { bodyNotObject, malformedJson } from '../domain/errors.ts';
 import { isJsonRecord } from '../domain/json-type.ts';
-import { type BodyBounds, readWholeBody } from './request-body.ts';
+import { type BodyPace, readWholeBody } from './request-body.ts';
 
 /** More than the largest metadata needs by far. */
 const MAX_JSON_BYTES = 1024 * 1024;
@@ -13,8 +13,8 @@ export interface JsonBody {
 }
 
 /** Reads a body that must be a JSON object, whatever its content type says. Throws the 400, or what `readBody` throws. */
-export async function readJsonBody(request: IncomingMessage, { idleTimeoutMs }: Pick<BodyBounds, 'idleTimeoutMs'>): Promise<JsonBody> {
-  const bytes = await readWholeBody(request, { maxBytes: MAX_JSON_BYTES, idleTimeoutMs });
+export async function readJsonBody(request: IncomingMessage, pace: BodyPace): Promise<JsonBody> {
+  const bytes = await readWholeBody(request, { ...pace, maxBytes: MAX_JSON_BYTES });
   const value = parse(bytes);
   if (!isJsonRecord(value)) throw bodyNotObject();
   return { value, bytes };

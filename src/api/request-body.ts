@@ -9,12 +9,12 @@ export class ClientGone extends Error {
   }
 }
 
-/** No byte of the body came for as long as the idle timeout allows. */
+/** The body stands still, or comes more slowly than the slowest client that is served. */
 export class BodyStalled extends Error {
   override readonly name = 'BodyStalled';
 
-  constructor(idleTimeoutMs: number) {
-    super(`no byte of the request body came for ${idleTimeoutMs} ms`);
+  constructor(bytes: number, waitedMs: number) {
+    super(`${bytes} bytes of the request body came in the ${Math.round(waitedMs)} ms that were spent waiting for them`);
   }
 }
 
@@ -29,10 +29,16 @@ export class BodyTooLarge extends Error {
   }
 }
 
-export interface BodyBounds {
-  maxBytes: number;
-  /** Longest wait for the next byte while somebody wants it; time in which the reader is busy does not count. */
+/** How slow a client may be. Only time in which somebody waits for its bytes counts; while the reader is busy nobody does. */
+export interface BodyPace {
+  /** Longest wait for the next byte. */
   idleTimeoutMs: number;
+  /** What a body must bring on average beyond the first idle timeout, so that a trickle cannot hold its buffers for ever. */
+  minBytesPerSecond: number;
+}
+
+export interface BodyBounds extends BodyPace {
+  maxBytes: number;
   /** Ends the reading. */
   signal?: AbortSignal;
 }
@@ -41,9 +47,13 @@ export interface BodyBounds {
  * The bytes of a request body as they come, at the reader's pace. Throws `BodyTooLarge` (before the first byte if the
  * client declares its length), `BodyStalled` or `ClientGone`; the request is left open, so that it can still be answered.
  */
-export async function* readBody(request: IncomingMessage, { maxBytes, idleTimeoutMs, signal }: BodyBounds): AsyncGenerator<Buffer> {
+export async function* readBody(
+  request: IncomingMessage,
+  { maxBytes, idleTimeoutMs, minBytesPerSecond, signal }: BodyBounds,
+): AsyncGenerator<Buffer> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes);
   let bytes = 0;
+  let waitedMs = 0;
   for (;;) {
     const chunk: Buffer | null = request.read();
     if (chunk !== null) {
@@ -53,7 +63,11 @@ export async function* readBody(request: IncomingMessage, { maxBytes, idleTimeou
     } else if (request.readableEnded) {
       return;
     } else {
-      await nextEvent(request, idleTimeoutMs, signal);
+      const leftMs = idleTimeoutMs + (bytes / minBytesPerSecond) * 1000 - waitedMs;
+      const startedMs = performance.now();
+      const isLate = (await nextEvent(request, Math.max(0, Math.min(idleTimeoutMs, leftMs)), signal)) === 'late';
+      waitedMs += performance.now() - startedMs;
+      if (isLate) throw new BodyStalled(bytes, waitedMs);
     }
   }
 }
@@ -84,7 +98,8 @@ export function drainBody(request: IncomingMessage, withinMs: number): void {
   request.resume();
 }
 
-function nextEvent(request: IncomingMessage, idleTimeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+/** Waits until something can be read, or the body has ended. */
+function nextEvent(request: IncomingMessage, withinMs: number, signal: AbortSignal | undefined): Promise<'moved' | 'late'> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     if (request.destroyed) throw new ClientGone();
@@ -95,10 +110,10 @@ function nextEvent(request: IncomingMessage, idleTimeoutMs: number, signal: Abor
       signal?.removeEventListener('abort', onAbort);
       end();
     };
-    const onBytes = () => settle(resolve);
-    const onGone = () => settle(() => (request.readableEnded ? resolve() : reject(new ClientGone())));
+    const onBytes = () => settle(() => resolve('moved'));
+    const onGone = () => settle(() => (request.readableEnded ? resolve('moved') : reject(new ClientGone())));
     const onAbort = () => settle(() => reject(signal?.reason));
-    const timer = setTimeout(() => settle(() => reject(new BodyStalled(idleTimeoutMs))), idleTimeoutMs);
+    const timer = setTimeout(() => settle(() => resolve('late')), withinMs);
     for (const event of ['readable', 'end']) request.once(event, onBytes);
     for (const event of ['error', 'close']) request.once(event, onGone);
     signal?.addEventListener('abort', onAbort);

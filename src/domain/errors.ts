@@ -192,14 +192,30 @@ export function bodyNotObject(): ApiError {
   return new ApiError({ status: 400, message: 'Invalid request body: expected a JSON object.' });
 }
 
-/** 429: too much at a time. */
-export function rateLimited(retryAfterSeconds: number): ApiError {
+/** 429: more at a time than a tenant may; `limit` says what is allowed, such as `60 requests per minute`. */
+export function rateLimited(limit: string, retryAfterSeconds: number): ApiError {
   return new ApiError({
     status: 429,
     type: 'rate_limit_error',
     code: 'rate_limit_exceeded',
-    message: 'Too many requests to this server. Try again later.',
+    message: `Rate limit reached: ${limit}. Try again later.`,
     headers: retryAfter(retryAfterSeconds),
+  });
+}
+
+/** 429: too many batches of this tenant have not ended. One may end any moment. */
+export function tooManyOpenBatches(max: number): ApiError {
+  return rateLimited(`${max} batches that have not ended`, 60);
+}
+
+/** 429: an upload that would take a tenant over what it may store. No repeat can help, and the SDKs are told so. */
+export function storageFull(maxBytes: number): ApiError {
+  return new ApiError({
+    status: 429,
+    type: 'insufficient_quota',
+    code: 'storage_quota_exceeded',
+    message: `This upload would exceed the ${maxBytes} bytes you may store. Delete files, or wait until some expire.`,
+    headers: { ...retryAfter(60), 'x-should-retry': 'false' },
   });
 }
 

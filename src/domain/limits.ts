@@ -30,3 +30,14 @@ export const MAX_BATCH_ERRORS = 100;
 export const SHARD_MAX_LINES = 500;
 /** Most bytes of input in a shard; a longer line is a shard of its own. */
 export const SHARD_MAX_BYTES = 8 * 1024 * 1024;
+
+/** What one tenant may do and keep; null is no limit. */
+export interface TenantLimits {
+  /** Counted by each API process for itself, like the batches per hour. */
+  requestsPerMinute: number | null;
+  batchesPerHour: number | null;
+  /** Batches that have not ended. */
+  maxOpenBatches: number | null;
+  /** Contents of files and parts of uploads. */
+  maxStoredBytes: number | null;
+}

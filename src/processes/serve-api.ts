@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { stdout } from 'node:process';
 import { batchPolicy } from './batch-policy.ts';
 import { createShutdown } from './shutdown.ts';
+import { letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { untilItWorks } from './until-it-works.ts';
 import { createApp } from '../api/app.ts';
 import { createHttpServer } from '../api/http-server.ts';
@@ -17,6 +18,11 @@ import { createMinioObjectStore } from '../storage/minio-object-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
+import { traceStarts } from '../telemetry/temporal-tracing.ts';
+import { watchBatchRuns } from '../telemetry/watch-batch-runs.ts';
+import { watchBatchStore } from '../telemetry/watch-batch-store.ts';
+import { watchHttp } from '../telemetry/watch-http.ts';
+import { watchObjectStore } from '../telemetry/watch-object-store.ts';
 import { connectTemporal } from '../temporal/connection.ts';
 
 const HELP = `nightshift api
@@ -37,29 +43,35 @@ export async function serveApi(args: string[]): Promise<number> {
   for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
   const shutdown = createShutdown({ deadlineMs: config.shutdownGraceMs, logger });
 
-  const objectStore = createMinioObjectStore({ ...config.s3, ...config.secrets.s3 });
+  const { metrics, tracing } = await startTelemetry(config, 'api', shutdown, logger);
+  const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
+  const objectStore = watchObjectStore(createMinioObjectStore({ ...config.s3, ...config.secrets.s3 }), { metrics, monotonicMs });
   shutdown.closes('object store', () => objectStore.close());
-  const { client, connection } = connectTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey });
+  const interceptors = tracing.isOn ? [traceStarts(tracing)] : [];
+  const { client, connection } = connectTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey }, interceptors);
   shutdown.closes('connection to Temporal', async () => await connection.close());
 
   const randomHex = (bytes: number) => randomBytes(bytes).toString('hex');
   const newNonce = () => randomHex(12);
   const parts = createPartPool(UPLOAD_PARTS);
   const { apiKeys } = config.secrets;
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config) }), { metrics, tracing });
   const app = createApp({
     files: createFileStore({ store: objectStore, nowMs: Date.now, newNonce, parts }),
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
-    batches: createBatchStore({ store: objectStore }),
-    runs: createBatchRuns({ client, policy: batchPolicy(config) }),
+    batches: watchBatchStore(createBatchStore({ store: objectStore }), { metrics, nowMs, logger }),
+    runs,
     objectStore,
     keys: createApiKeys(apiKeys.length === 0 ? null : apiKeys),
     limits: config.batches.limits,
+    tenantLimits: config.api.tenantLimits,
     endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
-    uploadIdleTimeoutMs: config.api.uploadIdleTimeoutMs,
-    nowMs: Date.now,
+    bodyPace: config.api.bodyPace,
+    nowMs,
     randomHex,
     logger,
+    outermost: watchHttp({ metrics, tracing, monotonicMs }),
   });
 
   const server = createHttpServer(app, randomHex);
@@ -71,6 +83,9 @@ export async function serveApi(args: string[]): Promise<number> {
     logger.fatal({ err: error }, taken ? `port ${config.api.port} is taken: set NIGHTSHIFT_API_PORT` : 'the API cannot listen');
     return 1;
   }
+  const { host, apiPort: port } = config.telemetry;
+  const ready = async () => await reachable({ runs, store: objectStore });
+  await letOperatorsIn({ host, port, metrics, temporalMetrics: null, ready }, shutdown, logger);
   shutdown.closes('HTTP server', async () => {
     const closed = once(server, 'close');
     server.close();

@@ -23,6 +23,8 @@ export interface BatchStore {
   list(tenant: string, query: { limit: number; after: string | null }): Promise<Page<BatchRecord> | 'unknown_cursor'>;
   /** Markers of batches that have not ended. */
   listOpen(): AsyncIterable<OpenBatch>;
+  /** How many batches of a tenant have not ended; counts no further than `most`. */
+  countOpen(tenant: string, most: number): Promise<number>;
   /** Removes the open marker, the last act of a batch. */
   removeOpen(tenant: string, id: string): Promise<void>;
 
@@ -89,6 +91,12 @@ export function createBatchStore({ store }: { store: ObjectStore }): BatchStore 
         data.push(record);
       }
       return { data, hasMore: false };
+    },
+
+    async countOpen(tenant, most) {
+      let count = 0;
+      for await (const _ of store.list(keys.opens(tenant), { pageSize: Math.min(most, 1000) })) if (++count >= most) break;
+      return count;
     },
 
     async removeOpen(tenant, id) {

@@ -8,6 +8,7 @@ import type { ByteRange, ObjectStore } from './object-store.ts';
 import { createOpenMarkers } from './open-markers.ts';
 import type { PartPool } from './part-pool.ts';
 import { createRecent } from './recent.ts';
+import { bytesBelow } from './stored-bytes.ts';
 
 /** The files of all tenants: immutable records, their bytes, and tombstones of what was deleted. */
 export interface FileStore {
@@ -26,6 +27,8 @@ export interface FileStore {
   openContent(tenant: string, id: string, range?: ByteRange): Promise<{ body: Readable; size: number } | null>;
   /** One page, newest first unless `order` is `asc`; `after` is exclusive and may be a deleted id. `'unknown_cursor'` when nobody of this tenant ever had it. */
   list(tenant: string, query: FileQuery): Promise<Page<File> | 'unknown_cursor'>;
+  /** Bytes of all contents of a tenant, complete ones only. */
+  storedBytes(tenant: string): Promise<number>;
   /** Tombstone first, then the record; bytes go at once unless an open batch names the file. False when there is no such file. */
   delete(tenant: string, id: string): Promise<boolean>;
 }
@@ -196,6 +199,8 @@ export function createFileStore({
       }
       return { data, hasMore: false };
     },
+
+    storedBytes: async (tenant) => await bytesBelow(store, keys.contents(tenant)),
 
     async delete(tenant, id) {
       const file = await get(tenant, id);

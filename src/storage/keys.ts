@@ -3,10 +3,12 @@ export const keys = {
   file: (tenant: string, id: string) => `files/${tenant}/${id}`,
   files: (tenant: string) => `files/${tenant}/`,
   content: (tenant: string, id: string) => `content/${tenant}/${id}`,
+  contents: (tenant: string) => `content/${tenant}/`,
   tombstone: (tenant: string, id: string) => `deleted/${tenant}/${id}`,
   upload: (nonce: string) => `uploads/${nonce}`,
   /** Everything of a resumable upload (`/v1/uploads`) lies below one prefix: its record, and its parts until they have become a file. */
   resumable: (tenant: string, id: string) => `resumable/${tenant}/${id}/record`,
+  resumables: (tenant: string) => `resumable/${tenant}/`,
   resumableParts: (tenant: string, id: string) => `resumable/${tenant}/${id}/parts/`,
   resumablePart: (tenant: string, id: string, part: string) => `resumable/${tenant}/${id}/parts/${part}`,
   batch: (tenant: string, id: string) => `batches/${tenant}/${id}`,

@@ -1,6 +1,9 @@
 /** Bytes of a part of a multipart upload; S3 wants 5 MiB at least and 10,000 parts at most, so objects may have 80 GB. */
 export const PART_BYTES = 8 * 1024 * 1024;
 
+/** How many stall times one buffer may take to fill while others wait: with 30 s, a client that sends less than 28 KB/s. */
+const FILL_STALLS = 10;
+
 /**
  * The part buffers that all uploads of a process share, so that their memory is bounded however many clients come.
  *
@@ -9,7 +12,8 @@ export const PART_BYTES = 8 * 1024 * 1024;
  * filled, so there is no circle; buffers go to those who wait in the order in which they came, and an upload queues anew for
  * each part, so a fast one cannot keep the others out. That leaves clients that stop in the middle of a part: S3 takes no
  * part below 5 MiB, so a half-filled buffer cannot be put away. While others wait, the holder of a buffer that nothing came
- * into for the stall time loses its upload. An upload that trickles keeps its buffer, as long as the API lets a request last.
+ * into for the stall time loses its upload, and so does one that has been filling the same buffer for ten times as long: a
+ * trickle gets no buffer for ever, though it gets one for long where nobody waits.
  */
 export interface PartPool {
   /** Waits for a buffer; rejects with the signal's reason when that comes first. `onStall` must make the holder give it back. */
@@ -37,7 +41,7 @@ interface Waiting {
 export function createPartPool(size: number, stallMs = 30_000): PartPool {
   const free: Buffer[] = [];
   const waiting: Waiting[] = [];
-  const filling = new Map<Part, { touchedMs: number; onStall: () => void }>();
+  const filling = new Map<Part, { lentMs: number; touchedMs: number; onStall: () => void }>();
   let taken = 0;
   let timer: NodeJS.Timeout | undefined;
 
@@ -63,7 +67,7 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
         free.push(buffer);
       },
     };
-    filling.set(part, { touchedMs: performance.now(), onStall });
+    filling.set(part, { lentMs: performance.now(), touchedMs: performance.now(), onStall });
     return part;
   }
 
@@ -76,10 +80,11 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
     }
     timer ??= setTimeout(() => {
       timer = undefined;
-      const oldestFirst = [...filling.values()].sort((a, b) => a.touchedMs - b.touchedMs);
-      for (const held of oldestFirst.slice(0, waiting.length)) {
-        if (performance.now() - held.touchedMs >= stallMs) held.onStall();
-      }
+      const now = performance.now();
+      const stalled = [...filling.values()].filter(
+        ({ lentMs, touchedMs }) => now - touchedMs >= stallMs || now - lentMs >= stallMs * FILL_STALLS,
+      );
+      for (const held of stalled.sort((a, b) => a.touchedMs - b.touchedMs).slice(0, waiting.length)) held.onStall();
       watchStalls();
     }, stallMs / 4);
   }

@@ -6,6 +6,7 @@ import { keys } from './keys.ts';
 import { createMultipartWriter } from './multipart-writer.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { PartPool } from './part-pool.ts';
+import { bytesBelow } from './stored-bytes.ts';
 import { updateJson } from './update-json.ts';
 
 /**
@@ -27,6 +28,8 @@ export interface UploadStore {
   /** Opens the bytes of a part; null when it is gone. */
   openPart(tenant: string, id: string, part: string): Promise<Readable | null>;
   removePart(tenant: string, id: string, part: string): Promise<void>;
+  /** Bytes of all parts of a tenant. */
+  storedBytes(tenant: string): Promise<number>;
   /** Removes whatever parts there are. */
   removeParts(tenant: string, id: string): Promise<void>;
 }
@@ -61,6 +64,8 @@ export function createUploadStore({
     beginPart: (tenant, id, part) => createMultipartWriter({ store, key: keys.resumablePart(tenant, id, part), nonce: newNonce(), parts }),
     openPart: async (tenant, id, part) => (await store.open(keys.resumablePart(tenant, id, part)))?.body ?? null,
     removePart: async (tenant, id, part) => await store.remove([keys.resumablePart(tenant, id, part)]),
+
+    storedBytes: async (tenant) => await bytesBelow(store, keys.resumables(tenant)),
 
     async removeParts(tenant, id) {
       const found = await listParts(tenant, id);

@@ -39,7 +39,7 @@ describe('POST /v1/files', () => {
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'nightshift-upload-'));
     api = await startWholeTestApi({
-      uploadIdleTimeoutMs: 400,
+      bodyPace: { idleTimeoutMs: 400, minBytesPerSecond: 1024 },
       limits: { ...DEFAULT_LIMITS, maxBatchInputBytes: CAP, maxUploadBytes: 4000 },
     });
     client = api.client();

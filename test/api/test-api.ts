@@ -8,7 +8,7 @@ import { createHttpServer } from '../../src/api/http-server.ts';
 import { createApiKeys } from '../../src/api/middleware/authentication.ts';
 import type { BatchRecord, RequestCounts } from '../../src/domain/batch.ts';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
-import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import { DEFAULT_LIMITS, type TenantLimits } from '../../src/domain/limits.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -52,6 +52,9 @@ export interface TestApi extends AsyncDisposable {
 
 export const KEYS = { 'key-a': 'tenant-a', 'key-b': 'tenant-b' } as const;
 
+/** Nothing is limited, as without configuration. */
+export const NO_LIMITS: TenantLimits = { requestsPerMinute: null, batchesPerHour: null, maxOpenBatches: null, maxStoredBytes: null };
+
 /** Starts an API on a bucket; options replace what it is made of. */
 export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps> = {}): Promise<TestApi> {
   let offsetMs = 0;
@@ -74,9 +77,10 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
       Object.entries(KEYS).map(([key, tenant]) => ({ tenant, sha256Hex: createHash('sha256').update(key).digest('hex') })),
     ),
     limits: DEFAULT_LIMITS,
+    tenantLimits: NO_LIMITS,
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
-    uploadIdleTimeoutMs: 10_000,
+    bodyPace: { idleTimeoutMs: 10_000, minBytesPerSecond: 1024 },
     nowMs,
     randomHex,
     logger: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },

@@ -110,9 +110,9 @@ describe('ApiError.headers', () => {
   });
 
   it('never ask for a wait over a minute, under a second or of a fraction', () => {
-    const wait = (seconds: number) => errors.rateLimited(seconds).headers['retry-after'];
+    const wait = (seconds: number) => errors.rateLimited('60 requests per minute', seconds).headers['retry-after'];
     assert.deepEqual([wait(0), wait(1.2), wait(3600)], ['1', '2', '60']);
     assert.equal(errors.unavailable('object store', 5).headers['retry-after'], '5');
-    assert.deepEqual([errors.rateLimited(1).status, errors.unavailable('object store', 1).status], [429, 503]);
+    assert.deepEqual([errors.rateLimited('1 request', 1).status, errors.unavailable('object store', 1).status], [429, 503]);
   });
 });

@@ -9,6 +9,7 @@ const ERRORS = {
   409: 'Not possible any more',
   413: 'The body is larger than this server accepts',
   416: 'The range lies outside the content',
+  429: 'More than this tenant may, as far as limits are configured; `Retry-After` says when to repeat it',
   500: 'Our fault; the log tells more under the `x-request-id`',
   503: 'The bucket cannot be reached; repeating is safe',
 } as const;
@@ -47,7 +48,7 @@ export function operation(
   summary: string,
   { success, errors = [], ...rest }: { success: Schema; errors?: readonly ErrorStatus[] } & Schema,
 ): Schema {
-  const failures = [...errors, 401 as const, 500 as const, 503 as const].sort((a, b) => a - b);
+  const failures = [...errors, 401 as const, 429 as const, 500 as const, 503 as const].sort((a, b) => a - b);
   return {
     operationId,
     summary,

@@ -8,12 +8,12 @@ import type { UploadStore } from '../../storage/upload-store.ts';
 import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';
 import { readForm } from '../multipart.ts';
 import { assertPending, findUpload } from '../pending-upload.ts';
-import { BodyTooLarge } from '../request-body.ts';
+import { type BodyPace, BodyTooLarge } from '../request-body.ts';
 
 interface Deps {
   uploads: UploadStore;
   limits: Limits;
-  uploadIdleTimeoutMs: number;
+  bodyPace: BodyPace;
   nowMs: () => number;
   randomHex: (bytes: number) => string;
   logger: Logger;
@@ -24,9 +24,9 @@ const FORM_BYTES = 64 * 1024;
 const ASKED = 'add a part to';
 
 /** `POST /v1/uploads/{id}/parts`: any number at a time, in any order, of any size up to 64 MiB. */
-export function addUploadPart({ uploads, limits, uploadIdleTimeoutMs, nowMs, randomHex, logger }: Deps): Route {
+export function addUploadPart({ uploads, limits, bodyPace, nowMs, randomHex, logger }: Deps): Route {
   const maxPartBytes = Math.min(MAX_UPLOAD_PART_BYTES, limits.maxUploadBytes);
-  const bounds = { maxBytes: maxPartBytes + FORM_BYTES, idleTimeoutMs: uploadIdleTimeoutMs };
+  const bounds = { maxBytes: maxPartBytes + FORM_BYTES, ...bodyPace };
 
   return async (ctx) => {
     const tenant = tenantOf(ctx);

@@ -12,12 +12,13 @@ import { createFirstLineCheck } from '../first-line.ts';
 import { readJsonBody } from '../json-body.ts';
 import { assertPending, findUpload } from '../pending-upload.ts';
 import { type CompleteRequest, readCompleteRequest } from '../upload-request.ts';
+import type { BodyPace } from '../request-body.ts';
 
 interface Deps {
   uploads: UploadStore;
   files: FileStore;
   limits: Limits;
-  uploadIdleTimeoutMs: number;
+  bodyPace: BodyPace;
   nowMs: () => number;
   randomHex: (bytes: number) => string;
   logger: Logger;
@@ -28,12 +29,12 @@ interface Deps {
  * `completed` into the record first has made the file, and every other completion, then or later, answers that one. What is
  * wrong with the parts leaves the upload pending, so that it can be completed with others.
  */
-export function completeUpload({ uploads, files, limits, uploadIdleTimeoutMs, nowMs, randomHex, logger }: Deps): Route {
+export function completeUpload({ uploads, files, limits, bodyPace, nowMs, randomHex, logger }: Deps): Route {
   return async (ctx) => {
     const tenant = tenantOf(ctx);
     const id = pathParam(ctx, 'id');
     const record = await findUpload(uploads, tenant, id);
-    const { value } = await readJsonBody(ctx.req, { idleTimeoutMs: uploadIdleTimeoutMs });
+    const { value } = await readJsonBody(ctx.req, bodyPace);
     const request = readCompleteRequest(value);
     if (record.upload.status !== 'completed') assertPending(record, nowMs(), 'complete');
     const upload = record.upload.status === 'completed' ? await adopt(tenant, record.upload) : await complete(tenant, record, request);

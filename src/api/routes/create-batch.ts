@@ -1,21 +1,25 @@
 import type { BatchRecord } from '../../domain/batch.ts';
 import { wrongPurpose } from '../../domain/errors.ts';
 import { isFileId, newBatchId } from '../../domain/ids.ts';
+import type { TenantLimits } from '../../domain/limits.ts';
 import { newBatch } from '../../domain/new-batch.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import type { BatchRuns } from '../../temporal/batch-runs.ts';
 import { type BatchRequest, type OpenChoices, readBatchRequest } from '../batch-request.ts';
 import { type Logger, type Route, sendJson, tenantOf } from '../context.ts';
-import { createIdempotency } from '../idempotency.ts';
+import { type Create, createIdempotency } from '../idempotency.ts';
 import { readJsonBody } from '../json-body.ts';
+import { createOpenBatchLimit } from '../open-batch-limit.ts';
+import type { BodyPace } from '../request-body.ts';
 import { tellTemporal } from '../tell-temporal.ts';
 
 interface Deps extends OpenChoices {
   files: FileStore;
   batches: BatchStore;
   runs: BatchRuns;
-  uploadIdleTimeoutMs: number;
+  tenantLimits: TenantLimits;
+  bodyPace: BodyPace;
   nowMs: () => number;
   randomHex: (bytes: number) => string;
   logger: Logger;
@@ -25,21 +29,28 @@ interface Deps extends OpenChoices {
 export function createBatch(deps: Deps): Route {
   const { files, batches, runs, nowMs, randomHex, logger } = deps;
   const idempotency = createIdempotency({ batches, nowMs });
+  const openBatches = createOpenBatchLimit({ batches, maxOpenBatches: deps.tenantLimits.maxOpenBatches });
 
   return async (ctx) => {
     const tenant = tenantOf(ctx);
-    const { value, bytes } = await readJsonBody(ctx.req, { idleTimeoutMs: deps.uploadIdleTimeoutMs });
+    const { value, bytes } = await readJsonBody(ctx.req, deps.bodyPace);
     const request = readBatchRequest(value, deps);
     await refuseOtherPurposes(tenant, request.inputFileId);
 
-    const { record, isRepeat } = await idempotency.claim({
+    const create: Create = {
       key: ctx.get('idempotency-key') || null,
       retryCount: Number(ctx.get('x-stainless-retry-count')) || 0,
       body: bytes,
       record: firstRecord(tenant, request),
-    });
-    const standing = isRepeat ? await batches.get(tenant, record.batch.id) : null;
-    sendJson(ctx, (standing ?? (await begin(record))).batch);
+    };
+    const leave = await openBatches.enter(tenant, async () => await idempotency.isRepeat(create));
+    try {
+      const { record, isRepeat } = await idempotency.claim(create);
+      const standing = isRepeat ? await batches.get(tenant, record.batch.id) : null;
+      sendJson(ctx, (standing ?? (await begin(record))).batch);
+    } finally {
+      leave();
+    }
   };
 
   /** A file that is not found is no error here: the batch will fail, as it does at OpenAI. */

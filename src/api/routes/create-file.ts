@@ -8,11 +8,12 @@ import { readFormExpiresAfter } from '../expires-after.ts';
 import { createFirstLineCheck, type FirstLineCheck } from '../first-line.ts';
 import { readForm } from '../multipart.ts';
 import { readPurpose } from '../purpose.ts';
+import type { BodyPace } from '../request-body.ts';
 
 interface Deps {
   files: FileStore;
   limits: Limits;
-  uploadIdleTimeoutMs: number;
+  bodyPace: BodyPace;
   nowMs: () => number;
   randomHex: (bytes: number) => string;
   logger: Logger;
@@ -26,13 +27,13 @@ interface Upload {
 }
 
 /** `POST /v1/files`: streams the content to the bucket and writes the record last, so that a half upload is never a file. */
-export function createFile({ files, limits, uploadIdleTimeoutMs, nowMs, randomHex, logger }: Deps): Route {
+export function createFile({ files, limits, bodyPace, nowMs, randomHex, logger }: Deps): Route {
   return async (ctx) => {
     const tenant = tenantOf(ctx);
     const id = newFileId(nowMs(), randomHex(6));
     const begun: { upload: Upload | null } = { upload: null };
     try {
-      const bounds = { maxBytes: limits.maxUploadBytes, idleTimeoutMs: uploadIdleTimeoutMs };
+      const bounds = { maxBytes: limits.maxUploadBytes, ...bodyPace };
       const fields = await readForm(ctx.req, bounds, async (filename, bytes, fieldsSoFar) => {
         const purpose = fieldsSoFar.has('purpose') ? readPurpose(fieldsSoFar.get('purpose')) : null;
         begun.upload = { filename, content: await files.beginContent(tenant, id), firstLine: createFirstLineCheck(limits.maxLineBytes) };

@@ -5,20 +5,21 @@ import type { UploadStore } from '../../storage/upload-store.ts';
 import { type Route, sendJson, tenantOf } from '../context.ts';
 import { readJsonBody } from '../json-body.ts';
 import { readUploadRequest } from '../upload-request.ts';
+import type { BodyPace } from '../request-body.ts';
 
 interface Deps {
   uploads: UploadStore;
   limits: Limits;
-  uploadIdleTimeoutMs: number;
+  bodyPace: BodyPace;
   nowMs: () => number;
   randomHex: (bytes: number) => string;
 }
 
 /** `POST /v1/uploads`: announces a file that will come in parts. */
-export function createUpload({ uploads, limits, uploadIdleTimeoutMs, nowMs, randomHex }: Deps): Route {
+export function createUpload({ uploads, limits, bodyPace, nowMs, randomHex }: Deps): Route {
   return async (ctx) => {
     const tenant = tenantOf(ctx);
-    const { value } = await readJsonBody(ctx.req, { idleTimeoutMs: uploadIdleTimeoutMs });
+    const { value } = await readJsonBody(ctx.req, bodyPace);
     const { bytes, filename, purpose, fileLifeSeconds } = readUploadRequest(value, limits);
     const createdMs = nowMs();
     const created_at = Math.floor(createdMs / 1000);

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import OpenAI, { toFile } from 'openai';
+import { until } from '../helpers/until.ts';
+import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
+import { envelopeOf, NO_LIMITS, startTestApi, type TestApi } from './test-api.ts';
+
+const BODY = JSON.stringify({ input_file_id: `file-${'0'.repeat(24)}`, endpoint: '/v1/chat/completions', completion_window: '24h' });
+
+describe('limits of a tenant', () => {
+  let bucket: TestBucket;
+  before(async () => (bucket = await startTestBucket()));
+  after(async () => await bucket[Symbol.asyncDispose]());
+
+  const create = async (api: TestApi, headers: Record<string, string> = {}) =>
+    await api.fetch('/v1/batches', { method: 'POST', body: BODY, headers });
+  const upload = async (api: TestApi, bytes: number, key = 'key-a') =>
+    await api.client(key).files.create({ file: await toFile(Buffer.alloc(bytes), 'x'), purpose: 'user_data' });
+  async function assertRefused(answer: Response, text: RegExp): Promise<void> {
+    assert.equal(answer.status, 429);
+    const seconds = Number(answer.headers.get('retry-after'));
+    assert.ok(Number.isInteger(seconds) && seconds >= 1 && seconds <= 60, String(seconds));
+    assert.match((await envelopeOf(answer)).message, text);
+  }
+
+  describe('requests per minute', () => {
+    it('answers 429 once they are used up, says when to come again, and keeps tenants apart', async () => {
+      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, requestsPerMinute: 3 } });
+      for (const left of [2, 1, 0]) {
+        const answer = await api.fetch('/v1/batches');
+        assert.equal(answer.status, 200);
+        assert.deepEqual(
+          ['limit', 'remaining'].map((name) => answer.headers.get(`x-ratelimit-${name}-requests`)),
+          ['3', String(left)],
+        );
+        await answer.text();
+      }
+      await assertRefused(await api.fetch('/v1/batches'), /^Rate limit reached: 3 requests per minute/);
+      await assertRefused(await api.fetch('/v1/nope'), /3 requests per minute/);
+      assert.equal((await api.client('key-b').batches.list()).data.length, 0);
+      assert.equal((await fetch(`${api.origin}/health`)).status, 200);
+    });
+
+    it('refill evenly', async () => {
+      // A clock that stands still in between.
+      let now = Date.now();
+      await using api = await startTestApi(bucket, { nowMs: () => now, tenantLimits: { ...NO_LIMITS, requestsPerMinute: 2 } });
+      const status = async () => (await api.fetch('/v1/batches')).status;
+      assert.deepEqual([await status(), await status(), await status()], [200, 200, 429]);
+      now += 30_000;
+      assert.deepEqual([await status(), await status()], [200, 429]);
+      now += 3_600_000;
+      assert.deepEqual([await status(), await status(), await status()], [200, 200, 429]);
+      now -= 3_600_000;
+      assert.equal(await status(), 429);
+    });
+
+    it('are waited out by the SDK', async () => {
+      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, requestsPerMinute: 60 } });
+      const usedUp = (async () => {
+        for (;;) await api.client().batches.list();
+      })();
+      await assert.rejects(usedUp, OpenAI.RateLimitError);
+      assert.ok(Array.isArray((await api.client('key-a', { maxRetries: 2 }).batches.list()).data));
+    });
+  });
+
+  describe('batches per hour', () => {
+    it('answers 429 to more, and counts no create that is refused', async () => {
+      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, batchesPerHour: 2 } });
+      for (let i = 0; i < 5; i += 1) assert.equal((await api.fetch('/v1/batches', { method: 'POST', body: '{}' })).status, 400);
+      assert.deepEqual([(await create(api)).status, (await create(api)).status], [200, 200]);
+      await assertRefused(await create(api), /2 batches per hour/);
+      assert.equal((await api.fetch('/v1/batches')).status, 200);
+      api.advance(30 * 60_000);
+      assert.deepEqual([(await create(api)).status, (await create(api)).status], [200, 429]);
+    });
+  });
+
+  describe('open batches', () => {
+    it('answers 429 to more until one has ended, also side by side, but answers a repeat', async () => {
+      await using own = await startTestBucket();
+      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, maxOpenBatches: 3 } });
+      const key = { 'idempotency-key': 'k' };
+      const first = Object(await (await create(api, key)).json());
+      const answers = await Promise.all(Array.from({ length: 8 }, async () => (await create(api)).status));
+      const opened = answers.filter((status) => status === 200).length;
+      assert.ok(opened >= 1 && opened <= 2, answers.join());
+      if (opened === 1) assert.equal((await create(api)).status, 200);
+      await assertRefused(await create(api), /3 batches that have not ended/);
+      assert.equal(Object(await (await create(api, key)).json()).id, first.id);
+      assert.equal((await create(api, { 'x-stainless-retry-count': '1' })).status, 200);
+      await assertRefused(await create(api, { 'idempotency-key': 'other' }), /not ended/);
+      assert.equal((await create(api, { authorization: 'Bearer key-b' })).status, 200);
+      await api.batches.removeOpen('tenant-a', first.id);
+      assert.deepEqual([(await create(api)).status, (await create(api)).status], [200, 429]);
+    });
+  });
+
+  describe('stored bytes', () => {
+    it('answers 429, which the SDK does not repeat, until files are deleted', async () => {
+      await using own = await startTestBucket();
+      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, maxStoredBytes: 10_000 } });
+      const file = await upload(api, 6000);
+      const error = await api
+        .client('key-a', { maxRetries: 5 })
+        .files.create({ file: await toFile(Buffer.alloc(6000), 'x'), purpose: 'user_data' })
+        .catch((thrown: unknown) => thrown);
+      assert.ok(error instanceof OpenAI.RateLimitError);
+      assert.equal(error.code, 'storage_quota_exceeded');
+      assert.equal(error.headers?.get('retry-after'), '60');
+      await upload(api, 6000, 'key-b');
+      await upload(api, 1000);
+      await api.client().files.delete(file.id);
+      api.advance(1000);
+      await upload(api, 6000);
+    });
+
+    it('counts parts of uploads, and what other processes stored', async () => {
+      await using own = await startTestBucket();
+      const limited = { tenantLimits: { ...NO_LIMITS, maxStoredBytes: 10_000 } };
+      await using api = await startTestApi(own, limited);
+      await using other = await startTestApi(own, limited);
+      const { uploads } = api.client();
+      const pending = await uploads.create({ bytes: 8000, filename: 'x', mime_type: 'text/plain', purpose: 'user_data' });
+      await uploads.parts.create(pending.id, { data: await toFile(Buffer.alloc(8000), 'x') });
+      await assert.rejects(upload(other, 8000), OpenAI.RateLimitError);
+      await assert.rejects(
+        uploads.parts.create(pending.id, { data: await toFile(Buffer.alloc(8000), 'x') }),
+        (thrown) => thrown instanceof OpenAI.RateLimitError,
+      );
+      await uploads.cancel(pending.id);
+      api.advance(1000);
+      other.advance(1000);
+      await upload(other, 8000);
+    });
+
+    it('holds for streams of unknown length too, once there is no room at all', async () => {
+      await using own = await startTestBucket();
+      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, maxStoredBytes: 10_000 } });
+      const stream = async () => {
+        const socket = await api.send(
+          'POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ntransfer-encoding: chunked\r\ncontent-type: multipart/form-data; boundary=b\r\n\r\n',
+        );
+        const body = `--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n${'x'.repeat(12_000)}\r\n--b--\r\n`;
+        socket.write(`${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+        let text = '';
+        socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        await until(() => text.includes('}'), { what: 'an answer' });
+        socket.destroy();
+        return text;
+      };
+      assert.match(await stream(), /^HTTP\/1\.1 200 /);
+      assert.match(await stream(), /^HTTP\/1\.1 429 [^]*"code":"storage_quota_exceeded"/);
+    });
+  });
+});
