@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createReadStream } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import type * as Sdk from 'openai';
 import type OpenAI from 'openai';
 
 /**
@@ -8,7 +9,7 @@ import type OpenAI from 'openai';
  * every major version that people have; `openai-4` to `openai-6` are other versions of the same package.
  */
 const [, , packageName = 'openai', baseURL, apiKey, path = ''] = process.argv;
-const sdk: typeof import('openai') = await import(packageName);
+const sdk: typeof Sdk = await import(packageName);
 const { toFile } = sdk;
 
 const client = new sdk.default({ baseURL, apiKey });

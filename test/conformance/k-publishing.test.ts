@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type OpenAI from 'openai';
+import { ended, submit } from '../helpers/lines.ts';
+import { type Stack, startStack } from '../helpers/stack.ts';
+import { until } from '../helpers/until.ts';
+import { bucketOf } from './bucket.ts';
+import { accountFor, names } from './story.ts';
+
+/** 400 answers of about 190 KB: publishing them takes long enough to be hit. */
+const LINES = 400;
+const INPUTS = Array.from({ length: 4 }, () => 'x');
+const DIMENSIONS = 4096;
+/** Past every age after which the sweep takes what an upload left behind. */
+const LATER_MS = 25 * 3_600_000;
+
+describe('K. Durability: a kill while the results are published', () => {
+  let stack: Stack;
+  let client: OpenAI;
+  before(async () => {
+    stack = await startStack({ env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' }, upstream: ['--latency', '0'] });
+    client = stack.client();
+  });
+  after(async () => await stack[Symbol.asyncDispose]());
+
+  it('case 112: one output file in the end, no half file is ever readable, nothing is left over', { timeout: 300_000 }, async () => {
+    const ids = names('wide-', LINES);
+    const body = { model: 'example-model', input: INPUTS, dimensions: DIMENSIONS };
+    const text = ids.map((custom_id) => JSON.stringify({ custom_id, method: 'POST', url: '/v1/embeddings', body })).join('\n');
+    const created = await submit(client, text, { endpoint: '/v1/embeddings' });
+    const bucket = bucketOf(stack);
+    /** Keys of result files that are being uploaded, by the markers of their uploads; a killed upload leaves its marker. */
+    const uploading = async () => {
+      const markers = await Promise.all((await bucket.keys('uploads/')).map(async (key) => await bucket.read(key).catch(() => '{}')));
+      return markers.map((marker) => String(JSON.parse(String(marker)).key)).filter((key) => key.startsWith('content/'));
+    };
+    await until(async () => (await uploading()).length > 0, { what: 'publishing to begin', seconds: 120, everyMs: 10 });
+    await stack.worker.stop('SIGKILL');
+    assert.equal((await client.batches.retrieve(created.id)).status, 'finalizing');
+    const killed = await uploading();
+    // Whatever the list shows by now can be read to its end.
+    for await (const file of client.files.list({ purpose: 'batch_output' })) {
+      assert.equal((await (await client.files.content(file.id)).arrayBuffer()).byteLength, file.bytes);
+    }
+    await stack.startWorker();
+    const batch = await ended(client, created.id, 150);
+    assert.equal(batch.status, 'completed');
+    const { output } = await accountFor(client, batch, ids);
+    assert.equal(output.length, LINES);
+    const leftovers = async () => {
+      const keys = (await Promise.all(['work/', 'uploads/', 'open/', 'content/'].map(async (prefix) => await bucket.keys(prefix)))).flat();
+      const wanted = [batch.input_file_id, batch.output_file_id].map((id) => `content/tenant-a/${id}`);
+      const half = await Promise.all(killed.map(async (key) => ((await bucket.halfUploads(key)) > 0 ? [`half of ${key}`] : [])));
+      return [...keys.filter((key) => !wanted.includes(key)), ...half.flat()];
+    };
+    assert.ok(
+      (await leftovers()).some((left) => left.startsWith('half of')),
+      'the killed upload left something to take',
+    );
+    const published = [];
+    for await (const file of client.files.list({ purpose: 'batch_output' })) published.push(file.id);
+    assert.deepEqual(published, [batch.output_file_id]);
+
+    // A day later the sweep has taken what the killed upload left.
+    await stack.worker.stop('SIGTERM');
+    const clock = `const now = Date.now; Date.now = () => now() + ${LATER_MS};`;
+    stack.env['NODE_OPTIONS'] = `--import=data:text/javascript,${encodeURIComponent(clock)}`;
+    await stack.startWorker();
+    await until(async () => (await leftovers()).length === 0, { what: 'the sweep', seconds: 90, everyMs: 500 }).catch(async () =>
+      assert.deepEqual(await leftovers(), []),
+    );
+    assert.deepEqual(await client.batches.retrieve(created.id), batch);
+    await accountFor(client, batch, ids);
+  });
+});
