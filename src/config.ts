@@ -187,9 +187,20 @@ function readSettings(env: NodeJS.ProcessEnv): { settings: Settings; faults: str
   return { settings, faults };
 }
 
+/** The variables that a file of upstreams replaces. */
+const SINGLE_UPSTREAM = [
+  'UPSTREAM_URL',
+  'UPSTREAM_API_KEY',
+  'UPSTREAM_MAX_IN_FLIGHT',
+  'UPSTREAM_LIMITER',
+  'UPSTREAM_REQUESTS_PER_MINUTE',
+  'UPSTREAM_TOKENS_PER_MINUTE',
+  'UPSTREAM_REQUEST_TIMEOUT_SECONDS',
+] as const;
+
 function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults: string[]) {
   if (settings.UPSTREAMS_FILE !== undefined) {
-    for (const name of ['UPSTREAM_URL', 'UPSTREAM_API_KEY', 'UPSTREAM_MAX_IN_FLIGHT', 'UPSTREAM_REQUEST_TIMEOUT_SECONDS'] as const) {
+    for (const name of SINGLE_UPSTREAM) {
       if (isSet(env, name)) faults.push(`${PREFIX}${name} has no effect beside NIGHTSHIFT_UPSTREAMS_FILE: set one of the two`);
     }
     return readUpstreamsFile(resolve(settings.UPSTREAMS_FILE), env, faults);
@@ -200,6 +211,9 @@ function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults: strin
     baseUrls: [url],
     models: null,
     maxInFlight: settings.UPSTREAM_MAX_IN_FLIGHT,
+    limiter: settings.UPSTREAM_LIMITER,
+    requestsPerMinute: settings.UPSTREAM_REQUESTS_PER_MINUTE ?? null,
+    tokensPerMinute: settings.UPSTREAM_TOKENS_PER_MINUTE ?? null,
     requestTimeoutMs: settings.UPSTREAM_REQUEST_TIMEOUT_SECONDS * 1000,
     maxResponseBytes: 67_108_864,
     maxFaults: 5,

@@ -33,7 +33,10 @@ export const settingsSchema = z.object({
 
   UPSTREAM_URL: url('http://127.0.0.1:8900/v1'),
   UPSTREAM_API_KEY: optional(),
-  UPSTREAM_MAX_IN_FLIGHT: integer(64, 1, 10_000),
+  UPSTREAM_MAX_IN_FLIGHT: integer(256, 1, 10_000),
+  UPSTREAM_LIMITER: choice('adaptive', ['adaptive', 'fixed']),
+  UPSTREAM_REQUESTS_PER_MINUTE: wholeNumber(1, 10_000_000).transform(Number).optional(),
+  UPSTREAM_TOKENS_PER_MINUTE: wholeNumber(1, 1_000_000_000_000).transform(Number).optional(),
   UPSTREAM_REQUEST_TIMEOUT_SECONDS: integer(300, 1, 86_400),
   UPSTREAMS_FILE: optional(),
 

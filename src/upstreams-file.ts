@@ -12,6 +12,12 @@ export interface UpstreamConfig {
   models: string[] | null;
   /** Requests in flight from one worker process, at most. */
   maxInFlight: number;
+  /** Whether the number in flight follows what the upstream can use, or is always the most. */
+  limiter: 'adaptive' | 'fixed';
+  /** Requests per minute from all workers together; null for no limit. */
+  requestsPerMinute: number | null;
+  /** Tokens per minute from one worker process; null for no limit but what the upstream tells. */
+  tokensPerMinute: number | null;
   requestTimeoutMs: number;
   maxResponseBytes: number;
   /** The fault that ends a request. */
@@ -38,7 +44,10 @@ const upstreamSchema = z
     api_key: z.string().min(1).optional(),
     api_key_env: z.string().min(1).optional(),
     headers: z.record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'must be a header name'), z.string()).default({}),
-    max_in_flight: wholeNumber(1, 10_000).default(64),
+    max_in_flight: wholeNumber(1, 10_000).default(256),
+    limiter: z.enum(['adaptive', 'fixed'], 'must be adaptive or fixed').default('adaptive'),
+    requests_per_minute: wholeNumber(1, 10_000_000).optional(),
+    tokens_per_minute: wholeNumber(1, 1_000_000_000_000).optional(),
     request_timeout_seconds: wholeNumber(1, 86_400).default(300),
     max_response_bytes: wholeNumber(1024, 1_073_741_824).default(67_108_864),
     max_faults: wholeNumber(1, 100).default(5),
@@ -80,6 +89,9 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
       baseUrls: given.base_urls,
       models: given.models ?? null,
       maxInFlight: given.max_in_flight,
+      limiter: given.limiter,
+      requestsPerMinute: given.requests_per_minute ?? null,
+      tokensPerMinute: given.tokens_per_minute ?? null,
       requestTimeoutMs: given.request_timeout_seconds * 1000,
       maxResponseBytes: given.max_response_bytes,
       maxFaults: given.max_faults,

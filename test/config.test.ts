@@ -138,13 +138,23 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
   api_key_env: CLOUD_KEY
   headers: { x-team: nights }
   unavailable_max_seconds: 60
+  limiter: fixed
+  requests_per_minute: 600
+  tokens_per_minute: 90000
 `);
     const config = loadConfig({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path, CLOUD_KEY: 'sk-cloud' }, 'worker');
     assert.deepEqual(
       config.upstreams.map(({ name, models, maxInFlight, unavailableMaxMs }) => [name, models, maxInFlight, unavailableMaxMs]),
       [
-        ['gpu', ['llama'], 64, null],
-        ['cloud', null, 64, 60_000],
+        ['gpu', ['llama'], 256, null],
+        ['cloud', null, 256, 60_000],
+      ],
+    );
+    assert.deepEqual(
+      config.upstreams.map(({ limiter, requestsPerMinute, tokensPerMinute }) => [limiter, requestsPerMinute, tokensPerMinute]),
+      [
+        ['adaptive', null, null],
+        ['fixed', 600, 90_000],
       ],
     );
     assert.deepEqual(config.secrets.upstreams['cloud'], { apiKey: 'sk-cloud', headers: { 'x-team': 'nights' } });

@@ -1,6 +1,7 @@
 import type { Usage } from '../domain/batch.ts';
 import { parseBaseUrl } from './base-url.ts';
 import { readAttempt } from './read-attempt.ts';
+import type { RateBudgets } from './rate-headers.ts';
 import { createHttpPool, type Exchange, type HttpPool } from './http-exchange.ts';
 
 /** Sends one request to an upstream. Never throws for what an upstream does: whatever happens is an `Attempt`. */
@@ -17,14 +18,32 @@ export interface UpstreamRequest {
   body: Uint8Array;
   /** The same for every attempt of a request. */
   idempotencyKey: string;
+  /** W3C trace context, where the attempt is part of a trace. */
+  traceHeaders?: Readonly<Record<string, string>>;
 }
 
 /** What one try of a request ended in (design: "Unavailability", "Refusals", "Faults"). Times are milliseconds. */
 export type Attempt =
   /** An outcome: 2xx with a JSON object, or a status that no repeat can cure. `body` is the exact answer; `usage` what a 2xx reports. */
-  | { kind: 'answer'; status: number; body: Buffer; requestId: string | null; usage: Usage | null; ms: number }
+  | {
+      kind: 'answer';
+      status: number;
+      body: Buffer;
+      requestId: string | null;
+      usage: Usage | null;
+      budgets: RateBudgets | null;
+      ms: number;
+    }
   /** 429, 503, 529: not now. */
-  | { kind: 'refusal'; status: number; body: Buffer; requestId: string | null; retryAfterMs: number | null; ms: number }
+  | {
+      kind: 'refusal';
+      status: number;
+      body: Buffer;
+      requestId: string | null;
+      retryAfterMs: number | null;
+      budgets: RateBudgets | null;
+      ms: number;
+    }
   /** The request's own doing: other 5xx and 408 (with status and body), a timeout, a malformed answer, a reset. */
   | {
       kind: 'fault';
@@ -81,7 +100,7 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
     return await server.pool.exchange(
       {
         path: server.path(request.endpoint),
-        headers: { ...server.headers, 'idempotency-key': request.idempotencyKey },
+        headers: { ...server.headers, ...request.traceHeaders, 'idempotency-key': request.idempotencyKey },
         body: request.body,
       },
       signal,

@@ -1,15 +1,19 @@
 import { parseBaseUrl } from './base-url.ts';
 import { createUpstreamClient } from './client.ts';
 import { createGate } from './gate.ts';
-import { createFixedLimiter } from './limiter.ts';
 import { createRedaction } from './redact.ts';
 import type { Upstream } from './routes.ts';
+import { createUpstreamLimiter } from './upstream-limiter.ts';
 
 /** What is configured of an upstream, credentials apart. */
 export interface UpstreamOptions {
   name: string;
   baseUrls: readonly string[];
   maxInFlight: number;
+  /** `adaptive` finds the number in flight up to `maxInFlight`; `fixed` keeps it there. */
+  limiter: 'adaptive' | 'fixed';
+  /** Tokens this process may use per minute; null when only the upstream's own headers count. */
+  tokensPerMinute: number | null;
   requestTimeoutMs: number;
   maxResponseBytes: number;
   maxFaults: number;
@@ -39,7 +43,18 @@ export function createUpstreams(
 }
 
 function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamSecrets): Upstream {
-  const { name, baseUrls, maxInFlight, requestTimeoutMs, maxResponseBytes, maxFaults, maxRefusals, unavailableMaxMs } = options;
+  const {
+    name,
+    baseUrls,
+    maxInFlight,
+    limiter,
+    tokensPerMinute,
+    requestTimeoutMs,
+    maxResponseBytes,
+    maxFaults,
+    maxRefusals,
+    unavailableMaxMs,
+  } = options;
   const userinfos = baseUrls.flatMap((text) => parseBaseUrl(text).userinfo ?? []);
   return {
     name,
@@ -52,7 +67,7 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
       maxResponseBytes,
       connections: maxInFlight,
     }),
-    limiter: createFixedLimiter({ maxInFlight }),
+    limiter: createUpstreamLimiter({ limiter, maxInFlight, tokensPerMinute, maxWaitMs: MAX_RETRY_AFTER_MS }),
     gate: createGate({ unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
     rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
     redact: createRedaction({ apiKey, headers, userinfos }),

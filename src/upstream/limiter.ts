@@ -1,4 +1,6 @@
-/** How many requests an upstream has in flight from this process. Fixed today; the interface is that of an adaptive one. */
+import type { RateBudgets } from './rate-headers.ts';
+
+/** How many requests an upstream has in flight from this process, and when the next one may go out. */
 export interface Limiter {
   /** Waits for a place, fairly between batches; rejects with the signal's reason when it ends first. */
   acquire(batchId: string, signal: AbortSignal): Promise<Permit>;
@@ -12,39 +14,76 @@ export interface Permit {
   release(seen: Observation): void;
 }
 
-/** What the limiter learns from an attempt. `ms` is from send to last byte. */
+/**
+ * What the limiter learns from an attempt. `ms` is from send to last byte, null for an answer that did no work (a 4xx);
+ * `budgets` is what the headers of the answer told.
+ */
 export type Observation =
-  | { kind: 'answer'; ms: number }
-  | { kind: 'overload'; retryAfterMs: number | null }
+  | { kind: 'answer'; ms: number | null; outputTokens?: number | null; totalTokens?: number | null; budgets?: RateBudgets | null }
+  | { kind: 'overload'; retryAfterMs: number | null; budgets?: RateBudgets | null }
   /** `answered` tells a status or a malformed answer from a reset or a timeout: somebody is there. */
   | { kind: 'fault'; answered: boolean }
   | { kind: 'unavailable' }
   /** Nothing was learnt: the request was aborted. */
   | { kind: 'ignored' };
 
-/**
- * A limiter with a fixed number of places. Waiting batches take turns, so that one line of a small batch does not wait for
- * all lines of a large one.
- */
+/** Decides how many may be in flight and when; who of those that wait comes next is decided by `createLimiter`. */
+export interface LimiterPolicy {
+  /** Places in flight, at least 1. */
+  readonly limit: number;
+  /** Milliseconds until the next request may go out; 0 for now. */
+  waitMs(): number;
+  /** One goes out, the `inFlight`th at a time; answers what becomes of what is seen of it. */
+  sent(inFlight: number): (seen: Observation) => void;
+}
+
+/** A limiter with a fixed number of places. */
 export function createFixedLimiter({ maxInFlight }: { maxInFlight: number }): Limiter {
+  return createLimiter({ limit: maxInFlight, waitMs: () => 0, sent: () => () => undefined });
+}
+
+/**
+ * Hands out the places of a policy. Waiting batches take turns, so that one line of a small batch does not wait for all
+ * lines of a large one.
+ */
+export function createLimiter(policy: LimiterPolicy): Limiter {
   // In the order in which batches take their next turn; each holds its waiting requests, first come first.
   const turns = new Map<string, Set<(permit: Permit) => void>>();
   let [inFlight, waiting] = [0, 0];
+  let timer: NodeJS.Timeout | null = null;
 
   function permit(): Permit {
+    inFlight += 1;
+    const learn = policy.sent(inFlight);
     let released = false;
     return {
-      release() {
+      release(seen) {
         if (released) throw new Error('a place in flight was released twice');
         released = true;
-        if (!giveToNext()) inFlight -= 1;
+        inFlight -= 1;
+        learn(seen);
+        giveOut();
       },
     };
   }
 
-  function giveToNext(): boolean {
+  /** Gives free places to whoever is next; comes back by itself when it is time that is lacking, and not a place. */
+  function giveOut(): void {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    while (waiting > 0 && inFlight < policy.limit) {
+      const waitMs = policy.waitMs();
+      if (waitMs > 0) {
+        timer = setTimeout(giveOut, waitMs);
+        return;
+      }
+      giveToNext();
+    }
+  }
+
+  function giveToNext(): void {
     const [turn] = turns;
-    if (turn === undefined) return false;
+    if (turn === undefined) return;
     const [batchId, requests] = turn;
     const [next] = requests;
     turns.delete(batchId);
@@ -53,16 +92,12 @@ export function createFixedLimiter({ maxInFlight }: { maxInFlight: number }): Li
     if (requests.size > 0) turns.set(batchId, requests);
     waiting -= 1;
     next(permit());
-    return true;
   }
 
   return {
     async acquire(batchId, signal) {
       signal.throwIfAborted();
-      if (inFlight < maxInFlight) {
-        inFlight += 1;
-        return permit();
-      }
+      if (waiting === 0 && inFlight < policy.limit && policy.waitMs() === 0) return permit();
       return await new Promise((resolve, reject) => {
         const requests = turns.get(batchId) ?? new Set();
         turns.set(batchId, requests);
@@ -74,18 +109,21 @@ export function createFixedLimiter({ maxInFlight }: { maxInFlight: number }): Li
           requests.delete(take);
           if (requests.size === 0 && turns.get(batchId) === requests) turns.delete(batchId);
           waiting -= 1;
+          // Nobody is left to wake: a timer would only keep the process.
+          if (waiting === 0) giveOut();
           reject(signal.reason);
         };
         signal.addEventListener('abort', leave, { once: true });
         requests.add(take);
         waiting += 1;
+        if (timer === null) giveOut();
       });
     },
     get inFlight() {
       return inFlight;
     },
     get limit() {
-      return maxInFlight;
+      return policy.limit;
     },
     get waiting() {
       return waiting;

@@ -3,6 +3,7 @@ import { brotliDecompress, type BrotliOptions, gunzip, inflate, type ZlibOptions
 import { inspectAnswer } from '../domain/answer.ts';
 import type { Attempt } from './client.ts';
 import type { Exchange } from './http-exchange.ts';
+import { readRateBudgets } from './rate-headers.ts';
 import { retryAfterMs } from './retry-after.ts';
 
 /** Statuses that mean "not now": nothing is wrong with the request. */
@@ -41,17 +42,18 @@ async function readAnswer(answered: Extract<Exchange, { kind: 'answered' }>, now
   const requestId = headers['x-request-id'];
   const answer = { status, body, requestId: typeof requestId === 'string' && requestId !== '' ? requestId : null };
 
+  const budgets = readRateBudgets(headers, nowMs);
   if (status < 300) {
     if (body.length === 0) return invalid(`the upstream answered with status ${status} and no body`);
     const { isObject, usage } = inspectAnswer(body);
     if (!isObject) return invalid(`the upstream answered with status ${status} and a body that is no JSON object`);
-    return { kind: 'answer', ...answer, usage, ms };
+    return { kind: 'answer', ...answer, usage, budgets, ms };
   }
-  if (REFUSALS.has(status)) return { kind: 'refusal', ...answer, retryAfterMs: retryAfterMs(headers, nowMs), ms };
+  if (REFUSALS.has(status)) return { kind: 'refusal', ...answer, retryAfterMs: retryAfterMs(headers, nowMs), budgets, ms };
   if (status === 408 || (status >= 500 && status < 600)) {
     return { kind: 'fault', code: 'server_error', message: `the upstream answered with status ${status}`, answer, ms };
   }
-  return { kind: 'answer', ...answer, usage: null, ms };
+  return { kind: 'answer', ...answer, usage: null, budgets, ms };
 }
 
 type Decoder = (body: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;

@@ -154,9 +154,15 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
 function observationOf(attempt: Attempt): Observation {
   switch (attempt.kind) {
     case 'answer':
-      return { kind: 'answer', ms: attempt.ms };
+      return {
+        kind: 'answer',
+        ms: attempt.status < 300 ? attempt.ms : null,
+        outputTokens: attempt.usage?.output_tokens ?? null,
+        totalTokens: attempt.usage?.total_tokens ?? null,
+        budgets: attempt.budgets,
+      };
     case 'refusal':
-      return { kind: 'overload', retryAfterMs: attempt.retryAfterMs };
+      return { kind: 'overload', retryAfterMs: attempt.retryAfterMs, budgets: attempt.budgets };
     case 'fault':
       return { kind: 'fault', answered: attempt.answer !== null || attempt.code === 'invalid_response' };
     case 'unavailable':

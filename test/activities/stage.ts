@@ -70,6 +70,8 @@ export async function startStage(): Promise<Stage> {
         name: 'example',
         baseUrls: [`${upstream.url}/v1`],
         maxInFlight: 64,
+        limiter: 'fixed',
+        tokensPerMinute: null,
         requestTimeoutMs: 20_000,
         maxResponseBytes: 64 * 1024 * 1024,
         maxFaults: 5,

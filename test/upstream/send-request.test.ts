@@ -23,6 +23,8 @@ function upstreamAt(url: string, changes: Partial<UpstreamOptions> = {}, rules: 
     name: 'u',
     baseUrls: [url],
     maxInFlight: 8,
+    limiter: 'adaptive',
+    tokensPerMinute: null,
     requestTimeoutMs: 10_000,
     maxResponseBytes: 1_000_000,
     maxFaults: 5,

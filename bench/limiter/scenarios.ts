@@ -1,0 +1,177 @@
+import { createHostedApi, createQueueingServer, longTailed, type SimulatedServer } from './servers.ts';
+import type { SimulatedTime } from './simulated-time.ts';
+
+export interface Scenario {
+  name: string;
+  about: string;
+  minutes: number;
+  maxInFlight: number;
+  /** What would be best to have in flight, for the plot; null where the number in flight is not what limits. */
+  bestInFlight: ((minute: number) => number) | null;
+  /** Most tokens, or answers, that could be had in this time. */
+  ideal: number;
+  measure: 'tokens' | 'answers';
+  seed: number;
+  server(time: SimulatedTime, startMs: number, random: () => number): SimulatedServer;
+}
+
+const MEAN_TOKENS = 300;
+const MS_PER_TOKEN = 20;
+const PREFILL_MS = 200;
+
+/** Tokens that a queueing server serves in so many minutes. */
+function tokensOf(capacity: number, minutes: number, msPerToken = MS_PER_TOKEN): number {
+  return (capacity * minutes * 60_000 * MEAN_TOKENS) / (PREFILL_MS + MEAN_TOKENS * msPerToken);
+}
+
+function vllm(
+  capacity: number,
+  given: { usage: boolean; sigma?: number },
+): Pick<Scenario, 'server' | 'bestInFlight' | 'ideal' | 'measure'> {
+  return {
+    measure: 'tokens',
+    bestInFlight: () => capacity,
+    ideal: tokensOf(capacity, 60),
+    server: (time, _, random) =>
+      createQueueingServer(time, {
+        capacity: () => capacity,
+        msPerToken: () => MS_PER_TOKEN,
+        prefillMs: PREFILL_MS,
+        lengths: longTailed(MEAN_TOKENS, given.sigma ?? 1, random),
+        usage: given.usage,
+      }),
+  };
+}
+
+/** Milliseconds per token of a batch of this size: the weights are read once for all, the rest grows with each. */
+const batched = (served: number) => 15 + served * 0.1;
+
+/** The capacity of a server that loses half of its GPUs after 20 minutes, goes away after 40 and is back after 45. */
+const ailing = (minute: number) => (minute < 20 ? 48 : minute < 40 ? 12 : minute < 45 ? 0 : 48);
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: 'vLLM, capacity 32',
+    about:
+      'serves 32, queues the rest, never refuses; log-normal lengths (sigma 1, mean 300 tokens, 6 s), reports tokens; at most 256 in flight.',
+    minutes: 60,
+    maxInFlight: 256,
+    seed: 1,
+    ...vllm(32, { usage: true }),
+  },
+  {
+    name: 'vLLM, capacity 32, no usage',
+    about: 'the same, but its answers do not tell their tokens.',
+    minutes: 60,
+    maxInFlight: 256,
+    seed: 2,
+    ...vllm(32, { usage: false }),
+  },
+  {
+    name: 'vLLM, capacity 200',
+    about: 'as the first, with room for 200.',
+    minutes: 60,
+    maxInFlight: 256,
+    seed: 3,
+    ...vllm(200, { usage: true }),
+  },
+  {
+    name: 'llama.cpp, capacity 4',
+    about: 'as the first, with room for 4. A request that waits for more than 300 s is lost.',
+    minutes: 60,
+    maxInFlight: 256,
+    seed: 4,
+    ...vllm(4, { usage: true }),
+  },
+  {
+    name: 'vLLM that batches',
+    about:
+      'serves 256, each slower the more there are (15 ms per token and 0.1 more for each in flight): more in flight always gets more done, though less and less.',
+    minutes: 60,
+    maxInFlight: 256,
+    seed: 5,
+    bestInFlight: () => 256,
+    ideal: tokensOf(256, 60, batched(256)),
+    measure: 'tokens',
+    server: (time, _, random) =>
+      createQueueingServer(time, {
+        capacity: () => 256,
+        msPerToken: batched,
+        prefillMs: PREFILL_MS,
+        lengths: longTailed(MEAN_TOKENS, 1, random),
+        usage: true,
+      }),
+  },
+  {
+    name: 'fixed latency',
+    about: 'every answer takes 50 ms, however many there are: the upstream of the throughput bench, for one minute.',
+    minutes: 1,
+    maxInFlight: 256,
+    seed: 6,
+    bestInFlight: () => 256,
+    ideal: (256 * 60_000) / 50,
+    measure: 'answers',
+    server: (time) =>
+      createQueueingServer(time, { capacity: () => 256, msPerToken: () => 0, prefillMs: 50, lengths: () => 100, usage: true }),
+  },
+  {
+    name: 'hosted API with headers',
+    about: '600 requests and 100,000 tokens per minute (tokens are what lacks), told by `x-ratelimit-*` and Retry-After.',
+    minutes: 30,
+    maxInFlight: 256,
+    seed: 7,
+    bestInFlight: null,
+    // A minute's worth is in the buckets at the beginning.
+    ideal: 100_000 * 31,
+    measure: 'tokens',
+    server: (time, _, random) =>
+      createHostedApi(time, {
+        requestsPerMinute: 600,
+        tokensPerMinute: 100_000,
+        msPerToken: 10,
+        lengths: longTailed(MEAN_TOKENS, 1, random),
+        headers: true,
+        usage: true,
+      }),
+  },
+  {
+    name: 'hosted API without headers',
+    about: '600 requests per minute, and nothing but a bare 429 beyond.',
+    minutes: 30,
+    maxInFlight: 256,
+    seed: 8,
+    bestInFlight: null,
+    ideal: 600 * 31,
+    measure: 'answers',
+    server: (time, _, random) =>
+      createHostedApi(time, {
+        requestsPerMinute: 600,
+        tokensPerMinute: 1e9,
+        msPerToken: 10,
+        lengths: longTailed(MEAN_TOKENS, 1, random),
+        headers: false,
+        usage: true,
+      }),
+  },
+  {
+    name: 'degrades, dies, comes back',
+    about: 'room for 48; from minute 20 for 12; away from minute 40 to 45; then as before.',
+    minutes: 80,
+    maxInFlight: 256,
+    seed: 9,
+    bestInFlight: ailing,
+    ideal: tokensOf(48, 20) + tokensOf(12, 20) + tokensOf(48, 35),
+    measure: 'tokens',
+    server(time, startMs, random) {
+      const minute = () => (time.nowMs - startMs) / 60_000;
+      return createQueueingServer(time, {
+        capacity: () => (ailing(minute()) === 0 ? 1e9 : ailing(minute())),
+        msPerToken: () => MS_PER_TOKEN,
+        prefillMs: PREFILL_MS,
+        lengths: longTailed(MEAN_TOKENS, 1, random),
+        usage: true,
+        down: () => ailing(minute()) === 0,
+      });
+    },
+  },
+];

@@ -1,0 +1,52 @@
+/** What is left of a budget, and when it is whole again: as a full bucket (OpenAI) or a new minute (others). */
+export interface RateBudget {
+  remaining: number;
+  resetMs: number;
+}
+
+/** The budgets that an answer tells of by `x-ratelimit-remaining-*` and `x-ratelimit-reset-*`; null for what it leaves out. */
+export interface RateBudgets {
+  requests: RateBudget | null;
+  tokens: RateBudget | null;
+}
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** Reads the budgets of an answer; null when it tells of none. `nowMs` is Unix time. */
+export function readRateBudgets(headers: Headers, nowMs: number): RateBudgets | null {
+  const requests = budgetOf(headers, 'requests', nowMs);
+  const tokens = budgetOf(headers, 'tokens', nowMs);
+  return requests === null && tokens === null ? null : { requests, tokens };
+}
+
+function budgetOf(headers: Headers, unit: string, nowMs: number): RateBudget | null {
+  const [left, reset] = [single(headers[`x-ratelimit-remaining-${unit}`]), single(headers[`x-ratelimit-reset-${unit}`])];
+  const resetMs = reset === '' ? null : resetIn(reset, nowMs);
+  if (!/^\d+(\.\d+)?$/.test(left) || resetMs === null) return null;
+  return { remaining: Number(left), resetMs };
+}
+
+/** `6m0s`, `250ms`, `1.5` (seconds), Unix seconds or milliseconds, or a date, as milliseconds from now; null for anything else. */
+function resetIn(text: string, nowMs: number): number | null {
+  if (/^\d+(\.\d+)?$/.test(text)) {
+    const value = Number(text);
+    if (value >= UNIX_MILLISECONDS) return Math.max(0, value - nowMs);
+    return value >= UNIX_SECONDS ? Math.max(0, value * 1000 - nowMs) : value * 1000;
+  }
+  if (/^(\d+(\.\d+)?(ms|[dhms]))+$/.test(text)) {
+    let ms = 0;
+    for (const [, value, , unit = ''] of text.matchAll(/(\d+(\.\d+)?)(ms|[dhms])/g)) ms += Number(value) * (UNIT_MS[unit] ?? 0);
+    return ms;
+  }
+  const date = /^\d{4}-|[a-z]{3} \d/i.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(date) ? null : Math.max(0, date - nowMs);
+}
+
+/** Larger numbers are points in time: nobody waits 30 years. */
+const UNIX_SECONDS = 1e9;
+const UNIX_MILLISECONDS = 1e12;
+const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
+
+function single(value: string | string[] | undefined): string {
+  return (Array.isArray(value) ? value[0] : value)?.trim() ?? '';
+}

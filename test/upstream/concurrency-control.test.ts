@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { numbers } from '../../examples/upstream/behaviour.ts';
+import { type ConcurrencyControl, createConcurrencyControl } from '../../src/upstream/concurrency-control.ts';
+import type { Observation } from '../../src/upstream/limiter.ts';
+
+interface Server {
+  capacity: () => number;
+  /** Milliseconds a request takes once it is its turn, and its output tokens. */
+  request: () => { ms: number; tokens: number | null };
+  down?: () => boolean;
+}
+
+/** Keeps a server that queues as full as the control allows. Each call goes on for so many answers, and answers the limits after each and the time. */
+function createDriver(control: ConcurrencyControl, server: Server): (answers: number) => { limits: number[]; ms: number } {
+  const running: { endsMs: number; end: () => void }[] = [];
+  const queue: (() => void)[] = [];
+  let [nowMs, inFlight] = [0, 0];
+  const serve = () => {
+    while (running.length < server.capacity() && queue.length > 0) queue.shift()?.();
+  };
+  const send = () => {
+    inFlight += 1;
+    const learn = control.sent(inFlight);
+    const sentMs = nowMs;
+    queue.push(() => {
+      const { ms, tokens } = server.request();
+      const end = () => {
+        inFlight -= 1;
+        const seen: Observation =
+          server.down?.() === true ? { kind: 'unavailable' } : { kind: 'answer', ms: nowMs - sentMs, outputTokens: tokens };
+        learn(seen);
+      };
+      running.push({ endsMs: nowMs + ms, end });
+    });
+  };
+  return (answers) => {
+    const limits: number[] = [];
+    while (limits.length < answers) {
+      while (inFlight < control.limit) send();
+      serve();
+      const next = running.reduce((first, each) => (each.endsMs < first.endsMs ? each : first));
+      running.splice(running.indexOf(next), 1);
+      nowMs = next.endsMs;
+      next.end();
+      limits.push(control.limit);
+    }
+    return { limits, ms: nowMs };
+  };
+}
+
+function longTailed(seed: number, given: { usage: boolean }): () => { ms: number; tokens: number | null } {
+  const random = numbers(seed);
+  return () => {
+    const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    const tokens = Math.max(1, Math.round(300 * Math.exp(normal - 0.5)));
+    return { ms: 200 + 20 * tokens, tokens: given.usage ? tokens : null };
+  };
+}
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+describe('createConcurrencyControl', () => {
+  it('begins modestly and reaches the maximum within eight round trips where latency holds', () => {
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    assert.equal(control.limit, 16);
+    const server = { capacity: () => Infinity, request: () => ({ ms: 50, tokens: null }) };
+    const drive = createDriver(control, server);
+    const { limits } = drive(2000);
+    const until = limits.indexOf(256);
+    assert.ok(until > 0, 'it never gets there');
+    const { ms } = createDriver(createConcurrencyControl({ maxInFlight: 256 }), server)(until);
+    assert.ok(ms <= 400, `${ms} ms`);
+  });
+
+  for (const usage of [true, false]) {
+    for (const seed of [1, 2, 3]) {
+      it(`finds the capacity of a queueing server with long-tailed answers (${usage ? 'with' : 'without'} usage, seed ${seed})`, () => {
+        const control = createConcurrencyControl({ maxInFlight: 256 });
+        const server = { capacity: () => 32, request: longTailed(seed, { usage }) };
+        const drive = createDriver(control, server);
+        drive(3000);
+        const { limits } = drive(10_000);
+        const limit = mean(limits);
+        assert.ok(limit > 28 && limit < 48, `${limit} for a capacity of 32`);
+      });
+    }
+  }
+
+  it('finds a capacity below where it begins', () => {
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    const server = { capacity: () => 2, request: longTailed(4, { usage: true }) };
+    const drive = createDriver(control, server);
+    drive(2000);
+    assert.ok(mean(drive(2000).limits) < 6);
+  });
+
+  it('stays at the maximum where more in flight gets more done, though each answer slower', () => {
+    let running = 0;
+    const control = createConcurrencyControl({ maxInFlight: 128 });
+    const random = longTailed(5, { usage: true });
+    const server = {
+      capacity: () => 128,
+      request: () => {
+        running = control.limit;
+        const { tokens } = random();
+        return { ms: (tokens ?? 1) * (15 + running * 0.1), tokens };
+      },
+    };
+    const drive = createDriver(control, server);
+    drive(2000);
+    assert.ok(mean(drive(5000).limits) > 110);
+  });
+
+  it('follows a server that loses capacity and gets it back', () => {
+    let capacity = 64;
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    const server = { capacity: () => capacity, request: longTailed(6, { usage: true }) };
+    const drive = createDriver(control, server);
+    drive(5000);
+    capacity = 12;
+    drive(3000);
+    const low = mean(drive(2000).limits);
+    assert.ok(low < 32, `${low} for a capacity of 12`);
+    capacity = 64;
+    drive(6000);
+    const high = mean(drive(3000).limits);
+    assert.ok(high > 48, `${high} for a capacity of 64`);
+  });
+
+  it('begins again after an outage, and comes back', () => {
+    let down = false;
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    const server = { capacity: () => 64, request: longTailed(7, { usage: true }), down: () => down };
+    const drive = createDriver(control, server);
+    drive(3000);
+    down = true;
+    assert.ok(drive(200).limits.at(-1) === 16);
+    down = false;
+    drive(4000);
+    assert.ok(mean(drive(2000).limits) > 52);
+  });
+
+  it('shrinks once for all refusals of requests that went out at the same limit', () => {
+    const control = createConcurrencyControl({ maxInFlight: 100, firstInFlight: 100 });
+    const learn = Array.from({ length: 100 }, (_, index) => control.sent(index + 1));
+    for (const each of learn) each({ kind: 'overload', retryAfterMs: null });
+    assert.equal(control.limit, 80);
+    control.sent(1)({ kind: 'overload', retryAfterMs: null });
+    assert.equal(control.limit, 64);
+  });
+
+  it('shrinks when many requests fail, never below where it began', () => {
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    createDriver(control, { capacity: () => Infinity, request: () => ({ ms: 50, tokens: null }) })(2000);
+    assert.equal(control.limit, 256);
+    for (let count = 0; count < 3; count += 1) control.sent(1)({ kind: 'fault', answered: true });
+    assert.equal(control.limit, 256);
+    for (let count = 0; count < 500; count += 1) control.sent(1)({ kind: 'fault', answered: true });
+    assert.equal(control.limit, 16);
+  });
+
+  it('does not grow on too little to do', () => {
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    for (let count = 0; count < 5000; count += 1) control.sent(3)({ kind: 'answer', ms: 10 });
+    assert.equal(control.limit, 16);
+  });
+
+  it('never leaves 1 to the maximum, whatever is seen in whatever order', () => {
+    const seen: fc.Arbitrary<Observation> = fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          kind: fc.constant('answer' as const),
+          ms: fc.double({ min: 0, max: 1e6, noNaN: true }),
+          outputTokens: fc.nat(1000),
+        }),
+      },
+      { weight: 1, arbitrary: fc.constant({ kind: 'overload' as const, retryAfterMs: null }) },
+      { weight: 1, arbitrary: fc.constant({ kind: 'fault' as const, answered: true }) },
+      { weight: 1, arbitrary: fc.constant({ kind: 'unavailable' as const }) },
+      { weight: 1, arbitrary: fc.constant({ kind: 'ignored' as const }) },
+    );
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 300 }),
+        fc.array(fc.tuple(seen, fc.nat(1000)), { minLength: 200, maxLength: 2000 }),
+        (maxInFlight, events) => {
+          const control = createConcurrencyControl({ maxInFlight });
+          const open: ((seen: Observation) => void)[] = [];
+          for (const [each, pick] of events) {
+            while (open.length < control.limit) open.push(control.sent(open.length + 1));
+            open.splice(pick % open.length, 1)[0]?.(each);
+            assert.ok(Number.isInteger(control.limit) && control.limit >= 1 && control.limit <= maxInFlight, `${control.limit}`);
+          }
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
