@@ -22,6 +22,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   storage: { path: '^src/storage/', knows: ['domain'], types: [] },
   upstream: { path: '^src/upstream/', knows: ['domain'], types: [] },
   temporal: { path: '^src/temporal/', knows: ['domain', 'contract'], types: [] },
+  telemetry: { path: '^src/telemetry/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'activities', 'settings'] },
   api: { path: '^src/api/', knows: ['domain'], types: [...ADAPTERS, 'settings'] },
   activities: { path: '^activities/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'settings'] },
   contract: { path: '^workflows/contract\\.ts$', knows: ['domain'], types: [], packages: [] },
@@ -35,7 +36,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   settings: { path: '^src/(?!main\\.ts$)[a-z-]+\\.ts$', knows: ['domain'], types: [...ADAPTERS] },
   processes: {
     path: '^src/processes/',
-    knows: [...ADAPTERS, 'domain', 'api', 'activities', 'contract', 'workflows', 'cli', 'settings'],
+    knows: [...ADAPTERS, 'domain', 'telemetry', 'api', 'activities', 'contract', 'workflows', 'cli', 'settings'],
     types: [],
   },
   main: { path: '^src/main\\.ts$', knows: ['processes', 'cli', 'settings'], types: [] },

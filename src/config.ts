@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { type ApiKey, firstPlainKey, readApiKeys } from './api-keys.ts';
 import { ensureLocalKeys, readLocalKeys, type S3Keys } from './local-keys.ts';
 import { PREFIX, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
+import { readTracing, type Sampling } from './tracing-settings.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
 import type { Limits, TenantLimits } from './domain/limits.ts';
 
@@ -30,6 +31,15 @@ export interface Config {
   };
   housekeeping: { uploadMarkerMaxAgeMs: number; sweepIntervalMs: number };
   shutdownGraceMs: number;
+  telemetry: {
+    host: string;
+    /** Where operators reach the API process; null listens nowhere. */
+    apiPort: number | null;
+    /** Where operators reach the worker; null listens nowhere. */
+    workerPort: number | null;
+    /** Null sends no traces. */
+    tracing: Sampling | null;
+  };
   log: { level: Settings['LOG_LEVEL']; format: Settings['LOG_FORMAT'] };
   local: { dataDir: string; temporalUiPort: number; exampleUpstreamPort: number; exampleUpstreamWanted: boolean };
   /** Never logged. */
@@ -84,6 +94,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
   }
   const { upstreams, credentials } = role === 'api' ? { upstreams: [], credentials: {} } : readUpstreams(settings, env, faults);
   const dataDir = resolve(settings.DATA_DIR);
+  const tracing = readTracing(env, faults);
   const s3Keys = readS3Keys(settings, dataDir, role, faults);
   if (faults.length > 0 || s3Keys === null) throw new ConfigError(faults);
 
@@ -130,6 +141,12 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
       sweepIntervalMs: settings.SWEEP_INTERVAL_SECONDS * 1000,
     },
     shutdownGraceMs: settings.SHUTDOWN_GRACE_SECONDS * 1000,
+    telemetry: {
+      host: settings.METRICS_HOST,
+      apiPort: settings.METRICS_PORT ?? null,
+      workerPort: settings.WORKER_HTTP_PORT ?? null,
+      tracing,
+    },
     log: { level: settings.LOG_LEVEL, format: settings.LOG_FORMAT },
     local: {
       dataDir,

@@ -57,6 +57,9 @@ export const settingsSchema = z.object({
   SWEEP_INTERVAL_SECONDS: integer(60, 1, 86_400),
 
   SHUTDOWN_GRACE_SECONDS: integer(25, 0, 3600),
+  METRICS_HOST: text('127.0.0.1'),
+  METRICS_PORT: wholeNumber(1, 65_535).transform(Number).optional(),
+  WORKER_HTTP_PORT: wholeNumber(1, 65_535).transform(Number).optional(),
   LOG_LEVEL: choice('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal']),
   LOG_FORMAT: choice('json', ['json', 'pretty']),
 

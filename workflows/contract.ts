@@ -180,3 +180,22 @@ export interface SweepResult {
   signalled: number;
   removed: number;
 }
+
+/** The header that carries a trace through Temporal; name and shape are those of Temporal's own interceptors. */
+export const TRACE_HEADER = '_tracer-data';
+
+/** W3C trace context. */
+export interface TraceCarrier {
+  traceparent: string;
+  tracestate?: string;
+}
+
+/** What a workflow tells the worker of its span. A type and no interface, because sinks want an index signature. */
+export type TraceSinks = {
+  spans: { ended(span: { parent: TraceCarrier; startMs: number; endMs: number; isFailed: boolean }): void };
+};
+
+/** The span of a run, made out of its id: the workflow and the worker that exports it come to the same one. */
+export function ownSpanId(runId: string): string {
+  return runId.replaceAll('-', '').slice(-16);
+}

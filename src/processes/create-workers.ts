@@ -1,8 +1,14 @@
 import { hostname } from 'node:os';
-import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import {
+  type ActivityInterceptorsFactory,
+  type InjectedSinks,
+  type NativeConnection,
+  Worker,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import { HEARTBEAT_THROTTLE_MS } from '../../activities/deps.ts';
 import type { Activities } from '../../activities/index.ts';
-import { requestsTaskQueue, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
+import { requestsTaskQueue, type TraceSinks, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
 
 /** Most slices of one upstream that a process takes at a time. */
 const MAX_SLICES = 2_000;
@@ -17,6 +23,8 @@ export async function createWorkers({
   bundle,
   activities,
   upstreams,
+  activityInterceptors,
+  sinks,
   graceMs,
 }: {
   connection: NativeConnection;
@@ -24,6 +32,8 @@ export async function createWorkers({
   bundle: { codePath: string };
   activities: Activities;
   upstreams: readonly { name: string; maxInFlight: number }[];
+  activityInterceptors: ActivityInterceptorsFactory[];
+  sinks: InjectedSinks<TraceSinks>;
   /** What running activities get to finish after a shutdown began. */
   graceMs: number;
 }): Promise<Worker[]> {
@@ -36,6 +46,7 @@ export async function createWorkers({
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     // NOTE: maxConcurrentActivityTaskPolls would be accepted and ignored; only poller behaviours count.
     activityTaskPollerBehavior: { type: 'autoscaling' },
+    interceptors: { activity: activityInterceptors },
   } satisfies Partial<WorkerOptions>;
   const identity = (role: string) => `nightshift-${role}@${hostname()}:${process.pid}`;
   return await Promise.all([
@@ -44,6 +55,7 @@ export async function createWorkers({
       identity: identity('workflows'),
       taskQueue: WORKFLOW_TASK_QUEUE,
       workflowBundle: bundle,
+      sinks,
       activities: control,
     }),
     ...upstreams.map(

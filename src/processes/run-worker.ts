@@ -8,6 +8,7 @@ import { NativeConnection, type Worker } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
 import { createWorkers } from './create-workers.ts';
 import { createShutdown, type Shutdown } from './shutdown.ts';
+import { freeLoopbackAddress, letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
 import { untilItWorks } from './until-it-works.ts';
 import { createActivities } from '../../activities/index.ts';
@@ -20,6 +21,14 @@ import { createMinioObjectStore } from '../storage/minio-object-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
+import { traceActivities, traceSinks, traceStarts } from '../telemetry/temporal-tracing.ts';
+import { watchBatchRuns } from '../telemetry/watch-batch-runs.ts';
+import { watchBatchStore } from '../telemetry/watch-batch-store.ts';
+import { watchObjectStore } from '../telemetry/watch-object-store.ts';
+import { watchPieceStore } from '../telemetry/watch-piece-store.ts';
+import { watchSending } from '../telemetry/watch-sending.ts';
+import { watchSweep } from '../telemetry/watch-sweep.ts';
+import { watchUpstream } from '../telemetry/watch-upstream.ts';
 import { connectTemporal } from '../temporal/connection.ts';
 import { provision } from '../temporal/provision.ts';
 import { workflowBundle } from '../temporal/workflow-bundle.ts';
@@ -63,17 +72,27 @@ export async function runWorker(args: string[]): Promise<number> {
 async function start(config: Config, bundle: { codePath: string }, shutdown: Shutdown, logger: Logger): Promise<void> {
   const signal = shutdown.draining;
   const { temporalApiKey: apiKey } = config.secrets;
-  const store = createMinioObjectStore({ ...config.s3, ...config.secrets.s3 });
+  const telemetry = await startTelemetry(config, 'worker', shutdown, logger);
+  const { metrics, tracing } = telemetry;
+  const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
+  const store = watchObjectStore(createMinioObjectStore({ ...config.s3, ...config.secrets.s3 }), { metrics, monotonicMs });
   shutdown.closes('object store', () => store.close());
-  const { client, connection } = connectTemporal({ ...config.temporal, apiKey });
+  const { client, connection } = connectTemporal({ ...config.temporal, apiKey }, tracing.isOn ? [traceStarts(tracing)] : []);
   shutdown.closes('connection to Temporal', async () => await connection.close());
-  const upstreams = createUpstreams(config.upstreams, config.secrets.upstreams);
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config) }), { metrics, tracing });
+  const created = createUpstreams(config.upstreams, config.secrets.upstreams);
+  const upstreams = new Map([...created].map(([name, upstream]) => [name, watchUpstream(upstream, { metrics, nowMs, logger })]));
   shutdown.closes(
     'upstreams',
     async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.client.close()))),
   );
 
-  installTemporalRuntime(logger);
+  const { host, workerPort: port } = config.telemetry;
+  const temporalMetrics = port === null ? null : await freeLoopbackAddress();
+  installTemporalRuntime(logger, temporalMetrics);
+  let isWorking = false;
+  const ready = async () => ({ working: isWorking && !signal.aborted, ...(await reachable({ runs, store })) });
+  await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   const { address, namespace, tls } = config.temporal;
   const native = await untilItWorks(
     'Temporal',
@@ -93,18 +112,18 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
   const activities = createActivities({
-    files: createFileStore({ store, nowMs: Date.now, newNonce, parts }),
-    batches: createBatchStore({ store }),
-    pieces: createPieceStore({ store, newNonce, parts }),
+    files: createFileStore({ store, nowMs, newNonce, parts }),
+    batches: watchBatchStore(createBatchStore({ store }), { metrics, nowMs, logger }),
+    pieces: watchPieceStore(createPieceStore({ store, newNonce, parts }), metrics),
     housekeeping: createHousekeeping({ store }),
-    runs: createBatchRuns({ client, policy: batchPolicy(config) }),
+    runs,
     upstreams,
     routes: createModelRoutes(config.upstreams),
-    sendUntilDone,
+    sendUntilDone: watchSending(sendUntilDone, { metrics, tracing, monotonicMs, logger }),
     limits: config.batches.limits,
     uploadMarkerMaxAgeMs: config.housekeeping.uploadMarkerMaxAgeMs,
-    nowMs: Date.now,
-    monotonicMs: () => performance.now(),
+    nowMs,
+    monotonicMs,
     randomHex,
     draining: signal,
     logger,
@@ -114,15 +133,18 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     connection: native,
     namespace,
     bundle,
-    activities,
+    activities: watchSweep(activities, metrics),
     upstreams: config.upstreams,
+    activityInterceptors: tracing.isOn ? [traceActivities(tracing)] : [],
+    sinks: traceSinks(telemetry.workflowSpans),
     graceMs: config.shutdownGraceMs,
   });
-  const runs = workers.map(async (worker) => await run(worker, shutdown));
+  const running = workers.map(async (worker) => await run(worker, shutdown));
   shutdown.closes('workers', async () => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
-    await Promise.all(runs);
+    await Promise.all(running);
   });
+  isWorking = true;
   logger.info({ upstreams: config.upstreams.map(({ name }) => name) }, 'working');
   void keepProvisioned(provisioning, signal, logger);
 }

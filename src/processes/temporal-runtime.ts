@@ -1,8 +1,11 @@
 import { type LogLevel, type LogMetadata, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import type { Logger } from '../logger.ts';
 
-/** Makes the SDK write to our log and leave signals to us: once per process, before anything connects. */
-export function installTemporalRuntime(logger: Logger): void {
+/**
+ * Makes the SDK write to our log and leave signals to us: once per process, before anything connects. With `metricsAddress` it serves its
+ * metrics there.
+ */
+export function installTemporalRuntime(logger: Logger, metricsAddress: string | null): void {
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: LogMetadata) =>
     logger[level](shown(meta), message);
   const warn = write('warn');
@@ -25,10 +28,16 @@ export function installTemporalRuntime(logger: Logger): void {
       warn: byLevel.WARN,
       error: byLevel.ERROR,
     },
-    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} } },
+    telemetryOptions: {
+      logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+      ...(metricsAddress === null ? {} : { metrics: { prometheus: { ...CONVENTIONS, bindAddress: metricsAddress } } }),
+    },
     shutdownSignals: [],
   });
 }
+
+/** Names and units as Prometheus has them. */
+const CONVENTIONS = { countersTotalSuffix: true, unitSuffix: true, useSecondsForDurations: true } as const;
 
 /** The SDK's metadata as fields of a line, without what nobody can read; its errors go where our log looks for them. */
 function shown({ error, taskToken: _, ...rest }: LogMetadata = {}): Record<string, unknown> {

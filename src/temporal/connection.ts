@@ -1,4 +1,4 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, type WorkflowClientInterceptor } from '@temporalio/client';
 
 /** Where Temporal is and how to get in. */
 export interface TemporalAddress {
@@ -17,9 +17,12 @@ export interface TemporalConnection {
 
 /**
  * A client that connects with its first call, so that a process starts, and serves what it can, while Temporal is away.
- * Whoever calls sets a deadline (`client.withDeadline`); whoever connected closes `connection`.
+ * Whoever calls sets a deadline (`client.withDeadline`); whoever connected closes `connection`. `interceptors` go around its calls.
  */
-export function connectTemporal({ address, namespace, apiKey, tls }: TemporalAddress): TemporalConnection {
+export function connectTemporal(
+  { address, namespace, apiKey, tls }: TemporalAddress,
+  interceptors: WorkflowClientInterceptor[] = [],
+): TemporalConnection {
   const connection = Connection.lazy({ address, tls, connectTimeout: '5s', ...(apiKey === null ? {} : { apiKey }) });
-  return { client: new Client({ connection, namespace }), connection };
+  return { client: new Client({ connection, namespace, interceptors: { workflow: interceptors } }), connection };
 }

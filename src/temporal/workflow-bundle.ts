@@ -50,7 +50,8 @@ async function build(): Promise<string> {
   const complain = (message: string): void => void complaints.push(message);
   const logger: Logger = { log: ignore, trace: ignore, debug: ignore, info: ignore, warn: complain, error: complain };
   try {
-    return (await bundleWorkflowCode({ workflowsPath: join(ROOT, 'workflows', 'index.ts'), logger })).code;
+    const workflowsPath = join(ROOT, 'workflows', 'index.ts');
+    return (await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules: [join(ROOT, 'workflows', 'trace.ts')], logger })).code;
   } catch (cause) {
     throw new Error(`The workflows could not be bundled: ${complaints.join('\n')}`, { cause });
   }

@@ -1,0 +1,57 @@
+import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import type { Context, Middleware } from 'koa';
+import type { Metrics } from './metrics.ts';
+import type { Tracing } from './tracing.ts';
+
+interface Watch {
+  metrics: Pick<Metrics, 'httpAnswered'>;
+  tracing: Tracing;
+  monotonicMs: () => number;
+}
+
+/** What a request has in its state; the API says more of it. */
+interface State {
+  requestId?: string;
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Around everything else of the API: measures each request by the pattern of its route, and makes it a span where tracing is on. */
+export function watchHttp({ metrics, tracing, monotonicMs }: Watch): Middleware<State> {
+  return async (ctx, next) => {
+    const startedMs = monotonicMs();
+    ctx.res.once('close', () => {
+      const seconds = (monotonicMs() - startedMs) / 1000;
+      metrics.httpAnswered({ method: methodOf(ctx), route: routeOf(ctx), status: ctx.res.statusCode, seconds });
+    });
+    if (!tracing.isOn) return await next();
+    await tracing.span(
+      {
+        name: methodOf(ctx),
+        kind: SpanKind.SERVER,
+        attributes: { 'http.request.method': methodOf(ctx) },
+        carrier: ctx.headers,
+        onEnd(span) {
+          span.updateName(`${methodOf(ctx)} ${routeOf(ctx)}`);
+          if (ctx.res.statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+          span.setAttributes({
+            'http.route': routeOf(ctx),
+            'http.response.status_code': ctx.res.statusCode,
+            'nightshift.request.id': ctx.state.requestId ?? '',
+          });
+        },
+      },
+      next,
+    );
+  };
+}
+
+/** The pattern of the route, like `/v1/batches/:id`; whatever else clients ask for is one label. */
+function routeOf(ctx: object): string {
+  return '_matchedRoute' in ctx && typeof ctx._matchedRoute === 'string' ? ctx._matchedRoute : 'none';
+}
+
+/** Clients can make methods up, too. */
+function methodOf({ method }: Pick<Context, 'method'>): string {
+  return METHODS.has(method) ? method : 'other';
+}
