@@ -26,6 +26,7 @@ export function parseJson<T>(key: string, bytes: Buffer): T {
   try {
     return JSON.parse(bytes.toString());
   } catch (error) {
-    throw new ObjectStoreError('parse', key, error);
+    // No retry cures it, and the bucket is not away: a defect, not an `ObjectStoreError`.
+    throw new Error(`the object ${key} is not the JSON it should be`, { cause: error });
   }
 }
