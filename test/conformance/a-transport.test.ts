@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
 import { type Stack, startStack } from '../helpers/stack.ts';
+import { until } from '../helpers/until.ts';
 import { bucketOf } from './bucket.ts';
 import { type PythonCases, runPythonCases } from './python-cases.ts';
 import { startRecordingProxy } from './recording-proxy.ts';
@@ -29,7 +30,7 @@ describe('A. Transport and envelope', () => {
     for (const method of ['GET', 'POST', 'DELETE']) {
       assertEnvelope(await send(stack, '/v1/nope', { method }), 404, { type: 'invalid_request_error', param: null, code: null });
     }
-    assertEnvelope(await send(stack, '/v1/uploads', { method: 'POST', body: {} }), 404);
+    assertEnvelope(await send(stack, '/v1/webhook_endpoints', { method: 'POST', body: {} }), 404);
   });
 
   it('case 3: a trailing slash is 404, never a list', async () => {
@@ -106,5 +107,32 @@ describe('A. Transport and envelope', () => {
     );
     const error = assertEnvelope(await send(stack, `/v1/batches/${id}`), 500, { type: 'server_error' });
     assert.doesNotMatch(error.message, /\bat |\.ts|JSON|batches\//);
+  });
+
+  it('case 10: a reply over the limit is 429 with a retry-after of at most 60, which the SDK waits out', async () => {
+    await using limited = await stack.startAnotherApi({ NIGHTSHIFT_TENANT_REQUESTS_PER_MINUTE: '12' });
+    await using proxy = await startRecordingProxy(limited.origin);
+    const usedUp = await until(
+      async () => {
+        const reply = await send(limited, '/v1/batches');
+        return reply.status === 429 ? reply : null;
+      },
+      { what: 'the limit', everyMs: 0 },
+    );
+    assertEnvelope(usedUp, 429, { type: 'rate_limit_error', param: null, code: 'rate_limit_exceeded' });
+    const seconds = Number(usedUp.headers.get('retry-after'));
+    assert.ok(Number.isInteger(seconds) && seconds >= 1 && seconds <= 60, String(seconds));
+
+    await assert.rejects(
+      new OpenAI({ baseURL: `${limited.origin}/v1`, apiKey: 'key-a', maxRetries: 0 }).batches.list(),
+      (error) => error instanceof OpenAI.RateLimitError && error.status === 429,
+    );
+    await new OpenAI({ baseURL: proxy.baseURL, apiKey: 'key-a' }).batches.list();
+    assert.deepEqual(
+      proxy.seen.map(({ status }) => status),
+      [429, 200],
+    );
+    assert.equal((await send(limited, '/v1/batches', { key: 'key-b' })).status, 200);
+    assert.equal((await send(stack, '/v1/batches')).status, 200);
   });
 });

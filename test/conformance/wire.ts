@@ -27,7 +27,7 @@ export interface Sending {
 
 /** Sends one request, without an SDK; `path` begins with `/v1`. */
 export async function send(
-  stack: Stack,
+  stack: Pick<Stack, 'origin'>,
   path: string,
   { method = 'GET', key = 'key-a', headers = {}, body }: Sending = {},
 ): Promise<Reply> {

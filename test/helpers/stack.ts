@@ -21,11 +21,13 @@ export interface Stack extends AsyncDisposable {
   /** The official SDK, pointed at this stack with this key. */
   client(apiKey?: string): OpenAI;
   startApi(): Promise<StackProcess>;
+  /** One more API process beside the first, on a port of its own, with these variables besides. */
+  startAnotherApi(env?: Record<string, string>): Promise<StackProcess & { origin: string }>;
   startWorker(): Promise<StackProcess>;
 }
 
 /** One process of ours; `stop` sends the signal and waits for its end. */
-export interface StackProcess {
+export interface StackProcess extends AsyncDisposable {
   readonly child: ChildProcess;
   /** The last of what it wrote. */
   log(): string;
@@ -61,11 +63,11 @@ export async function startStack({
     ...env,
   };
   const origin = `http://127.0.0.1:${apiPort}`;
-  const ready = async (path: string, started: StackProcess) =>
+  const ready = async (path: string, started: StackProcess, at = origin) =>
     await until(
       async () => {
         if (started.child.exitCode !== null) throw new Error(`ended with ${started.child.exitCode}:\n${started.log()}`);
-        return await fetch(origin + path)
+        return await fetch(at + path)
           .then(async (answer) => (await answer.text(), answer.ok))
           .catch(() => false);
       },
@@ -78,7 +80,7 @@ export async function startStack({
   };
   const startWorker = async () => startProcess([MAIN, 'worker'], variables);
 
-  const running = [upstreamProcess];
+  const running: StackProcess[] = [upstreamProcess];
   const stack: Stack = {
     baseURL: `${origin}/v1`,
     origin,
@@ -91,12 +93,22 @@ export async function startStack({
     client: (apiKey = 'key-a') => new OpenAI({ baseURL: `${origin}/v1`, apiKey }),
     async startApi() {
       const started = await startApi();
-      running.push(started as StackUpstream);
+      running.push(started);
       return (stack.api = started);
+    },
+    async startAnotherApi(more = {}) {
+      const port = await freePort();
+      const started = {
+        ...startProcess([MAIN, 'api'], { ...variables, ...more, NIGHTSHIFT_API_PORT: String(port) }),
+        origin: `http://127.0.0.1:${port}`,
+      };
+      running.push(started);
+      await ready('/ready', started, started.origin);
+      return started;
     },
     async startWorker() {
       const started = await startWorker();
-      running.push(started as StackUpstream);
+      running.push(started);
       return (stack.worker = started);
     },
     async [Symbol.asyncDispose]() {
@@ -136,15 +148,19 @@ function startProcess(args: string[], env: Record<string, string>): StackProcess
   const keep = (chunk: Buffer) => (log = (log + chunk.toString()).slice(-200_000));
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
+  async function stop(signal: NodeJS.Signals = 'SIGTERM') {
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+    return child.exitCode;
+  }
   return {
     child,
     log: () => log,
-    async stop(signal = 'SIGTERM') {
-      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-      const exited = once(child, 'exit');
-      child.kill(signal);
-      await exited;
-      return child.exitCode;
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop('SIGKILL');
     },
   };
 }
