@@ -20,8 +20,8 @@ describe('E. Execution and results: what a client sees on the way', () => {
 
   it('case 79: counts never step back and never exceed the total, which does not change', async () => {
     const ids = names('line-', 100);
-    // Over three seconds, and every tenth line fails.
-    const lines = ids.map((id, index) => chatLine(id, `delay=${index * 30}${index % 10 === 0 ? '; status=400' : ''}`));
+    // Over eight seconds, in which counts that are at most two seconds old have to move; every tenth line fails.
+    const lines = ids.map((id, index) => chatLine(id, `delay=${index * 80}${index % 10 === 0 ? '; status=400' : ''}`));
     const created = await submit(client, lines.join('\n'));
     const seen = [created, ...(await watch(client, created.id, { everyMs: 50 }))];
     const growing = new Set<number>();
@@ -33,7 +33,7 @@ describe('E. Execution and results: what a client sees on the way', () => {
       if (batch.in_progress_at !== null) assert.equal(total, 100, batch.status);
       growing.add(completed);
     }
-    assert.ok(growing.size > 3, `completed was only seen at ${[...growing].join(', ')}`);
+    assert.ok(growing.size >= 3, `completed was only seen at ${[...growing].join(', ')}`);
     await accountFor(client, seen.at(-1) ?? created, ids);
   });
 
