@@ -73,14 +73,28 @@ export async function startStack({
       },
       { what: `${path} to answer 200`, seconds: 60 },
     );
+  const running: StackProcess[] = [upstreamProcess];
+  const end = async () => {
+    await Promise.all(running.map(async (each) => await each.stop('SIGKILL')));
+    await Promise.all([temporal[Symbol.asyncDispose](), minio[Symbol.asyncDispose]()]);
+  };
   const startApi = async () => {
     const started = startProcess([MAIN, 'api'], variables);
+    running.push(started);
     await ready('/ready', started);
     return started;
   };
-  const startWorker = async () => startProcess([MAIN, 'worker'], variables);
+  const startWorker = async () => {
+    const started = startProcess([MAIN, 'worker'], variables);
+    running.push(started);
+    return started;
+  };
 
-  const running: StackProcess[] = [upstreamProcess];
+  const api = await startApi().catch(async (error: unknown) => {
+    // Nobody has the stack yet who could end it.
+    await end();
+    throw error;
+  });
   const stack: Stack = {
     baseURL: `${origin}/v1`,
     origin,
@@ -88,13 +102,11 @@ export async function startStack({
     minio,
     upstream: upstreamProcess,
     env: variables,
-    api: await startApi(),
+    api,
     worker: await startWorker(),
     client: (apiKey = 'key-a') => new OpenAI({ baseURL: `${origin}/v1`, apiKey }),
     async startApi() {
-      const started = await startApi();
-      running.push(started);
-      return (stack.api = started);
+      return (stack.api = await startApi());
     },
     async startAnotherApi(more = {}) {
       const port = await freePort();
@@ -107,14 +119,9 @@ export async function startStack({
       return started;
     },
     async startWorker() {
-      const started = await startWorker();
-      running.push(started);
-      return (stack.worker = started);
+      return (stack.worker = await startWorker());
     },
-    async [Symbol.asyncDispose]() {
-      await Promise.all([...running, stack.api, stack.worker].map(async (each) => await each.stop('SIGKILL')));
-      await Promise.all([temporal[Symbol.asyncDispose](), minio[Symbol.asyncDispose]()]);
-    },
+    [Symbol.asyncDispose]: end,
   };
   return stack;
 }
