@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stdout } from 'node:process';
@@ -7,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NativeConnection, type Worker } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
 import { createWorkers } from './create-workers.ts';
+import { createRandomHex } from './random-hex.ts';
 import { createShutdown, type Shutdown } from './shutdown.ts';
 import { freeLoopbackAddress, letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
@@ -105,10 +105,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   if (warning !== null) logger.warn(warning);
   await untilItWorks('the bucket', async () => await store.ensureBucket(), { logger, signal });
 
-  const randomHex = (digits: number) =>
-    randomBytes(Math.ceil(digits / 2))
-      .toString('hex')
-      .slice(0, digits);
+  const randomHex = createRandomHex();
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
   const activities = createActivities({
@@ -134,7 +131,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     namespace,
     bundle,
     activities: watchSweep(activities, metrics),
-    upstreams: config.upstreams,
+    upstreams: [...upstreams.values()],
     activityInterceptors: tracing.isOn ? [traceActivities(tracing)] : [],
     sinks: traceSinks(telemetry.workflowSpans),
     graceMs: config.shutdownGraceMs,
