@@ -34,7 +34,11 @@ describe('K. Durability: a kill while the results are published', () => {
       const markers = await Promise.all((await bucket.keys('uploads/')).map(async (key) => await bucket.read(key).catch(() => '{}')));
       return markers.map((marker) => String(JSON.parse(String(marker)).key)).filter((key) => key.startsWith('content/'));
     };
-    await until(async () => (await uploading()).length > 0, { what: 'publishing to begin', seconds: 120, everyMs: 10 });
+    const isHalf = async () => {
+      const [key] = await uploading();
+      return key !== undefined && (await bucket.halfUploads(key)) > 0;
+    };
+    await until(isHalf, { what: 'publishing to begin', seconds: 120, everyMs: 10 });
     await stack.worker.stop('SIGKILL');
     assert.equal((await client.batches.retrieve(created.id)).status, 'finalizing');
     const killed = await uploading();
