@@ -1,6 +1,6 @@
 import { CancellationScope, condition, sleep, TemporalFailure, workflowInfo } from '@temporalio/workflow';
 import { containsLine, type LineRange, lineRanges, linesIn } from '../src/domain/line-ranges.ts';
-import { learn, type Pace, sliceLines } from '../src/domain/slice.ts';
+import { learn, type Pace, shardShare, sliceLines } from '../src/domain/slice.ts';
 import { runRequests } from './activities.ts';
 import type { RanRequests, ShardInput } from './contract.ts';
 
@@ -36,7 +36,8 @@ export interface HandOut {
 
 /**
  * Hands out slices in line order, as many lines at a time as this shard's share of the lead. Only what an activity returns
- * is booked: lines in neither of its lists are handed out again. `onDrained` is called once, after the last line went out.
+ * is booked: lines in neither of its lists are handed out again. `onDrained` is called once, after the last line went
+ * out and half of what this shard may have out has come back.
  */
 export function createHandOut(input: ShardInput, onDrained: () => void): HandOut {
   const { range, policy } = input;
@@ -53,9 +54,16 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
   let completed = 0;
   let failed = 0;
 
+  function nextSliceLines(): number {
+    return sliceLines({ pace, policy, shardLines });
+  }
+
+  function share(): number {
+    return shardShare({ lead: pace.lead, shardsHandingOut: input.shardsHandingOut, sliceLines: nextSliceLines() });
+  }
+
   function mayHandOut(): boolean {
-    const share = Math.max(1, Math.ceil(pace.lead / input.shardsHandingOut));
-    return !isOver() && todo.length > 0 && linesOut < share;
+    return !isOver() && todo.length > 0 && linesOut < share();
   }
 
   function isOver(): boolean {
@@ -67,7 +75,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
     const head = todo[0];
     if (head === undefined) return null;
     const [first, last] = head.range;
-    const cut = first + sliceLines({ pace, policy, shardLines }) - 1;
+    const cut = first + nextSliceLines() - 1;
     if (cut >= last) return todo.shift() ?? null;
     head.range = [cut + 1, last];
     return { ...head, range: [first, cut] };
@@ -157,7 +165,8 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
           const slice = nextSlice();
           if (slice !== null) void send(slice);
         }
-        if (todo.length === 0 && !drained) {
+        // Half its share is still out, so that the next shard takes over before this one runs dry, and never all of them at once.
+        if (todo.length === 0 && !drained && linesOut <= share() / 2) {
           drained = true;
           onDrained();
         }

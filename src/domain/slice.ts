@@ -20,22 +20,35 @@ export const INITIAL_PACE: Readonly<Pace> = { lead: 8, meanUpstreamMs: null, bat
 const PROMPT_MS = 2000;
 /** Slices that wait longer show that too much is handed out. */
 const LATE_MS = 5000;
+/** At this many requests per second they need the machine as much as the activities do, and the activity budget is halved. */
+const BUSY_PER_SECOND = 1000;
 /** How many answers weigh as much as the mean so far. */
 const MEAN_MEMORY = 32;
 
-/** Lines for the next slice: as many as keep the batch within its share of the activity budget, one where that is enough. */
+/**
+ * Lines for the next slice: as many as keep the batch within its share of the activity budget, one where that is enough. The
+ * budget shrinks as requests come faster, because then they and not the activities should have the machine
+ * (docs/decisions/010-slices-of-fast-upstreams.md).
+ */
 export function sliceLines(given: {
   pace: Pace;
-  policy: { activitiesPerSecond: number; linesPerActivity: number | null };
+  policy: { activitiesPerSecond: number; linesPerActivity: number | null; maxInFlight: number };
   /** Lines of the shard, the most a slice can have. */
   shardLines: number;
 }): number {
   const { pace, policy, shardLines } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
   if (pace.meanUpstreamMs === null) return 1;
-  const expectedPerSecond = pace.lead / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
-  const share = policy.activitiesPerSecond / Math.max(1, pace.batchesRunning);
+  const inFlight = Math.min(pace.lead, policy.maxInFlight);
+  const expectedPerSecond = inFlight / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
+  const budget = policy.activitiesPerSecond / (1 + expectedPerSecond / BUSY_PER_SECOND);
+  const share = budget / Math.max(1, pace.batchesRunning);
   return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
+}
+
+/** Lines that one shard may have out: its part of the lead, and what is left of a slice of this size while it ends. */
+export function shardShare(given: { lead: number; shardsHandingOut: number; sliceLines: number }): number {
+  return Math.max(1, Math.ceil(given.lead / given.shardsHandingOut)) + given.sliceLines - 1;
 }
 
 /** The lead after a slice that waited this long between being scheduled and started. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { INITIAL_PACE, learn, nextLead, type Pace, shardsHandingOut, sliceLines } from '../../src/domain/slice.ts';
+import { INITIAL_PACE, learn, nextLead, type Pace, shardShare, shardsHandingOut, sliceLines } from '../../src/domain/slice.ts';
 
-const policy = { activitiesPerSecond: 100, linesPerActivity: null };
+const policy = { activitiesPerSecond: 100, linesPerActivity: null, maxInFlight: 256 };
 const pace = (lead: number, meanUpstreamMs: number | null, batchesRunning = 1): Pace => ({ lead, meanUpstreamMs, batchesRunning });
 
 describe('sliceLines()', () => {
@@ -12,16 +12,21 @@ describe('sliceLines()', () => {
 
   it('is one line when answers are slow enough for one activity each', () => {
     assert.equal(sliceLines({ pace: pace(512, 10_000), policy, shardLines: 500 }), 1);
-    assert.equal(sliceLines({ pace: pace(100, 1000), policy, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: pace(64, 1000), policy, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: pace(128, 1000), policy: { ...policy, maxInFlight: 64 }, shardLines: 500 }), 1);
   });
 
   it('is as many lines as the activity budget demands when answers are fast', () => {
-    assert.equal(sliceLines({ pace: pace(512, 50), policy, shardLines: 500 }), 103);
+    assert.equal(sliceLines({ pace: pace(512, 1000), policy, shardLines: 500 }), 4);
     assert.equal(sliceLines({ pace: pace(101, 1000), policy, shardLines: 500 }), 2);
   });
 
+  it('leaves the machine to the requests when these come by the thousand', () => {
+    assert.equal(sliceLines({ pace: pace(512, 50), policy, shardLines: 500 }), 314);
+  });
+
   it('shares the budget with the other batches', () => {
-    assert.equal(sliceLines({ pace: pace(100, 1000, 4), policy, shardLines: 500 }), 4);
+    assert.equal(sliceLines({ pace: pace(90, 1000, 4), policy, shardLines: 500 }), 4);
   });
 
   it('ends at the shard, even for answers that take no time', () => {
@@ -32,6 +37,14 @@ describe('sliceLines()', () => {
   it('is what the policy fixes, within the shard', () => {
     assert.equal(sliceLines({ pace: pace(512, 1), policy: { ...policy, linesPerActivity: 1 }, shardLines: 500 }), 1);
     assert.equal(sliceLines({ pace: INITIAL_PACE, policy: { ...policy, linesPerActivity: 64 }, shardLines: 10 }), 10);
+  });
+});
+
+describe('shardShare()', () => {
+  it('is a part of the lead, and one slice more for the one that is ending', () => {
+    assert.equal(shardShare({ lead: 512, shardsHandingOut: 3, sliceLines: 1 }), 171);
+    assert.equal(shardShare({ lead: 512, shardsHandingOut: 3, sliceLines: 314 }), 484);
+    assert.equal(shardShare({ lead: 1, shardsHandingOut: 4, sliceLines: 1 }), 1);
   });
 });
 
