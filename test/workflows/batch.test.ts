@@ -134,6 +134,7 @@ describe('batch', () => {
     // The last line of each shard is a straggler; two shards hand out at a time.
     const model = createModel({
       shards: [4, 4, 4, 4],
+      policy: { linesPerActivity: 1 },
       fate: async (line): Promise<Fate> => {
         if (line % 4 === 0) await held.wait();
         return 'completed';
