@@ -1,0 +1,14 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { toText } from './report.ts';
+import { runChaos } from './run-chaos.ts';
+
+describe('chaos', () => {
+  it('loses nothing and doubles nothing while everything is killed, paused and cut off', { timeout: 400_000 }, async (t) => {
+    const report = await runChaos({ seed: 20_261_123, seconds: 60, print: () => undefined });
+    t.diagnostic(toText(report));
+    assert.deepEqual(report.complaints, [], `\n${report.faults.timeline.join('\n')}`);
+    const faults = [...report.faults.counts.values()].reduce((sum, count) => sum + count, 0);
+    assert.ok(faults >= 5 && report.lines >= 500, toText(report));
+  });
+});

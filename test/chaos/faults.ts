@@ -1,0 +1,176 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { House, Links } from './house.ts';
+import type { Part } from './part.ts';
+import type { Random } from './random.ts';
+
+/** A time in which a worker may have lost or repeated what was answered, and why. Times are of `performance.now()`. */
+export interface Harm {
+  worker: string;
+  why: string;
+  fromMs: number;
+  toMs: number;
+}
+
+/** What was done to the house. */
+export interface FaultLog {
+  /** How often, by kind. */
+  counts: Map<string, number>;
+  timeline: string[];
+  harms: Harm[];
+}
+
+/** Answers gather for a second, and the piece may be under way for as long again. */
+const NOT_STORED_MS = 2_000;
+/** A server's heartbeat timeout is 30 s; the last beat that it saw may be 18 s old when a silence begins. */
+const SILENCE_MS = 8_000;
+/** Until a beat of a worker that was given up is refused, at the latest. */
+const REFUSED_MS = 20_000;
+/** A silence that makes Temporal give up a worker. */
+const LONG_PAUSE_MS = [33_000, 38_000] as const;
+
+type Kind = 'kill' | 'pause' | 'cut' | 'stall' | 'drain' | 'long pause' | 'long cut';
+
+/** Harms the house at random moments until the signal ends it; then everything is whole again. */
+export async function runFaults({
+  house,
+  random,
+  signal,
+  print,
+}: {
+  house: House;
+  random: Random;
+  signal: AbortSignal;
+  print: (line: string) => void;
+}): Promise<FaultLog> {
+  const log: FaultLog = { counts: new Map(), timeline: [], harms: [] };
+  const beganMs = performance.now();
+  const busy = new Set<Part>();
+  const running = new Set<Promise<void>>();
+  const bucketTrouble: { part: Part; fromMs: number; toMs: number }[] = [];
+  const ours = [house.api, ...house.workers];
+  const everybody = [...ours, house.temporal, house.minio, house.upstream];
+
+  function note(kind: string, what: string, ms: number): void {
+    const line = `${((performance.now() - beganMs) / 1000).toFixed(1).padStart(6)} s  ${kind} ${what}${ms > 0 ? ` for ${ms} ms` : ''}`;
+    log.timeline.push(line);
+    print(line);
+    log.counts.set(kind, (log.counts.get(kind) ?? 0) + 1);
+  }
+
+  /** What is answered and not stored when a process dies; longer ago where the bucket was away. */
+  function lost(part: Part, fromMs: number, toMs: number, why: string): void {
+    const trouble = bucketTrouble.filter((each) => (each.part === part || each.part === house.minio) && each.toMs + 5_000 >= fromMs);
+    const sinceMs = Math.min(fromMs, ...trouble.map((each) => each.fromMs));
+    log.harms.push({ worker: part.name, why, fromMs: sinceMs - NOT_STORED_MS, toMs });
+  }
+
+  function silenced(part: Part, fromMs: number, why: string): void {
+    const workers = part === house.temporal ? house.workers : house.workers.filter((worker) => worker === part);
+    const toMs = performance.now();
+    if (toMs - fromMs >= SILENCE_MS) for (const worker of workers) lost(worker, fromMs, toMs + REFUSED_MS, why);
+  }
+
+  async function harm(part: Part, kind: Kind): Promise<void> {
+    const ms = kind.startsWith('long') ? random.between(...LONG_PAUSE_MS) : random.between(200, 5_000);
+    const fromMs = performance.now();
+    const isBucket = part === house.minio;
+    const trouble = { part, fromMs, toMs: Infinity };
+    if (isBucket) bucketTrouble.push(trouble);
+    if (kind === 'kill') {
+      note(kind, part.name, ms);
+      await part.stop('SIGKILL');
+      // Nobody is there to refuse connections but the links.
+      if (part === house.upstream) for (const { upstream } of house.links.values()) upstream?.cut();
+      if (house.workers.includes(part)) lost(part, fromMs, performance.now(), 'kill');
+      await delay(ms);
+      await restart(part);
+      if (part === house.upstream) for (const { upstream } of house.links.values()) await upstream?.heal();
+      silenced(part, fromMs, 'kill');
+    } else if (kind === 'drain') {
+      note(kind, part.name, 0);
+      const code = await part.stop('SIGTERM');
+      if (code !== 0) log.timeline.push(`         ${part.name} ended with ${code} after SIGTERM`);
+      await restart(part);
+    } else {
+      note(kind, part.name, ms);
+      part.pause();
+      await delay(ms);
+      part.resume();
+      silenced(part, fromMs, 'pause');
+    }
+    trouble.toMs = performance.now();
+  }
+
+  /** A server may be down again for the moment: a process of ours waits for it, and so do not we. */
+  async function restart(part: Part): Promise<void> {
+    if (part === house.api) part.launch();
+    else await part.start();
+  }
+
+  async function harmLink(part: Part, name: keyof Links, kind: Kind): Promise<void> {
+    const link = house.links.get(part)?.[name];
+    if (link === null || link === undefined) return;
+    const ms = kind.startsWith('long') ? random.between(...LONG_PAUSE_MS) : random.between(200, 6_000);
+    note(kind, `${part.name}–${name}`, ms);
+    const fromMs = performance.now();
+    const trouble = { part, fromMs, toMs: Infinity };
+    if (name === 'bucket') bucketTrouble.push(trouble);
+    if (kind === 'stall') link.stall();
+    else link.cut();
+    await delay(ms);
+    await link.heal();
+    if (name === 'temporal') silenced(part, fromMs, 'cut');
+    trouble.toMs = performance.now();
+  }
+
+  function begin(part: Part, work: () => Promise<void>): Promise<void> {
+    busy.add(part);
+    const task: Promise<void> = work().finally(() => (busy.delete(part), running.delete(task)));
+    running.add(task);
+    return task;
+  }
+
+  /** One harm; the long ones go on beside those that follow. */
+  async function one(): Promise<void> {
+    const idle = everybody.filter((part) => !busy.has(part));
+    const [first, ...others] = idle.map((part) => [part, house.workers.includes(part) ? 3 : 1] as const);
+    if (first === undefined) return;
+    const part = random.weighted([first, ...others]);
+    const isWorker = house.workers.includes(part);
+    const kind = random.weighted<Kind>([
+      ['kill', 6],
+      ['pause', 3],
+      ['drain', isWorker ? 1 : 0],
+      ['cut', ours.includes(part) ? 3 : 0],
+      ['stall', ours.includes(part) ? 2 : 0],
+      ['long pause', isWorker ? 1.5 : part === house.temporal ? 0.5 : 0],
+      ['long cut', isWorker ? 0.7 : 0],
+    ]);
+    if (kind === 'cut' || kind === 'stall' || kind === 'long cut') {
+      const name =
+        kind === 'long cut'
+          ? 'temporal'
+          : random.weighted<keyof Links>([
+              ['temporal', 2],
+              ['bucket', 2],
+              ['upstream', 1],
+            ]);
+      const task = begin(part, async () => await harmLink(part, name, kind));
+      if (kind !== 'long cut') await task;
+    } else {
+      const task = begin(part, async () => await harm(part, kind));
+      if (kind !== 'long pause') await task;
+    }
+  }
+
+  // Every run has at least one zombie: the first worker is taken for dead and comes back.
+  const [zombie] = house.workers;
+  await delay(4_000);
+  if (zombie !== undefined) void begin(zombie, async () => await harm(zombie, 'long pause'));
+  while (!signal.aborted) {
+    await delay(random.between(300, 2_500));
+    await one();
+  }
+  await Promise.all(running);
+  return log;
+}

@@ -1,0 +1,185 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { serverBinary } from '../../src/processes/local/server-binaries.ts';
+import { freePort } from '../helpers/servers.ts';
+import { type Call, type CallLink, startCallLink } from './calls.ts';
+import { type Link, startLink } from './link.ts';
+import { createPart, type Part } from './part.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const UPSTREAM = fileURLToPath(new URL('../../examples/upstream.ts', import.meta.url));
+export const ACCESS = { accessKey: 'nightshift', secretKey: 'nightshift-test' };
+export const TENANTS = ['tenant-1', 'tenant-2', 'tenant-3'] as const;
+
+/** The links of one process of ours. The API has none to the upstream. */
+export interface Links {
+  temporal: Link;
+  bucket: Link;
+  upstream: CallLink | null;
+}
+
+/** The whole product and its servers, every part a process and every way between two a link, all of which can be harmed. */
+export interface House extends AsyncDisposable {
+  readonly origin: string;
+  readonly api: Part;
+  readonly workers: readonly Part[];
+  readonly temporal: Part;
+  readonly minio: Part;
+  readonly upstream: Part;
+  readonly links: ReadonlyMap<Part, Links>;
+  /** Everything that went upstream, oldest first. */
+  readonly calls: readonly Call[];
+  readonly minioPort: number;
+  readonly temporalPort: number;
+  /** Logs, Temporal's database and MinIO's disk. */
+  readonly directory: string;
+  readonly minioDirectory: string;
+}
+
+/** API keys of the tenants, as clients send them. */
+export function keyOf(tenant: string): string {
+  return `key-of-${tenant}`;
+}
+
+/**
+ * Starts a house. `env` joins the environment of API and workers; `bucketPort` puts another proxy between them and MinIO,
+ * given MinIO's port; `temporalFile` false keeps Temporal's database in memory, so that it is lost with the process.
+ */
+export async function startHouse({
+  env = {},
+  workers = 2,
+  tenants = TENANTS,
+  upstreamFlags = ['--latency', '100'],
+  temporalFile = true,
+  bucketPort = async (minioPort) => minioPort,
+}: {
+  env?: Record<string, string>;
+  workers?: number;
+  tenants?: readonly string[];
+  upstreamFlags?: string[];
+  temporalFile?: boolean;
+  bucketPort?: (minioPort: number) => Promise<number>;
+} = {}): Promise<House> {
+  const directory = await mkdtemp(join(tmpdir(), 'nightshift-chaos-'));
+  const minioDirectory = join(directory, 'minio');
+  const [temporalPort, minioPort, upstreamPort, apiPort] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const [temporalBinary, minioBinary] = await Promise.all([serverBinary('temporal'), serverBinary('minio')]);
+  const origin = `http://127.0.0.1:${apiPort}`;
+  const logFile = (name: string) => join(directory, `${name}.log`);
+
+  const temporal = createPart({
+    name: 'temporal',
+    command: temporalBinary,
+    args: temporalArgs(temporalPort, temporalFile ? join(directory, 'temporal.db') : null),
+    env: {},
+    logFile: logFile('temporal'),
+    ready: () => accepts(temporalPort),
+  });
+  const minio = createPart({
+    name: 'minio',
+    command: minioBinary,
+    args: ['server', '--quiet', '--address', `127.0.0.1:${minioPort}`, minioDirectory],
+    env: { MINIO_ROOT_USER: ACCESS.accessKey, MINIO_ROOT_PASSWORD: ACCESS.secretKey, MINIO_BROWSER: 'off' },
+    logFile: logFile('minio'),
+    ready: () => answersOk(`http://127.0.0.1:${minioPort}/minio/health/ready`),
+  });
+  const upstream = createPart({
+    name: 'upstream',
+    command: process.execPath,
+    args: [UPSTREAM, '--port', String(upstreamPort), ...upstreamFlags],
+    env: {},
+    logFile: logFile('upstream'),
+    ready: () => answersOk(`http://127.0.0.1:${upstreamPort}/health`),
+  });
+
+  const calls: Call[] = [];
+  const links = new Map<Part, Links>();
+  const bucketAt = await bucketPort(minioPort);
+
+  async function ours(name: string, command: string, withUpstream: boolean, ready: () => Promise<boolean>): Promise<Part> {
+    const its: Links = {
+      temporal: await startLink(temporalPort),
+      bucket: await startLink(bucketAt),
+      upstream: withUpstream ? await startCallLink(name, upstreamPort, calls) : null,
+    };
+    const part = createPart({
+      name,
+      command: process.execPath,
+      args: [MAIN, command],
+      env: {
+        NIGHTSHIFT_API_PORT: String(apiPort),
+        NIGHTSHIFT_API_KEYS: tenants.map((tenant) => `${keyOf(tenant)}=${tenant}`).join(','),
+        NIGHTSHIFT_TEMPORAL_ADDRESS: `127.0.0.1:${its.temporal.port}`,
+        NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${its.bucket.port}`,
+        NIGHTSHIFT_S3_ACCESS_KEY: ACCESS.accessKey,
+        NIGHTSHIFT_S3_SECRET_KEY: ACCESS.secretKey,
+        NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${its.upstream?.port ?? upstreamPort}/v1`,
+        NIGHTSHIFT_CANCEL_GRACE_SECONDS: '2',
+        ...env,
+      },
+      logFile: logFile(name),
+      ready,
+    });
+    links.set(part, its);
+    return part;
+  }
+
+  const api = await ours('api', 'api', false, () => answersOk(`${origin}/health`));
+  const crew = await Promise.all(
+    Array.from({ length: workers }, (_, index) => ours(`worker-${index + 1}`, 'worker', true, async () => true)),
+  );
+  await Promise.all([temporal.start(), minio.start(), upstream.start()]);
+  await api.start();
+  for (const worker of crew) await worker.start();
+
+  return {
+    origin,
+    api,
+    workers: crew,
+    temporal,
+    minio,
+    upstream,
+    links,
+    calls,
+    minioPort,
+    temporalPort,
+    directory,
+    minioDirectory,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([api, ...crew].map((part) => part.stop()));
+      await Promise.all([temporal, minio, upstream].map((part) => part.stop()));
+      for (const its of links.values()) for (const link of [its.temporal, its.bucket, its.upstream]) await link?.[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function temporalArgs(port: number, file: string | null): string[] {
+  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error'];
+  for (const value of [
+    'history.MaxBufferedQueryCount=100',
+    'matching.numTaskqueueReadPartitions=1',
+    'matching.numTaskqueueWritePartitions=1',
+  ]) {
+    args.push('--dynamic-config-value', value);
+  }
+  if (file !== null) args.push('--db-filename', file, '--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=normal');
+  return args;
+}
+
+async function answersOk(url: string): Promise<boolean> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+  await answer.arrayBuffer();
+  return answer.ok;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => (socket.destroy(), resolve(true)));
+    socket.once('error', () => resolve(false));
+  });
+}

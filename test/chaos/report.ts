@@ -1,0 +1,33 @@
+import type { CallSum } from './check-calls.ts';
+import type { FaultLog } from './faults.ts';
+import type { Deeds } from './load.ts';
+
+/** What one run of chaos did, and what came of it. */
+export interface ChaosReport {
+  seed: number;
+  seconds: number;
+  faults: FaultLog;
+  statuses: Map<string, number>;
+  lines: number;
+  deeds: Deeds;
+  calls: CallSum;
+  shardsCompared: number;
+  /** Everything that ought not to be; empty after a good run. */
+  complaints: string[];
+}
+
+/** The totals, a line each. */
+export function toText({ seed, seconds, faults, statuses, lines, deeds, calls, shardsCompared, complaints }: ChaosReport): string {
+  const list = (counts: Map<string, number>) => [...counts].map(([name, count]) => `${count} ${name}`).join(', ');
+  const batches = [...statuses.values()].reduce((sum, count) => sum + count, 0);
+  return [
+    `seed ${seed}, ${seconds} s`,
+    `faults          ${[...faults.counts.values()].reduce((sum, count) => sum + count, 0)}: ${list(faults.counts)}`,
+    `clients         ${deeds.inputs.size} uploads, ${deeds.cancels} cancels, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
+    `batches         ${batches}: ${list(statuses)}; shard results of ${shardsCompared} compared`,
+    `lines           ${lines}`,
+    `calls upstream  ${calls.calls}: ${calls.faults} faults, ${calls.broken} broken off, ${calls.answeredAgain} answered again`,
+    `complaints      ${complaints.length}`,
+    ...complaints.slice(0, 40).map((complaint) => `  ${complaint}`),
+  ].join('\n');
+}

@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type OpenAI from 'openai';
+import type { Bucket } from './bucket.ts';
+import { md5 } from './calls.ts';
+import { type Client, jsonOf } from './client.ts';
+
+/** What the shard results of a batch amount to. */
+export interface ShardSum {
+  completed: number;
+  /** Of the bytes that they name, in the order of the shards; null for none. */
+  outputHash: string | null;
+  errorHash: string | null;
+}
+
+/** What was seen of all batches while everything was harmed. */
+export interface Watched {
+  batches: Map<string, { tenant: string; last: OpenAI.Batch }>;
+  /** Of the batches whose shard results were caught between their end and the sweep. */
+  shardSums: Map<string, ShardSum>;
+  complaints: string[];
+}
+
+const NEXT: Readonly<Record<string, readonly string[]>> = {
+  validating: ['failed', 'in_progress', 'finalizing', 'cancelling', 'completed', 'expired', 'cancelled'],
+  in_progress: ['finalizing', 'completed', 'cancelling', 'cancelled', 'expired'],
+  finalizing: ['completed', 'cancelling', 'cancelled'],
+  cancelling: ['cancelled'],
+};
+const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
+const TIMES = ['in_progress_at', 'finalizing_at', 'completed_at', 'failed_at', 'expired_at', 'cancelling_at', 'cancelled_at'] as const;
+
+/** Reads the lists of all tenants twice a second, compares what it sees with what it saw, and keeps the shard results of what ends. */
+export async function watchBatches(given: {
+  client: Client;
+  bucket: Bucket;
+  tenants: readonly string[];
+  signal: AbortSignal;
+}): Promise<Watched> {
+  const { client, bucket, tenants, signal } = given;
+  const watched: Watched = { batches: new Map(), shardSums: new Map(), complaints: [] };
+
+  async function see(tenant: string, batch: OpenAI.Batch): Promise<void> {
+    const before = watched.batches.get(batch.id)?.last;
+    watched.batches.set(batch.id, { tenant, last: batch });
+    if (before !== undefined) watched.complaints.push(...illegal(before, batch));
+    if (batch.in_progress_at && TERMINAL.includes(batch.status) && !watched.shardSums.has(batch.id)) {
+      const sum = await sumShards(bucket, batch.id).catch(() => null);
+      if (sum !== null) watched.shardSums.set(batch.id, sum);
+    }
+  }
+
+  async function look(tenant: string): Promise<void> {
+    for (const batch of await listAll<OpenAI.Batch>(client, tenant, '/v1/batches')) await see(tenant, batch);
+  }
+
+  while (!signal.aborted) {
+    await Promise.all(tenants.map(look));
+    await delay(500);
+  }
+  return watched;
+}
+
+/** Every page of a list, as far as it is answered. */
+export async function listAll<T extends { id: string }>(client: Client, tenant: string, path: string): Promise<T[]> {
+  const found: T[] = [];
+  for (;;) {
+    const after = found.at(-1)?.id;
+    const reply = await client.ask(tenant, 'GET', `${path}?limit=100${after === undefined ? '' : `&after=${after}`}`);
+    const page = jsonOf<{ data: T[]; has_more: boolean }>(reply);
+    if (page === null) return found;
+    found.push(...page.data);
+    if (!page.has_more) return found;
+  }
+}
+
+function illegal(before: OpenAI.Batch, now: OpenAI.Batch): string[] {
+  const found: string[] = [];
+  const what = `${now.id} from ${JSON.stringify(before)} to ${JSON.stringify(now)}`;
+  if (before.status !== now.status && !NEXT[before.status]?.includes(now.status)) found.push(`illegal move of ${what}`);
+  for (const time of TIMES) if (before[time] && before[time] !== now[time]) found.push(`${time} has changed: ${what}`);
+  for (const count of ['completed', 'failed'] as const) {
+    if ((now.request_counts?.[count] ?? 0) < (before.request_counts?.[count] ?? 0) && !TERMINAL.includes(now.status)) {
+      found.push(`${count} stepped back: ${what}`);
+    }
+  }
+  if (TERMINAL.includes(before.status) && JSON.stringify(before) !== JSON.stringify(now)) found.push(`changed after its end: ${what}`);
+  return found;
+}
+
+/** Reads what the shard results name; throws when the sweep was faster. */
+async function sumShards(bucket: Bucket, batchId: string): Promise<ShardSum> {
+  const head: { shards: unknown[] } = JSON.parse(String(await bucket.read(`work/${batchId}/plan/head`)));
+  const names = (await bucket.keys(`work/${batchId}/result/`)).toSorted();
+  if (names.length !== head.shards.length) throw new Error('the sweep has begun');
+  const parts: Record<'output' | 'error', Buffer[]> = { output: [], error: [] };
+  let completed = 0;
+  for (const name of names) {
+    const result: { completed: number } & Record<'output' | 'error', { key: string } | null> = JSON.parse(String(await bucket.read(name)));
+    completed += result.completed;
+    for (const role of ['output', 'error'] as const) {
+      const object = result[role];
+      if (object !== null) parts[role].push(await bucket.read(object.key));
+    }
+  }
+  const hashOf = (buffers: Buffer[]) => (buffers.length === 0 ? null : md5(Buffer.concat(buffers)));
+  return { completed, outputHash: hashOf(parts.output), errorHash: hashOf(parts.error) };
+}

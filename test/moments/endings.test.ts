@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
+import { type Scene, type Stage, startStage } from './stage.ts';
+
+/** What has not run yet has no promise to keep; it ends without files. */
+describe('a batch whose end arrives at an exact moment', () => {
+  let stage: Stage;
+  let terminated: Scene[];
+  before(async () => {
+    stage = await startStage(['terminate', 'cancel', 'expire', 'both']);
+    // The sweep looks after what is a minute old: these begin first and end last.
+    terminated = await stage.bringToMoments('terminate');
+    const connection = await Connection.connect({ address: `127.0.0.1:${stage.house.temporalPort}` });
+    const { workflow } = new Client({ connection });
+    // One whose terminal record is written may have ended.
+    await Promise.all(terminated.map(async ({ batch }) => await workflow.getHandle(batch.id).terminate('by hand')));
+    await connection.close();
+    for (const { hold } of terminated) hold.release();
+  });
+  after(async () => await stage[Symbol.asyncDispose]());
+
+  it('ends as it should when it is cancelled', { timeout: 120_000 }, async (t) => {
+    const scenes = await stage.bringToMoments('cancel');
+    await Promise.all(scenes.map(cancel));
+    for (const { hold } of scenes) hold.release();
+    await endAs(t, scenes, ({ moment }) => moment.cancelled);
+  });
+
+  it('ends as it should when its window ends, alone and together with a cancel', { timeout: 120_000 }, async (t) => {
+    const [expiring, both] = await Promise.all(['expire', 'both'].map(async (act) => await stage.bringToMoments(act, { window: '12s' })));
+    assert.ok(expiring && both);
+    const all = [...expiring, ...both];
+    const endMs = Math.max(...all.map(({ batch }) => (batch.expires_at ?? 0) * 1000));
+    await delay(endMs - Date.now());
+    await Promise.all(both.map(cancel));
+    await delay(500);
+    for (const { hold } of all) hold.release();
+    await endAs(t, expiring, ({ moment }) => moment.expired);
+    await endAs(t, both, ({ moment }) => moment.both);
+  });
+
+  it('is started again by the sweep when it was terminated in Temporal, and completes', { timeout: 150_000 }, async (t) => {
+    await stage.ended(terminated, 120);
+    for (const scene of terminated) {
+      await t.test(scene.tenant, async () => {
+        const { batch, answers } = await stage.assertWhole(scene);
+        assert.equal(batch.status, 'completed');
+        assert.deepEqual(new Set(answers), new Set([1]));
+      });
+    }
+  });
+
+  async function cancel({ tenant, batch, moment }: Scene): Promise<void> {
+    const reply = await stage.client.ask(tenant, 'POST', `/v1/batches/${batch.id}/cancel`);
+    assert.equal(reply?.status, moment.cancelled === 'completed' ? 409 : 200, `${tenant}: ${reply?.bytes.toString()}`);
+  }
+
+  async function endAs(t: TestContext, scenes: readonly Scene[], statusOf: (scene: Scene) => string): Promise<void> {
+    await stage.ended(scenes, 60);
+    for (const scene of scenes) {
+      await t.test(scene.tenant, async () => {
+        const { batch, answers } = await stage.assertWhole(scene);
+        assert.equal(batch.status, statusOf(scene), JSON.stringify(batch));
+        assert.ok(
+          answers.every((times) => times <= 1),
+          `answered ${answers.join(' ')} times`,
+        );
+      });
+    }
+  }
+});

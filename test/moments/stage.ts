@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import type OpenAI from 'openai';
+import { type Call, md5 } from '../chaos/calls.ts';
+import { checkBatch } from '../chaos/check-batch.ts';
+import { type Client, createClient, jsonOf } from '../chaos/client.ts';
+import { type House, startHouse } from '../chaos/house.ts';
+import type { Input } from '../chaos/load.ts';
+import { until } from '../helpers/until.ts';
+import { type Hold, type HoldingProxy, startHoldingProxy } from './holding-proxy.ts';
+import { type Moment, momentsOf, SECOND_PART } from './moments.ts';
+
+/** A batch that has arrived at its moment and stands still there. */
+export interface Scene {
+  moment: Moment;
+  tenant: string;
+  input: Input;
+  batch: OpenAI.Batch;
+  hold: Hold;
+}
+
+/** A house with a holding proxy before its bucket, and batches that each stop at a moment of their own. */
+export interface Stage extends AsyncDisposable {
+  readonly house: House;
+  readonly client: Client;
+  readonly proxy: HoldingProxy;
+  /** Brings one batch to every moment; the tenants are called `<act>-<moment>`. */
+  bringToMoments(act: string, options?: { withParts?: boolean; window?: string }): Promise<Scene[]>;
+  upload(tenant: string, text: string): Promise<string>;
+  get(scene: Pick<Scene, 'tenant' | 'batch'>): Promise<OpenAI.Batch | null>;
+  ended(scenes: readonly Scene[], seconds: number): Promise<void>;
+  /** Fails when a batch does not hold to what it promises; answers it, and how often each of its lines was answered upstream. */
+  assertWhole(scene: Scene): Promise<{ batch: OpenAI.Batch; answers: number[] }>;
+}
+
+const LINES = 6;
+/** 190 KB a line: two parts of a file. */
+const WIDE_LINES = 50;
+const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
+
+/** `acts` are all that will be used, because tenants are made when the house is. */
+export async function startStage(
+  acts: readonly string[],
+  options: { env?: Record<string, string>; temporalFile?: boolean } = {},
+): Promise<Stage> {
+  const batches = new Map<string, string>();
+  const moments = momentsOf((tenant) => batches.get(tenant));
+  const proxies: HoldingProxy[] = [];
+  /** A batch is known by its marker, long before its creation is answered. */
+  function learn(path: string): void {
+    const [, tenant, id] = /\/open\/([^/]+)\/(batch_\w+)/.exec(path) ?? [];
+    if (tenant !== undefined && id !== undefined) batches.set(tenant, id);
+  }
+  const house = await startHouse({
+    ...options,
+    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,12s', ...options.env },
+    upstreamFlags: ['--latency', '20'],
+    tenants: acts.flatMap((act) => [act, ...[...moments, SECOND_PART].map(({ name }) => `${act}-${name}`)]),
+    bucketPort: async (minioPort) => {
+      const proxy = await startHoldingProxy(minioPort, learn);
+      proxies.push(proxy);
+      return proxy.port;
+    },
+  });
+  const [proxy] = proxies;
+  if (proxy === undefined) throw new Error('the house took no proxy');
+  // One worker is on stage; the other waits for its entrance.
+  await house.workers[1]?.stop();
+  const client = createClient(house.origin);
+
+  async function upload(tenant: string, text: string): Promise<string> {
+    const form = new FormData();
+    form.set('purpose', 'batch');
+    form.set('file', new Blob([text]), 'input.jsonl');
+    const file = jsonOf<OpenAI.FileObject>(await client.ask(tenant, 'POST', '/v1/files', form));
+    assert.ok(file, 'the upload is answered');
+    return file.id;
+  }
+
+  async function bring(moment: Moment, act: string, window: string): Promise<Scene> {
+    const tenant = `${act}-${moment.name}`;
+    const isWide = moment === SECOND_PART;
+    const { input, text, endpoint } = makeInput(tenant, isWide);
+    const input_file_id = await upload(tenant, text);
+    const hold = proxy?.hold(moment.when, moment.match(tenant));
+    const request = JSON.stringify({ input_file_id, endpoint, completion_window: window });
+    const batch = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'POST', '/v1/batches', request));
+    assert.ok(batch && hold);
+    return { moment, tenant, input, batch, hold };
+  }
+
+  async function get({ tenant, batch }: Pick<Scene, 'tenant' | 'batch'>): Promise<OpenAI.Batch | null> {
+    return jsonOf<OpenAI.Batch>(await client.ask(tenant, 'GET', `/v1/batches/${batch.id}`));
+  }
+
+  return {
+    house,
+    client,
+    proxy,
+    upload,
+    get,
+
+    async bringToMoments(act, { withParts = false, window = '24h' } = {}) {
+      const scenes = await Promise.all([...(withParts ? [SECOND_PART] : []), ...moments].map((moment) => bring(moment, act, window)));
+      await until(() => scenes.every(({ hold }) => hold.isReached), { what: 'all batches to come to their moment', seconds: 28 }).catch(
+        (error: unknown) => {
+          const missing = scenes.filter(({ hold }) => !hold.isReached).map(({ tenant }) => tenant);
+          throw new Error(`not reached: ${missing.join(', ')}`, { cause: error });
+        },
+      );
+      return scenes;
+    },
+
+    async ended(scenes, seconds) {
+      const open = new Set(scenes);
+      await until(
+        async () => {
+          for (const scene of open) {
+            const batch = await get(scene);
+            if (batch !== null && TERMINAL.includes(batch.status)) open.delete(scene);
+          }
+          return open.size === 0;
+        },
+        { what: 'all batches to end', seconds, everyMs: 500 },
+      ).catch(async (error: unknown) => {
+        const left = await Promise.all([...open].map(async (scene) => `${scene.tenant} ${(await get(scene))?.status}`));
+        throw new Error(`still open: ${left.join(', ')}`, { cause: error });
+      });
+    },
+
+    async assertWhole({ tenant, input, batch: { id } }) {
+      const batch = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'GET', `/v1/batches/${id}`));
+      assert.ok(batch);
+      const callsOf = Map.groupBy(house.calls, ({ key }: Call) => key);
+      const { complaints } = await checkBatch({ client, tenant, batch, input, callsOf, shards: null });
+      assert.deepEqual(complaints, []);
+      const answers = input.customIds.map((_, index) => {
+        const calls = callsOf.get(`${id}-${index + 1}`) ?? [];
+        return calls.filter(({ end }) => end === 'answered').length;
+      });
+      return { batch, answers };
+    },
+
+    async [Symbol.asyncDispose]() {
+      await house[Symbol.asyncDispose]();
+      await proxy[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Lines of which the last is refused by the upstream, so that there are both files. */
+function makeInput(tenant: string, isWide: boolean): { input: Input; text: string; endpoint: string } {
+  const endpoint = isWide ? '/v1/embeddings' : '/v1/chat/completions';
+  const input: Input = { tenant, customIds: [], bodyHashes: [] };
+  const rows = Array.from({ length: isWide ? WIDE_LINES : LINES }, (_, index) => {
+    const custom_id = `${tenant}-${index + 1}`;
+    const failing = index === LINES - 1 ? { user: 'status=400' } : {};
+    const body = isWide
+      ? { model: 'example-model', input: ['a', 'b', 'c', custom_id], dimensions: 4096 }
+      : { model: 'example-model', messages: [{ role: 'user', content: custom_id }], ...failing };
+    input.customIds.push(custom_id);
+    input.bodyHashes.push(md5(JSON.stringify(body)));
+    return JSON.stringify({ custom_id, method: 'POST', url: endpoint, body });
+  });
+  return { input, text: `${rows.join('\n')}\n`, endpoint };
+}
