@@ -65,6 +65,8 @@ describe('GET /metrics', () => {
     const batch = await ended(stack.client(), (await submit(stack.client(), input)).id);
     assert.equal(batch.status, 'completed');
     const failed = batch.request_counts?.failed ?? 0;
+    const ends = async () => await valueOf(ports.worker, 'nightshift_batch_duration_seconds_count', { status: 'completed' });
+    await until(async () => (await ends()) === 1, { what: 'the worker to have counted the end', seconds: 10 });
 
     assert.equal(await valueOf(ports.worker, 'nightshift_lines_total', { outcome: 'completed' }), 4 - failed);
     assert.equal(await valueOf(ports.worker, 'nightshift_lines_total', { outcome: 'failed' }), failed);
@@ -76,7 +78,6 @@ describe('GET /metrics', () => {
     for (const status of ['in_progress', 'finalizing', 'completed']) {
       assert.equal(await valueOf(ports.worker, 'nightshift_batch_transitions_total', { status }), 1, status);
     }
-    assert.equal(await valueOf(ports.worker, 'nightshift_batch_duration_seconds_count', { status: 'completed' }), 1);
     const created = { method: 'POST', route: '/v1/batches', status: '200' };
     assert.equal(await valueOf(ports.api, 'nightshift_http_request_duration_seconds_count', created), 1);
     await until(async () => (await valueOf(ports.worker, 'nightshift_sweep_runs_total', { result: 'ok' })) > 0, {
@@ -149,6 +150,9 @@ describe('GET /metrics', () => {
       stack.worker.log(),
       new RegExp(`"level":"debug".*"batch":"${id}","line":\\d.*"result":"refused","status":503.*attempt failed`),
     );
+    // Too young for the sweep to look after it.
+    const open = async () => await valueOf(ports.worker, 'nightshift_open_batches', { status: 'new' });
+    await until(async () => (await open()) === 1, { what: 'the sweep to find the batch open', seconds: 30 });
     await stack.upstream.set({ fail503: 0 });
     assert.equal((await ended(stack.client(), id)).status, 'completed');
     assert.match(stack.worker.log(), /"level":"info".*"upstream":"default".*the upstream is available again/);
@@ -156,14 +160,23 @@ describe('GET /metrics', () => {
     assert.ok((await valueOf(ports.worker, 'nightshift_upstream_wait_seconds_count', { reason: 'gate' })) > 0);
   });
 
-  it('GET /ready of a worker answers 503 while the bucket is away', async () => {
-    const ready = async () => await (await fetch(`http://127.0.0.1:${ports.worker}/ready`)).json();
-    assert.deepEqual(await ready(), { ready: true, working: true, temporal: true, bucket: true });
-    stack.minio.process.kill('SIGSTOP');
+  it('counts the calls that Temporal and the bucket do not answer', async () => {
+    const ready = async () => await (await fetch(`http://127.0.0.1:${ports.api}/ready`)).json();
+    const temporalErrors = async () => await valueOf(ports.api, 'nightshift_temporal_errors_total', { operation: 'ping' });
+    const bucketErrors = async () => await valueOf(ports.worker, 'nightshift_object_store_errors_total', { operation: 'ping' });
+    assert.deepEqual([await temporalErrors(), await bucketErrors()], [0, 0]);
+
+    stack.temporal.process.kill('SIGSTOP');
     try {
-      assert.deepEqual(await ready(), { ready: false, working: true, temporal: true, bucket: false });
+      assert.deepEqual(await ready(), { ready: false, temporal: false, bucket: true });
+      await until(async () => (await temporalErrors()) === 1, { what: 'the call to Temporal to be given up', seconds: 30 });
     } finally {
-      stack.minio.process.kill('SIGCONT');
+      stack.temporal.process.kill('SIGCONT');
     }
+    stack.minio.process.kill('SIGKILL');
+    const worker = async () => await (await fetch(`http://127.0.0.1:${ports.worker}/ready`)).json();
+    assert.deepEqual(await worker(), { ready: false, working: true, temporal: true, bucket: false });
+    await until(async () => (await bucketErrors()) > 0, { what: 'the call to the bucket to be given up', seconds: 60 });
+    assert.equal((await fetch(`http://127.0.0.1:${ports.worker}/health`)).status, 200);
   });
 });
