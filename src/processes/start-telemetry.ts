@@ -62,7 +62,9 @@ export async function letOperatorsIn(
 ): Promise<void> {
   if (port === null) return;
   const more = async () => (temporalMetrics === null ? '' : await (await fetch(`http://${temporalMetrics}/metrics`)).text());
-  const close = await serveOperators({ metrics, more, ready }, host, port);
+  const close = await serveOperators({ metrics, more, ready }, host, port).catch((cause: unknown) => {
+    throw new Error(`the port of the operators, ${host}:${port}, cannot be listened on`, { cause });
+  });
   shutdown.closes('port of the operators', close);
   logger.info({ host, port }, 'metrics are served');
 }

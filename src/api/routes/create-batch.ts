@@ -48,6 +48,8 @@ export function createBatch(deps: Deps): Route {
       const { record, isRepeat } = await idempotency.claim(create);
       const standing = isRepeat ? await batches.get(tenant, record.batch.id) : null;
       sendJson(ctx, (standing ?? (await begin(record))).batch);
+      // The one line that leads from a client's request id to everything that is logged of its batch.
+      logger.info({ request_id: ctx.state.requestId, tenant, batch: record.batch.id, repeat: isRepeat }, 'batch accepted');
     } finally {
       leave();
     }
