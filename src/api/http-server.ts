@@ -1,5 +1,6 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type Koa from 'koa';
 import { ApiError, envelope } from '../domain/errors.ts';
 import type { ApiState } from './context.ts';
@@ -18,7 +19,7 @@ const UNREADABLE: Readonly<Record<string, typeof NOT_HTTP>> = {
   HPE_HEADER_OVERFLOW: {
     status: 431,
     reason: 'Request Header Fields Too Large',
-    message: `The headers of the request are larger than ${MAX_HEADER_BYTES} bytes.`,
+    message: `The headers of the request are too many, or larger than ${MAX_HEADER_BYTES} bytes.`,
   },
   ERR_HTTP_REQUEST_TIMEOUT: { status: 408, reason: 'Request Timeout', message: 'The headers of the request did not arrive in time.' },
 };
@@ -26,15 +27,23 @@ const UNREADABLE: Readonly<Record<string, typeof NOT_HTTP>> = {
 /** The HTTP server that fits the app, not yet listening. What cannot even be parsed as HTTP gets the envelope too. */
 export function createHttpServer(app: Koa<ApiState>, randomHex: (bytes: number) => string): Server {
   const handle = app.callback();
-  const server = createServer(
-    { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS },
-    (request, response) => void handle(request, response),
-  );
+  /** The answer that each connection was asked for last. */
+  const lastAnswers = new WeakMap<Duplex, ServerResponse>();
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS }, (request, response) => {
+    lastAnswers.set(request.socket, response);
+    void handle(request, response);
+  });
   // Node gives a whole request 300 s, too little for 512 MB on a slow line; bodies have an idle timeout of their own.
   server.requestTimeout = 0;
   server.timeout = SOCKET_IDLE_MS;
   server.on('clientError', (error: Error & { code?: string }, socket: Socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return void socket.destroy();
+    const last = lastAnswers.get(socket);
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+    if (last !== undefined && !last.writableFinished && (last.headersSent || last.req.complete)) {
+      // Ours would be taken for the answer to the request before, or stand in the middle of it: that one is the last.
+      if (!last.headersSent) last.setHeader('Connection', 'close');
+      return void last.once('close', () => socket.destroySoon());
+    }
     const { status, reason, message } = UNREADABLE[error.code ?? ''] ?? NOT_HTTP;
     const body = JSON.stringify(envelope(new ApiError({ status, message })));
     const headers = [

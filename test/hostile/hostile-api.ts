@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import OpenAI from 'openai';
+import { freePort, startMinio } from '../helpers/servers.ts';
+import { until } from '../helpers/until.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** The API as a process of its own on a real MinIO, without Temporal, which nothing here needs. */
+export interface HostileApi extends AsyncDisposable {
+  readonly origin: string;
+  client(key?: string): OpenAI;
+  /** Sends a request that HTTP clients agree to send, with the key of tenant-a. */
+  fetch(path: string, init?: RequestInit): Promise<Answer>;
+  /** Sends exactly these bytes, or bytes as they come, and reads what is answered until the other side ends it or enough has come. */
+  send(bytes: string | Buffer | AsyncIterable<string | Buffer>, options?: { enough?: RegExp; seconds?: number }): Promise<string>;
+  /** Resident memory of the process, in bytes. */
+  residentBytes(): Promise<number>;
+  /** Fails if the process has ended, or has logged a fault of its own. */
+  assertSound(): void;
+}
+
+/** One answer, read to its end. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+}
+
+/** Starts MinIO and the API; `env` adds variables. A body may stand still for a second here, and must bring 100,000 bytes a second. */
+export async function startHostileApi(env: Record<string, string> = {}): Promise<HostileApi> {
+  const [minio, port] = await Promise.all([startMinio(), freePort()]);
+  const child: ChildProcess = spawn(process.execPath, [MAIN, 'api'], {
+    cwd: tmpdir(),
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      NIGHTSHIFT_API_PORT: String(port),
+      NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
+      NIGHTSHIFT_S3_ENDPOINT: minio.endpoint,
+      NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
+      NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
+      NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1',
+      NIGHTSHIFT_UPLOAD_IDLE_TIMEOUT_SECONDS: '1',
+      NIGHTSHIFT_UPLOAD_MIN_BYTES_PER_SECOND: '100000',
+      NIGHTSHIFT_LOG_LEVEL: 'error',
+      // A small heap, so that garbage not yet collected is not taken for memory that is kept.
+      NODE_OPTIONS: '--max-old-space-size=64 --max-semi-space-size=8',
+      ...env,
+    },
+  });
+  let log = '';
+  child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-20_000)));
+  const origin = `http://127.0.0.1:${port}`;
+  const isReady = async () =>
+    await fetch(`${origin}/ready`).then(
+      async (answer) => Object(await answer.json())['bucket'] === true,
+      () => false,
+    );
+  await until(isReady, { what: `the API: ${log}`, seconds: 60 });
+
+  return {
+    origin,
+    client: (key = 'key-a') => new OpenAI({ baseURL: `${origin}/v1`, apiKey: key, maxRetries: 0 }),
+    async fetch(path, init = {}) {
+      const answer = await fetch(origin + path, { ...init, headers: { authorization: 'Bearer key-a', ...Object(init.headers) } });
+      return { status: answer.status, headers: answer.headers, text: await answer.text() };
+    },
+    async send(bytes, { enough = /(?!)/, seconds = 20 } = {}) {
+      const socket = connect(port, '127.0.0.1');
+      await once(socket, 'connect');
+      let text = '';
+      // A peer that closes while we still send is no fault.
+      socket.on('error', () => {});
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+      const isOver = () => socket.closed || socket.readableEnded || enough.test(text);
+      const sending = (async () => {
+        const all = typeof bytes === 'string' || Buffer.isBuffer(bytes) ? [bytes] : bytes;
+        for await (const some of all) {
+          if (isOver() || socket.destroyed) return;
+          socket.write(some);
+        }
+      })();
+      try {
+        await until(isOver, { what: `an answer, got ${JSON.stringify(text.slice(0, 200))}`, seconds, everyMs: 5 });
+      } finally {
+        socket.destroy();
+        await sending;
+      }
+      return text;
+    },
+    async residentBytes() {
+      const [, kib] = /VmRSS:\s+(\d+) kB/.exec(await readFile(`/proc/${child.pid}/status`, 'utf8')) ?? [];
+      assert.ok(kib !== undefined);
+      return Number(kib) * 1024;
+    },
+    assertSound() {
+      assert.deepEqual([child.exitCode, child.signalCode], [null, null], log);
+      assert.equal(log, '');
+    },
+    async [Symbol.asyncDispose]() {
+      const exited = once(child, 'exit');
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL');
+        await exited;
+      }
+      await minio[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Holds a refusal to be the envelope with one of these statuses, a request id, and a message of bearable length; answers the message. */
+export function assertRefused({ status, headers, text }: Answer, statuses: readonly number[]): string {
+  assert.ok(statuses.includes(status), `${status}: ${text.slice(0, 500)}`);
+  assert.match(headers.get('x-request-id') ?? '', /^req_[0-9a-f]{32}$/);
+  assert.equal(headers.get('content-type'), 'application/json');
+  const { error, ...rest } = JSON.parse(text);
+  assert.deepEqual([Object.keys(error).sort(), Object.keys(rest)], [['code', 'message', 'param', 'type'], []]);
+  assert.ok(text.length < 4000, text);
+  return error.message;
+}
+
+/** The first answer among the bytes of a connection. */
+export function firstAnswer(received: string): Answer {
+  const [, head = '', rest = ''] = /^(.*?)\r\n\r\n(.*)$/s.exec(received) ?? [];
+  const [statusLine = '', ...lines] = head.split('\r\n');
+  const headers = new Headers(lines.map((line): [string, string] => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
+  const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1]);
+  return { status, headers, text: rest.slice(0, Number(headers.get('content-length'))) };
+}
