@@ -21,7 +21,7 @@ const PROMPT_MS = 2000;
 /** Slices that wait longer show that too much is handed out. */
 const LATE_MS = 5000;
 /** At this many requests per second they need the machine as much as the activities do, and the activity budget is halved. */
-const BUSY_PER_SECOND = 1000;
+const BUSY_PER_SECOND = 500;
 /** How many answers weigh as much as the mean so far. */
 const MEAN_MEMORY = 32;
 

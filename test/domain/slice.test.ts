@@ -22,11 +22,11 @@ describe('sliceLines()', () => {
   });
 
   it('leaves the machine to the requests when these come by the thousand', () => {
-    assert.equal(sliceLines({ pace: pace(512, 50), policy, shardLines: 500 }), 314);
+    assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500 }), 157);
   });
 
   it('shares the budget with the other batches', () => {
-    assert.equal(sliceLines({ pace: pace(90, 1000, 4), policy, shardLines: 500 }), 4);
+    assert.equal(sliceLines({ pace: pace(90, 1000, 4), policy, shardLines: 500 }), 5);
   });
 
   it('ends at the shard, even for answers that take no time', () => {
