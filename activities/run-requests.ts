@@ -81,6 +81,7 @@ export function createRunRequests(deps: ActivityDeps) {
 
     async function live(): Promise<RanRequests> {
       const { upstream, memory } = upstreamOf(input);
+      using taken = upstream.intake.take(input.lastLine - input.firstLine + 1);
       const plan = await inputs.plan(batchId, shard);
       const lines = plan.lines.filter(({ line }) => line >= input.firstLine && line <= input.lastLine);
       const found: SliceTally['stored'] = input.resumed || past.mayHavePieces ? await storedOutcomes(input, lines) : new Map();
@@ -122,6 +123,7 @@ export function createRunRequests(deps: ActivityDeps) {
         stop,
         pulse,
         board,
+        taken,
         faults: past.faults,
         refusals: past.refusals,
         // Who may kill the worker says before that it is about to.

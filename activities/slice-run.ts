@@ -1,6 +1,7 @@
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { readRequestLine } from '../src/domain/request-line.ts';
 import type { FaultCode } from '../src/upstream/client.ts';
+import type { TakenSlice } from '../src/upstream/intake.ts';
 import type { Upstream } from '../src/upstream/routes.ts';
 import type { SendResult, SendState } from '../src/upstream/send-request.ts';
 import type { RunRequestsInput } from '../workflows/contract.ts';
@@ -43,6 +44,7 @@ export interface SliceRun {
   stop: SliceStop;
   pulse: Pulse;
   board: SliceBoard;
+  taken: TakenSlice;
   /** Of each request, from earlier attempts. */
   faults: number;
   refusals: number;
@@ -140,6 +142,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       if (!isStop(error, stopSending)) throw error;
     } finally {
       sending -= 1;
+      run.taken.finishLine();
       // Nobody else is coming: no reason to wait for company.
       if (sending === 0) writer.flush();
     }

@@ -10,8 +10,8 @@ import { createPlanWriter } from './plan-writer.ts';
  * Checks every line of the input and writes the plan. A second run finds the head of the plan and uses it; one that runs
  * beside the first writes the same shards, and of two heads the first stands for both.
  */
-export function createValidateInput(deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits'>) {
-  const { files, pieces, routes, limits } = deps;
+export function createValidateInput(deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams'>) {
+  const { files, pieces, routes, limits, upstreams } = deps;
 
   async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
@@ -48,8 +48,10 @@ export function createValidateInput(deps: Pick<ActivityDeps, 'files' | 'pieces' 
   async function report(batchId: string, head: PlanHead): Promise<ValidatedInput> {
     if (head.verdict === 'refused') return { verdict: 'refused' };
     const results = await pieces.listShardResults(batchId);
+    const isBudgeted = (upstreams.get(head.upstream)?.requestsPerMinute ?? null) !== null;
     return {
       ...head,
+      ...(isBudgeted ? { linesPerActivity: 1 } : {}),
       closed: results.map(({ shard }) => shard),
       completed: results.reduce((sum, { completed }) => sum + completed, 0),
       failed: results.reduce((sum, { failed }) => sum + failed, 0),

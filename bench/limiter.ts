@@ -7,6 +7,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { numbers } from '../examples/upstream/behaviour.ts';
 import { createGate } from '../src/upstream/gate.ts';
+import { createIntake } from '../src/upstream/intake.ts';
 import { createFixedLimiter, type Limiter } from '../src/upstream/limiter.ts';
 import { sendUntilDone } from '../src/upstream/send-request.ts';
 import { createUpstreamLimiter } from '../src/upstream/upstream-limiter.ts';
@@ -67,6 +68,8 @@ async function run(
     name: 'simulated',
     client: { send: async () => await server.send(ending.signal), close: async () => undefined },
     limiter,
+    intake: createIntake({ limit: () => limiter.limit, maxSlices: 1 }),
+    requestsPerMinute: null,
     gate: createGate({ nowMs: () => time.nowMs }),
     rules: { maxFaults: 1_000, maxRefusals: 1_000, maxRetryAfterMs: 60_000, refusalBackoffMs: 1_000, unavailableMaxMs: null },
     redact: (body: Buffer) => body,

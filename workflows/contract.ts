@@ -102,6 +102,8 @@ export type ValidatedInput =
       total: number;
       model: string | null;
       upstream: string;
+      /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */
+      linesPerActivity?: number;
       shards: ShardRange[];
       /** Numbers of the shards that are closed already (a batch started again). */
       closed: number[];

@@ -50,7 +50,8 @@ export function createShardPool(
   plan: Extract<ValidatedInput, { verdict: 'accepted' }>,
   { resumed, ending, onChange }: { resumed: boolean; ending: Ending; onChange: () => void },
 ): ShardPool {
-  const { tenant, batchId, endpoint, inputFileId, expiresAtMs, policy } = input;
+  const { tenant, batchId, endpoint, inputFileId, expiresAtMs } = input;
+  const policy = { ...input.policy, linesPerActivity: plan.linesPerActivity ?? input.policy.linesPerActivity };
   const alreadyClosed = new Set(plan.closed);
   const unclosed = new Map(plan.shards.filter(({ shard }) => !alreadyClosed.has(shard)).map((range) => [range.shard, range]));
   const handOutAtOnce = Math.max(1, Math.min(shardsHandingOut(policy.maxInFlight), unclosed.size));

@@ -8,10 +8,11 @@ import {
 } from '@temporalio/worker';
 import { HEARTBEAT_THROTTLE_MS } from '../../activities/deps.ts';
 import type { Activities } from '../../activities/index.ts';
+import type { Upstream } from '../upstream/routes.ts';
+import { createSlotSupplier } from './slot-supplier.ts';
 import { requestsTaskQueue, type TraceSinks, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
 
-/** Most slices of one upstream that a process takes at a time. */
-const MAX_SLICES = 2_000;
+const NONE = { type: 'fixed-size', numSlots: 1 } as const;
 
 /**
  * The Temporal workers of one process: one for workflows and their control activities, and one per upstream for requests,
@@ -31,7 +32,7 @@ export async function createWorkers({
   namespace: string;
   bundle: { codePath: string };
   activities: Activities;
-  upstreams: readonly { name: string; maxInFlight: number }[];
+  upstreams: readonly Pick<Upstream, 'name' | 'intake' | 'requestsPerMinute'>[];
   activityInterceptors: ActivityInterceptorsFactory[];
   sinks: InjectedSinks<TraceSinks>;
   /** What running activities get to finish after a shutdown began. */
@@ -59,14 +60,21 @@ export async function createWorkers({
       activities: control,
     }),
     ...upstreams.map(
-      async ({ name, maxInFlight }) =>
+      async ({ name, intake, requestsPerMinute }) =>
         await Worker.create({
           ...common,
           identity: identity(`requests-${name}`),
           taskQueue: requestsTaskQueue(name),
           activities: { runRequests },
-          // Slices of one: as many as may be in flight, and as many again that wait for their turn.
-          maxConcurrentActivityTaskExecutions: Math.min(2 * maxInFlight, MAX_SLICES),
+          tuner: {
+            activityTaskSlotSupplier: createSlotSupplier(intake),
+            // There are none of these here.
+            workflowTaskSlotSupplier: NONE,
+            localActivityTaskSlotSupplier: NONE,
+            nexusTaskSlotSupplier: NONE,
+          },
+          // Temporal holds it for all workers together: each request is an activity.
+          ...(requestsPerMinute === null ? {} : { maxTaskQueueActivitiesPerSecond: requestsPerMinute / 60 }),
         }),
     ),
   ]);

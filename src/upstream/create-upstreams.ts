@@ -1,6 +1,7 @@
 import { parseBaseUrl } from './base-url.ts';
 import { createUpstreamClient } from './client.ts';
 import { createGate } from './gate.ts';
+import { createIntake } from './intake.ts';
 import { createRedaction } from './redact.ts';
 import type { Upstream } from './routes.ts';
 import { createUpstreamLimiter } from './upstream-limiter.ts';
@@ -12,6 +13,8 @@ export interface UpstreamOptions {
   maxInFlight: number;
   /** `adaptive` finds the number in flight up to `maxInFlight`; `fixed` keeps it there. */
   limiter: 'adaptive' | 'fixed';
+  /** Requests per minute from all workers together, held by the rate of the task queue; null for no limit. */
+  requestsPerMinute: number | null;
   /** Tokens this process may use per minute; null when only the upstream's own headers count. */
   tokensPerMinute: number | null;
   requestTimeoutMs: number;
@@ -29,6 +32,8 @@ export interface UpstreamSecrets {
 
 const MAX_RETRY_AFTER_MS = 60_000;
 const REFUSAL_BACKOFF_MS = 1000;
+/** Most slices of one upstream that a process takes at a time. */
+const MAX_SLICES = 2000;
 /** An answer that keeps trickling in may take this many request timeouts as a whole. */
 const TOTAL_TIMEOUTS = 2;
 
@@ -43,18 +48,8 @@ export function createUpstreams(
 }
 
 function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamSecrets): Upstream {
-  const {
-    name,
-    baseUrls,
-    maxInFlight,
-    limiter,
-    tokensPerMinute,
-    requestTimeoutMs,
-    maxResponseBytes,
-    maxFaults,
-    maxRefusals,
-    unavailableMaxMs,
-  } = options;
+  const { name, baseUrls, maxInFlight, requestTimeoutMs, maxResponseBytes, maxFaults, maxRefusals, unavailableMaxMs } = options;
+  const limiter = createUpstreamLimiter({ ...options, maxWaitMs: MAX_RETRY_AFTER_MS });
   const userinfos = baseUrls.flatMap((text) => parseBaseUrl(text).userinfo ?? []);
   return {
     name,
@@ -67,7 +62,9 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
       maxResponseBytes,
       connections: maxInFlight,
     }),
-    limiter: createUpstreamLimiter({ limiter, maxInFlight, tokensPerMinute, maxWaitMs: MAX_RETRY_AFTER_MS }),
+    limiter,
+    intake: createIntake({ limit: () => limiter.limit, maxSlices: MAX_SLICES }),
+    requestsPerMinute: options.requestsPerMinute,
     gate: createGate({ unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
     rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
     redact: createRedaction({ apiKey, headers, userinfos }),

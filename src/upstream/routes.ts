@@ -1,5 +1,6 @@
 import type { UpstreamClient } from './client.ts';
 import type { Gate } from './gate.ts';
+import type { Intake } from './intake.ts';
 import type { Limiter } from './limiter.ts';
 
 /** One upstream as workers use it: the client, what limits it, and its rules. */
@@ -8,6 +9,9 @@ export interface Upstream {
   readonly client: UpstreamClient;
   readonly limiter: Limiter;
   readonly gate: Gate;
+  readonly intake: Intake;
+  /** Requests per minute from all workers together, held by the rate of its task queue; null for no limit. */
+  readonly requestsPerMinute: number | null;
   readonly rules: UpstreamRules;
   /** Replaces configured credentials in an answer with a status other than 2xx by `***`. */
   redact(body: Buffer): Buffer;

@@ -71,6 +71,7 @@ export async function startStage(): Promise<Stage> {
         baseUrls: [`${upstream.url}/v1`],
         maxInFlight: 64,
         limiter: 'fixed',
+        requestsPerMinute: null,
         tokensPerMinute: null,
         requestTimeoutMs: 20_000,
         maxResponseBytes: 64 * 1024 * 1024,

@@ -24,6 +24,7 @@ function upstreamAt(url: string, changes: Partial<UpstreamOptions> = {}, rules: 
     baseUrls: [url],
     maxInFlight: 8,
     limiter: 'adaptive',
+    requestsPerMinute: null,
     tokensPerMinute: null,
     requestTimeoutMs: 10_000,
     maxResponseBytes: 1_000_000,

@@ -1,0 +1,27 @@
+import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit } from '@temporalio/worker';
+import type { Intake, Reservation } from '../upstream/intake.ts';
+
+/** Gives Temporal a slot for one more slice only while the upstream's intake has room. */
+export function createSlotSupplier(intake: Intake): CustomSlotSupplier<ActivitySlotInfo> {
+  const reservations = new WeakMap<SlotPermit, Reservation>();
+
+  function permitFor(reservation: Reservation): SlotPermit {
+    const permit = {};
+    reservations.set(permit, reservation);
+    return permit;
+  }
+
+  return {
+    type: 'custom',
+    async reserveSlot(_, signal) {
+      return permitFor(await intake.room(signal));
+    },
+    tryReserveSlot() {
+      const reservation = intake.roomNow();
+      return reservation === null ? null : permitFor(reservation);
+    },
+    // From here on the slice counts by its lines.
+    markSlotUsed: ({ permit }) => reservations.get(permit)?.end(),
+    releaseSlot: ({ permit }) => reservations.get(permit)?.end(),
+  };
+}

@@ -1,0 +1,99 @@
+/**
+ * Counts the lines of an upstream that this process has taken and not finished, and says when it may take more: so backlog
+ * stays in Temporal, where every worker can take it.
+ */
+export interface Intake {
+  /** Waits until there is room for one more slice; rejects with the signal's reason when it ends first. */
+  room(signal: AbortSignal): Promise<Reservation>;
+  /** The same without waiting; null when there is no room. */
+  roomNow(): Reservation | null;
+  /** A slice of so many lines begins here. */
+  take(lines: number): TakenSlice;
+}
+
+/** Room kept for a slice that has not come yet; ended once, when it has come or will not. */
+export interface Reservation {
+  end(): void;
+}
+
+/** The lines of one slice; what is left of them counts as finished when it is disposed. */
+export interface TakenSlice extends Disposable {
+  finishLine(): void;
+}
+
+/** In places in flight: as many lines again as fill them, so that a place never waits for Temporal. */
+const LINES_PER_PLACE = 2;
+/** A slice that has not come yet counts for as many lines as slices lately had. */
+const SHARE_OF_NEWEST = 0.25;
+
+/** Nothing taken. `limit` is how many requests the upstream may have in flight now. */
+export function createIntake({ limit, maxSlices }: { limit: () => number; maxSlices: number }): Intake {
+  const waiting = new Set<() => void>();
+  let [lines, slices, reserved, linesPerSlice] = [0, 0, 0, 1];
+
+  function hasRoom(): boolean {
+    return slices + reserved < maxSlices && lines + reserved * linesPerSlice < LINES_PER_PLACE * limit();
+  }
+
+  function reserve(): Reservation {
+    reserved += 1;
+    let ended = false;
+    return {
+      end() {
+        if (!ended) reserved -= 1;
+        ended = true;
+        wake();
+      },
+    };
+  }
+
+  function wake(): void {
+    for (const next of waiting) {
+      if (!hasRoom()) return;
+      waiting.delete(next);
+      next();
+    }
+  }
+
+  return {
+    async room(signal) {
+      signal.throwIfAborted();
+      if (waiting.size === 0 && hasRoom()) return reserve();
+      return await new Promise((resolve, reject) => {
+        const next = () => {
+          signal.removeEventListener('abort', leave);
+          resolve(reserve());
+        };
+        const leave = () => {
+          waiting.delete(next);
+          reject(signal.reason);
+        };
+        signal.addEventListener('abort', leave, { once: true });
+        waiting.add(next);
+      });
+    },
+    roomNow() {
+      return waiting.size === 0 && hasRoom() ? reserve() : null;
+    },
+    take(count) {
+      let left = count;
+      lines += count;
+      slices += 1;
+      linesPerSlice += (count - linesPerSlice) * SHARE_OF_NEWEST;
+      return {
+        finishLine() {
+          if (left === 0) return;
+          left -= 1;
+          lines -= 1;
+          wake();
+        },
+        [Symbol.dispose]() {
+          lines -= left;
+          left = 0;
+          slices -= 1;
+          wake();
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createIntake, type Intake } from '../../src/upstream/intake.ts';
+
+const never = new AbortController().signal;
+
+/** As many slices of so many lines as there is room for, each taken as soon as it may be. */
+function takeAll(intake: Intake, lines: number) {
+  const taken = [];
+  for (let room = intake.roomNow(); room !== null; room = intake.roomNow()) {
+    room.end();
+    taken.push(intake.take(lines));
+  }
+  return taken;
+}
+
+describe('createIntake', () => {
+  it('takes twice as many slices of one as may be in flight', () => {
+    const intake = createIntake({ limit: () => 16, maxSlices: 2000 });
+    assert.equal(takeAll(intake, 1).length, 32);
+  });
+
+  it('takes slices of many by their lines', () => {
+    const intake = createIntake({ limit: () => 256, maxSlices: 2000 });
+    assert.equal(takeAll(intake, 250).length, 3);
+  });
+
+  it('keeps room for what is still to come, by what slices lately had', () => {
+    const intake = createIntake({ limit: () => 100, maxSlices: 2000 });
+    for (let count = 0; count < 20; count += 1) intake.take(100)[Symbol.dispose]();
+    const reserved = [];
+    for (let room = intake.roomNow(); room !== null; room = intake.roomNow()) reserved.push(room);
+    assert.ok(reserved.length <= 3, `${reserved.length} slices of about 100 lines for 200 lines`);
+    for (const each of reserved) each.end();
+    assert.notEqual(intake.roomNow(), null);
+  });
+
+  it('has room again as lines finish, also before their slice does', async () => {
+    let limit = 10;
+    const intake = createIntake({ limit: () => limit, maxSlices: 2000 });
+    const [slice] = takeAll(intake, 20);
+    assert.equal(intake.roomNow(), null);
+    let came = false;
+    const room = intake.room(never).then(() => (came = true));
+    await new Promise(setImmediate);
+    assert.equal(came, false);
+    for (let count = 0; count < 18; count += 1) slice?.finishLine();
+    await room;
+    limit = 1;
+    assert.equal(intake.roomNow(), null);
+    slice?.[Symbol.dispose]();
+  });
+
+  it('always has room for one slice when nothing is taken', () => {
+    const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
+    for (let count = 0; count < 20; count += 1) intake.take(500)[Symbol.dispose]();
+    assert.notEqual(intake.roomNow(), null);
+  });
+
+  it('takes no more slices than allowed, however short', () => {
+    const intake = createIntake({ limit: () => 1000, maxSlices: 5 });
+    assert.equal(takeAll(intake, 1).length, 5);
+  });
+
+  it('rejects who no longer waits', async () => {
+    const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
+    takeAll(intake, 10);
+    const leaving = new AbortController();
+    const waiting = assert.rejects(intake.room(leaving.signal), /enough/);
+    leaving.abort(new Error('enough'));
+    await waiting;
+    await assert.rejects(intake.room(leaving.signal), /enough/);
+  });
+});
