@@ -78,7 +78,7 @@ export function createSweep(deps: Pick<ActivityDeps, 'batches' | 'housekeeping' 
     }
     result.removed += await housekeeping.removeExpiredFiles(beganMs, inputs, beating.check);
     result.removed += await housekeeping.removeDeletedContent(beganMs, inputs, beating.check);
-    result.removed += await housekeeping.removeStaleUploads(beganMs, uploadMarkerMaxAgeMs, beating.check);
+    result.removed += await housekeeping.removeStaleUploads(beganMs, uploadMarkerMaxAgeMs, inputs, beating.check);
     result.removed += await housekeeping.removeExpiredUploads(beganMs, beating.check);
     result.removed += await housekeeping.removeOldIdempotency(beganMs, IDEMPOTENCY_AGE_MS, beating.check);
     // Only now, so that one sick batch does not keep the house dirty.

@@ -18,8 +18,8 @@ export interface Housekeeping {
   removeExpiredFiles(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
   /** Bytes of files deleted more than a minute ago that no open batch reads; the tombstones themselves 30 days later, as they are cursors. */
   removeDeletedContent(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
-  /** Aborts multipart uploads whose marker is older than `maxAgeMs`, removes content without a record, then the marker. */
-  removeStaleUploads(nowMs: number, maxAgeMs: number, beat: () => void): Promise<number>;
+  /** Aborts multipart uploads whose marker is older than `maxAgeMs`, removes content that neither a record nor an open batch needs, then the marker. */
+  removeStaleUploads(nowMs: number, maxAgeMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
   /** Resumable uploads (`/v1/uploads`) that expired more than an hour ago, with all their parts. */
   removeExpiredUploads(nowMs: number, beat: () => void): Promise<number>;
   /** Batch ids that have anything under `work/`. To be listed before the open markers are, so that nothing alive is taken. */
@@ -84,11 +84,14 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
   }
 
   /** Removes bytes that the marker of an unfinished upload points at, if nothing makes them count. */
-  async function removeUnclaimedContent(contentKey: string, isClaimed: (contentKey: string) => Promise<boolean>): Promise<void> {
+  async function removeUnclaimedContent(
+    contentKey: string,
+    openInputs: ReadonlySet<string>,
+    isClaimed: (contentKey: string) => Promise<boolean>,
+  ): Promise<void> {
     const { tenant, id } = ownerOf(contentKey);
-    const [record, tombstone] = await Promise.all([store.stat(keys.file(tenant, id)), store.stat(keys.tombstone(tenant, id))]);
-    // With a tombstone an open batch may still read them; then `removeDeletedContent` takes them.
-    if (record !== null || tombstone !== null || (await isClaimed(contentKey))) return;
+    // Of a deleted file too: a paused process may have written them again after `removeDeletedContent` had been there.
+    if (openInputs.has(`${tenant}/${id}`) || (await store.stat(keys.file(tenant, id))) !== null || (await isClaimed(contentKey))) return;
     await store.remove([contentKey]);
   }
 
@@ -133,7 +136,7 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
       return removed;
     },
 
-    async removeStaleUploads(nowMs, maxAgeMs, beat) {
+    async removeStaleUploads(nowMs, maxAgeMs, openInputs, beat) {
       let removed = 0;
       const young: string[] = [];
       const staleMs = nowMs - maxAgeMs;
@@ -158,7 +161,7 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
         for (const upload of await store.listMultipart(marker.key)) {
           if (upload.since.getTime() <= staleMs) await store.abortMultipart(marker.key, upload.uploadId);
         }
-        if (marker.key.startsWith(prefixes.content)) await removeUnclaimedContent(marker.key, isClaimed);
+        if (marker.key.startsWith(prefixes.content)) await removeUnclaimedContent(marker.key, openInputs, isClaimed);
         await store.remove([key]);
         removed += 1;
       }

@@ -84,8 +84,8 @@ describe('Housekeeping: stale uploads', () => {
     for (let i = 0; i < 9; i += 1) await writer.write(Buffer.alloc(1024 * 1024));
     const key = (await waitForUpload()).key;
     assert.equal((await store.listMultipart(key)).length, 1);
-    assert.equal(await housekeeping.removeStaleUploads(Date.now(), DAY_MS, beat), 0);
-    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, beat), 1);
+    assert.equal(await housekeeping.removeStaleUploads(Date.now(), DAY_MS, none, beat), 0);
+    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, beat), 1);
     assert.deepEqual(await store.listMultipart(key), []);
     assert.deepEqual(await keysBelow(''), []);
     await assert.rejects(writer.complete());
@@ -95,21 +95,32 @@ describe('Housekeeping: stale uploads', () => {
   it('finds an upload whose id was never noted', async () => {
     await store.startMultipart('content/a/file-1');
     await store.put('uploads/n', Buffer.from('{"key":"content/a/file-1","uploadId":null}'));
-    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, beat), 1);
+    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, beat), 1);
     assert.deepEqual(await store.listMultipart('content/a/file-1'), []);
   });
 
   it('removes bytes that never got a record, and no others', async () => {
-    const ids = ['orphan', 'recorded', 'deleted'];
+    const ids = ['orphan', 'recorded', 'deleted', 'read'];
     for (const id of ids) {
       await store.put(`content/a/${id}`, Buffer.from('x'));
       await store.put(`uploads/${id}`, Buffer.from(JSON.stringify({ key: `content/a/${id}`, uploadId: null })));
     }
     await store.put('files/a/recorded', Buffer.from('{"expires_at":null}'));
-    await store.put('deleted/a/deleted', Buffer.alloc(0));
-    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, beat), 3);
-    assert.deepEqual(await keysBelow('content/'), ['content/a/deleted', 'content/a/recorded']);
+    for (const id of ['deleted', 'read']) await store.put(`deleted/a/${id}`, Buffer.alloc(0));
+    const open = new Set(['a/read']);
+    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, open, beat), 4);
+    assert.deepEqual(await keysBelow('content/'), ['content/a/read', 'content/a/recorded']);
     assert.deepEqual(await keysBelow('uploads/'), []);
+  });
+
+  it('removes bytes of a deleted file that a paused process wrote again after the sweep had emptied it', async () => {
+    const id = await upload('a', null);
+    await files.delete('a', id);
+    await housekeeping.removeDeletedContent(Date.now() + 2 * MINUTE_MS, none, beat);
+    await store.put(`content/a/${id}`, Buffer.from('x'));
+    await store.put('uploads/zombie', Buffer.from(JSON.stringify({ key: `content/a/${id}`, uploadId: null })));
+    await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, beat);
+    assert.deepEqual(await keysBelow(''), [`deleted/a/${id}`]);
   });
 
   it('leaves bytes that a younger upload has just written again', async () => {
@@ -120,7 +131,7 @@ describe('Housekeeping: stale uploads', () => {
     // The bucket's own clock decides which marker is the older one.
     do await store.put('uploads/young', marker);
     while (Number((await collect(store.list('uploads/young')))[0]?.lastModified) <= oldMs);
-    assert.equal(await housekeeping.removeStaleUploads(oldMs + DAY_MS, DAY_MS, beat), 1);
+    assert.equal(await housekeeping.removeStaleUploads(oldMs + DAY_MS, DAY_MS, none, beat), 1);
     assert.deepEqual(await keysBelow(''), ['content/a/file-1', 'uploads/young']);
   });
 });

@@ -272,6 +272,6 @@ async function uploadsOnDisk(): Promise<string[]> {
 
 async function sweepAway(nonce: string): Promise<void> {
   const { createHousekeeping } = await import('../../src/storage/housekeeping.ts');
-  await createHousekeeping({ store: bucket.store }).removeStaleUploads(Date.now() + 1000, 0, () => {});
+  await createHousekeeping({ store: bucket.store }).removeStaleUploads(Date.now() + 1000, 0, new Set(), () => {});
   assert.equal(await bucket.store.stat(`uploads/${nonce}`), null);
 }
