@@ -37,10 +37,10 @@ const LINES = 6;
 const WIDE_LINES = 50;
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
 
-/** `acts` are all that will be used, because tenants are made when the house is. */
+/** `acts` are all that will be used, because tenants are made when the house is; `plain` ones are tenants and nothing more. */
 export async function startStage(
   acts: readonly string[],
-  options: { env?: Record<string, string>; temporalFile?: boolean } = {},
+  { plain = false, temporalFile = true }: { plain?: boolean; temporalFile?: boolean } = {},
 ): Promise<Stage> {
   const batches = new Map<string, string>();
   const moments = momentsOf((tenant) => batches.get(tenant));
@@ -51,10 +51,10 @@ export async function startStage(
     if (tenant !== undefined && id !== undefined) batches.set(tenant, id);
   }
   const house = await startHouse({
-    ...options,
-    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,12s', ...options.env },
+    temporalFile,
+    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,12s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' },
     upstreamFlags: ['--latency', '20'],
-    tenants: acts.flatMap((act) => [act, ...[...moments, SECOND_PART].map(({ name }) => `${act}-${name}`)]),
+    tenants: plain ? acts : acts.flatMap((act) => [...moments, SECOND_PART].map(({ name }) => `${act}-${name}`)),
     bucketPort: async (minioPort) => {
       const proxy = await startHoldingProxy(minioPort, learn);
       proxies.push(proxy);

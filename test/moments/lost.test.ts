@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Connection, ScheduleClient } from '@temporalio/client';
+import type OpenAI from 'openai';
+import { bucketOf } from '../chaos/bucket.ts';
+import { jsonOf } from '../chaos/client.ts';
+import { chatLine, chatLines } from '../helpers/lines.ts';
+import { until } from '../helpers/until.ts';
+import type { Match } from './holding-proxy.ts';
+import { type Stage, startStage } from './stage.ts';
+
+const put =
+  (folder: string) =>
+  (tenant: string): Match =>
+  ({ method, path }) =>
+    method === 'PUT' && path.includes(`/${folder}/${tenant}/`);
+
+/** Moments in the creation of a batch, and whether the batch is there when the client never asks again. */
+const CREATION = [
+  { name: 'before-entry', when: 'before', match: put('idempotency'), exists: false },
+  { name: 'after-entry', when: 'after', match: put('idempotency'), exists: false },
+  { name: 'after-marker', when: 'after', match: put('open'), exists: false },
+  { name: 'after-record', when: 'after', match: put('batches'), exists: true },
+] as const;
+const CLIENTS = ['asks-again', 'stays-away'] as const;
+
+describe('an API that is killed at an exact moment, and a Temporal whose database is lost', () => {
+  let stage: Stage;
+  const tenantOf = (client: string, moment: string) => `${client}-${moment}`;
+  before(async () => {
+    const tenants = CREATION.flatMap(({ name }) => CLIENTS.map((client) => tenantOf(client, name)));
+    stage = await startStage([...tenants, 'upload', 'delete', 'cancel', 'done', 'running', 'gone'], { temporalFile: false, plain: true });
+  });
+  after(async () => await stage[Symbol.asyncDispose]());
+
+  it('keeps every promise that was given, and gives none twice', { timeout: 300_000 }, async (t) => {
+    const { house, client, proxy } = stage;
+    const bucket = bucketOf(house);
+    const make = async (tenant: string, input_file_id: string, headers: Record<string, string> = {}) =>
+      jsonOf<OpenAI.Batch>(
+        await client.ask(
+          tenant,
+          'POST',
+          '/v1/batches',
+          JSON.stringify({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' }),
+          headers,
+        ),
+      );
+    const submit = async (tenant: string, text: string) => {
+      const batch = await make(tenant, await stage.upload(tenant, text));
+      assert.ok(batch);
+      return { tenant, batch };
+    };
+    const get = async (which: { tenant: string; batch: OpenAI.Batch }) => await stage.get(which);
+    const listed = async (tenant: string) => jsonOf<{ data: OpenAI.Batch[] }>(await client.ask(tenant, 'GET', '/v1/batches'))?.data ?? [];
+
+    // Everything that is to be cut off comes to its moment, and then the API dies.
+    const done = await submit('done', chatLines(20, 'done-'));
+    const cancelled = await submit('cancel', `${chatLine('slow', 'delay=200000')}\n`);
+    const deletedId = await stage.upload('delete', chatLines(1));
+    const creations = await Promise.all(
+      CREATION.flatMap((moment) =>
+        CLIENTS.map(async (who) => {
+          const tenant = tenantOf(who, moment.name);
+          const fileId = await stage.upload(tenant, chatLines(3));
+          const hold = proxy.hold(moment.when, moment.match(tenant));
+          return { moment, who, tenant, fileId, hold, asked: make(tenant, fileId, { 'idempotency-key': 'once' }) };
+        }),
+      ),
+    );
+    await until(async () => (await get(cancelled))?.status === 'in_progress', { what: 'the slow request to be sent' });
+    await until(async () => (await get(done))?.status === 'completed', { what: 'the first batch' });
+    const holds = [
+      ...creations.map(({ hold }) => hold),
+      proxy.hold('before', put('files')('upload')),
+      proxy.hold('after', put('deleted')('delete')),
+      proxy.hold(
+        'after',
+        ({ method, path, body }) => method === 'PUT' && path.includes('/batches/cancel/') && body.includes('"cancelling"'),
+      ),
+    ];
+    const unanswered = [
+      stage.upload('upload', chatLines(1)).catch(() => null),
+      client.ask('delete', 'DELETE', `/v1/files/${deletedId}`),
+      client.ask('cancel', 'POST', `/v1/batches/${cancelled.batch.id}/cancel`),
+    ];
+    await until(() => holds.every(({ isReached }) => isReached), { what: 'the moments' });
+    await house.api.stop('SIGKILL');
+    for (const hold of holds) hold.drop();
+    assert.deepEqual(new Set(await Promise.all([...unanswered, ...creations.map(({ asked }) => asked)])), new Set([null]));
+    await house.api.start();
+
+    await t.test('a half upload is no file, and its bytes have a marker', async () => {
+      assert.deepEqual(jsonOf<{ data: [] }>(await client.ask('upload', 'GET', '/v1/files'))?.data, []);
+      const markers = await Promise.all((await bucket.keys('uploads/')).map(async (key) => String(await bucket.read(key))));
+      for (const key of await bucket.keys('content/upload/')) assert.ok(markers.some((marker) => marker.includes(key)));
+    });
+    await t.test('a deletion that was begun is ended by the next one', async () => {
+      assert.equal((await client.ask('delete', 'DELETE', `/v1/files/${deletedId}`))?.status, 200);
+      assert.equal((await client.ask('delete', 'GET', `/v1/files/${deletedId}`))?.status, 404);
+      assert.deepEqual(await bucket.keys(`content/delete/`), []);
+    });
+    for (const { moment, who, tenant, fileId } of creations) {
+      await t.test(`creation, ${moment.name}, the client ${who}`, async () => {
+        if (who === 'stays-away') return assert.equal((await listed(tenant)).length, moment.exists ? 1 : 0);
+        const again = await make(tenant, fileId, { 'idempotency-key': 'once' });
+        assert.deepEqual(
+          (await listed(tenant)).map(({ id }) => id),
+          [again?.id],
+        );
+      });
+    }
+
+    // Then Temporal forgets everything in the middle of a batch; another is cancelled while it is away.
+    const ids = Array.from({ length: 200 }, (_, index) => `running-${index + 1}`);
+    const text = ids.map((id) => chatLine(id, 'delay=1500')).join('\n');
+    const [running, gone] = [await submit('running', text), await submit('gone', text)];
+    const completed = async (which: typeof running) => (await get(which))?.request_counts?.completed ?? 0;
+    await until(async () => (await completed(running)) >= 30 && (await completed(gone)) >= 30, { what: 'some answers' });
+    await house.temporal.stop('SIGKILL');
+    assert.equal((await get(done))?.status, 'completed');
+    const outputId = (await get(done))?.output_file_id;
+    assert.equal((await client.ask('done', 'GET', `/v1/files/${outputId}/content`))?.status, 200);
+    assert.equal((await client.ask('gone', 'POST', `/v1/batches/${gone.batch.id}/cancel`))?.status, 200);
+    await house.temporal.start();
+
+    const created = (
+      await Promise.all(creations.map(async ({ tenant }) => (await listed(tenant)).map((batch) => ({ tenant, batch }))))
+    ).flat();
+    const ends = new Map([...created, running].map((which) => [which, 'completed']));
+    for (const which of [cancelled, gone]) ends.set(which, 'cancelled');
+    await until(async () => (await Promise.all([...ends].map(async ([which, end]) => (await get(which))?.status === end))).every(Boolean), {
+      what: 'all batches to end',
+      seconds: 200,
+      everyMs: 1_000,
+    }).catch(async () => {
+      const found = await Promise.all([...ends.keys()].map(async (which) => [which.tenant, (await get(which))?.status]));
+      assert.deepEqual(Object.fromEntries(found), Object.fromEntries([...ends].map(([{ tenant }, end]) => [tenant, end])));
+    });
+
+    await t.test('schedule and search attributes are back', async () => {
+      const connection = await Connection.connect({ address: `127.0.0.1:${house.temporalPort}` });
+      const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace: 'default' });
+      for (const name of ['BatchStatus', 'BatchModel', 'BatchTenant']) assert.ok(name in customAttributes);
+      assert.equal((await new ScheduleClient({ connection }).getHandle('nightshift-sweep').describe()).scheduleId, 'nightshift-sweep');
+      await connection.close();
+    });
+    await t.test('what has a piece is not sent again, and every line has one result', async () => {
+      const batch = await get(running);
+      assert.deepEqual(batch?.request_counts, { total: 200, completed: 200, failed: 0 });
+      const output = await client.ask('running', 'GET', `/v1/files/${batch?.output_file_id}/content`);
+      const found = output?.bytes.toString().trimEnd().split('\n') ?? [];
+      assert.deepEqual(
+        found.map((line) => Object(JSON.parse(line))['custom_id']),
+        ids,
+      );
+      const answered = house.calls.filter(({ key, end }) => key.startsWith(`${running.batch.id}-`) && end === 'answered');
+      assert.equal(answered.length, 200);
+    });
+  });
+});
