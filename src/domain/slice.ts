@@ -28,7 +28,7 @@ const MEAN_MEMORY = 32;
 /**
  * Lines for the next slice: as many as keep the batch within its share of the activity budget, one where that is enough. The
  * budget shrinks as requests come faster, because then they and not the activities should have the machine
- * (docs/decisions/010-slices-of-fast-upstreams.md).
+ * (docs/decisions/008-slices-of-fast-upstreams.md).
  */
 export function sliceLines(given: {
   pace: Pace;
