@@ -2,7 +2,7 @@
 export interface SimulatedTime {
   /** Milliseconds since the start. */
   readonly nowMs: number;
-  after(ms: number, then: () => void): void;
+  after(ms: number, fire: () => void): void;
   /** Runs timer after timer until this time. */
   runUntil(ms: number): Promise<void>;
 }
@@ -10,7 +10,7 @@ export interface SimulatedTime {
 interface Timer {
   atMs: number;
   order: number;
-  then: () => void;
+  fire: () => void;
 }
 
 /** Takes the place of the process's timers, clocks and lots: what runs afterwards lives in simulated time. */
@@ -20,8 +20,8 @@ export function installSimulatedTime(random: () => number): SimulatedTime {
   const cancelled = new WeakSet<Timer>();
   let [nowMs, order] = [0, 0];
 
-  function add(ms: number, then: () => void): Timer {
-    const timer = { atMs: nowMs + Math.max(0, ms), order: order++, then };
+  function add(ms: number, fire: () => void): Timer {
+    const timer = { atMs: nowMs + Math.max(0, ms), order: order++, fire };
     heap.push(timer);
     for (let at = heap.length - 1; at > 0;) {
       const parent = (at - 1) >> 1;
@@ -47,7 +47,7 @@ export function installSimulatedTime(random: () => number): SimulatedTime {
 
   const replace = (owner: object, name: string, value: unknown) =>
     Object.defineProperty(owner, name, { value, configurable: true, writable: true });
-  replace(globalThis, 'setTimeout', (then: () => void, ms = 0) => add(ms, then));
+  replace(globalThis, 'setTimeout', (fire: () => void, ms = 0) => add(ms, fire));
   replace(globalThis, 'clearTimeout', (timer: Timer | null | undefined) => void (timer && cancelled.add(timer)));
   replace(performance, 'now', () => nowMs);
   replace(Date, 'now', () => 1_700_000_000_000 + nowMs);
@@ -57,8 +57,8 @@ export function installSimulatedTime(random: () => number): SimulatedTime {
     get nowMs() {
       return nowMs;
     },
-    after(ms, then) {
-      add(ms, then);
+    after(ms, fire) {
+      add(ms, fire);
     },
     async runUntil(ms) {
       for (;;) {
@@ -67,7 +67,7 @@ export function installSimulatedTime(random: () => number): SimulatedTime {
         take();
         if (cancelled.has(next)) continue;
         nowMs = next.atMs;
-        next.then();
+        next.fire();
         // Whatever waited for this goes on before time does.
         if (heap[0] === undefined || heap[0].atMs > nowMs) await new Promise<void>((resolve) => void realImmediate(resolve));
       }
