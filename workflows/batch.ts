@@ -93,7 +93,8 @@ async function publish(input: BatchInput, ending: Ending, plan: Plan, pool: Shar
   const { completed, failed } = pool.progress();
   const allAnswered = completed + failed === plan.total;
   let saved: SavedBatch | null = null;
-  if (ending.reason === null || (ending.reason === 'expired' && allAnswered)) {
+  // Not all, and no reason yet: the worker that closed the last shard read record or clock before we heard of either.
+  if (ending.reason !== 'cancelled' && allAnswered) {
     saved = await ending.save('finalizing', { completed, failed });
     if (isTerminal(saved.status)) return saved.status;
   }

@@ -144,6 +144,16 @@ describe('the end of a batch', () => {
       );
     });
 
+    it('is the end of a batch whose shard was closed by a worker with a faster clock', async () => {
+      const model = createModel({ shards: [3] });
+      model.activities.closeShard = async ({ range }) => {
+        model.closedShards.set(range.shard, { completed: 2, failed: 0, unrun: 1 });
+        return { closed: true, completed: 2, failed: 0 };
+      };
+      assert.equal(await (await engine.start(model)).result(), 'expired');
+      assert.deepEqual(model.statuses, ['validating', 'in_progress', 'expired']);
+    });
+
     it('while validating ends without files', async () => {
       const held = gate();
       const model = createModel({ shards: [5], windowMs: 1_000, before: { validateInput: held.wait } });
