@@ -1,6 +1,7 @@
 import { ActivityCancellationType, proxyActivities, type RetryPolicy } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { type RanRequests, requestsTaskQueue, type RunRequestsInput } from './contract.ts';
+import { isUrgent } from '../src/domain/priority.ts';
+import { fairnessKey, type RanRequests, requestsTaskQueue, type RunRequestsInput } from './contract.ts';
 
 /** Infrastructure comes back: nothing a batch needs is ever given up. */
 const FOREVER: RetryPolicy = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s' };
@@ -40,7 +41,8 @@ export const sweepActivity = sweepOnce.sweep;
  * has; the window bounds the retries, and the activity itself ends at the deadline.
  */
 export async function runRequests(input: RunRequestsInput): Promise<RanRequests> {
-  const leftMs = Math.max(0, input.expiresAtMs - Date.now()) + AFTER_DEADLINE_MS + input.cancelGraceMs;
+  const windowLeftMs = Math.max(0, input.expiresAtMs - Date.now());
+  const leftMs = windowLeftMs + AFTER_DEADLINE_MS + input.cancelGraceMs;
   const { firstLine, lastLine } = input;
   const slice = proxyActivities<Pick<Activities, 'runRequests'>>({
     taskQueue: requestsTaskQueue(input.upstream),
@@ -49,6 +51,8 @@ export async function runRequests(input: RunRequestsInput): Promise<RanRequests>
     heartbeatTimeout: '30s',
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: FOREVER,
+    // Otherwise tenant and priority of the batch are inherited.
+    ...(isUrgent(windowLeftMs) ? { priority: { priorityKey: 1, fairnessKey: fairnessKey(input.tenant) } } : {}),
     summary: firstLine === lastLine ? `line ${firstLine}` : `lines ${firstLine}–${lastLine}`,
   });
   return await slice.runRequests(input);

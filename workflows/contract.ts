@@ -12,6 +12,10 @@ export const WORKFLOW_TASK_QUEUE = 'nightshift';
 export function requestsTaskQueue(upstream: string): string {
   return `requests-${upstream}`;
 }
+/** Tenants share the task queues evenly; Temporal takes keys of at most 64 bytes, and names of tenants are ASCII. */
+export function fairnessKey(tenant: string): string {
+  return tenant.slice(0, 64);
+}
 export const SWEEP_SCHEDULE_ID = 'nightshift-sweep';
 /** Names of signals and queries. */
 export const CANCEL_SIGNAL = 'cancel';

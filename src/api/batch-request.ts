@@ -7,6 +7,7 @@ import {
   stringAboveMaxLength,
 } from '../domain/errors.ts';
 import { describeJsonType, isJsonRecord } from '../domain/json-type.ts';
+import { PRIORITIES, PRIORITY_KEY } from '../domain/priority.ts';
 import { readExpiresAfter } from './expires-after.ts';
 
 /** What a client asks for with `POST /v1/batches`, checked. */
@@ -68,6 +69,8 @@ function readMetadataValue(key: string, value: unknown): string {
   if (typeof value !== 'string') throw invalidType(`metadata.${key}`, 'a string', describeJsonType(value));
   const length = codePoints(value);
   if (length > MAX_VALUE_LENGTH) throw stringAboveMaxLength(`metadata.${key}`, MAX_VALUE_LENGTH, length);
+  // The one key that means something to us: better refused than quietly not honoured.
+  if (key === PRIORITY_KEY && !PRIORITIES.some((priority) => priority === value)) throw invalidValue(`metadata.${key}`, value, PRIORITIES);
   return value;
 }
 

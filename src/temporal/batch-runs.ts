@@ -8,10 +8,12 @@ import {
 } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 import type { BatchRecord, RequestCounts } from '../domain/batch.ts';
+import { batchPriority } from '../domain/priority.ts';
 import {
   type BatchInput,
   type BatchPolicy,
   CANCEL_SIGNAL,
+  fairnessKey,
   type Progress,
   PROGRESS_QUERY,
   shardWorkflowId,
@@ -82,6 +84,8 @@ export function createBatchRuns({ client, policy }: { client: Client; policy: Ba
             // A run that was terminated or failed is begun again; one that runs or has ended well is left alone.
             workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
             workflowIdConflictPolicy: 'USE_EXISTING',
+            // Shards and activities inherit it. Tenants share the queues evenly, however much each has in them.
+            priority: { priorityKey: batchPriority(batch.metadata), fairnessKey: fairnessKey(tenant) },
             staticSummary: `${batch.endpoint} of ${batch.input_file_id}`,
             staticDetails: `Tenant ${tenant}, input file ${batch.input_file_id}, endpoint ${batch.endpoint}`,
           });

@@ -69,6 +69,14 @@ describe('POST /v1/batches', () => {
       assert.partialDeepStrictEqual(open, { tenant: 'tenant-a', inputFileId });
     });
 
+    it('takes a priority of 1 to 5 in the metadata, and refuses any other', async () => {
+      assert.equal((await post({ ...minimal(), metadata: { nightshift_priority: '1' } })).status, 200);
+      const refused = await post({ ...minimal(), metadata: { nightshift_priority: '6' } });
+      assert.equal(refused.status, 400);
+      const { error } = Object(await refused.json());
+      assert.deepEqual([error.code, error.param], ['invalid_value', 'metadata.nightshift_priority']);
+    });
+
     it('echoes metadata unchanged everywhere, and takes null', async () => {
       const metadata = { b: 'x', a: '', ключ: '🌙'.repeat(512), ['k'.repeat(64)]: 'v' };
       const batch = await client.batches.create({ ...minimal(), completion_window: '24h', endpoint: '/v1/chat/completions', metadata });

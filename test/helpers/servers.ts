@@ -20,6 +20,7 @@ export async function startTemporal(): Promise<TestServer> {
   for (const name of ['BatchStatus', 'BatchModel', 'BatchTenant']) args.push('--search-attribute', `${name}=Keyword`);
   for (const value of [
     'history.MaxBufferedQueryCount=100',
+    'matching.enableFairness=true',
     'matching.numTaskqueueReadPartitions=1',
     'matching.numTaskqueueWritePartitions=1',
   ]) {

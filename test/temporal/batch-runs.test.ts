@@ -54,6 +54,29 @@ describe('createBatchRuns', () => {
     assert.equal(model.validations.count, 2);
   });
 
+  it('hands priority and tenant on to the activities that send requests, and hurries in the last hour', async () => {
+    async function prioritiesWith(leftSeconds: number) {
+      const { model, open } = halfHeld();
+      model.record.metadata = { nightshift_priority: '2' };
+      model.record.expires_at = Math.floor(Date.now() / 1000) + leftSeconds;
+      engine.add(model);
+      await runs.start(recordOf(model));
+      await until('a line waits', () => model.inFlight.size > 0);
+      const { raw, priority: ofShard } = await engine.client.workflow.getHandle(`${model.id}/shard-0001`).describe();
+      open();
+      await engine.client.workflow.getHandle(model.id).result();
+      const ofActivities = raw.pendingActivities?.map(({ priority }) => [priority?.priorityKey, priority?.fairnessKey]) ?? [];
+      return { ofShard: [ofShard?.priorityKey, ofShard?.fairnessKey], ofActivities };
+    }
+    // Temporal lets an activity that says nothing have what its workflow has.
+    const calm = await prioritiesWith(86_400);
+    assert.deepEqual(calm.ofShard, [2, 'acme']);
+    assert.ok(calm.ofActivities.every(([key]) => key === undefined));
+    const urgent = await prioritiesWith(60);
+    assert.ok(urgent.ofActivities.length > 0);
+    for (const priority of urgent.ofActivities) assert.deepEqual(priority, [1, 'acme']);
+  });
+
   it('adds up the counts of a batch and its open shards', async () => {
     const { model, open } = halfHeld();
     engine.add(model);

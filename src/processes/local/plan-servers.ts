@@ -101,6 +101,7 @@ const DYNAMIC_CONFIG = [
   'history.MaxBufferedQueryCount=100',
   'matching.numTaskqueueReadPartitions=1',
   'matching.numTaskqueueWritePartitions=1',
+  'matching.enableFairness=true',
   'matching.rps=20000',
   'history.rps=20000',
   'frontend.rps=20000',
