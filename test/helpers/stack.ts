@@ -23,7 +23,8 @@ export interface Stack extends AsyncDisposable {
   startApi(): Promise<StackProcess>;
   /** One more API process beside the first, on a port of its own, with these variables besides. */
   startAnotherApi(env?: Record<string, string>): Promise<StackProcess & { origin: string }>;
-  startWorker(): Promise<StackProcess>;
+  /** `main` is the program, where it is not that of this checkout. */
+  startWorker(main?: string): Promise<StackProcess>;
 }
 
 /** One process of ours; `stop` sends the signal and waits for its end. */
@@ -84,8 +85,8 @@ export async function startStack({
     await ready('/ready', started);
     return started;
   };
-  const startWorker = async () => {
-    const started = startProcess([MAIN, 'worker'], variables);
+  const startWorker = async (main = MAIN) => {
+    const started = startProcess([main, 'worker'], variables);
     running.push(started);
     return started;
   };
@@ -118,8 +119,8 @@ export async function startStack({
       await ready('/ready', started, started.origin);
       return started;
     },
-    async startWorker() {
-      return (stack.worker = await startWorker());
+    async startWorker(main) {
+      return (stack.worker = await startWorker(main));
     },
     [Symbol.asyncDispose]: end,
   };
