@@ -26,7 +26,8 @@ export interface Deeds {
 
 type Choice = 'watch' | 'cancel' | 'delete' | 'hang up';
 const LANES = 2;
-const STAY_MS = 12_000;
+/** A client goes on to its next batch after this, so that work piles up, but not without end. */
+const STAY_MS = 30_000;
 
 /** Uploads, creates, cancels, deletes and hangs up, for every tenant at a time, until the signal ends it. */
 export async function runLoad({

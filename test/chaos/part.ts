@@ -22,7 +22,7 @@ export interface Part {
   env: Record<string, string>;
 }
 
-const CRASH = /uncaught|unhandled|"level":60|FATAL ERROR/i;
+const CRASH = /uncaught|unhandled|"level":"fatal"|FATAL ERROR/i;
 
 /** `logFile` gets everything that it writes; `ready` answers whether it is of use. */
 export function createPart(given: {

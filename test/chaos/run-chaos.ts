@@ -8,16 +8,14 @@ import { checkCalls } from './check-calls.ts';
 import { type Client, createClient } from './client.ts';
 import { runFaults } from './faults.ts';
 import { type House, startHouse, TENANTS } from './house.ts';
-import { leftovers } from './leftovers.ts';
+import { leftovers, startADayLater } from './leftovers.ts';
 import { type Deeds, runLoad } from './load.ts';
 import { createRandom } from './random.ts';
 import type { ChaosReport } from './report.ts';
 import { listAll, watchBatches } from './watch-batches.ts';
 
+const TELL_EVERY_MS = 10_000;
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
-/** Past every age after which the sweep takes what was left behind. */
-const LATER_MS = 25 * 3_600_000;
-const LATER = `const now = Date.now; Date.now = () => now() + ${LATER_MS};`;
 
 /** One run: harms everything for so long, makes everything whole, lets all batches end, and looks whether anything is wrong. */
 export async function runChaos({
@@ -50,7 +48,7 @@ export async function runChaos({
   harming.abort();
   const [log, deeds] = await Promise.all([faults, load]);
   print('everything is whole again');
-  const calm = await becomeCalm(client);
+  const calm = await becomeCalm(client, (open) => print(`${open} batches are open, ${house.calls.length} calls sent`));
   watching.abort();
   const watched = await watch;
 
@@ -83,16 +81,24 @@ export async function runChaos({
 }
 
 /** Waits until every batch of everybody has ended. */
-async function becomeCalm(client: Client): Promise<{ batches: Map<string, OpenAI.Batch[]>; complaints: string[] }> {
+async function becomeCalm(
+  client: Client,
+  tell: (openBatches: number) => void,
+): Promise<{ batches: Map<string, OpenAI.Batch[]>; complaints: string[] }> {
   const batches = new Map<string, OpenAI.Batch[]>();
   const complaints: string[] = [];
+  let toldAtMs = 0;
   const open = () => [...batches.values()].flat().filter(({ status }) => !TERMINAL.includes(status));
   const look = async () => {
     for (const tenant of TENANTS) batches.set(tenant, await listAll<OpenAI.Batch>(client, tenant, '/v1/batches'));
+    if (Date.now() - toldAtMs >= TELL_EVERY_MS) {
+      toldAtMs = Date.now();
+      tell(open().length);
+    }
     return open().length === 0;
   };
   await until(async () => (await client.ask(TENANTS[0], 'GET', '/v1/batches'))?.status === 200, { what: 'the API', seconds: 60 });
-  await until(look, { what: 'all batches to end', seconds: 240, everyMs: 1_000 }).catch(() => {
+  await until(look, { what: 'all batches to end', seconds: 400, everyMs: 1_000 }).catch(() => {
     complaints.push(...open().map((batch) => `${batch.id} does not end: ${JSON.stringify(batch)}`));
   });
   return { batches, complaints };
@@ -126,12 +132,7 @@ async function leaveNothing(
   }
   const [worker] = house.workers;
   if (worker === undefined) return complaints;
-  worker.env = {
-    ...worker.env,
-    NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2',
-    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(LATER)}`,
-  };
-  await worker.start();
+  await startADayLater(worker);
 
   const wanted = new Set<string>();
   for (const tenant of TENANTS) {
