@@ -32,7 +32,7 @@ export const keys = {
 } as const;
 
 /** `shard-0007`: how a shard is called in keys and workflow ids. */
-export function shardName(shard: number): string {
+function shardName(shard: number): string {
   return `shard-${String(shard).padStart(4, '0')}`;
 }
 
