@@ -28,7 +28,9 @@ export async function workflowBundle(cacheDirectory: string): Promise<{ codePath
 async function sourcesHash(): Promise<string> {
   const { version } = JSON.parse(await readFile(createRequire(import.meta.url).resolve('@temporalio/worker/package.json'), 'utf8'));
   // How it is bundled counts as well.
-  const hash = createHash('sha256').update(String(version)).update(await readFile(fileURLToPath(import.meta.url)));
+  const hash = createHash('sha256')
+    .update(String(version))
+    .update(await readFile(fileURLToPath(import.meta.url)));
   for (const folder of SOURCE_FOLDERS) {
     for (const path of (await readdir(join(ROOT, folder), { recursive: true })).toSorted()) {
       if (!/\.[jt]s$/.test(path)) continue;
