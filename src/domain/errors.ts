@@ -230,6 +230,17 @@ export function unavailable(what: string, retryAfterSeconds: number): ApiError {
   });
 }
 
+/** 503: the bucket can be reached and has no room. Only its operator can change that, so that it is told apart. */
+export function outOfSpace(): ApiError {
+  return new ApiError({
+    status: 503,
+    type: 'server_error',
+    code: 'storage_full',
+    message: 'The storage of this service is full, and nothing was stored. Try again once its operator has made room.',
+    headers: retryAfter(60),
+  });
+}
+
 /** 408: the body of a request stalled on its way. */
 export function requestTimeout(): ApiError {
   return new ApiError({ status: 408, code: 'request_timeout', message: 'The request body did not arrive in time.' });

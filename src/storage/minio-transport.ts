@@ -60,7 +60,7 @@ export function toObjectStoreError(operation: string, key: string, error: unknow
   const code = errorCode(error);
   const message = error instanceof Error ? error.message : String(error);
   const cause = new Error(code === null || message.includes(code) ? message : `${message} (${code})`);
-  return new ObjectStoreError(operation, key, cause);
+  return new ObjectStoreError(operation, key, cause, code !== null && FULL_CODES.has(code));
 }
 
 /** The S3 or system code of an error, such as `NoSuchKey` or `ECONNRESET`. */
@@ -73,6 +73,9 @@ const PASSING_CODES = new Set([
   // Two conditional writes at the same moment, as Amazon answers them; the second try gets a plain 412.
   ...['ConditionalRequestConflict', 'OperationAborted'],
 ]);
+
+/** A full disk, or the quota of the bucket, as MinIO says it; the latter as Ceph does. */
+const FULL_CODES = new Set(['XMinioStorageFull', 'XMinioAdminBucketQuotaExceeded', 'QuotaExceeded']);
 
 /** Whether a later try may work: the connection was lost, or the server asked for it. */
 export function mayPass(error: unknown): boolean {

@@ -77,10 +77,13 @@ export class ObjectStoreError extends Error {
   override readonly name = 'ObjectStoreError';
   readonly operation: string;
   readonly key: string;
+  /** It refused to store because there is no room left. */
+  readonly isFull: boolean;
 
-  constructor(operation: string, key: string, cause: unknown) {
+  constructor(operation: string, key: string, cause: unknown, isFull = false) {
     super(`object store: ${operation} ${key} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     this.operation = operation;
     this.key = key;
+    this.isFull = isFull;
   }
 }

@@ -43,18 +43,19 @@ export interface StackUpstream extends StackProcess {
   set(options: Record<string, unknown>): Promise<void>;
 }
 
-/** Starts a stack; `env` adds or replaces variables of API and worker, `upstream` are flags of the example upstream. */
+/** Starts a stack; `env` adds or replaces variables of API and worker, `upstream` are flags of the example upstream, `bucketAt` answers where the bucket seems to be. */
 export async function startStack({
   env = {},
   upstream = ['--latency', '5'],
-}: { env?: Record<string, string>; upstream?: string[] } = {}): Promise<Stack> {
+  bucketAt = async (endpoint) => endpoint,
+}: { env?: Record<string, string>; upstream?: string[]; bucketAt?: (endpoint: string) => Promise<string> } = {}): Promise<Stack> {
   const [temporal, minio, apiPort, upstreamPort] = await Promise.all([startTemporal(), startMinio(), freePort(), freePort()]);
   const upstreamProcess = await startUpstream(upstreamPort, upstream);
   const variables: Record<string, string> = {
     NIGHTSHIFT_API_PORT: String(apiPort),
     NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
     NIGHTSHIFT_TEMPORAL_ADDRESS: temporal.address,
-    NIGHTSHIFT_S3_ENDPOINT: minio.endpoint,
+    NIGHTSHIFT_S3_ENDPOINT: await bucketAt(minio.endpoint),
     NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
     NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
     NIGHTSHIFT_UPSTREAM_URL: `${upstreamProcess.url}/v1`,

@@ -2,10 +2,10 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 
 /**
- * What goes wrong with one request: an answer `503` that MinIO never saw; silence; an answer cut off in the middle; or a
+ * What goes wrong with one request: an answer `503` that MinIO never saw; the one of a `full` disk; silence; an answer cut off in the middle; or a
  * request that MinIO carries out but whose answer is a 500 (`answer-500`) or gets lost with its connection (`answer-lost`).
  */
-export type Fault = '503' | 'silence' | 'cut' | 'answer-500' | 'answer-lost';
+export type Fault = '503' | 'full' | 'silence' | 'cut' | 'answer-500' | 'answer-lost';
 
 /** A real HTTP proxy in front of MinIO that does harm on request. */
 export interface FaultProxy extends AsyncDisposable {
@@ -25,6 +25,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     const fault = proxy.fault(method, path);
     if (fault === 'silence') return void incoming.resume();
     if (fault === '503') return void incoming.resume().on('end', () => answer(outgoing, 503));
+    if (fault === 'full') return void incoming.resume().on('end', () => answer(outgoing, 507, 'XMinioStorageFull'));
     const forwarded = http.request({ hostname, port, method, path, headers: incoming.headers }, (response) => {
       if (fault === 'answer-500') return void response.resume().on('end', () => answer(outgoing, 500));
       if (fault === 'answer-lost') return void response.resume().on('end', () => outgoing.destroy());
@@ -62,9 +63,9 @@ export function first(count: number, fault: Fault, matches: (method: string, pat
   };
 }
 
-function answer(outgoing: ServerResponse, status: number): void {
+function answer(outgoing: ServerResponse, status: number, code = 'Injected'): void {
   outgoing.writeHead(status);
-  outgoing.end('<Error><Code>Injected</Code><Message>injected</Message></Error>');
+  outgoing.end(`<Error><Code>${code}</Code><Message>injected</Message></Error>`);
 }
 
 function cut(response: IncomingMessage, outgoing: ServerResponse): void {

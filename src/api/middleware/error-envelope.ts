@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import { ApiError, bodyTooLarge, envelope, internal, requestTimeout, unavailable } from '../../domain/errors.ts';
+import { ApiError, bodyTooLarge, envelope, internal, outOfSpace, requestTimeout, unavailable } from '../../domain/errors.ts';
 import { type ApiState, type Logger, sendJson } from '../context.ts';
 import { MalformedForm } from '../multipart.ts';
 import { BodyStalled, BodyTooLarge, ClientGone } from '../request-body.ts';
@@ -34,6 +34,6 @@ function toApiError(error: unknown): ApiError {
   if (error instanceof MalformedForm) return new ApiError({ status: 400, message: error.message });
   if (!(error instanceof Error)) return internal();
   // NOTE: by name, because the API sees the adapters as types only.
-  if (error.name === 'ObjectStoreError') return unavailable('object store', 5);
+  if (error.name === 'ObjectStoreError') return 'isFull' in error && error.isFull === true ? outOfSpace() : unavailable('object store', 5);
   return internal();
 }
