@@ -49,8 +49,26 @@ export async function startStack({
   upstream = ['--latency', '5'],
   bucketAt = async (endpoint) => endpoint,
 }: { env?: Record<string, string>; upstream?: string[]; bucketAt?: (endpoint: string) => Promise<string> } = {}): Promise<Stack> {
-  const [temporal, minio, apiPort, upstreamPort] = await Promise.all([startTemporal(), startMinio(), freePort(), freePort()]);
-  const upstreamProcess = await startUpstream(upstreamPort, upstream);
+  // Whatever is started ends with the stack, and at once where the stack cannot be started.
+  const own = createOwner();
+  try {
+    return await startParts(own, env, upstream, bucketAt);
+  } catch (error) {
+    await own.end();
+    throw error;
+  }
+}
+
+async function startParts(
+  own: Owner,
+  env: Record<string, string>,
+  upstream: string[],
+  bucketAt: (endpoint: string) => Promise<string>,
+): Promise<Stack> {
+  const temporal = own.use(await startTemporal());
+  const minio = own.use(await startMinio());
+  const [apiPort, upstreamPort] = await Promise.all([freePort(), freePort()]);
+  const upstreamProcess = await startUpstream(upstreamPort, upstream, own);
   const variables: Record<string, string> = {
     NIGHTSHIFT_API_PORT: String(apiPort),
     NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
@@ -75,28 +93,16 @@ export async function startStack({
       },
       { what: `${path} to answer 200`, seconds: 60 },
     );
-  const running: StackProcess[] = [upstreamProcess];
-  const end = async () => {
-    await Promise.all(running.map(async (each) => await each.stop('SIGKILL')));
-    await Promise.all([temporal[Symbol.asyncDispose](), minio[Symbol.asyncDispose]()]);
-  };
   const startApi = async () => {
-    const started = startProcess([MAIN, 'api'], variables);
-    running.push(started);
+    const started = own.run(startProcess([MAIN, 'api'], variables));
     await ready('/ready', started);
     return started;
   };
   const startWorker = async (main = MAIN) => {
-    const started = startProcess([main, 'worker'], variables);
-    running.push(started);
-    return started;
+    return own.run(startProcess([main, 'worker'], variables));
   };
 
-  const api = await startApi().catch(async (error: unknown) => {
-    // Nobody has the stack yet who could end it.
-    await end();
-    throw error;
-  });
+  const api = await startApi();
   const stack: Stack = {
     baseURL: `${origin}/v1`,
     origin,
@@ -116,21 +122,41 @@ export async function startStack({
         ...startProcess([MAIN, 'api'], { ...variables, ...more, NIGHTSHIFT_API_PORT: String(port) }),
         origin: `http://127.0.0.1:${port}`,
       };
-      running.push(started);
+      own.run(started);
       await ready('/ready', started, started.origin);
       return started;
     },
     async startWorker(main) {
       return (stack.worker = await startWorker(main));
     },
-    [Symbol.asyncDispose]: end,
+    [Symbol.asyncDispose]: async () => await own.end(),
   };
   return stack;
 }
 
-async function startUpstream(port: number, flags: string[]): Promise<StackUpstream> {
+/** Whoever started something ends it: processes first, then the servers they need. */
+interface Owner {
+  run<T extends StackProcess>(started: T): T;
+  use<T extends AsyncDisposable>(server: T): T;
+  end(): Promise<void>;
+}
+
+function createOwner(): Owner {
+  const processes: StackProcess[] = [];
+  const servers: AsyncDisposable[] = [];
+  return {
+    run: (started) => (processes.push(started), started),
+    use: (server) => (servers.push(server), server),
+    async end() {
+      await Promise.all(processes.map(async (each) => await each.stop('SIGKILL')));
+      await Promise.all(servers.map(async (each) => await each[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+async function startUpstream(port: number, flags: string[], own: Owner): Promise<StackUpstream> {
   const url = `http://127.0.0.1:${port}`;
-  const started = startProcess([UPSTREAM, '--port', String(port), ...flags], {});
+  const started = own.run(startProcess([UPSTREAM, '--port', String(port), ...flags], {}));
   await until(
     async () =>
       await fetch(`${url}/health`)
