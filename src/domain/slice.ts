@@ -20,6 +20,8 @@ export const INITIAL_PACE: Readonly<Pace> = { lead: 8, meanUpstreamMs: null, bat
 const PROMPT_MS = 2000;
 /** Slices that wait longer show that too much is handed out. */
 const LATE_MS = 5000;
+/** Answers that come sooner take less time than the handing out of a slice. */
+const FAST_MS = 250;
 /** At this many requests per second they need the machine as much as the activities do, and the activity budget is halved. */
 const BUSY_PER_SECOND = 500;
 /** How many answers weigh as much as the mean so far. */
@@ -51,11 +53,15 @@ export function shardShare(given: { lead: number; shardsHandingOut: number; slic
   return Math.max(1, Math.ceil(given.lead / given.shardsHandingOut)) + given.sliceLines - 1;
 }
 
-/** The lead after a slice that waited this long between being scheduled and started. */
-export function nextLead(given: { lead: number; waitedMs: number; maxInFlight: number }): number {
-  const { lead, waitedMs, maxInFlight } = given;
+/**
+ * The lead after a slice that waited this long between being scheduled and started. It ends at twice what may be in flight,
+ * at four times where answers are fast: then most of the life of a slice passes before and after its requests.
+ */
+export function nextLead(given: { lead: number; waitedMs: number; maxInFlight: number; meanUpstreamMs: number | null }): number {
+  const { lead, waitedMs, maxInFlight, meanUpstreamMs } = given;
   const next = waitedMs <= PROMPT_MS ? lead * 2 : waitedMs > LATE_MS ? Math.floor(lead / 2) : lead;
-  return clamp(next, 1, 2 * maxInFlight);
+  const isFast = meanUpstreamMs !== null && meanUpstreamMs < FAST_MS;
+  return clamp(next, 1, (isFast ? 4 : 2) * maxInFlight);
 }
 
 /** What a finished slice reports of its run. */
@@ -68,16 +74,17 @@ export interface SliceReport {
 
 /** The pace after one more slice; the mean moves the more the more requests the slice answered. */
 export function learn(pace: Pace, ran: SliceReport, maxInFlight: number): Pace {
+  const meanUpstreamMs = nextMean(pace.meanUpstreamMs, ran);
   return {
-    lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, maxInFlight }),
-    meanUpstreamMs: nextMean(pace.meanUpstreamMs, ran),
+    lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, maxInFlight, meanUpstreamMs }),
+    meanUpstreamMs,
     batchesRunning: Math.max(1, ran.batchesRunning),
   };
 }
 
 /** How many shards hand out lines at a time: enough for the lead to be found in them, two to four. */
 export function shardsHandingOut(maxInFlight: number): number {
-  return clamp(Math.ceil((2 * maxInFlight) / 500) + 1, 2, 4);
+  return clamp(Math.ceil((4 * maxInFlight) / 500) + 1, 2, 4);
 }
 
 function nextMean(mean: number | null, ran: SliceReport): number | null {

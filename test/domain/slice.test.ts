@@ -50,15 +50,22 @@ describe('shardShare()', () => {
 
 describe('nextLead()', () => {
   it('doubles while slices start promptly, up to twice what may be in flight', () => {
-    assert.equal(nextLead({ lead: 8, waitedMs: 2000, maxInFlight: 256 }), 16);
-    assert.equal(nextLead({ lead: 400, waitedMs: 0, maxInFlight: 256 }), 512);
+    assert.equal(nextLead({ lead: 8, waitedMs: 2000, maxInFlight: 256, meanUpstreamMs: null }), 16);
+    assert.equal(nextLead({ lead: 400, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 1000 }), 512);
+    assert.equal(nextLead({ lead: 400, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: null }), 512);
+  });
+
+  it('goes to four times where answers are fast', () => {
+    assert.equal(nextLead({ lead: 512, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 50 }), 1024);
+    assert.equal(nextLead({ lead: 1024, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 50 }), 1024);
+    assert.equal(nextLead({ lead: 1024, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 250 }), 512);
   });
 
   it('stays in between and halves when they wait long, down to one', () => {
-    assert.equal(nextLead({ lead: 8, waitedMs: 2001, maxInFlight: 256 }), 8);
-    assert.equal(nextLead({ lead: 8, waitedMs: 5000, maxInFlight: 256 }), 8);
-    assert.equal(nextLead({ lead: 9, waitedMs: 5001, maxInFlight: 256 }), 4);
-    assert.equal(nextLead({ lead: 1, waitedMs: 60_000, maxInFlight: 256 }), 1);
+    assert.equal(nextLead({ lead: 8, waitedMs: 2001, maxInFlight: 256, meanUpstreamMs: 1000 }), 8);
+    assert.equal(nextLead({ lead: 8, waitedMs: 5000, maxInFlight: 256, meanUpstreamMs: 1000 }), 8);
+    assert.equal(nextLead({ lead: 9, waitedMs: 5001, maxInFlight: 256, meanUpstreamMs: 1000 }), 4);
+    assert.equal(nextLead({ lead: 1, waitedMs: 60_000, maxInFlight: 256, meanUpstreamMs: 1000 }), 1);
   });
 });
 
@@ -86,6 +93,6 @@ describe('learn()', () => {
 
 describe('shardsHandingOut()', () => {
   it('is two to four', () => {
-    assert.deepEqual([1, 64, 256, 512, 10_000].map(shardsHandingOut), [2, 2, 3, 4, 4]);
+    assert.deepEqual([1, 64, 128, 256, 10_000].map(shardsHandingOut), [2, 2, 3, 4, 4]);
   });
 });
