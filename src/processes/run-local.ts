@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { stdout } from 'node:process';
+import { join, relative } from 'node:path';
+import { cwd, stdout } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Config, environment, loadConfig } from '../config.ts';
@@ -148,8 +148,13 @@ function addresses(config: Config, plan: ServerPlan, apiUrl: string): string {
   const rows = [
     ['API', `${apiUrl}/v1`],
     ['Temporal UI', plan.temporal ? `http://${host}:${config.local.temporalUiPort}` : `that of the server at ${config.temporal.address}`],
-    ['MinIO', `${config.s3.endpoint}  (bucket ${config.s3.bucket}, keys in ${join(config.local.dataDir, 'minio-keys.json')})`],
-    ['Logs', join(config.local.dataDir, 'logs')],
+    ['MinIO', `${config.s3.endpoint}  (bucket ${config.s3.bucket}, keys in ${fromHere(join(config.local.dataDir, 'minio-keys.json'))})`],
+    ['Logs', fromHere(join(config.local.dataDir, 'logs'))],
   ];
   return `\n${rows.map(([name, value]) => `  ${name?.padEnd(12)} ${value}\n`).join('')}`;
+}
+
+/** A path as a person in this folder would type it. */
+function fromHere(path: string): string {
+  return relative(cwd(), path);
 }
