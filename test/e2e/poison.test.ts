@@ -23,14 +23,10 @@ describe('a request that its worker dies of', () => {
       );
       const calls = await stack.upstream.calls();
       assert.equal(calls[POISON], 1);
+      // Each death may repeat what was in flight, or answered in the second before, in any slice of that worker.
       assert.deepEqual(
         ids.filter((id) => (calls[id] ?? 0) > 3),
         [],
-      );
-      assert.deepEqual(
-        ids.slice(10).filter((id) => (calls[id] ?? 0) > 2),
-        [],
-        'lines of the other slice, whose worker was lost once at most',
       );
     },
   );
