@@ -29,7 +29,7 @@ describe('a batch whose end arrives at an exact moment', () => {
   });
 
   it('ends as it should when its window ends, alone and together with a cancel', { timeout: 120_000 }, async (t) => {
-    const [expiring, both] = await Promise.all(['expire', 'both'].map(async (act) => await stage.bringToMoments(act, { window: '12s' })));
+    const [expiring, both] = await Promise.all(['expire', 'both'].map(async (act) => await stage.bringToMoments(act, { window: '25s' })));
     assert.ok(expiring && both);
     const all = [...expiring, ...both];
     const endMs = Math.max(...all.map(({ batch }) => (batch.expires_at ?? 0) * 1000));

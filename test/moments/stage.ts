@@ -52,7 +52,7 @@ export async function startStage(
   }
   const house = await startHouse({
     temporalFile,
-    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,12s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' },
+    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,25s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' },
     upstreamFlags: ['--latency', '20'],
     tenants: plain ? acts : acts.flatMap((act) => [...moments, SECOND_PART].map(({ name }) => `${act}-${name}`)),
     bucketPort: async (minioPort) => {
@@ -63,6 +63,12 @@ export async function startStage(
   });
   const [proxy] = proxies;
   if (proxy === undefined) throw new Error('the house took no proxy');
+  // The bucket is made in the background, and an upload before that is refused.
+  const isReady = async () =>
+    await fetch(`${house.origin}/ready`)
+      .then(({ ok }) => ok)
+      .catch(() => false);
+  await until(isReady, { what: 'the API to reach bucket and Temporal', seconds: 30 });
   // One worker is on stage; the other waits for its entrance.
   await house.workers[1]?.stop();
   const client = createClient(house.origin);
