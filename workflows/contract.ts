@@ -36,7 +36,7 @@ export interface BatchRef {
 
 /** Everything that shapes commands; in the input, so that a change of configuration never disturbs a replay. */
 export interface BatchPolicy {
-  /** Requests that may be in flight for one batch, over all workers; the lead ends at twice this. */
+  /** Requests that may be in flight for one batch, over all workers; the lead ends at twice this, at four times for fast answers. */
   maxInFlight: number;
   /** Most shards open (handing out or ending) at a time. */
   maxOpenShards: number;
@@ -83,7 +83,7 @@ export interface ShardEnd {
   pace: Pace;
 }
 
-/** Signal of a shard that has handed out its last line, so that the next one can start. */
+/** Signal of a shard that has handed out its last line and has half of what may be out back: the next one can start. */
 export interface ShardDrained {
   shard: number;
   pace: Pace;

@@ -41,7 +41,7 @@ export interface ShardPool {
 }
 
 /**
- * Runs the shards of one batch as child workflows. A few hand out lines at a time; one that has handed out its last line
+ * Runs the shards of one batch as child workflows. A few hand out lines at a time; one that is about to run dry
  * makes room for the next, so that stragglers never leave the upstream idle. A shard that ends without being closed, for
  * whatever reason, is started again.
  */
