@@ -95,7 +95,16 @@ async function startServers(config: Config, plan: ServerPlan, children: Children
   }
   if (minio !== null) {
     const { host, port } = s3Place(config);
-    const args = ['server', '--quiet', '--address', `${host}:${port}`, join(config.local.dataDir, 'minio')];
+    // The console is off; left unnamed it is given a random port, and MinIO refuses to start if that is the same.
+    const args = [
+      'server',
+      '--quiet',
+      '--address',
+      `${host}:${port}`,
+      '--console-address',
+      `${host}:${(port % 65_535) + 1}`,
+      join(config.local.dataDir, 'minio'),
+    ];
     const env = { MINIO_ROOT_USER: accessKey, MINIO_ROOT_PASSWORD: secretKey, MINIO_BROWSER: 'off' };
     const isReady = async () => await answersOk(`${config.s3.endpoint}/minio/health/ready`);
     await started(

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serverBinary } from '../../src/processes/local/server-binaries.ts';
-import { freePort } from '../helpers/servers.ts';
+import { freePort, minioAddresses } from '../helpers/servers.ts';
 import { type Call, type CallLink, startCallLink } from './calls.ts';
 import { type Link, startLink } from './link.ts';
 import { createPart, type Part } from './part.ts';
@@ -81,7 +81,7 @@ export async function startHouse({
   const minio = createPart({
     name: 'minio',
     command: minioBinary,
-    args: ['server', '--quiet', '--address', `127.0.0.1:${minioPort}`, minioDirectory],
+    args: ['server', '--quiet', ...minioAddresses(minioPort), minioDirectory],
     env: { MINIO_ROOT_USER: ACCESS.accessKey, MINIO_ROOT_PASSWORD: ACCESS.secretKey, MINIO_BROWSER: 'off' },
     logFile: logFile('minio'),
     ready: () => answersOk(`http://127.0.0.1:${minioPort}/minio/health/ready`),

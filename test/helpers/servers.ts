@@ -54,7 +54,7 @@ export async function startMinio(): Promise<TestMinio> {
   const address = `127.0.0.1:${port}`;
   const binary = await serverBinary('minio');
   const launch = async () =>
-    await start(binary, ['server', '--quiet', '--address', address, directory], port, {
+    await start(binary, ['server', '--quiet', ...minioAddresses(port), directory], port, {
       MINIO_ROOT_USER: accessKey,
       MINIO_ROOT_PASSWORD: secretKey,
       MINIO_BROWSER: 'off',
@@ -80,18 +80,30 @@ export async function startMinio(): Promise<TestMinio> {
 }
 
 /**
- * A port of the loopback address that was free a moment ago. Taken by lot from below the range that the system gives to
+ * Where MinIO listens. Its console is off and listens nowhere, but left unnamed it is given a random port, and MinIO refuses
+ * to start if that is the same.
+ */
+export function minioAddresses(port: number): string[] {
+  return ['--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${port + 1}`];
+}
+
+const given = new Set<number>();
+
+/**
+ * A port of the loopback address that was free a moment ago, another one each time. Taken by lot from below the range that the system gives to
  * outgoing connections: one of those would soon be somebody else's.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const server = createServer();
     const port = randomInt(10_000, 32_000);
+    if (given.has(port)) continue;
     const isFree = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false));
       server.listen(port, '127.0.0.1', () => resolve(true));
     });
     if (!isFree) continue;
+    given.add(port);
     server.close();
     await once(server, 'close');
     return port;
