@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { ENDPOINTS, findParameterError, type RequestBody } from './upstream/answers.ts';
+import { ENDPOINTS, findParameterError, parseObject } from './upstream/answers.ts';
 import { type Behaviour, fateOf, LIFELIKE, PLAIN, readScript } from './upstream/behaviour.ts';
+import { createLoadMeter } from './upstream/load.ts';
 import { createRateLimit } from './upstream/rate-limit.ts';
 import { failure, trickle, write, writeJson } from './upstream/write-answer.ts';
 
@@ -55,10 +56,12 @@ export async function startExampleUpstream({
   const stats: Stats = { requests: 0, inFlight: 0, maxInFlight: 0, queued: 0, statuses: {} };
   const queue: (() => void)[] = [];
   const mayCome = createRateLimit();
+  const load = createLoadMeter(() => performance.timeOrigin + performance.now());
 
   function reset(): void {
     calls.clear();
     counts.clear();
+    load.reset();
     Object.assign(stats, { requests: 0, maxInFlight: stats.inFlight, statuses: {} });
   }
 
@@ -73,6 +76,8 @@ export async function startExampleUpstream({
 
   /** Serves when there is room; as in vLLM, who comes later waits and is never refused. */
   function serve(answer: ServerResponse, delayMs: number, finish: () => void): void {
+    load.arrived(delayMs);
+    answer.once('close', () => load.ended());
     const start = () => {
       if (answer.destroyed) return;
       stats.inFlight += 1;
@@ -159,6 +164,7 @@ export async function startExampleUpstream({
     }
     if (path === '/__calls') return writeJson(answer, 200, Object.fromEntries(counts));
     if (path === '/__stats') return writeJson(answer, 200, stats);
+    if (path === '/__load') return writeJson(answer, 200, load.read());
     if (path === '/__received') {
       const text = [...calls].map(([name, received]) => [name, received.map((one) => ({ ...one, body: one.body.toString() }))]);
       return writeJson(answer, 200, Object.fromEntries(text));
@@ -205,15 +211,6 @@ export async function startExampleUpstream({
   };
 }
 
-function parseObject(bytes: Buffer): RequestBody | null {
-  try {
-    const value: unknown = JSON.parse(bytes.toString());
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null;
-  } catch {
-    return null;
-  }
-}
-
 function header(request: IncomingMessage, name: string): string | null {
   const value = request.headers[name];
   return typeof value === 'string' ? value : null;
@@ -229,7 +226,7 @@ const HELP = `An OpenAI-compatible server without a model: node examples/upstrea
   --retryAfter SECONDS     of 429 and 503                               --seed N    other choices
 
 One request: "user": "marker=abc; status=503,503,200; delay=50; mode=hang|slow|malformed|empty|reset|cut|gzip"
-Controls:    GET /__calls  /__received  /__stats    POST /__set {"latency": 5}  /__reset
+Controls:    GET /__calls  /__received  /__stats  /__load    POST /__set {"latency": 5}  /__reset
 `;
 
 async function main(): Promise<void> {

@@ -3,6 +3,16 @@ import { numbers } from './behaviour.ts';
 /** A request body, parsed: nothing in it can be relied on. */
 export type RequestBody = Readonly<Record<string, unknown>>;
 
+/** What was sent, when it is a JSON object; null for anything else. */
+export function parseObject(bytes: Buffer): RequestBody | null {
+  try {
+    const value: unknown = JSON.parse(bytes.toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null;
+  } catch {
+    return null;
+  }
+}
+
 /** What an answer is made from. The same request has the same answer, whenever it is asked. */
 interface Asked {
   body: RequestBody;
