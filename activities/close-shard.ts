@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { addUsage, type BatchRecord, zeroUsage } from '../src/domain/batch.ts';
 import { newResultLineId } from '../src/domain/ids.ts';
 import { lineRanges } from '../src/domain/line-ranges.ts';
@@ -25,8 +26,8 @@ interface UnrunLine {
  * Makes the shard result out of the pieces, once. A second run finds it; two that run at once write their objects under
  * names of their own, and of two shard results the first stands for both. What the other wrote nobody reads.
  */
-export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'>) {
-  const { files, batches, pieces, nowMs, randomHex } = deps;
+export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'randomHex'>) {
+  const { files, batches, pieces, randomHex } = deps;
   const memory = createMemoryBudget(INPUT_BYTES);
 
   /** The one outcome of each line: completed before failed, then the lowest key, which comes first. */
@@ -48,7 +49,9 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
     if (record === null) throw unknownBatch();
     const { status, expires_at } = record.batch;
     if (status === 'cancelling') return 'batch_cancelled';
-    return status === 'in_progress' && nowMs() >= expires_at * 1000 ? 'batch_expired' : null;
+    // By Temporal's clock, which also ends the window: a worker whose own is wrong must end it neither early nor late.
+    const nowMs = Context.current().info.currentAttemptScheduledTimestampMs;
+    return status === 'in_progress' && nowMs >= expires_at * 1000 ? 'batch_expired' : null;
   }
 
   /** The lines of the error object in input order: what failed as its piece has it, and what never ran. */

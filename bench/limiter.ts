@@ -70,7 +70,7 @@ async function run(
     limiter,
     intake: createIntake({ limit: () => limiter.limit, maxSlices: 1 }),
     requestsPerMinute: null,
-    gate: createGate({ nowMs: () => time.nowMs }),
+    gate: createGate({ monotonicMs: () => time.nowMs }),
     rules: { maxFaults: 1_000, maxRefusals: 1_000, maxRetryAfterMs: 60_000, refusalBackoffMs: 1_000, unavailableMaxMs: null },
     redact: (body: Buffer) => body,
   };

@@ -29,7 +29,10 @@ export interface AppDeps {
   /** Completion windows a batch may have: milliseconds by the name that clients write. */
   completionWindows: ReadonlyMap<string, number>;
   bodyPace: BodyPace;
+  /** Unix time. */
   nowMs: () => number;
+  /** For what takes time or is of an age: nobody sets it. */
+  monotonicMs: () => number;
   /** So many random bytes, as hex digits. */
   randomHex: (bytes: number) => string;
   logger: Logger;
@@ -42,7 +45,7 @@ const HANG_UPS: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'EC
 
 /** The HTTP API as a Koa app, without a listener; `createHttpServer` makes the server that fits it. */
 export function createApp(deps: AppDeps): Koa<ApiState> {
-  const { logger, nowMs, randomHex, keys } = deps;
+  const { logger, monotonicMs, randomHex, keys } = deps;
   const app = new Koa<ApiState>();
   const router = createRouter(deps);
   // Only what goes wrong after the first byte of an answer ends here: the bucket broke off, or the client, which is no fault.
@@ -51,11 +54,11 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
     logger.error({ request_id: ctx?.state?.requestId, err: error }, 'an answer broke off');
   });
   if (deps.outermost !== undefined) app.use(deps.outermost);
-  app.use(requestLog({ logger, nowMs, newRequestId: () => `req_${randomHex(16)}` }));
+  app.use(requestLog({ logger, monotonicMs, newRequestId: () => `req_${randomHex(16)}` }));
   app.use(errorEnvelope({ logger }));
   app.use(authentication({ keys }));
-  app.use(rateLimit({ ...deps.tenantLimits, nowMs }));
-  app.use(storageQuota({ maxStoredBytes: deps.tenantLimits.maxStoredBytes, stores: [deps.files, deps.uploads], nowMs }));
+  app.use(rateLimit({ ...deps.tenantLimits, monotonicMs }));
+  app.use(storageQuota({ maxStoredBytes: deps.tenantLimits.maxStoredBytes, stores: [deps.files, deps.uploads], monotonicMs }));
   app.use(router.routes());
   app.use(nothingMatched(router));
   return app;

@@ -31,12 +31,12 @@ const MAX_REMEMBERED = 10_000;
 export function createLiveCounts({
   batches,
   runs,
-  nowMs,
+  monotonicMs,
   logger,
 }: {
   batches: BatchStore;
   runs: BatchRuns;
-  nowMs: () => number;
+  monotonicMs: () => number;
   logger: Logger;
 }): LiveCounts {
   const refreshes = new Map<string, Refresh>();
@@ -58,8 +58,8 @@ export function createLiveCounts({
   function latestRefresh(record: BatchRecord): Refresh {
     const { id } = record.batch;
     const found = refreshes.get(id);
-    if (found !== undefined && (found.running || nowMs() - found.startedMs < MAX_AGE_MS)) return found;
-    const begun: Refresh = { startedMs: nowMs(), running: true, done: refresh(record).finally(() => (begun.running = false)) };
+    if (found !== undefined && (found.running || monotonicMs() - found.startedMs < MAX_AGE_MS)) return found;
+    const begun: Refresh = { startedMs: monotonicMs(), running: true, done: refresh(record).finally(() => (begun.running = false)) };
     refreshes.delete(id);
     refreshes.set(id, begun);
     // A Map keeps its order, so the first key is the one refreshed longest ago.
@@ -79,7 +79,7 @@ export function createLiveCounts({
       if (isTerminal(batch.status) || completed + failed >= total) return batch;
 
       const { running, startedMs, done } = latestRefresh(record);
-      const patienceMs = PATIENCE_MS - (nowMs() - startedMs);
+      const patienceMs = PATIENCE_MS - (monotonicMs() - startedMs);
       if (!running || patienceMs <= 0) return batch;
       await settledWithin(done, patienceMs);
       return (await batches.get(tenant, batch.id))?.batch ?? batch;

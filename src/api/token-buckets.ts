@@ -10,15 +10,22 @@ export interface TokenBuckets {
  * One bucket per tenant: `count` may come at once and refill evenly within `perMs`. Tenants come from the configuration, so
  * there are few of them.
  */
-export function createTokenBuckets({ count, perMs, nowMs }: { count: number; perMs: number; nowMs: () => number }): TokenBuckets {
+export function createTokenBuckets({
+  count,
+  perMs,
+  monotonicMs,
+}: {
+  count: number;
+  perMs: number;
+  monotonicMs: () => number;
+}): TokenBuckets {
   const buckets = new Map<string, { tokens: number; atMs: number }>();
 
   function refilled(tenant: string) {
-    const now = nowMs();
+    const now = monotonicMs();
     const bucket = buckets.get(tenant) ?? { tokens: count, atMs: now };
     buckets.set(tenant, bucket);
-    // A clock that is set back refills nothing.
-    bucket.tokens = Math.min(count, bucket.tokens + (Math.max(0, now - bucket.atMs) / perMs) * count);
+    bucket.tokens = Math.min(count, bucket.tokens + ((now - bucket.atMs) / perMs) * count);
     bucket.atMs = now;
     return bucket;
   }

@@ -23,13 +23,17 @@ const TIMESTAMP_OF = {
 } as const satisfies Record<Exclude<BatchStatus, 'validating'>, keyof Batch>;
 
 /**
- * The batch in its next status, with the timestamp of that status set, never below one already there; null when the move
- * is not legal. `nowSeconds` is Unix time.
+ * The batch in its next status, with the timestamp of that status set, never below one already there, nor `expired_at` below
+ * the end of the window; null when the move is not legal. `nowSeconds` is Unix time.
  */
 export function transition(batch: Batch, to: BatchStatus, nowSeconds: number): Batch | null {
   if (to === 'validating' || !NEXT[batch.status].includes(to)) return null;
   const earlier = Object.values(TIMESTAMP_OF).map((field) => batch[field] ?? 0);
-  return { ...batch, status: to, [TIMESTAMP_OF[to]]: Math.max(nowSeconds, batch.created_at, ...earlier) };
+  return {
+    ...batch,
+    status: to,
+    [TIMESTAMP_OF[to]]: Math.max(nowSeconds, to === 'expired' ? batch.expires_at : batch.created_at, ...earlier),
+  };
 }
 
 /** What a cancel does to a batch of this status: begins it, changes nothing (it is on the way), or is refused (409). */

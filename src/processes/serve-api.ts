@@ -69,6 +69,7 @@ export async function serveApi(args: string[]): Promise<number> {
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
     bodyPace: config.api.bodyPace,
     nowMs,
+    monotonicMs,
     randomHex,
     logger,
     outermost: watchHttp({ metrics, tracing, monotonicMs }),

@@ -74,8 +74,10 @@ export interface UpstreamClientOptions {
   maxResponseBytes: number;
   /** Most connections per base URL. */
   connections: number;
-  /** Unix time; for Retry-After dates and for how long a server is passed over. */
+  /** Unix time, for Retry-After dates. */
   nowMs?: () => number;
+  /** For how long a server is passed over. */
+  monotonicMs?: () => number;
 }
 
 /** How long a server that could not be reached is passed over while another can be. */
@@ -83,7 +85,7 @@ const PASS_OVER_MS = 5000;
 
 /** A client of one upstream. Throws when a base URL is none, or there is none. */
 export function createUpstreamClient(options: UpstreamClientOptions): UpstreamClient {
-  const { nowMs = Date.now } = options;
+  const { nowMs = Date.now, monotonicMs = () => performance.now() } = options;
   const servers = options.baseUrls.map((text) => createServer(text, options));
   if (servers.length === 0) throw new Error('an upstream needs a base URL');
   let turn = 0;
@@ -92,7 +94,7 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
   function inTurn(): Server[] {
     const from = turn++ % servers.length;
     const round = [...servers.slice(from), ...servers.slice(0, from)];
-    const now = nowMs();
+    const now = monotonicMs();
     return [...round.filter((server) => server.passOverUntilMs <= now), ...round.filter((server) => server.passOverUntilMs > now)];
   }
 
@@ -111,13 +113,13 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
     let last: Attempt = { kind: 'aborted' };
     for (const server of servers.length === 1 ? servers : inTurn()) {
       // Only one request at a time finds out whether a server that was away is back.
-      if (server.passOverUntilMs > 0) server.passOverUntilMs = nowMs() + PASS_OVER_MS;
+      if (server.passOverUntilMs > 0) server.passOverUntilMs = monotonicMs() + PASS_OVER_MS;
       let exchange = await exchangeOnce(server, request, signal);
       // A server may close an idle connection in the very moment in which we use it: nobody's fault, so once more for free.
       if (exchange.kind === 'stale') exchange = await exchangeOnce(server, request, signal);
       last = await readAttempt(exchange, { nowMs: nowMs(), maxResponseBytes: options.maxResponseBytes });
       if (last.kind === 'aborted') return last;
-      server.passOverUntilMs = last.kind === 'unavailable' ? nowMs() + PASS_OVER_MS : 0;
+      server.passOverUntilMs = last.kind === 'unavailable' ? monotonicMs() + PASS_OVER_MS : 0;
       if (last.kind !== 'unavailable') return last;
     }
     return last;

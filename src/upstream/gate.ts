@@ -19,8 +19,10 @@ export interface Gate {
 }
 
 export interface GateOptions {
-  /** Unix time. */
+  /** Unix time, for what is told. */
   nowMs?: () => number;
+  /** For what is waited. */
+  monotonicMs?: () => number;
   /** Different requests that must be refused, with no success between, before the gate closes. */
   refusalsToClose?: number;
   firstProbeMs?: number;
@@ -40,6 +42,7 @@ interface Waiting {
 /** An open gate. */
 export function createGate({
   nowMs = Date.now,
+  monotonicMs = () => performance.now(),
   refusalsToClose = 3,
   firstProbeMs = 250,
   maxProbeMs = 15_000,
@@ -47,6 +50,7 @@ export function createGate({
   unavailableMaxMs = null,
 }: GateOptions = {}): Gate {
   let closed: { sinceMs: number; reason: string } | null = null;
+  let closedAtMs = 0;
   /** Requests refused since the last success. */
   const refused = new Set<string>();
   /** Requests on their way while closed. A slow one does not hold up the next probe: its answer may take minutes. */
@@ -63,7 +67,8 @@ export function createGate({
   function close(reason: string): void {
     if (closed !== null) return;
     closed = { sinceMs: nowMs(), reason };
-    nextProbeMs = closed.sinceMs + intervalMs;
+    closedAtMs = monotonicMs();
+    nextProbeMs = closedAtMs + intervalMs;
     if (unavailableMaxMs !== null) givingUpTimer = setTimeout(giveUp, unavailableMaxMs);
     for (const notify of closings) notify();
     closings.clear();
@@ -90,12 +95,12 @@ export function createGate({
   }
 
   function isGivenUp(): boolean {
-    return closed !== null && unavailableMaxMs !== null && nowMs() - closed.sinceMs >= unavailableMaxMs;
+    return closed !== null && unavailableMaxMs !== null && monotonicMs() - closedAtMs >= unavailableMaxMs;
   }
 
   function takeProbe(requestKey: string): void {
     probes.add(requestKey);
-    nextProbeMs = nowMs() + intervalMs;
+    nextProbeMs = monotonicMs() + intervalMs;
     intervalMs = Math.min(intervalMs * 2, maxProbeMs);
   }
 
@@ -109,14 +114,14 @@ export function createGate({
         probeTimer = null;
         const [first] = waiting;
         if (first === undefined) return;
-        if (nowMs() >= nextProbeMs) {
+        if (monotonicMs() >= nextProbeMs) {
           waiting.delete(first);
           takeProbe(first.requestKey);
           first.resolve('probe');
         }
         planProbe();
       },
-      Math.max(0, nextProbeMs - nowMs()),
+      Math.max(0, Math.ceil(nextProbeMs - monotonicMs())),
     );
   }
 
@@ -124,7 +129,7 @@ export function createGate({
     async pass(requestKey, signal) {
       signal.throwIfAborted();
       if (closed === null) return 'open';
-      if (waiting.size === 0 && nowMs() >= nextProbeMs) {
+      if (waiting.size === 0 && monotonicMs() >= nextProbeMs) {
         takeProbe(requestKey);
         return 'probe';
       }
@@ -163,12 +168,12 @@ export function createGate({
         refused.add(requestKey);
         if (refused.size >= refusalsToClose) close('it refuses all requests');
         if (closed !== null && seen.retryAfterMs !== null) {
-          nextProbeMs = Math.max(nextProbeMs, nowMs() + Math.min(seen.retryAfterMs, maxRetryAfterMs));
+          nextProbeMs = Math.max(nextProbeMs, monotonicMs() + Math.min(seen.retryAfterMs, maxRetryAfterMs));
           planProbe();
         }
       } else if (isProbe) {
         // A probe that was called off told nothing: the next one need not wait for it.
-        nextProbeMs = nowMs();
+        nextProbeMs = monotonicMs();
         planProbe();
       }
     },

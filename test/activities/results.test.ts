@@ -168,11 +168,16 @@ describe('closeShard', () => {
 
   it('closes them as batch_expired only when the window is over', async () => {
     const batch = await stage.begin(chatLines(3));
-    assert.equal((await run(stage.worker().closeShard, { ...batch, range: range(batch) })).closed, false);
-    const later = stage.worker({ nowMs: () => batch.expiresAtMs });
-    assert.deepEqual(await run(later.closeShard, { ...batch, range: range(batch) }), { closed: true, completed: 0, failed: 0 });
-    await run(later.publishResults, { ...batch, to: 'expired' });
+    const [fast, slow] = [
+      stage.worker({ nowMs: () => batch.expiresAtMs + 60_000 }),
+      stage.worker({ nowMs: () => batch.expiresAtMs - 60_000 }),
+    ];
+    assert.equal((await run(fast.closeShard, { ...batch, range: range(batch) })).closed, false, "a worker's own clock does not count");
+    const inTime = attempt({ currentAttemptScheduledTimestampMs: batch.expiresAtMs });
+    assert.deepEqual(await inTime.run(slow.closeShard, { ...batch, range: range(batch) }), { closed: true, completed: 0, failed: 0 });
+    await run(slow.publishResults, { ...batch, to: 'expired' });
     const ended = await stage.record(batch);
+    assert.equal(ended.expired_at, ended.expires_at, 'not before the window ended, whatever that clock says');
     assert.deepEqual([ended.status, ended.output_file_id, ended.request_counts.failed], ['expired', null, 0]);
     assert.deepEqual(
       (await stage.resultLines(ended.error_file_id)).map(({ error }) => error?.code),

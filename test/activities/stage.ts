@@ -181,7 +181,9 @@ export async function startStage(): Promise<Stage> {
 }
 
 /** An attempt of an activity as Temporal would start it, that a test can cancel and whose heartbeats it can read. */
-export function attempt(info: { attempt?: number; heartbeatDetails?: unknown; activityId?: string } = {}) {
+export function attempt(
+  info: { attempt?: number; heartbeatDetails?: unknown; activityId?: string; currentAttemptScheduledTimestampMs?: number } = {},
+) {
   const environment = new MockActivityEnvironment(
     { currentAttemptScheduledTimestampMs: Date.now(), ...info },
     { logger: new DefaultLogger('ERROR') },

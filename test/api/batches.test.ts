@@ -92,6 +92,18 @@ describe('GET /v1/batches/{id}', () => {
     assert.equal(api.runs.asked.filter((each) => each === id).length, 2);
   });
 
+  it('asks again after two seconds also when the wall clock was set back by an hour', async () => {
+    let [setByMs, passedMs] = [0, 0];
+    await using other = await startWholeTestApi({ nowMs: () => Date.now() + setByMs, monotonicMs: () => performance.now() + passedMs });
+    const { id } = await create(other.client());
+    await other.batches.update('tenant-a', id, (record) => ({ ...record, batch: { ...record.batch, ...running } }));
+    other.runs.progressOf.set(id, { completed: 4, failed: 0 });
+    assert.equal((await counts(id, other))?.completed, 4);
+    other.runs.progressOf.set(id, { completed: 5, failed: 0 });
+    [setByMs, passedMs] = [-3_600_000, 2001];
+    assert.equal((await counts(id, other))?.completed, 5);
+  });
+
   it('never steps back and never passes the total', async () => {
     const id = await batchWith(running);
     api.runs.progressOf.set(id, { completed: 7, failed: 9 });

@@ -82,6 +82,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     completionWindows: new Map([['24h', 86_400_000]]),
     bodyPace: { idleTimeoutMs: 10_000, minBytesPerSecond: 1024 },
     nowMs,
+    monotonicMs: () => performance.now() + offsetMs,
     randomHex,
     logger: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
     ...options,

@@ -46,6 +46,7 @@ describe('transition(batch, to)', () => {
     assert.ok(running);
     assert.equal(transition(running, 'cancelling', 900)?.cancelling_at, 1500);
     assert.equal(transition(fresh, 'failed', 900)?.failed_at, 1000);
+    assert.equal(transition(running, 'expired', 900)?.expired_at, fresh.expires_at);
   });
 
   it('keeps timestamps in order along every path', () => {

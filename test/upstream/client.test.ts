@@ -304,15 +304,15 @@ describe('several base URLs', () => {
   });
 
   it('passes over a server that is away and comes back to it later', async () => {
-    let nowMs = 1_000_000;
+    let now = 1_000_000;
     const port = await freePort();
     await using there = await startRawServer((socket) => socket.write(httpAnswer(200)));
-    await using upstream = client([`http://127.0.0.1:${port}`, there.url], { nowMs: () => nowMs });
+    await using upstream = client([`http://127.0.0.1:${port}`, there.url], { monotonicMs: () => now });
     for (let count = 0; count < 4; count += 1) assertAnswer(await send(upstream), 200);
     await using back = await startRawServer((socket) => socket.write(httpAnswer(200)), port);
     for (let count = 0; count < 4; count += 1) await send(upstream);
     assert.equal(back.requests.length, 0);
-    nowMs += 6000;
+    now += 6000;
     await until(async () => (await send(upstream), back.requests.length > 0), { what: 'the server that is back to be used', seconds: 5 });
   });
 

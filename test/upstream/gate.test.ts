@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict';
 import { beforeEach, afterEach, describe, it, mock } from 'node:test';
-import { createGate, type Gate } from '../../src/upstream/gate.ts';
+import { createGate, type Gate, type GateOptions } from '../../src/upstream/gate.ts';
 
 const never = new AbortController().signal;
 const answer = { kind: 'answer', ms: 5 } as const;
 const unavailable = { kind: 'unavailable' } as const;
 const refusal = { kind: 'overload', retryAfterMs: null } as const;
+
+/** How far the wall clock was set, which the other clock does not notice. */
+let setByMs = 0;
+
+function newGate(options: GateOptions = {}): Gate {
+  return createGate({ nowMs: () => Date.now() + setByMs, monotonicMs: () => Date.now(), ...options });
+}
 
 /** Lets requests wait at the gate; `passed` is filled as they come through. */
 function waitAt(gate: Gate, ...keys: string[]): string[] {
@@ -26,22 +33,25 @@ async function tick(ms: number): Promise<void> {
 
 describe('createGate', () => {
   beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 }));
-  afterEach(() => mock.timers.reset());
+  afterEach(() => {
+    mock.timers.reset();
+    setByMs = 0;
+  });
 
   it('is open at first', async () => {
-    const gate = createGate();
+    const gate = newGate();
     assert.equal(await gate.pass('a', never), 'open');
     assert.equal(gate.closed, null);
   });
 
   it('closes when the upstream cannot be reached, and says since when', () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     assert.deepEqual(gate.closed, { sinceMs: 1_000_000, reason: 'it cannot be reached' });
   });
 
   it('closes when three different requests are refused, not when one is refused three times', () => {
-    const gate = createGate();
+    const gate = newGate();
     for (let count = 0; count < 5; count += 1) gate.observe('a', refusal);
     gate.observe('b', refusal);
     assert.equal(gate.closed, null);
@@ -50,7 +60,7 @@ describe('createGate', () => {
   });
 
   it('begins to count refusals again after a success', () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', refusal);
     gate.observe('b', refusal);
     gate.observe('d', answer);
@@ -59,7 +69,7 @@ describe('createGate', () => {
   });
 
   it('lets waiting requests probe in turn, at intervals that grow to 15 s', async () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     const times: string[] = [];
     const probe = async (key: string): Promise<void> => {
@@ -74,8 +84,29 @@ describe('createGate', () => {
     assert.deepEqual(times, ['a 250', 'b 500', 'a 1000', 'b 2000', 'a 4000', 'b 8000', 'a 16000', 'b 31000', 'a 46000', 'b 61000']);
   });
 
+  for (const [way, ms] of [
+    ['forward', 3_600_000],
+    ['back', -3_600_000],
+  ] as const) {
+    it(`probes and gives up at the same times when the wall clock is set ${way} by an hour`, async () => {
+      const gate = newGate({ unavailableMaxMs: 3000 });
+      gate.observe('a', unavailable);
+      const passed = waitAt(gate, 'a', 'b', 'c');
+      setByMs = ms;
+      await tick(200);
+      assert.deepEqual(passed, []);
+      await tick(50);
+      assert.deepEqual(passed, ['a probe']);
+      gate.observe('a', { kind: 'overload', retryAfterMs: 5000 });
+      await tick(2700);
+      assert.deepEqual(passed, ['a probe']);
+      await tick(50);
+      assert.deepEqual(passed, ['a probe', 'b given_up', 'c given_up']);
+    });
+  }
+
   it('opens for all when a probe is answered', async () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     const passed = waitAt(gate, 'a', 'b', 'c');
     await tick(250);
@@ -87,7 +118,7 @@ describe('createGate', () => {
   });
 
   it('opens when a probe ends in a fault that somebody answered, and stays closed when nobody did', async () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     const passed = waitAt(gate, 'a', 'b');
     await tick(250);
@@ -100,14 +131,14 @@ describe('createGate', () => {
   });
 
   it('does not open for an answer to a request sent before it closed', () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     gate.observe('earlier', answer);
     assert.notEqual(gate.closed, null);
   });
 
   it('obeys the Retry-After of a refused probe', async () => {
-    const gate = createGate();
+    const gate = newGate();
     for (const key of ['a', 'b', 'c']) gate.observe(key, refusal);
     const passed = waitAt(gate, 'a', 'b');
     await tick(250);
@@ -119,7 +150,7 @@ describe('createGate', () => {
   });
 
   it('sends the next probe at once when one was called off', async () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     const passed = waitAt(gate, 'a', 'b');
     await tick(250);
@@ -129,7 +160,7 @@ describe('createGate', () => {
   });
 
   it('does not let a slow probe hold up the next one', async () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     const passed = waitAt(gate, 'a', 'b');
     await tick(500);
@@ -137,7 +168,7 @@ describe('createGate', () => {
   });
 
   it('rejects who stops waiting, and lets the others probe', async () => {
-    const gate = createGate();
+    const gate = newGate();
     gate.observe('a', unavailable);
     const leaving = new AbortController();
     const left = assert.rejects(gate.pass('a', leaving.signal), /enough/);
@@ -149,7 +180,7 @@ describe('createGate', () => {
   });
 
   it('lets waiting requests give up after the time that is configured, but goes on probing', async () => {
-    const gate = createGate({ unavailableMaxMs: 3000 });
+    const gate = newGate({ unavailableMaxMs: 3000 });
     gate.observe('a', unavailable);
     const passed = waitAt(gate, 'a', 'b', 'c', 'd', 'e', 'f');
     await tick(3000);
@@ -162,7 +193,7 @@ describe('createGate', () => {
   });
 
   it('tells who asks whether it closes in time', async () => {
-    const gate = createGate();
+    const gate = newGate();
     const late = gate.closesWithin(5000, never);
     await tick(5000);
     assert.equal(await late, false);

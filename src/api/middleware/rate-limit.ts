@@ -7,9 +7,9 @@ import { createTokenBuckets } from '../token-buckets.ts';
 type Rates = Pick<TenantLimits, 'requestsPerMinute' | 'batchesPerHour'>;
 
 /** Holds each tenant to its rates, before anything of the body is read. Throws the 429. */
-export function rateLimit({ requestsPerMinute, batchesPerHour, nowMs }: Rates & { nowMs: () => number }): Middleware<ApiState> {
-  const requests = requestsPerMinute === null ? null : createTokenBuckets({ count: requestsPerMinute, perMs: 60_000, nowMs });
-  const creates = batchesPerHour === null ? null : createTokenBuckets({ count: batchesPerHour, perMs: 3_600_000, nowMs });
+export function rateLimit({ requestsPerMinute, batchesPerHour, monotonicMs }: Rates & { monotonicMs: () => number }): Middleware<ApiState> {
+  const requests = requestsPerMinute === null ? null : createTokenBuckets({ count: requestsPerMinute, perMs: 60_000, monotonicMs });
+  const creates = batchesPerHour === null ? null : createTokenBuckets({ count: batchesPerHour, perMs: 3_600_000, monotonicMs });
 
   return async (ctx, next) => {
     const { tenant } = ctx.state;

@@ -8,15 +8,15 @@ const DRAIN_MS = 30_000;
 /** Outermost: gives every request its id and, once the answer is out or its client gone, its line in the log. */
 export function requestLog({
   logger,
-  nowMs,
+  monotonicMs,
   newRequestId,
 }: {
   logger: Logger;
-  nowMs: () => number;
+  monotonicMs: () => number;
   newRequestId: () => string;
 }): Middleware<ApiState> {
   return async (ctx, next) => {
-    const startedMs = nowMs();
+    const startedMs = monotonicMs();
     ctx.state.requestId = newRequestId();
     ctx.state.tenant = null;
     ctx.set('x-request-id', ctx.state.requestId);
@@ -30,7 +30,7 @@ export function requestLog({
           method: ctx.method,
           path: ctx.path,
           status: ctx.res.statusCode,
-          ms: Math.round(nowMs() - startedMs),
+          ms: Math.round(monotonicMs() - startedMs),
           ...aborted,
         },
         'request',

@@ -27,24 +27,24 @@ const UPLOADS = /^\/v1\/(files|uploads|uploads\/[^/]+\/parts)$/;
 export function storageQuota({
   maxStoredBytes,
   stores,
-  nowMs,
+  monotonicMs,
 }: {
   maxStoredBytes: number | null;
   stores: readonly Holding[];
-  nowMs: () => number;
+  monotonicMs: () => number;
 }): Middleware<ApiState> {
   const measured = new Map<string, Promise<Measured>>();
 
   async function holdingOf(tenant: string, maxAgeMs: number): Promise<Measured> {
     const known = await measured.get(tenant)?.catch(() => null);
-    if (known && nowMs() - known.atMs < maxAgeMs) return known;
+    if (known && monotonicMs() - known.atMs < maxAgeMs) return known;
     const asked = measure(tenant);
     measured.set(tenant, asked);
     return await asked;
   }
 
   async function measure(tenant: string): Promise<Measured> {
-    const atMs = nowMs();
+    const atMs = monotonicMs();
     const all = await Promise.all(stores.map(async (store) => await store.storedBytes(tenant)));
     return { atMs, bytes: all.reduce((sum, bytes) => sum + bytes, 0) };
   }

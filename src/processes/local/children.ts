@@ -77,10 +77,10 @@ export function createChildren({
     async start(spec) {
       signal.throwIfAborted();
       const child = await launch(spec, 0);
-      const deadline = Date.now() + READY_WITHIN_MS;
+      const deadline = performance.now() + READY_WITHIN_MS;
       while (!(await spec.isReady())) {
         signal.throwIfAborted();
-        if (hasEnded(child) || child.pid === undefined || Date.now() > deadline) {
+        if (hasEnded(child) || child.pid === undefined || performance.now() > deadline) {
           const path = join(logs, `${spec.name}.log`);
           throw new ChildFailed(
             `${spec.name} did not start. The end of ${path}:\n${(await readFile(path, 'utf8')).trim().split('\n').slice(-5).join('\n')}`,

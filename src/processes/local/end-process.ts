@@ -10,10 +10,10 @@ export interface Ending {
 export async function endInOrder(endings: readonly Ending[]): Promise<void> {
   for (const { pid, graceMs } of endings) {
     send(pid, 'SIGTERM');
-    const deadline = Date.now() + graceMs;
-    while (send(pid, 0) && Date.now() < deadline) await delay(25);
+    const deadline = performance.now() + graceMs;
+    while (send(pid, 0) && performance.now() < deadline) await delay(25);
     if (!send(pid, 'SIGKILL')) continue;
-    while (send(pid, 0) && Date.now() < deadline + 5_000) await delay(25);
+    while (send(pid, 0) && performance.now() < deadline + 5_000) await delay(25);
   }
 }
 

@@ -17,8 +17,8 @@ export const quietSteps: Steps = { begin: () => ({ progress() {}, done() {}, fai
 export function printedSteps(out: NodeJS.WriteStream): Steps {
   return {
     begin(what) {
-      const startedMs = Date.now();
-      const seconds = () => `${Math.round((Date.now() - startedMs) / 1000)} s`;
+      const startedMs = performance.now();
+      const seconds = () => `${Math.round((performance.now() - startedMs) / 1000)} s`;
       const write = (text: string) => out.write(out.isTTY ? `\r\x1b[K${text.slice(0, (out.columns || 80) - 1)}` : `${text}\n`);
       let [detail, ticks] = ['', 0];
       const show = () => write(`  … ${what}${detail === '' ? '' : `: ${detail}`}${ticks === 0 ? '' : `, ${seconds()}`}`);
