@@ -15,6 +15,8 @@ export interface Config {
     tenantLimits: TenantLimits;
   };
   temporal: { address: string; namespace: string; tls: boolean };
+  /** The version that a worker serves; null serves whatever there is. */
+  buildId: string | null;
   s3: { endpoint: string; bucket: string; region: string };
   /** Empty in the API, which sends no requests. */
   upstreams: UpstreamConfig[];
@@ -118,6 +120,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
       namespace: settings.TEMPORAL_NAMESPACE,
       tls: settings.TEMPORAL_TLS || settings.TEMPORAL_API_KEY !== undefined,
     },
+    buildId: settings.BUILD_ID ?? null,
     s3: { endpoint: settings.S3_ENDPOINT, bucket: settings.S3_BUCKET, region: settings.S3_REGION },
     upstreams,
     batches: {

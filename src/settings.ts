@@ -24,6 +24,10 @@ export const settingsSchema = z.object({
   TEMPORAL_NAMESPACE: text('default'),
   TEMPORAL_API_KEY: optional(),
   TEMPORAL_TLS: flag(false),
+  BUILD_ID: z
+    .string()
+    .regex(/^[\w.+-]{1,128}$/, 'must be at most 128 of a-z, digits, dot, hyphen, plus and underscore')
+    .optional(),
 
   S3_ENDPOINT: url('http://127.0.0.1:9000'),
   S3_BUCKET: text('nightshift', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen'),

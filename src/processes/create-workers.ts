@@ -12,6 +12,8 @@ import type { Upstream } from '../upstream/routes.ts';
 import { createSlotSupplier } from './slot-supplier.ts';
 import { requestsTaskQueue, type TraceSinks, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
 
+/** What Temporal calls all versions of our workers together. */
+const DEPLOYMENT_NAME = 'nightshift';
 const NONE = { type: 'fixed-size', numSlots: 1 } as const;
 
 /**
@@ -26,6 +28,7 @@ export async function createWorkers({
   upstreams,
   activityInterceptors,
   sinks,
+  buildId,
   graceMs,
 }: {
   connection: NativeConnection;
@@ -35,6 +38,8 @@ export async function createWorkers({
   upstreams: readonly Pick<Upstream, 'name' | 'intake' | 'requestsPerMinute'>[];
   activityInterceptors: ActivityInterceptorsFactory[];
   sinks: InjectedSinks<TraceSinks>;
+  /** The version of these workers: batches that begin on it stay on it. Null serves every batch. */
+  buildId: string | null;
   /** What running activities get to finish after a shutdown began. */
   graceMs: number;
 }): Promise<Worker[]> {
@@ -48,6 +53,16 @@ export async function createWorkers({
     // NOTE: maxConcurrentActivityTaskPolls would be accepted and ignored; only poller behaviours count.
     activityTaskPollerBehavior: { type: 'autoscaling' },
     interceptors: { activity: activityInterceptors },
+    // All queues belong to one version, so a pinned batch's requests stay on it as well.
+    ...(buildId === null
+      ? {}
+      : {
+          workerDeploymentOptions: {
+            useWorkerVersioning: true,
+            version: { deploymentName: DEPLOYMENT_NAME, buildId },
+            defaultVersioningBehavior: 'PINNED',
+          },
+        }),
   } satisfies Partial<WorkerOptions>;
   const identity = (role: string) => `nightshift-${role}@${hostname()}:${process.pid}`;
   return await Promise.all([

@@ -134,6 +134,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     upstreams: [...upstreams.values()],
     activityInterceptors: tracing.isOn ? [traceActivities(tracing)] : [],
     sinks: traceSinks(telemetry.workflowSpans),
+    buildId: config.buildId,
     graceMs: config.shutdownGraceMs,
   });
   const running = workers.map(async (worker) => await run(worker, shutdown));

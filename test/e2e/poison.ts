@@ -32,7 +32,7 @@ export async function startPoisonedStack({ deadly }: { deadly: number }): Promis
       if (deaths < deadly && body.includes(POISON)) {
         deaths += 1;
         const { worker, startWorker } = stack;
-        void worker.stop('SIGKILL').then(startWorker.bind(null, undefined));
+        void worker.stop('SIGKILL').then(async () => await startWorker());
         return;
       }
       const { method, url: path, headers } = incoming;

@@ -23,8 +23,8 @@ export interface Stack extends AsyncDisposable {
   startApi(): Promise<StackProcess>;
   /** One more API process beside the first, on a port of its own, with these variables besides. */
   startAnotherApi(env?: Record<string, string>): Promise<StackProcess & { origin: string }>;
-  /** `main` is the program, where it is not that of this checkout. */
-  startWorker(main?: string): Promise<StackProcess>;
+  /** `main` is the program, where it is not that of this checkout; `env` are variables besides. */
+  startWorker(main?: string, env?: Record<string, string>): Promise<StackProcess>;
 }
 
 /** One process of ours; `stop` sends the signal and waits for its end. */
@@ -98,8 +98,8 @@ async function startParts(
     await ready('/ready', started);
     return started;
   };
-  const startWorker = async (main = MAIN) => {
-    return own.run(startProcess([main, 'worker'], variables));
+  const startWorker = async (main = MAIN, more: Record<string, string> = {}) => {
+    return own.run(startProcess([main, 'worker'], { ...variables, ...more }));
   };
 
   const api = await startApi();
@@ -126,8 +126,8 @@ async function startParts(
       await ready('/ready', started, started.origin);
       return started;
     },
-    async startWorker(main) {
-      return (stack.worker = await startWorker(main));
+    async startWorker(main, more) {
+      return (stack.worker = await startWorker(main, more));
     },
     [Symbol.asyncDispose]: async () => await own.end(),
   };
