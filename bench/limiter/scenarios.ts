@@ -154,6 +154,25 @@ export const scenarios: readonly Scenario[] = [
       }),
   },
   {
+    name: 'refuses one in thirty',
+    about: 'as the first, with room for 64, and answers one request in thirty with a bare 503, however many there are.',
+    minutes: 60,
+    maxInFlight: 256,
+    seed: 10,
+    bestInFlight: () => 64,
+    ideal: tokensOf(64, 60),
+    measure: 'tokens',
+    server: (time, _, random) =>
+      createQueueingServer(time, {
+        capacity: () => 64,
+        msPerToken: () => MS_PER_TOKEN,
+        prefillMs: PREFILL_MS,
+        lengths: longTailed(MEAN_TOKENS, 1, random),
+        usage: true,
+        refuses: () => random() < 1 / 30,
+      }),
+  },
+  {
     name: 'degrades, dies, comes back',
     about: 'room for 48; from minute 20 for 12; away from minute 40 to 45; then as before.',
     minutes: 80,

@@ -29,7 +29,8 @@ export function longTailed(mean: number, sigma: number, random: () => number): L
 
 /**
  * Serves so many at a time and queues the rest without a word, as vLLM does. `msPerToken` may depend on how many are served:
- * larger batches are slower each and faster together. `capacity` and `down` may change with time.
+ * larger batches are slower each and faster together. `capacity` and `down` may change with time; `refuses` is asked for each
+ * request.
  */
 export function createQueueingServer(
   time: SimulatedTime,
@@ -40,6 +41,7 @@ export function createQueueingServer(
     lengths,
     usage,
     down = () => false,
+    refuses = () => false,
   }: {
     capacity: () => number;
     msPerToken: (served: number) => number;
@@ -47,6 +49,7 @@ export function createQueueingServer(
     lengths: Lengths;
     usage: boolean;
     down?: () => boolean;
+    refuses?: () => boolean;
   },
 ): SimulatedServer {
   const queue = new Set<() => void>();
@@ -60,6 +63,11 @@ export function createQueueingServer(
     },
     async send() {
       if (down()) return { kind: 'unavailable', message: 'down' };
+      if (refuses()) {
+        server.refused += 1;
+        await delay(time, 20);
+        return { kind: 'refusal', status: 503, body: Buffer.alloc(0), requestId: null, retryAfterMs: null, budgets: null, ms: 20 };
+      }
       const sentMs = time.nowMs;
       const length = lengths();
       const timedOut = await new Promise<boolean>((resolve) => {

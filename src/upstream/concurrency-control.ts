@@ -45,8 +45,9 @@ const MAX_PATIENCE = 8;
 /** Cohorts after which a level is checked although nothing seems wrong. */
 const CHECK_COHORTS = 16;
 const OVERLOAD_FACTOR = 0.8;
-/** Share of faults among what was lately seen that counts as too much load. */
-const MANY_FAULTS = 0.2;
+/** Share of refusals, or of faults, among what was lately seen that counts as too much load: a few come whatever the load. */
+const MANY = 0.2;
+const REFUSAL_MEMORY = 30;
 const FAULT_MEMORY = 20;
 
 /** Begins modestly. */
@@ -60,7 +61,7 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
   // Cohorts to stay before growth is tried again: doubles with every try in vain.
   let patience = MIN_PATIENCE;
   let unchecked = 0;
-  let faultShare = 0;
+  let [refusalShare, faultShare] = [0, 0];
 
   function go(nextLimit: number, next: Phase): void {
     const whole = Math.max(1, Math.min(maxInFlight, Math.round(nextLimit)));
@@ -126,7 +127,8 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
   /** Once for all requests that went out at the same limit. */
   function shrink(factor: number, least: number): void {
     if (limit <= least) return;
-    patience = Math.min(MAX_PATIENCE, patience * 2);
+    // Below the beginning few answers come: a storm that has passed would be felt for an hour.
+    patience = limit * factor < first ? MIN_PATIENCE : Math.min(MAX_PATIENCE, patience * 2);
     hold(Math.max(least, Math.min(limit - 1, limit * factor)));
   }
 
@@ -136,12 +138,18 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
     const end = inFlight >= 0.8 * limit ? cohort.join() : null;
     return (seen) => {
       const isCurrent = at === generation;
-      if (seen.kind !== 'ignored') faultShare += ((seen.kind === 'fault' ? 1 : 0) - faultShare) / FAULT_MEMORY;
+      if (seen.kind !== 'ignored') {
+        refusalShare += ((seen.kind === 'overload' ? 1 : 0) - refusalShare) / REFUSAL_MEMORY;
+        faultShare += ((seen.kind === 'fault' ? 1 : 0) - faultShare) / FAULT_MEMORY;
+      }
       if (seen.kind === 'overload') {
-        if (isCurrent) shrink(OVERLOAD_FACTOR, 1);
+        if (isCurrent && refusalShare > MANY) {
+          refusalShare = 0;
+          shrink(OVERLOAD_FACTOR, 1);
+        }
       } else if (seen.kind === 'fault') {
         // Requests may fail by themselves, whatever the load: they never shrink it below where it begins.
-        if (isCurrent && faultShare > MANY_FAULTS) {
+        if (isCurrent && faultShare > MANY) {
           faultShare = 0;
           shrink(OVERLOAD_FACTOR, first);
         }

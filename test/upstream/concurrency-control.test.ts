@@ -10,6 +10,8 @@ interface Server {
   /** Milliseconds a request takes once it is its turn, and its output tokens. */
   request: () => { ms: number; tokens: number | null };
   down?: () => boolean;
+  /** Whether it refuses a request, the `inFlight`th, at once. */
+  refuses?: (inFlight: number) => boolean;
 }
 
 /** Keeps a server that queues as full as the control allows. Each call goes on for so many answers, and answers the limits after each and the time. */
@@ -24,6 +26,14 @@ function createDriver(control: ConcurrencyControl, server: Server): (answers: nu
     inFlight += 1;
     const learn = control.sent(inFlight);
     const sentMs = nowMs;
+    if (server.refuses?.(inFlight) === true) {
+      const end = () => {
+        inFlight -= 1;
+        learn({ kind: 'overload', retryAfterMs: null });
+      };
+      running.push({ endsMs: nowMs + 1, end });
+      return;
+    }
     queue.push(() => {
       const { ms, tokens } = server.request();
       const end = () => {
@@ -144,11 +154,46 @@ describe('createConcurrencyControl', () => {
 
   it('shrinks once for all refusals of requests that went out at the same limit', () => {
     const control = createConcurrencyControl({ maxInFlight: 100, firstInFlight: 100 });
-    const learn = Array.from({ length: 100 }, (_, index) => control.sent(index + 1));
-    for (const each of learn) each({ kind: 'overload', retryAfterMs: null });
+    const refuseAll = () => {
+      const learn = Array.from({ length: 100 }, (_, index) => control.sent(index + 1));
+      for (const each of learn) each({ kind: 'overload', retryAfterMs: null });
+    };
+    refuseAll();
     assert.equal(control.limit, 80);
-    control.sent(1)({ kind: 'overload', retryAfterMs: null });
+    refuseAll();
     assert.equal(control.limit, 64);
+  });
+
+  for (const oneIn of [200, 50, 20]) {
+    it(`keeps an upstream full that refuses one request in ${oneIn}, whatever the load`, () => {
+      const control = createConcurrencyControl({ maxInFlight: 24 });
+      const random = numbers(oneIn);
+      const refuses = () => random() < 1 / oneIn;
+      const request = () => ({ ms: 100 + 100 * random(), tokens: null });
+      const drive = createDriver(control, { capacity: () => Infinity, request, refuses });
+      drive(2000);
+      assert.ok(mean(drive(4000).limits) > 20);
+    });
+  }
+
+  it('shrinks until an upstream that has room for few refuses little', () => {
+    const control = createConcurrencyControl({ maxInFlight: 64 });
+    const server = { capacity: () => Infinity, request: () => ({ ms: 100, tokens: null }), refuses: (inFlight: number) => inFlight > 4 };
+    const drive = createDriver(control, server);
+    drive(2000);
+    assert.ok(mean(drive(2000).limits) < 8);
+  });
+
+  it('grows again within a few hundred answers after a storm of refusals has shrunk it to 1', () => {
+    let isStorm = true;
+    const control = createConcurrencyControl({ maxInFlight: 24 });
+    const random = longTailed(8, { usage: true });
+    const drive = createDriver(control, { capacity: () => 24, request: random, refuses: () => isStorm });
+    drive(2000);
+    assert.equal(control.limit, 1);
+    isStorm = false;
+    drive(1500);
+    assert.ok(mean(drive(500).limits) > 12, `${control.limit}`);
   });
 
   it('shrinks when many requests fail, never below where it began', () => {
