@@ -2,11 +2,13 @@
  * One run, everything on this machine: a bare undici loop against the example upstream, then Nightshift on the same
  * lines: the ratio of the two, how full each kept the upstream, what it cost in Temporal, and what each process cost.
  * `npm run bench -- --lines 10000 --latency 50 --in-flight 256`; `--sigma 1` makes the time of an answer log-normal,
- * `--behind` sends a one-line batch of another tenant after it, `--long-line BYTES` puts one such line in the middle.
+ * `--behind` sends a one-line batch of another tenant after it, `--long-line BYTES` puts one such line in the middle,
+ * `--workers 2` runs so many worker processes, `--polling` has 100 clients read the status of 20 batches that share the lines.
  */
 import { cpus, loadavg, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureRun } from './run/measure-run.ts';
+import type { ProcessCost } from './run/process-cost.ts';
 import type { UpstreamUse } from './run/upstream-use.ts';
 
 const { values } = parseArgs({
@@ -15,6 +17,10 @@ const { values } = parseArgs({
     latency: { type: 'string', default: '50' },
     sigma: { type: 'string', default: '0' },
     behind: { type: 'boolean', default: false },
+    workers: { type: 'string', default: '1' },
+    polling: { type: 'boolean', default: false },
+    'poll-every': { type: 'string', default: '1000' },
+    'poll-clients': { type: 'string', default: '100' },
     'in-flight': { type: 'string', default: '256' },
     bytes: { type: 'string', default: '400' },
     'long-line': { type: 'string' },
@@ -23,6 +29,8 @@ const { values } = parseArgs({
 });
 const lines = Number(values.lines);
 const inFlight = Number(values['in-flight']);
+const workers = Number(values.workers);
+const batches = values.polling ? 20 : 1;
 const load = loadavg().map((value) => value.toFixed(1));
 
 const figures = await measureRun({
@@ -32,14 +40,18 @@ const figures = await measureRun({
   longLineBytes: values['long-line'] === undefined ? null : Number(values['long-line']),
   latencyMs: Number(values.latency),
   sigma: Number(values.sigma),
+  workers,
+  batches,
+  polling: values.polling ? { clients: Number(values['poll-clients']), everyMs: Number(values['poll-every']) } : null,
   bare: true,
   behind: values.behind,
   linesPerActivity: values['lines-per-activity'] === undefined ? null : Number(values['lines-per-activity']),
 });
-const { bare, temporal } = figures;
+const { bare, reads, temporal } = figures;
 
 console.log(
-  `\n${lines} lines of about ${values.bytes} bytes, ${values.latency} ms upstream (sigma ${values.sigma}), ${inFlight} in flight;` +
+  `\n${lines} lines in ${batches === 1 ? 'one batch' : `${batches} batches`} of about ${values.bytes} bytes, ${values.latency} ms upstream (sigma ${values.sigma}), ${inFlight} in flight` +
+    `${workers === 1 ? '' : ` shared evenly by ${workers} worker processes`};` +
     ` ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, load before ${load.join(' ')}\n`,
 );
 const rate = (seconds: number) => ({ seconds: round(seconds), rate: `${Math.round(lines / seconds)}/s` });
@@ -60,6 +72,19 @@ console.log(`last upstream answer to \`completed\` seen (read every 50 ms): ${ro
 if (figures.behindSeconds !== null)
   console.log(`one line of another tenant behind it: answered ${round(figures.behindSeconds)} s after its creation`);
 
+if (reads !== null) {
+  console.log(`\n${values['poll-clients']} clients read the status of ${batches} running batches, each every ${values['poll-every']} ms`);
+  const { reads: count, seconds, errors } = reads;
+  console.table({
+    'reads per second': round(count / seconds),
+    'p50 ms': round(reads.p50Ms),
+    'p99 ms': round(reads.p99Ms),
+    'max ms': round(reads.maxMs),
+    reads: count,
+    'answers other than 200': errors,
+  });
+}
+
 console.log('\nTemporal, from the histories; actions as Temporal Cloud bills them, queries of status reads not counted');
 console.table({
   'workflow runs': temporal.runs,
@@ -73,9 +98,7 @@ console.table({
 });
 
 console.table(
-  Object.fromEntries(
-    Object.entries(figures.costs).map(([name, { peakRssMb, cpuSeconds }]) => [name, { 'peak RSS MB': peakRssMb, 'CPU s': cpuSeconds }]),
-  ),
+  Object.fromEntries(Object.entries({ ...workerCosts(figures.workers), ...figures.others }).map(([name, cost]) => [name, costRow(cost)])),
 );
 
 function useRow(use: UpstreamUse): Record<string, number | string> {
@@ -87,6 +110,21 @@ function useRow(use: UpstreamUse): Record<string, number | string> {
     rate: `${Math.round(use.perSecond)}/s`,
     'of in flight ÷ mean answer': round(use.shareOfIdeal),
   };
+}
+
+function workerCosts(costs: readonly ProcessCost[]): Record<string, ProcessCost> {
+  const [only] = costs;
+  if (costs.length === 1 && only !== undefined) return { worker: only };
+  const [rss, cpu] = [costs.map(({ peakRssMb }) => peakRssMb), costs.map(({ cpuSeconds }) => cpuSeconds)];
+  const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
+  return {
+    [`${costs.length} workers together`]: { peakRssMb: sum(rss), cpuSeconds: sum(cpu) },
+    'the largest of them': { peakRssMb: Math.max(...rss), cpuSeconds: Math.max(...cpu) },
+  };
+}
+
+function costRow({ peakRssMb, cpuSeconds }: ProcessCost): Record<string, number> {
+  return { 'peak RSS MB': peakRssMb, 'CPU s': round(cpuSeconds) };
 }
 
 function round(value: number): number {
