@@ -30,6 +30,8 @@ const HELP = `nightshift api
 Serves the HTTP API. It starts even while the bucket or Temporal is away: GET /ready tells. Settings: docs/configuration.md.
 `;
 
+/** A bucket that has not begun to answer by then counts as away: who asks the API hears of it before it gives up itself. */
+const BUCKET_ANSWER_MS = 8_000;
 /** Part buffers that all uploads of the process share. */
 const UPLOAD_PARTS = 16;
 
@@ -45,7 +47,8 @@ export async function serveApi(args: string[]): Promise<number> {
 
   const { metrics, tracing } = await startTelemetry(config, 'api', shutdown, logger);
   const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
-  const objectStore = watchObjectStore(createMinioObjectStore({ ...config.s3, ...config.secrets.s3 }), { metrics, monotonicMs });
+  const bucketOptions = { ...config.s3, ...config.secrets.s3, answerMs: BUCKET_ANSWER_MS };
+  const objectStore = watchObjectStore(createMinioObjectStore(bucketOptions), { metrics, monotonicMs });
   shutdown.closes('object store', () => objectStore.close());
   const interceptors = tracing.isOn ? [traceStarts(tracing)] : [];
   const { client, connection } = connectTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey }, interceptors);

@@ -1,55 +1,25 @@
 import { createHash } from 'node:crypto';
-import http, { type IncomingMessage } from 'node:http';
-import https from 'node:https';
-import { Client } from 'minio';
+import type { IncomingMessage } from 'node:http';
+import type { Client } from 'minio';
 import { createDownload } from './download.ts';
-import { createTransport, errorCode, mayPass, toObjectStoreError, withRetries } from './minio-transport.ts';
+import { createMinioClients, type MinioOptions } from './minio-clients.ts';
+import { errorCode, mayPass, toObjectStoreError, withRetries } from './minio-transport.ts';
 import { type ByteRange, type ListedObject, type ObjectStore, ObjectStoreError, type StoredBytes } from './object-store.ts';
 
-/** Where the bucket is; `endpoint` is `http://host:port` or `https://host`. */
-export interface MinioOptions {
-  endpoint: string;
-  bucket: string;
-  accessKey: string;
-  secretKey: string;
-  region: string;
-  /** Silence of the server after which a call fails; 30 s by default. */
-  timeoutMs?: number;
-}
+/** A body that takes time to send; records are smaller. */
+const LARGE_BODY_BYTES = 64 * 1024;
 
 const KEYS_PER_REMOVE = 1000;
-/** Above this minio-js would cut a body into parts by itself, badly; no body of ours gets there. */
-const MAX_BODY_BYTES = 5 * 1024 ** 3;
 
 /** An `ObjectStore` on MinIO or any S3 server. Bodies are Buffers only: a stream handed to minio-js can end the process. */
 export function createMinioObjectStore(options: MinioOptions): ObjectStore {
   const { bucket } = options;
-  const url = new URL(options.endpoint);
-  const newAgent = (maxSockets: number) => new (url.protocol === 'https:' ? https : http).Agent({ keepAlive: true, maxSockets });
-  // Downloads have sockets of their own, as many as it takes: slow readers must not hold up a record's PUT.
-  const agents = { calls: newAgent(64), downloads: newAgent(Infinity) };
-  const calls = newClient(agents.calls);
-  const downloads = newClient(agents.downloads);
-
-  function newClient(transportAgent: http.Agent): Client {
-    return new Client({
-      endPoint: url.hostname,
-      useSSL: url.protocol === 'https:',
-      ...(url.port === '' ? {} : { port: Number(url.port) }),
-      accessKey: options.accessKey,
-      secretKey: options.secretKey,
-      region: options.region,
-      partSize: MAX_BODY_BYTES,
-      transport: createTransport(url.protocol, options.timeoutMs ?? 30_000),
-      transportAgent,
-      // Retries are ours (`withRetries`): minio-js would not say that it repeated a write, and prints each one.
-      retryOptions: { maximumRetryCount: 0 },
-    });
-  }
+  const { calls, uploads, downloads, close } = createMinioClients(options);
 
   async function put(key: string, body: Buffer, condition: Record<string, string>): Promise<void> {
     const request = { method: 'PUT', bucketName: bucket, objectName: key, headers: condition };
-    await readAll(await calls.makeRequestAsync(request, body));
+    const client = body.length < LARGE_BODY_BYTES ? calls : uploads;
+    await readAll(await client.makeRequestAsync(request, body));
   }
 
   /** The answer to a GET; null when there is no such object. */
@@ -198,14 +168,14 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
     async uploadPart(key, uploadId, part, body) {
       return await withRetries('uploadPart', key, async () => {
         const target = { bucketName: bucket, objectName: key, uploadID: uploadId, partNumber: part, headers: {} };
-        return (await calls.uploadPart(target, body)).etag;
+        return (await uploads.uploadPart(target, body)).etag;
       });
     },
 
     async completeMultipart(key, uploadId, parts) {
       await withRetries('completeMultipart', key, async (attempt) => {
         try {
-          await calls.completeMultipartUpload(bucket, key, uploadId, [...parts]);
+          await uploads.completeMultipartUpload(bucket, key, uploadId, [...parts]);
         } catch (error) {
           // A try before may have completed although its answer was lost; the upload is then gone, and the object is ours.
           const completed = attempt > 1 && errorCode(error) === 'NoSuchUpload' && (await stat(key))?.etag === multipartEtag(parts);
@@ -239,10 +209,7 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
       });
     },
 
-    close() {
-      agents.calls.destroy();
-      agents.downloads.destroy();
-    },
+    close,
   };
 }
 

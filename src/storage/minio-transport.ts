@@ -9,11 +9,19 @@ const FIRST_WAIT_MS = 100;
 
 type OnResponse = (response: IncomingMessage) => void;
 
+/** What a call waits for. */
+export interface Patience {
+  /** How long the server may be silent, once there is a connection. */
+  silenceMs: number;
+  /** Longest from the call to the first byte of its answer, the wait for a free connection included; null for no limit. */
+  answerMs: number | null;
+}
+
 /**
  * What minio-js sends requests with. It has no timeout of its own and leaves the body of an answer that it does not like
- * unread, which keeps the socket for ever; both are cured here. `timeoutMs` is how long the server may be silent.
+ * unread, which keeps the socket for ever; both are cured here.
  */
-export function createTransport(protocol: string, timeoutMs: number): Pick<typeof http, 'request'> {
+export function createTransport(protocol: string, { silenceMs, answerMs }: Patience): Pick<typeof http, 'request'> {
   const { request: send } = protocol === 'https:' ? https : http;
 
   function request(options: RequestOptions | string | URL, onResponse?: OnResponse): ClientRequest;
@@ -22,14 +30,18 @@ export function createTransport(protocol: string, timeoutMs: number): Pick<typeo
     const onResponse = typeof second === 'function' ? second : third;
     const sent = typeof second === 'object' && (typeof target === 'string' || target instanceof URL) ? send(target, second) : send(target);
     let answer: IncomingMessage | null = null;
-    sent.setTimeout(timeoutMs, onSilence);
-    function onSilence(): void {
+    const end = (ms: number) =>
+      (answer ?? sent).destroy(Object.assign(new Error(`no sign of the server for ${ms} ms`), { code: 'ETIMEDOUT' }));
+    const deadline = answerMs === null ? null : setTimeout(end, answerMs, answerMs);
+    const stopDeadline = () => void (deadline !== null && clearTimeout(deadline));
+    sent.once('close', stopDeadline);
+    sent.setTimeout(silenceMs, () => {
       // Unread data means that the reader is slow, not the server.
-      if (answer !== null && answer.readableLength > 0) return void sent.setTimeout(timeoutMs);
-      const silence = Object.assign(new Error(`no sign of the server for ${timeoutMs} ms`), { code: 'ETIMEDOUT' });
-      (answer ?? sent).destroy(silence);
-    }
+      if (answer !== null && answer.readableLength > 0) sent.setTimeout(silenceMs);
+      else end(silenceMs);
+    });
     sent.on('response', (response) => {
+      stopDeadline();
       answer = response;
       if (isBusy(response.statusCode ?? 0)) response.resume();
       onResponse?.(response);

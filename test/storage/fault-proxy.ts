@@ -2,10 +2,10 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 
 /**
- * What goes wrong with one request: an answer `503` that MinIO never saw; the one of a `full` disk; silence; an answer cut off in the middle; or a
- * request that MinIO carries out but whose answer is a 500 (`answer-500`) or gets lost with its connection (`answer-lost`).
+ * What goes wrong with one request: an answer `503` that MinIO never saw; the one of a `full` disk; silence; half a second that nothing happens
+ * (`slow`); an answer cut off in the middle; or a request that MinIO carries out but whose answer is a 500 (`answer-500`) or gets lost with its connection (`answer-lost`).
  */
-export type Fault = '503' | 'full' | 'silence' | 'cut' | 'answer-500' | 'answer-lost';
+export type Fault = '503' | 'full' | 'silence' | 'slow' | 'cut' | 'answer-500' | 'answer-lost';
 
 /** A real HTTP proxy in front of MinIO that does harm on request. */
 export interface FaultProxy extends AsyncDisposable {
@@ -26,15 +26,19 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     if (fault === 'silence') return void incoming.resume();
     if (fault === '503') return void incoming.resume().on('end', () => answer(outgoing, 503));
     if (fault === 'full') return void incoming.resume().on('end', () => answer(outgoing, 507, 'XMinioStorageFull'));
-    const forwarded = http.request({ hostname, port, method, path, headers: incoming.headers }, (response) => {
-      if (fault === 'answer-500') return void response.resume().on('end', () => answer(outgoing, 500));
-      if (fault === 'answer-lost') return void response.resume().on('end', () => outgoing.destroy());
-      outgoing.writeHead(response.statusCode ?? 0, response.headers);
-      if (fault === 'cut') return cut(response, outgoing);
-      response.pipe(outgoing);
-    });
-    forwarded.on('error', () => outgoing.destroy());
-    incoming.pipe(forwarded);
+    const forward = () => {
+      const forwarded = http.request({ hostname, port, method, path, headers: incoming.headers }, (response) => {
+        if (fault === 'answer-500') return void response.resume().on('end', () => answer(outgoing, 500));
+        if (fault === 'answer-lost') return void response.resume().on('end', () => outgoing.destroy());
+        outgoing.writeHead(response.statusCode ?? 0, response.headers);
+        if (fault === 'cut') return cut(response, outgoing);
+        response.pipe(outgoing);
+      });
+      forwarded.on('error', () => outgoing.destroy());
+      incoming.pipe(forwarded);
+    };
+    if (fault === 'slow') setTimeout(forward, 500);
+    else forward();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -94,6 +94,31 @@ describe('a server that is silent', () => {
     assert.ok(performance.now() - startedMs < 5000);
   });
 
+  it('fails all calls within the time that an answer may take, however many wait for a connection', async () => {
+    const hurried = bucket.connect({ endpoint: proxy.endpoint, answerMs: 500 });
+    proxy.fault = () => 'silence';
+    const startedMs = performance.now();
+    const calls = Array.from({ length: 300 }, async (_, index) => {
+      await (index % 2 === 0 ? hurried.get(`silent/${index}`) : hurried.create(`silent/${index}`, Buffer.from('a')));
+    });
+    const ends = await Promise.allSettled([...calls, hurried.open('silent/a')]);
+    assert.ok(ends.every(({ status }) => status === 'rejected'));
+    assert.ok(performance.now() - startedMs < 3000);
+    proxy.fault = () => null;
+    assert.equal(await hurried.get('silent/nothing'), null);
+    hurried.close();
+  });
+
+  it('may take its time for a body that is under way', async () => {
+    const hurried = bucket.connect({ endpoint: proxy.endpoint, answerMs: 300 });
+    let delayed = 0;
+    proxy.fault = (method) => (method === 'PUT' ? ((delayed += 1), 'slow') : null);
+    await hurried.put('slow/body', Buffer.alloc(100_000, 's'));
+    await assert.rejects(hurried.put('slow/record', Buffer.from('a')), /no sign of the server for 300 ms/);
+    assert.equal(delayed, 2);
+    hurried.close();
+  });
+
   it('is not blamed for a reader that takes its time', async () => {
     await store.put('silent/slow', Buffer.alloc(4_000_000, 's'));
     const found = await impatient.open('silent/slow');

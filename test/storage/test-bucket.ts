@@ -8,14 +8,14 @@ export interface TestBucket extends AsyncDisposable {
   readonly minio: TestMinio;
   readonly store: ObjectStore;
   /** Another client of the same bucket, through another address if given. */
-  connect(options?: { endpoint?: string; bucket?: string; timeoutMs?: number }): ObjectStore;
+  connect(options?: { endpoint?: string; bucket?: string; timeoutMs?: number; answerMs?: number }): ObjectStore;
 }
 
 /** Starts MinIO and makes the bucket. */
 export async function startTestBucket(): Promise<TestBucket> {
   const minio = await startMinio();
   const opened: ObjectStore[] = [];
-  function connect(options: { endpoint?: string; bucket?: string; timeoutMs?: number } = {}): ObjectStore {
+  function connect(options: { endpoint?: string; bucket?: string; timeoutMs?: number; answerMs?: number } = {}): ObjectStore {
     const { accessKey, secretKey, endpoint } = minio;
     const store = createMinioObjectStore({ endpoint, bucket: 'nightshift', accessKey, secretKey, region: 'us-east-1', ...options });
     opened.push(store);
