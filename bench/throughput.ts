@@ -5,8 +5,8 @@
  * `--behind` sends a one-line batch of another tenant after it, `--long-line BYTES` puts one such line in the middle,
  * `--workers 2` runs so many worker processes, `--polling` has 100 clients read the status of 20 batches that share the lines.
  */
-import { cpus, loadavg, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { describeMachine } from './run/machine.ts';
 import { measureRun } from './run/measure-run.ts';
 import type { ProcessCost } from './run/process-cost.ts';
 import type { UpstreamUse } from './run/upstream-use.ts';
@@ -31,7 +31,7 @@ const lines = Number(values.lines);
 const inFlight = Number(values['in-flight']);
 const workers = Number(values.workers);
 const batches = values.polling ? 20 : 1;
-const load = loadavg().map((value) => value.toFixed(1));
+const machine = describeMachine();
 
 const figures = await measureRun({
   lines,
@@ -52,7 +52,7 @@ const { bare, reads, temporal } = figures;
 console.log(
   `\n${lines} lines in ${batches === 1 ? 'one batch' : `${batches} batches`} of about ${values.bytes} bytes, ${values.latency} ms upstream (sigma ${values.sigma}), ${inFlight} in flight` +
     `${workers === 1 ? '' : ` shared evenly by ${workers} worker processes`};` +
-    ` ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, load before ${load.join(' ')}\n`,
+    ` ${machine} before it\n`,
 );
 const rate = (seconds: number) => ({ seconds: round(seconds), rate: `${Math.round(lines / seconds)}/s` });
 console.table({

@@ -10,6 +10,7 @@ import { type ProcessCost, processCost } from './process-cost.ts';
 import { seenLines } from './results.ts';
 import { type TemporalCost, temporalCost } from './temporal-cost.ts';
 import { forgetLoad, readLoad, type UpstreamUse, upstreamUse } from './upstream-use.ts';
+import { WIDE_LIMITS } from './wide-limits.ts';
 import { sharesInFlight, startWorkers } from './workers.ts';
 
 /** One run: a fresh stack, the bare loop if wanted, and then the same lines through Nightshift. */
@@ -50,8 +51,8 @@ export interface RunFigures {
 export async function measureRun(options: RunOptions): Promise<RunFigures> {
   const { lines, inFlight } = options;
   const [ownShare, ...shares] = sharesInFlight(inFlight, options.workers);
-  const directory = await mkdtemp(join(tmpdir(), 'nightshift-bench-'));
   await using stack = await startStack({ env: { ...environment(options), ...ownShare }, upstream: upstreamFlags(options) });
+  const directory = await mkdtemp(join(tmpdir(), 'nightshift-bench-'));
   try {
     const workers = await startWorkers(stack, shares);
     const { url } = stack.upstream;
@@ -104,10 +105,8 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
 
 function environment({ inFlight, linesPerActivity }: RunOptions): Record<string, string> {
   return {
+    ...WIDE_LIMITS,
     NIGHTSHIFT_MAX_IN_FLIGHT_PER_BATCH: String(inFlight),
-    NIGHTSHIFT_MAX_REQUESTS_PER_BATCH: '10000000',
-    NIGHTSHIFT_MAX_BATCH_INPUT_BYTES: '80000000000',
-    NIGHTSHIFT_MAX_UPLOAD_BYTES: '80000000000',
     NIGHTSHIFT_LOG_LEVEL: 'warn',
     ...(linesPerActivity === null ? {} : { NIGHTSHIFT_LINES_PER_ACTIVITY: String(linesPerActivity) }),
   };
