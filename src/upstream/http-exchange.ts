@@ -1,4 +1,5 @@
 import { Client, type Dispatcher, errors, Pool } from 'undici';
+import { onAbort } from './on-abort.ts';
 
 /** One HTTP request and its answer, as they went over the wire; what either means is decided elsewhere. */
 export interface HttpPool {
@@ -74,7 +75,7 @@ export function createHttpPool({ origin, connections, requestTimeoutMs, totalTim
         if (ended) return;
         ended = true;
         clearTimeout(total);
-        signal.removeEventListener('abort', abort);
+        forget();
         resolve(exchange);
       };
       const elapsed = () => performance.now() - sentAtMs;
@@ -87,7 +88,7 @@ export function createHttpPool({ origin, connections, requestTimeoutMs, totalTim
         if (controller === null) stop({ kind: 'not_connected', message: 'no connection was free in time' });
         else stop({ kind: 'timeout', message: `the upstream did not finish its answer within ${totalTimeoutMs / 1000} s`, ms: elapsed() });
       }, totalTimeoutMs);
-      signal.addEventListener('abort', abort, { once: true });
+      const forget = onAbort(signal, abort);
 
       const request: Dispatcher.DispatchOptions = { method: 'POST', path, headers, body };
       pool.dispatch(request, {

@@ -1,3 +1,4 @@
+import { onAbort } from './on-abort.ts';
 import type { RateBudgets } from './rate-headers.ts';
 
 /** How many requests an upstream has in flight from this process, and when the next one may go out. */
@@ -102,7 +103,7 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
         const requests = turns.get(batchId) ?? new Set();
         turns.set(batchId, requests);
         const take = (place: Permit) => {
-          signal.removeEventListener('abort', leave);
+          forget();
           resolve(place);
         };
         const leave = () => {
@@ -113,7 +114,7 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
           if (waiting === 0) giveOut();
           reject(signal.reason);
         };
-        signal.addEventListener('abort', leave, { once: true });
+        const forget = onAbort(signal, leave);
         requests.add(take);
         waiting += 1;
         if (timer === null) giveOut();
