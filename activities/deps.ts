@@ -10,7 +10,7 @@ import type { sendUntilDone } from '../src/upstream/send-request.ts';
 
 /**
  * What the worker must give Temporal as `maxHeartbeatThrottleInterval`: cancels arrive in the reply to a heartbeat, and a
- * suspect waits this long to be sure that its heartbeat has left.
+ * suspect whose own heartbeat gets no answer waits this long for it to have left.
  */
 export const HEARTBEAT_THROTTLE_MS = 10_000;
 

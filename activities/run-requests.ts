@@ -18,7 +18,7 @@ import { startSliceHeart } from './slice-heart.ts';
 import { recall, type Recollection, type SliceMemory } from './slice-memory.ts';
 import { type Fault, isStop, runSlice, type SliceTally } from './slice-run.ts';
 import { watchForStop } from './slice-stop.ts';
-import { createTurns } from './turns.ts';
+import { createSuspects } from './suspects.ts';
 
 const MEMORY_BYTES = 256 * 1024 * 1024;
 /** Losses of the worker after which a slice of many is split, and a slice of one handled as the likely cause. */
@@ -37,7 +37,7 @@ export function createRunRequests(deps: ActivityDeps) {
   const readPieces = createPieceReader(pieces);
   const pulse = createPulse(deps);
   const batchesRunning = createBatchesRunning(deps);
-  const suspects = createTurns();
+  const suspects = createSuspects();
   // One budget per upstream: bodies that wait for one that is away must not keep those of another out.
   const budgets = new Map<string, MemoryBudget>();
   for (const name of upstreams.keys()) budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
@@ -81,7 +81,9 @@ export function createRunRequests(deps: ActivityDeps) {
 
     async function live(): Promise<RanRequests> {
       const { upstream, memory } = upstreamOf(input);
-      using taken = upstream.intake.take(input.lastLine - input.firstLine + 1);
+      const isSuspicious = past.losses >= SUSPICIOUS_LOSSES;
+      // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
+      using taken = upstream.intake.take(isSuspicious ? 0 : input.lastLine - input.firstLine + 1);
       const plan = await inputs.plan(batchId, shard);
       const lines = plan.lines.filter(({ line }) => line >= input.firstLine && line <= input.lastLine);
       const found: SliceTally['stored'] = input.resumed || past.mayHavePieces ? await storedOutcomes(input, lines) : new Map();
@@ -99,7 +101,7 @@ export function createRunRequests(deps: ActivityDeps) {
           batchesRunning: batchesRunning.count,
         });
 
-      if (lines.length > 1 && past.losses >= SUSPICIOUS_LOSSES) {
+      if (lines.length > 1 && isSuspicious) {
         return report(
           NOTHING,
           rest.map(({ line }) => ({ line, faults: input.faults })),
@@ -109,14 +111,14 @@ export function createRunRequests(deps: ActivityDeps) {
       if (only !== undefined && past.lossesOnWire >= MAX_LOSSES_ON_WIRE) {
         return report(await endCrashed(only, await read(only), writer), []);
       }
-      const isSuspect = only !== undefined && past.losses >= SUSPICIOUS_LOSSES;
-      using _turn = isSuspect ? await turnOf(stop.stopSending) : null;
+      const isSuspect = only !== undefined && isSuspicious;
+      using _turn = isSuspect ? await turnOf(input.upstream, past.lossesOnWire, stop.stopSending) : null;
       const tally = await runSlice({
         input,
         lines: rest,
         read,
         upstream,
-        sendUntilDone,
+        sendUntilDone: isSuspect ? suspects.guarded(sendUntilDone, past.lossesOnWire) : sendUntilDone,
         randomHex,
         memory,
         writer,
@@ -153,10 +155,10 @@ export function createRunRequests(deps: ActivityDeps) {
     }
   };
 
-  /** One suspect at a time in this process; null when the slice is stopped before. */
-  async function turnOf(stopSending: AbortSignal): Promise<Disposable | null> {
+  /** Null when the slice is stopped before. */
+  async function turnOf(upstream: string, lossesOnWire: number, stopSending: AbortSignal): Promise<Disposable | null> {
     try {
-      return await suspects.take(stopSending);
+      return await suspects.turn(upstream, lossesOnWire, stopSending);
     } catch (error) {
       if (isStop(error, stopSending)) return null;
       throw error;

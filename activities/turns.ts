@@ -1,39 +1,55 @@
-/** Lets one in at a time, in the order of asking. */
+/** Lets in as many as there is room for, in the order of asking. */
 export interface Turns {
-  /** Waits for its turn, which lasts until disposed; rejects with the signal's reason when that ends first. */
-  take(signal: AbortSignal): Promise<Disposable>;
+  /** Waits for this much room, which is taken until disposed; rejects with the signal's reason when that ends first. */
+  take(room: number, signal: AbortSignal): Promise<Disposable>;
 }
 
-/** Nobody is in. */
-export function createTurns(): Turns {
-  const waiting: (() => void)[] = [];
-  let taken = false;
+/** Nobody is in. Who asks for more than there is gets all of it. */
+export function createTurns(capacity: number): Turns {
+  const waiting: { room: number; enter: () => void }[] = [];
+  let taken = 0;
 
-  function giveBack(): void {
-    const next = waiting.shift();
-    if (next === undefined) taken = false;
-    else next();
+  function letIn(): void {
+    for (let next = waiting[0]; next !== undefined && taken + next.room <= capacity; next = waiting[0]) {
+      waiting.shift();
+      next.enter();
+    }
+  }
+
+  function turn(room: number): Disposable {
+    taken += room;
+    let isOver = false;
+    return {
+      [Symbol.dispose]() {
+        if (!isOver) taken -= room;
+        isOver = true;
+        letIn();
+      },
+    };
   }
 
   return {
-    async take(signal) {
+    async take(asked, signal) {
       signal.throwIfAborted();
-      if (taken) {
-        await new Promise<void>((resolve, reject) => {
-          const enter = () => {
+      const room = Math.min(asked, capacity);
+      if (waiting.length === 0 && taken + room <= capacity) return turn(room);
+      return await new Promise((resolve, reject) => {
+        const mine = {
+          room,
+          enter() {
             signal.removeEventListener('abort', leave);
-            resolve();
-          };
-          const leave = () => {
-            waiting.splice(waiting.indexOf(enter), 1);
-            reject(signal.reason);
-          };
-          signal.addEventListener('abort', leave, { once: true });
-          waiting.push(enter);
-        });
-      }
-      taken = true;
-      return { [Symbol.dispose]: giveBack };
+            resolve(turn(room));
+          },
+        };
+        const leave = () => {
+          waiting.splice(waiting.indexOf(mine), 1);
+          reject(signal.reason);
+          // Those behind it may need less.
+          letIn();
+        };
+        signal.addEventListener('abort', leave, { once: true });
+        waiting.push(mine);
+      });
     },
   };
 }

@@ -7,7 +7,7 @@ export interface Intake {
   room(signal: AbortSignal): Promise<Reservation>;
   /** The same without waiting; null when there is no room. */
   roomNow(): Reservation | null;
-  /** A slice of so many lines begins here. */
+  /** A slice of so many lines begins here; none for one that takes no room from others. */
   take(lines: number): TakenSlice;
 }
 
@@ -79,7 +79,7 @@ export function createIntake({ limit, maxSlices }: { limit: () => number; maxSli
       let left = count;
       lines += count;
       slices += 1;
-      linesPerSlice += (count - linesPerSlice) * SHARE_OF_NEWEST;
+      linesPerSlice += (Math.max(1, count) - linesPerSlice) * SHARE_OF_NEWEST;
       return {
         finishLine() {
           if (left === 0) return;

@@ -286,16 +286,39 @@ describe('runRequests, after lost workers', () => {
     assert.deepEqual([callsAtBeat, callsOf('suspect')], [[[true, 0]], 1]);
   });
 
-  it('sends one suspect at a time', async () => {
-    const batch = await stage.begin(scripted('delay=300', 'delay=300'));
+  for (const [together, lossesOnWire] of [
+    [8, 0],
+    [2, 2],
+    [1, 3],
+  ] as const) {
+    it(`sends ${together} suspects at a time that were on the wire ${lossesOnWire} times when their worker was lost`, async () => {
+      const count = 2 * together + 1;
+      const batch = await stage.begin(scripted(...Array.from({ length: count }, () => 'delay=700')));
+      const worker = stage.worker();
+      const heartbeatDetails = lost({ attempt: 6, losses: 5, losses_on_wire: lossesOnWire });
+      const suspect = async (line: number) =>
+        await attempt({ attempt: 7, heartbeatDetails }).run(worker.runRequests, slice(batch, line, line));
+      await Promise.all(Array.from({ length: count }, async (_, index) => await suspect(index + 1)));
+      assert.equal(stage.upstream.stats.maxInFlight, together);
+    });
+  }
+
+  it('keeps no other lines out while suspects wait for each other', async () => {
+    const intake = stage.deps.upstreams.get('example')?.intake;
+    assert.ok(intake);
+    const suspects = 200;
+    const batch = await stage.begin(scripted(...Array.from({ length: suspects }, () => 'delay=60000')));
     const worker = stage.worker();
-    const suspect = async (line: number) =>
-      await attempt({ attempt: 3, heartbeatDetails: lost({ attempt: 2, sent: true, losses: 1, losses_on_wire: 1 }) }).run(
-        worker.runRequests,
-        slice(batch, line, line),
-      );
-    await Promise.all([suspect(1), suspect(2)]);
-    assert.equal(stage.upstream.stats.maxInFlight, 1);
+    const attempts = Array.from({ length: suspects }, () => attempt({ attempt: 3 }));
+    const runs = attempts.map(
+      async (each, index) => await each.run(worker.runRequests, slice(batch, index + 1, index + 1, { cancelGraceMs: 0 })),
+    );
+    await until(() => stage.upstream.stats.inFlight > 0, { what: 'a suspect on the wire' });
+    const room = intake.roomNow();
+    for (const { cancel } of attempts) cancel();
+    await Promise.all(runs);
+    assert.ok(room);
+    room.end();
   });
 
   it('ends a request whose worker was lost with it on the wire for the fifth time', async () => {
