@@ -175,7 +175,8 @@ export function createMultipartWriter({ store, key, nonce, parts, keepMarker = f
       try {
         await completing;
       } catch (error) {
-        await drop();
+        // Not waited for: who has to know that it is done calls `abort`.
+        void drop();
         throw error;
       }
     },

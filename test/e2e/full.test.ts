@@ -106,8 +106,18 @@ describe('what is full or slow', () => {
 
   it('a busy bucket is waited for', async () => {
     const resting = await rest('busy', () => '503');
-    const answer = await post('/files', upload(10));
-    assert.deepEqual([answer.status, Object(await answer.json()).error.code], [503, 'service_unavailable']);
+    const create = JSON.stringify({ input_file_id: `file-${'0'.repeat(24)}`, endpoint: '/v1/chat/completions', completion_window: '24h' });
+    for (const ask of [
+      async () => await post('/files', upload(10)),
+      async () => await post('/batches', create),
+      async () => await fetch(`${stack.baseURL}/batches/${resting.batchId}`, { headers: { authorization: 'Bearer key-a' } }),
+    ]) {
+      const startedMs = performance.now();
+      const answer = await ask();
+      assert.deepEqual([answer.status, Object(await answer.json()).error.code], [503, 'service_unavailable']);
+      assert.equal(answer.headers.get('retry-after'), '5');
+      assert.ok(performance.now() - startedMs < 5_000, 'a bucket that asks for patience is asked again, but not for long');
+    }
     await assertGoesOn(resting);
   });
 

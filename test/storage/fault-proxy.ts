@@ -2,7 +2,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 
 /**
- * What goes wrong with one request: an answer `503` that MinIO never saw; the one of a `full` disk; silence; half a second that nothing happens
+ * What goes wrong with one request: an answer `503` (SlowDown) that MinIO never saw; the one of a `full` disk; silence; half a second that nothing happens
  * (`slow`); an answer cut off in the middle; or a request that MinIO carries out but whose answer is a 500 (`answer-500`) or gets lost with its connection (`answer-lost`).
  */
 export type Fault = '503' | 'full' | 'silence' | 'slow' | 'cut' | 'answer-500' | 'answer-lost';
@@ -24,7 +24,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     seen.push(`${method} ${path}`);
     const fault = proxy.fault(method, path);
     if (fault === 'silence') return void incoming.resume();
-    if (fault === '503') return void incoming.resume().on('end', () => answer(outgoing, 503));
+    if (fault === '503') return void incoming.resume().on('end', () => answer(outgoing, 503, 'SlowDown'));
     if (fault === 'full') return void incoming.resume().on('end', () => answer(outgoing, 507, 'XMinioStorageFull'));
     const forward = () => {
       const forwarded = http.request({ hostname, port, method, path, headers: incoming.headers }, (response) => {

@@ -158,6 +158,7 @@ describe('createMultipartWriter: faults', () => {
     proxy.fault = (_, path) => (path.includes('partNumber=2') ? '503' : null);
     for (let i = 0; i < 9; i += 1) await writer.write(MEGABYTE);
     await assert.rejects(writer.complete(), /uploadPart .* failed/);
+    await writer.abort();
     assert.equal(parts.taken, 0);
     await nothingLeft();
   });

@@ -6,6 +6,7 @@ import { uploadFull, uploadNotFound, uploadPartTooLarge } from '../../domain/upl
 import type { ContentWriter } from '../../storage/file-store.ts';
 import type { UploadStore } from '../../storage/upload-store.ts';
 import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';
+import { dropHalfContent } from '../drop-half-content.ts';
 import { readForm } from '../multipart.ts';
 import { assertPending, findUpload } from '../pending-upload.ts';
 import { type BodyPace, BodyTooLarge } from '../request-body.ts';
@@ -48,9 +49,7 @@ export function addUploadPart({ uploads, limits, bodyPace, nowMs, randomHex, log
       await assertRoom(tenant, id, begun.part.bytes);
       await begun.part.complete();
     } catch (error) {
-      await begun.part
-        ?.abort()
-        .catch((err: unknown) => logger.warn({ upload: id, err }, 'a half part could not be dropped; the sweep will'));
+      if (begun.part !== null) await dropHalfContent(begun.part, { logger, id });
       throw error instanceof BodyTooLarge ? uploadPartTooLarge(maxPartBytes) : error;
     }
     await assertStillPending(tenant, id, partId);

@@ -8,6 +8,7 @@ import { invalidUploadParts, md5Mismatch, uploadNotFound, uploadNotPending } fro
 import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
 import type { UploadStore } from '../../storage/upload-store.ts';
 import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';
+import { dropHalfContent } from '../drop-half-content.ts';
 import { createFirstLineCheck } from '../first-line.ts';
 import { readJsonBody } from '../json-body.ts';
 import { assertPending, findUpload } from '../pending-upload.ts';
@@ -48,9 +49,7 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
     try {
       await assemble(tenant, record.upload, request, content);
     } catch (error) {
-      await content
-        .abort()
-        .catch((err: unknown) => logger.warn({ upload: id, err }, 'half a content could not be dropped; the sweep will'));
+      await dropHalfContent(content, { logger, id });
       // The parts may be gone because another completion, or a cancel, was faster.
       const now = await uploads.get(tenant, id);
       if (now === null || now.upload.status === 'pending') throw error;

@@ -4,6 +4,7 @@ import { newFileId } from '../../domain/ids.ts';
 import type { Limits } from '../../domain/limits.ts';
 import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
 import { type Logger, type Route, sendJson, tenantOf } from '../context.ts';
+import { dropHalfContent } from '../drop-half-content.ts';
 import { readFormExpiresAfter } from '../expires-after.ts';
 import { createFirstLineCheck, type FirstLineCheck } from '../first-line.ts';
 import { readForm } from '../multipart.ts';
@@ -43,9 +44,7 @@ export function createFile({ files, limits, bodyPace, nowMs, randomHex, logger }
       if ((await files.createRecord(tenant, file)) === 'exists') throw new Error(`file id ${id} is taken`);
       sendJson(ctx, file);
     } catch (error) {
-      await begun.upload?.content
-        .abort()
-        .catch((err: unknown) => logger.warn({ file: id, err }, 'a half upload could not be dropped; the sweep will'));
+      if (begun.upload !== null) await dropHalfContent(begun.upload.content, { logger, id });
       throw error;
     }
   };
