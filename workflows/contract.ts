@@ -1,6 +1,6 @@
 import type { BatchStatus, RequestCounts } from '../src/domain/batch.ts';
 import type { ShardRange } from '../src/domain/plan.ts';
-import type { Pace } from '../src/domain/slice.ts';
+import type { Pace, Sizing } from '../src/domain/slice.ts';
 
 /**
  * Names and shapes that cross the border between API, workflows and activities. Only keys, numbers and counters cross it:
@@ -70,6 +70,8 @@ export interface ShardInput extends BatchRef {
   pace: Pace;
   /** Shards of the batch that hand out lines at a time: each may use this fraction of the lead. */
   shardsHandingOut: number;
+  /** Which rule sizes its slices; absent in shards that began before there was a second one. */
+  sizing?: Sizing;
   /** True when pieces of an earlier run may lie there: the first attempts list them. */
   resumed: boolean;
 }

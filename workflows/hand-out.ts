@@ -55,7 +55,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
   let failed = 0;
 
   function nextSliceLines(): number {
-    return sliceLines({ pace, policy, shardLines });
+    return sliceLines({ pace, policy, shardLines, sizing: input.sizing ?? 1 });
   }
 
   function share(): number {

@@ -9,7 +9,7 @@ import {
   TemporalFailure,
 } from '@temporalio/workflow';
 import type { ShardRange } from '../src/domain/plan.ts';
-import { INITIAL_PACE, type Pace, shardsHandingOut } from '../src/domain/slice.ts';
+import { INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
 import { closeShard } from './activities.ts';
 import {
   type BatchInput,
@@ -85,6 +85,7 @@ export function createShardPool(
       range,
       pace,
       shardsHandingOut: handOutAtOnce,
+      sizing: SIZING,
       resumed: mayHavePieces,
     };
     try {

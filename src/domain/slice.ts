@@ -1,7 +1,16 @@
 /**
  * How many lines go into one activity, and how many are handed out at a time (design: "Slices"). Workflows call this, so
- * a change that alters the numbers is a change of commands and goes behind `patched()`.
+ * a change that alters the numbers is a change of commands: it becomes the next `Sizing`.
  */
+
+/**
+ * Which rule sizes the slices of a shard. It stands in the shard's input, so that a shard ends by the rule it began with;
+ * `patched()` would cost each shard a marker and an update of the visibility store.
+ */
+export type Sizing = 1 | 2;
+
+/** The rule for shards that begin now. */
+export const SIZING: Sizing = 2;
 
 /** What a batch has learned about its upstream, handed from shard to shard and from run to run. */
 export interface Pace {
@@ -22,7 +31,7 @@ const PROMPT_MS = 2000;
 const LATE_MS = 5000;
 /** Answers that come sooner take less time than the handing out of a slice. */
 const FAST_MS = 250;
-/** At this many requests per second they need the machine as much as the activities do, and the activity budget is halved. */
+/** At this many requests per second they need the machine as much as the activities do, and the activity budget is halved; at twice as many it is a fifth. */
 const BUSY_PER_SECOND = 500;
 /** How many answers weigh as much as the mean so far. */
 const MEAN_MEMORY = 32;
@@ -37,13 +46,14 @@ export function sliceLines(given: {
   policy: { activitiesPerSecond: number; linesPerActivity: number | null; maxInFlight: number };
   /** Lines of the shard, the most a slice can have. */
   shardLines: number;
+  sizing: Sizing;
 }): number {
-  const { pace, policy, shardLines } = given;
+  const { pace, policy, shardLines, sizing } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
   if (pace.meanUpstreamMs === null) return 1;
   const inFlight = Math.min(pace.lead, policy.maxInFlight);
   const expectedPerSecond = inFlight / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
-  const budget = policy.activitiesPerSecond / (1 + expectedPerSecond / BUSY_PER_SECOND);
+  const budget = policy.activitiesPerSecond / (1 + (expectedPerSecond / BUSY_PER_SECOND) ** sizing);
   const share = budget / Math.max(1, pace.batchesRunning);
   return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
 }

@@ -1,42 +1,48 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { INITIAL_PACE, learn, nextLead, type Pace, shardShare, shardsHandingOut, sliceLines } from '../../src/domain/slice.ts';
+import { INITIAL_PACE, learn, nextLead, type Pace, shardShare, shardsHandingOut, SIZING, sliceLines } from '../../src/domain/slice.ts';
 
 const policy = { activitiesPerSecond: 100, linesPerActivity: null, maxInFlight: 256 };
 const pace = (lead: number, meanUpstreamMs: number | null, batchesRunning = 1): Pace => ({ lead, meanUpstreamMs, batchesRunning });
 
 describe('sliceLines()', () => {
   it('is one line while nothing is known', () => {
-    assert.equal(sliceLines({ pace: INITIAL_PACE, policy, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: INITIAL_PACE, policy, shardLines: 500, sizing: SIZING }), 1);
   });
 
   it('is one line when answers are slow enough for one activity each', () => {
-    assert.equal(sliceLines({ pace: pace(512, 10_000), policy, shardLines: 500 }), 1);
-    assert.equal(sliceLines({ pace: pace(64, 1000), policy, shardLines: 500 }), 1);
-    assert.equal(sliceLines({ pace: pace(128, 1000), policy: { ...policy, maxInFlight: 64 }, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: pace(512, 10_000), policy, shardLines: 500, sizing: SIZING }), 1);
+    assert.equal(sliceLines({ pace: pace(64, 1000), policy, shardLines: 500, sizing: SIZING }), 1);
+    assert.equal(sliceLines({ pace: pace(128, 1000), policy: { ...policy, maxInFlight: 64 }, shardLines: 500, sizing: SIZING }), 1);
   });
 
   it('is as many lines as the activity budget demands when answers are fast', () => {
-    assert.equal(sliceLines({ pace: pace(512, 1000), policy, shardLines: 500 }), 4);
-    assert.equal(sliceLines({ pace: pace(101, 1000), policy, shardLines: 500 }), 2);
+    assert.equal(sliceLines({ pace: pace(512, 1000), policy, shardLines: 500, sizing: SIZING }), 4);
+    assert.equal(sliceLines({ pace: pace(101, 1000), policy, shardLines: 500, sizing: SIZING }), 2);
   });
 
   it('leaves the machine to the requests when these come by the thousand', () => {
-    assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500 }), 157);
+    assert.equal(sliceLines({ pace: pace(512, 250), policy, shardLines: 500, sizing: SIZING }), 54);
+    assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500, sizing: SIZING }), 500);
+  });
+
+  it('stays what it was for a shard that began under the first rule', () => {
+    assert.equal(sliceLines({ pace: pace(512, 250), policy, shardLines: 500, sizing: 1 }), 32);
+    assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500, sizing: 1 }), 157);
   });
 
   it('shares the budget with the other batches', () => {
-    assert.equal(sliceLines({ pace: pace(90, 1000, 4), policy, shardLines: 500 }), 5);
+    assert.equal(sliceLines({ pace: pace(90, 1000, 4), policy, shardLines: 500, sizing: SIZING }), 4);
   });
 
   it('ends at the shard, even for answers that take no time', () => {
-    assert.equal(sliceLines({ pace: pace(512, 1), policy, shardLines: 500 }), 500);
-    assert.equal(sliceLines({ pace: pace(8, 0), policy, shardLines: 37 }), 37);
+    assert.equal(sliceLines({ pace: pace(512, 1), policy, shardLines: 500, sizing: SIZING }), 500);
+    assert.equal(sliceLines({ pace: pace(8, 0), policy, shardLines: 37, sizing: SIZING }), 37);
   });
 
   it('is what the policy fixes, within the shard', () => {
-    assert.equal(sliceLines({ pace: pace(512, 1), policy: { ...policy, linesPerActivity: 1 }, shardLines: 500 }), 1);
-    assert.equal(sliceLines({ pace: INITIAL_PACE, policy: { ...policy, linesPerActivity: 64 }, shardLines: 10 }), 10);
+    assert.equal(sliceLines({ pace: pace(512, 1), policy: { ...policy, linesPerActivity: 1 }, shardLines: 500, sizing: SIZING }), 1);
+    assert.equal(sliceLines({ pace: INITIAL_PACE, policy: { ...policy, linesPerActivity: 64 }, shardLines: 10, sizing: SIZING }), 10);
   });
 });
 
