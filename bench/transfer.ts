@@ -6,15 +6,16 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { Client } from 'minio';
-import { Pool } from 'undici';
+import { request } from 'undici';
 import { startStack } from '../test/helpers/stack.ts';
 import { inputLine, writeInput } from './run/input-file.ts';
 import { describeMachine } from './run/machine.ts';
 import { processCost } from './run/process-cost.ts';
+import { uploadFile } from './run/upload-file.ts';
 import { WIDE_LIMITS } from './run/wide-limits.ts';
 
 const { values } = parseArgs({ options: { megabytes: { type: 'string', default: '200' }, rounds: { type: 'string', default: '3' } } });
@@ -32,8 +33,6 @@ const minio = new Client({
   accessKey: stack.minio.accessKey,
   secretKey: stack.minio.secretKey,
 });
-const api = new Pool(stack.origin);
-const authorization = 'Bearer key-a';
 
 const directory = await mkdtemp(join(tmpdir(), 'nightshift-bench-'));
 try {
@@ -48,7 +47,7 @@ try {
     const key = `bench/${round}`;
     seconds.bareUpload.push(await timed(async () => void (await minio.putObject(BUCKET, key, createReadStream(path), size))));
     let fileId = '';
-    seconds.apiUpload.push(await timed(async () => void (fileId = await upload(path, size))));
+    seconds.apiUpload.push(await timed(async () => void (fileId = await uploadFile(stack.origin, path))));
     seconds.bareDownload.push(await timed(async () => await toNowhere(await minio.getObject(BUCKET, key), size)));
     seconds.apiDownload.push(await timed(async () => await toNowhere(await content(fileId), size)));
   }
@@ -69,39 +68,11 @@ try {
   const { peakRssMb, cpuSeconds } = await processCost(stack.api.child.pid);
   console.log(`API: peak RSS ${peakRssMb} MB (${idle.peakRssMb} before the first transfer), CPU ${round(cpuSeconds - idle.cpuSeconds)} s`);
 } finally {
-  await api.close();
   await rm(directory, { recursive: true, force: true });
 }
 
-/** Plain multipart over HTTP, streamed from disk; answers the id of the file. */
-async function upload(path: string, size: number): Promise<string> {
-  const boundary = 'nightshift-bench';
-  const head =
-    `--${boundary}\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n` +
-    `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="input.jsonl"\r\ncontent-type: application/jsonl\r\n\r\n`;
-  const tail = `\r\n--${boundary}--\r\n`;
-  async function* parts() {
-    yield Buffer.from(head);
-    yield* createReadStream(path);
-    yield Buffer.from(tail);
-  }
-  const answer = await api.request({
-    path: '/v1/files',
-    method: 'POST',
-    headers: {
-      authorization,
-      'content-type': `multipart/form-data; boundary=${boundary}`,
-      'content-length': String(head.length + size + tail.length),
-    },
-    body: Readable.from(parts()),
-  });
-  const file = Object(await answer.body.json());
-  if (answer.statusCode !== 200) throw new Error(`${answer.statusCode} for the upload: ${JSON.stringify(file)}`);
-  return String(file.id);
-}
-
 async function content(fileId: string): Promise<Readable> {
-  const answer = await api.request({ path: `/v1/files/${fileId}/content`, method: 'GET', headers: { authorization } });
+  const answer = await request(`${stack.origin}/v1/files/${fileId}/content`, { headers: { authorization: 'Bearer key-a' } });
   if (answer.statusCode !== 200) throw new Error(`${answer.statusCode} for the content`);
   return answer.body;
 }

@@ -1,15 +1,15 @@
-import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import type OpenAI from 'openai';
 import { submit } from '../../test/helpers/lines.ts';
 import type { Stack } from '../../test/helpers/stack.ts';
 import { until } from '../../test/helpers/until.ts';
 import { inputLine, type InputShape, writeInput } from './input-file.ts';
+import { uploadFile } from './upload-file.ts';
 import { readLoad } from './upstream-use.ts';
 
 /** Uploads the lines as so many files of about the same length, and answers their ids and the seconds of all uploads. */
 export async function uploadLines(
-  client: OpenAI,
+  origin: string,
   directory: string,
   shape: InputShape,
   files: number,
@@ -20,7 +20,7 @@ export async function uploadLines(
     const path = join(directory, `input-${file}.jsonl`);
     await writeInput(path, shape, Math.floor((shape.lines * file) / files), Math.floor((shape.lines * (file + 1)) / files));
     const beginMs = performance.now();
-    fileIds.push((await client.files.create({ file: createReadStream(path), purpose: 'batch' })).id);
+    fileIds.push(await uploadFile(origin, path));
     seconds += (performance.now() - beginMs) / 1000;
   }
   return { fileIds, seconds };

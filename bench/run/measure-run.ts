@@ -60,7 +60,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
     const bare = bareSeconds === null ? null : { seconds: bareSeconds, use: upstreamUse(await readLoad(url), inFlight) };
 
     const client = stack.client();
-    const { fileIds, seconds: uploadSeconds } = await uploadLines(client, directory, options, options.batches);
+    const { fileIds, seconds: uploadSeconds } = await uploadLines(stack.origin, directory, options, options.batches);
     await forgetLoad(url);
     const ids: string[] = [];
     let createdMs = 0;
