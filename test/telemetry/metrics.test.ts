@@ -129,6 +129,18 @@ describe('GET /metrics', () => {
     }
   });
 
+  it('has a test for promtool of every alert, for when it fires and for when it does not', async () => {
+    const { groups } = parse(await read('deploy/prometheus/alerts.yml'));
+    const alerts: string[] = groups.flatMap(({ rules }: { rules: { alert: string }[] }) => rules.map(({ alert }) => alert));
+    const { tests } = parse(await read('deploy/prometheus/alerts.test.yml'));
+    const cases: { alertname: string; exp_alerts?: object[] }[] = tests.flatMap(
+      ({ alert_rule_test = [] }: { alert_rule_test?: [] }) => alert_rule_test,
+    );
+    const named = (fires: boolean) => new Set(cases.filter((one) => (one.exp_alerts !== undefined) === fires).map((one) => one.alertname));
+    assert.deepEqual(named(true), new Set(alerts));
+    assert.deepEqual(named(false), new Set(alerts));
+  });
+
   it('shows no name of a tenant, batch, file or model', async () => {
     const text = (await Promise.all([scrape(ports.api), scrape(ports.worker)])).join('\n');
     assert.doesNotMatch(text, /tenant-a|batch_[0-9a-f]{32}|file-[0-9a-f]{24}|example-model/);
