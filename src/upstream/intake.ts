@@ -23,16 +23,40 @@ export interface TakenSlice extends Disposable {
 
 /** In places in flight: as many lines again as fill them, so that a place never waits for Temporal. */
 const LINES_PER_PLACE = 2;
+/** Where answers are fast these lines end sooner than the next slice comes: then as many as finish in this time. */
+const AHEAD_MS = 500;
+/** Time over which finished lines are counted. */
+const WINDOW_MS = 250;
 /** A slice that has not come yet counts for as many lines as slices lately had. */
 const SHARE_OF_NEWEST = 0.25;
 
 /** Nothing taken. `limit` is how many requests the upstream may have in flight now. */
-export function createIntake({ limit, maxSlices }: { limit: () => number; maxSlices: number }): Intake {
+export function createIntake({
+  limit,
+  maxSlices,
+  monotonicMs = () => performance.now(),
+}: {
+  limit: () => number;
+  maxSlices: number;
+  monotonicMs?: () => number;
+}): Intake {
   const waiting = new Set<() => void>();
   let [lines, slices, reserved, linesPerSlice] = [0, 0, 0, 1];
+  let [linesPerMs, windowLines, windowSinceMs] = [0, 0, 0];
 
   function hasRoom(): boolean {
-    return slices + reserved < maxSlices && lines + reserved * linesPerSlice < LINES_PER_PLACE * limit();
+    const enough = Math.max(LINES_PER_PLACE * limit(), AHEAD_MS * linesPerMs);
+    return slices + reserved < maxSlices && lines + reserved * linesPerSlice < enough;
+  }
+
+  function countFinished(): void {
+    windowLines += 1;
+    const nowMs = monotonicMs();
+    const passedMs = nowMs - windowSinceMs;
+    if (passedMs < WINDOW_MS) return;
+    linesPerMs = windowLines / passedMs;
+    windowLines = 0;
+    windowSinceMs = nowMs;
   }
 
   function reserve(): Reservation {
@@ -85,6 +109,7 @@ export function createIntake({ limit, maxSlices }: { limit: () => number; maxSli
           if (left === 0) return;
           left -= 1;
           lines -= 1;
+          countFinished();
           wake();
         },
         [Symbol.dispose]() {

@@ -57,6 +57,20 @@ describe('createIntake', () => {
     assert.notEqual(intake.roomNow(), null);
   });
 
+  it('takes what finishes in half a second where that is more', () => {
+    let nowMs = 1000;
+    const intake = createIntake({ limit: () => 100, maxSlices: 2000, monotonicMs: () => nowMs });
+    const [slice] = takeAll(intake, 500);
+    // 400 lines in 200 ms, and one more later: the window is over.
+    for (let count = 0; count < 400; count += 1) slice?.finishLine();
+    nowMs += 200;
+    slice?.finishLine();
+    nowMs += 50;
+    for (let count = 0; count < 99; count += 1) slice?.finishLine();
+    slice?.[Symbol.dispose]();
+    assert.equal(takeAll(intake, 100).length, 9, '401 lines in 250 ms are 802 in half a second');
+  });
+
   it('takes no more slices than allowed, however short', () => {
     const intake = createIntake({ limit: () => 1000, maxSlices: 5 });
     assert.equal(takeAll(intake, 1).length, 5);
