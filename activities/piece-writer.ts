@@ -11,10 +11,12 @@ const MAX_RETRY_MS = 5_000;
 
 /** Gathers results into pieces, one on its way to the bucket at a time. */
 export interface PieceWriter {
-  /** Resolves when the result lies in the bucket; rejects when that was given up. */
-  add(result: LineResult): Promise<void>;
-  /** Nothing more is expected: what is gathered goes out at once. */
+  /** `settled` hears whether the result lies in the bucket, or that was given up. */
+  add(result: LineResult, settled: (isStored: boolean) => void): void;
+  /** What is gathered goes out at once. */
   flush(): void;
+  /** Nothing more is expected: resolves when all results lie in the bucket; rejects when that was given up for one. */
+  end(): Promise<void>;
   /** Whether a piece has waited too long for the bucket. */
   readonly isLate: boolean;
   /** Resolves when the piece that is under way has arrived; rejects with the signal's reason when it ends first. */
@@ -31,12 +33,14 @@ export function createPieceWriter(given: {
   giveUp: AbortSignal;
 }): PieceWriter {
   const { put, monotonicMs, giveUp } = given;
-  let gathered: { result: LineResult; stored: PromiseWithResolvers<void> }[] = [];
+  // Thousands wait here at a time: a promise for each would weigh more than the results.
+  let gathered: { result: LineResult; settled: (isStored: boolean) => void }[] = [];
   let gatheredBytes = 0;
   let timer: NodeJS.Timeout | null = null;
   let pieces = 0;
   let isDue = false;
   let underWay: { sinceMs: number; arrived: Promise<void> } | null = null;
+  const failures: unknown[] = [];
 
   async function putUntilStored(piece: number, results: readonly LineResult[]): Promise<void> {
     for (let retryMs = RETRY_MS; ; retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)) {
@@ -66,8 +70,11 @@ export function createPieceWriter(given: {
       batch.map(({ result }) => result),
     )
       .then(
-        () => batch.forEach(({ stored }) => stored.resolve()),
-        (error: unknown) => batch.forEach(({ stored }) => stored.reject(error)),
+        () => batch.forEach(({ settled }) => settled(true)),
+        (error: unknown) => {
+          failures.push(error);
+          batch.forEach(({ settled }) => settled(false));
+        },
       )
       .finally(() => {
         underWay = null;
@@ -82,15 +89,18 @@ export function createPieceWriter(given: {
   }
 
   return {
-    add(result) {
-      const stored = Promise.withResolvers<void>();
-      gathered.push({ result, stored });
+    add(result, settled) {
+      gathered.push({ result, settled });
       gatheredBytes += result.resultLine.length;
       timer ??= setTimeout(flush, GATHER_MS);
       write();
-      return stored.promise;
     },
     flush,
+    async end() {
+      flush();
+      while (underWay !== null) await underWay.arrived;
+      if (failures.length > 0) throw failures[0];
+    },
     get isLate() {
       return underWay !== null && monotonicMs() - underWay.sinceMs >= LATE_MS;
     },

@@ -166,9 +166,8 @@ export function createRunRequests(deps: ActivityDeps) {
   }
 
   async function endCrashed({ line }: PlannedLine, bytes: Buffer, writer: PieceWriter): Promise<SliceTally> {
-    const stored = writer.add(crashedLineResult({ line, customId: readRequestLine(bytes).customId, randomHex }));
-    writer.flush();
-    await stored;
+    writer.add(crashedLineResult({ line, customId: readRequestLine(bytes).customId, randomHex }), () => undefined);
+    await writer.end();
     return { ...NOTHING, stored: new Map([[line, 'failed']]) };
   }
 }

@@ -60,7 +60,6 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
   const { input, lines, upstream, sendUntilDone, randomHex, memory, writer, stop, pulse, board } = run;
   const { stopSending } = stop;
   const tally: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0, upstreamMs: 0 };
-  let sending = lines.length;
 
   /** Throws when nothing may be sent any more; waits while the bucket cannot keep up with what has been answered. */
   async function clearToSend(line: number): Promise<void> {
@@ -96,8 +95,8 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
     });
   }
 
-  /** The request until it has an outcome; answers how to wait for its storing. */
-  async function answer(planned: PlannedLine): Promise<() => Promise<void>> {
+  /** The request until it has an outcome, which goes into the next piece. */
+  async function answer(planned: PlannedLine): Promise<void> {
     const { line } = planned;
     await clearToSend(line);
     board.show(line, { state: 'waiting', for: 'memory' });
@@ -112,7 +111,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       board.show(line, { state: 'waiting' });
       const sent = await send(line, asBuffer(body));
       if (sent.kind === 'fault') tally.faulted.set(line, sent);
-      if (sent.kind !== 'outcome') return async () => undefined;
+      if (sent.kind !== 'outcome') return;
 
       if (sent.outcome.kind === 'answered') {
         tally.answered += 1;
@@ -121,13 +120,13 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       const result = toLineResult(sent.outcome, { line, customId, randomHex });
       lease.answered(result.resultLine.length);
       isHeld = true;
-      const stored = writer.add(result).finally(lease.release);
-      if (memory.isCrowded) writer.flush();
-      return async () => {
-        await stored;
+      writer.add(result, (isStored) => {
+        lease.release();
+        if (!isStored) return;
         tally.stored.set(line, result.outcome);
         board.count();
-      };
+      });
+      if (memory.isCrowded) writer.flush();
     } finally {
       board.show(line, null);
       if (!isHeld) lease.release();
@@ -135,21 +134,17 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
   }
 
   async function runLine(planned: PlannedLine): Promise<void> {
-    let store = async (): Promise<void> => undefined;
     try {
-      store = await answer(planned);
+      await answer(planned);
     } catch (error) {
       if (!isStop(error, stopSending)) throw error;
     } finally {
-      sending -= 1;
       run.taken.finishLine();
-      // Nobody else is coming: no reason to wait for company.
-      if (sending === 0) writer.flush();
     }
-    await store();
   }
 
   const ends = await Promise.allSettled(lines.map(runLine));
+  await writer.end();
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
   return tally;
 }
