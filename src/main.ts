@@ -1,5 +1,7 @@
 #!/usr/bin/env node
+import { enableCompileCache, flushCompileCache } from 'node:module';
 import { argv, exit, stderr, stdout } from 'node:process';
+import { fileURLToPath } from 'node:url';
 import type { ClientConfig } from './config.ts';
 
 /**
@@ -52,9 +54,9 @@ async function main([name, ...args]: string[]): Promise<number> {
     return 2;
   }
   try {
-    return await (
-      await command.load()
-    )(args);
+    const run = await command.load();
+    flushCompileCache();
+    return await run(args);
   } catch (error) {
     const { message, exitCode } = explain(error);
     stderr.write(`${message}\n`);
@@ -70,4 +72,6 @@ function explain(error: unknown): { message: string; exitCode: number } {
   return { message: error.name === 'CommandError' ? error.message : (error.stack ?? error.message), exitCode: 1 };
 }
 
+// Compiled code, and TypeScript without its types: the compiler that strips them takes 25 MB and a third of a second of each start.
+enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/nightshift', import.meta.url)));
 exit(await main(argv.slice(2)));
