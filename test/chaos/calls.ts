@@ -23,8 +23,14 @@ export interface CallLink extends AsyncDisposable {
   heal(): Promise<void>;
 }
 
+/** A request that no worker survives: one whose body holds this, and what is done then instead of sending it on. */
+export interface Poison {
+  text: string;
+  kill: (worker: string) => void;
+}
+
 /** Notes into `calls` what this worker sends. */
-export async function startCallLink(worker: string, target: number, calls: Call[]): Promise<CallLink> {
+export async function startCallLink(worker: string, target: number, calls: Call[], poison: Poison | null): Promise<CallLink> {
   const agent = new http.Agent({ keepAlive: true });
   let isStalled = false;
   let stalled: (() => void)[] = [];
@@ -46,6 +52,7 @@ export async function startCallLink(worker: string, target: number, calls: Call[
       call.endedAtMs = performance.now();
     };
     outgoing.on('close', () => finish('broken'));
+    if (poison !== null && body.includes(poison.text)) return poison.kill(worker);
     const { method, url, headers } = incoming;
     const sent = http.request({ host: '127.0.0.1', port: target, method, path: url, headers, agent }, (answer) => {
       const chunks: Buffer[] = [];

@@ -1,8 +1,8 @@
 import type OpenAI from 'openai';
 import type { Call } from './calls.ts';
 import { md5 } from './calls.ts';
-import type { Client } from './client.ts';
 import type { Input } from './load.ts';
+import type { ResultFile, Results } from './read-results.ts';
 import type { ShardSum } from './watch-batches.ts';
 
 interface Line {
@@ -16,15 +16,14 @@ const NOT_RUN: readonly string[] = ['batch_cancelled', 'batch_expired'];
 const BODY = '"body":';
 
 /** What a batch that ended owes to whoever made it; answers what is wrong with it, and its lines. */
-export async function checkBatch(given: {
-  client: Client;
-  tenant: string;
+export function checkBatch(given: {
   batch: OpenAI.Batch;
+  results: Results;
   input: Input;
   callsOf: ReadonlyMap<string, readonly Call[]>;
   shards: ShardSum | null;
-}): Promise<{ complaints: string[]; lines: number }> {
-  const { client, tenant, batch, input, callsOf, shards } = given;
+}): { complaints: string[]; lines: number } {
+  const { batch, results, input, callsOf, shards } = given;
   const complaints: string[] = [];
   const complain = (what: string) => void complaints.push(`${batch.id} (${batch.status}): ${what}`);
   checkTimes(batch, complain);
@@ -35,24 +34,17 @@ export async function checkBatch(given: {
     return { complaints, lines: 0 };
   }
 
-  async function read(fileId: string | null | undefined): Promise<{ bytes: Buffer; rows: string[]; lines: Line[] }> {
-    if (!fileId) return { bytes: Buffer.alloc(0), rows: [], lines: [] };
-    const [record, content] = [
-      await client.ask(tenant, 'GET', `/v1/files/${fileId}`),
-      await client.ask(tenant, 'GET', `/v1/files/${fileId}/content`),
-    ];
-    if (record?.status !== 200 || content?.status !== 200) {
-      complain(`${fileId} cannot be read: ${record?.status} ${content?.status}`);
-      return { bytes: Buffer.alloc(0), rows: [], lines: [] };
-    }
-    const { bytes } = content;
-    if (JSON.parse(String(record.bytes)).bytes !== bytes.length) complain(`${fileId} has another size than its record says`);
+  function read(name: string, file: ResultFile | null): { bytes: Buffer; rows: string[]; lines: Line[] } {
+    if (file === 'unreadable') complain(`the ${name} file cannot be read`);
+    if (file === null || file === 'unreadable') return { bytes: Buffer.alloc(0), rows: [], lines: [] };
+    const { bytes, recordBytes } = file;
+    if (recordBytes !== bytes.length) complain(`the ${name} file has another size than its record says`);
     const rows = bytes.toString().split('\n');
-    if (rows.pop() !== '') complain(`the last line of ${fileId} has no line break`);
+    if (rows.pop() !== '') complain(`the last line of the ${name} file has no line break`);
     return { bytes, rows, lines: rows.map((row): Line => JSON.parse(row)) };
   }
 
-  const [output, error] = [await read(batch.output_file_id), await read(batch.error_file_id)];
+  const [output, error] = [read('output', results.output), read('error', results.error)];
   const place = new Map(input.customIds.map((id, index) => [id, index]));
   for (const { lines } of [output, error]) {
     const places = lines.map((line) => place.get(line.custom_id) ?? -1);
@@ -69,7 +61,11 @@ export async function checkBatch(given: {
   const counts = { total: input.customIds.length, completed: output.lines.length, failed: error.lines.length - notRun };
   if (JSON.stringify(batch.request_counts) !== JSON.stringify(counts))
     complain(`counts ${JSON.stringify(batch.request_counts)}, lines ${JSON.stringify(counts)}`);
-  if (error.lines.some((line) => line.error?.code === 'request_crashed_worker')) complain('a request is said to have crashed its worker');
+  const crashed = error.lines.filter((line) => line.error?.code === 'request_crashed_worker').map((line) => line.custom_id);
+  // Nobody ends a poisonous request but us: it has no answer, and every other line has one.
+  const poisonous = input.poison === null ? [] : [input.poison];
+  if (crashed.join() !== poisonous.join())
+    complain(`said to have crashed their worker: ${crashed.join() || 'none'}; did: ${poisonous.join() || 'none'}`);
 
   let tokens = 0;
   for (const [index, line] of output.lines.entries()) {

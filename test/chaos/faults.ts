@@ -17,6 +17,8 @@ export interface FaultLog {
   counts: Map<string, number>;
   timeline: string[];
   harms: Harm[];
+  /** Notes one more, for what else a worker died of. */
+  lost(worker: Part, fromMs: number, toMs: number, why: string): void;
 }
 
 /** Answers gather for a second, and the piece may be under way for as long again. */
@@ -42,7 +44,7 @@ export async function runFaults({
   signal: AbortSignal;
   print: (line: string) => void;
 }): Promise<FaultLog> {
-  const log: FaultLog = { counts: new Map(), timeline: [], harms: [] };
+  const log: FaultLog = { counts: new Map(), timeline: [], harms: [], lost };
   const beganMs = performance.now();
   const busy = new Set<Part>();
   const running = new Set<Promise<void>>();

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +9,7 @@ import { type Call, type CallLink, startCallLink } from './calls.ts';
 import { type Link, startLink } from './link.ts';
 import { createPart, type Part } from './part.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const UPSTREAM = fileURLToPath(new URL('../../examples/upstream.ts', import.meta.url));
+const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 export const ACCESS = { accessKey: 'nightshift', secretKey: 'nightshift-test' };
 export const TENANTS = ['tenant-1', 'tenant-2', 'tenant-3'] as const;
 
@@ -32,6 +31,10 @@ export interface House extends AsyncDisposable {
   readonly links: ReadonlyMap<Part, Links>;
   /** Everything that went upstream, oldest first. */
   readonly calls: readonly Call[];
+  /** Deaths of workers by poison, oldest first, times of `performance.now()`. */
+  readonly poisonings: readonly { worker: Part; atMs: number }[];
+  /** What a worker tells of itself in its metrics; throws when it does not answer. */
+  metricsOf(worker: Part): Promise<string>;
   readonly minioPort: number;
   readonly temporalPort: number;
   /** Logs, Temporal's database and MinIO's disk. */
@@ -46,7 +49,8 @@ export function keyOf(tenant: string): string {
 
 /**
  * Starts a house. `env` joins the environment of API and workers; `bucketPort` puts another proxy between them and MinIO,
- * given MinIO's port; `temporalFile` false keeps Temporal's database in memory, so that it is lost with the process.
+ * given MinIO's port; `temporalFile` false keeps Temporal's database in memory, so that it is lost with the process; `poison` is
+ * what the body of a request holds that kills the worker that sends it, which is started again each time.
  */
 export async function startHouse({
   env = {},
@@ -54,6 +58,7 @@ export async function startHouse({
   tenants = TENANTS,
   upstreamFlags = ['--latency', '100'],
   temporalFile = true,
+  poison = null,
   bucketPort = async (minioPort) => minioPort,
 }: {
   env?: Record<string, string>;
@@ -61,6 +66,7 @@ export async function startHouse({
   tenants?: readonly string[];
   upstreamFlags?: string[];
   temporalFile?: boolean;
+  poison?: string | null;
   bucketPort?: (minioPort: number) => Promise<number>;
 } = {}): Promise<House> {
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-chaos-'));
@@ -69,6 +75,7 @@ export async function startHouse({
   const [temporalBinary, minioBinary] = await Promise.all([serverBinary('temporal'), serverBinary('minio')]);
   const origin = `http://127.0.0.1:${apiPort}`;
   const logFile = (name: string) => join(directory, `${name}.log`);
+  const program = await freeze(directory);
 
   const temporal = createPart({
     name: 'temporal',
@@ -89,26 +96,38 @@ export async function startHouse({
   const upstream = createPart({
     name: 'upstream',
     command: process.execPath,
-    args: [UPSTREAM, '--port', String(upstreamPort), ...upstreamFlags],
+    args: [join(program, 'examples/upstream.ts'), '--port', String(upstreamPort), ...upstreamFlags],
     env: {},
     logFile: logFile('upstream'),
     ready: () => answersOk(`http://127.0.0.1:${upstreamPort}/health`),
   });
 
   const calls: Call[] = [];
+  const poisonings: { worker: Part; atMs: number }[] = [];
   const links = new Map<Part, Links>();
+  const metricsPorts = new Map<Part, number>();
+  let isOver = false;
+
+  /** As a supervisor would, it starts the worker again. */
+  function kill(name: string): void {
+    const worker = [...links.keys()].find((part) => part.name === name);
+    if (worker === undefined) return;
+    poisonings.push({ worker, atMs: performance.now() });
+    void worker.stop('SIGKILL').then(() => (isOver ? undefined : worker.launch()));
+  }
   const bucketAt = await bucketPort(minioPort);
 
   async function ours(name: string, command: string, withUpstream: boolean, ready: () => Promise<boolean>): Promise<Part> {
     const its: Links = {
       temporal: await startLink(temporalPort),
       bucket: await startLink(bucketAt),
-      upstream: withUpstream ? await startCallLink(name, upstreamPort, calls) : null,
+      upstream: withUpstream ? await startCallLink(name, upstreamPort, calls, poison === null ? null : { text: poison, kill }) : null,
     };
+    const metricsPort = await freePort();
     const part = createPart({
       name,
       command: process.execPath,
-      args: [MAIN, command],
+      args: [join(program, 'src/main.ts'), command],
       env: {
         NIGHTSHIFT_API_PORT: String(apiPort),
         NIGHTSHIFT_API_KEYS: tenants.map((tenant) => `${keyOf(tenant)}=${tenant}`).join(','),
@@ -118,12 +137,14 @@ export async function startHouse({
         NIGHTSHIFT_S3_SECRET_KEY: ACCESS.secretKey,
         NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${its.upstream?.port ?? upstreamPort}/v1`,
         NIGHTSHIFT_CANCEL_GRACE_SECONDS: '2',
+        ...(withUpstream ? { NIGHTSHIFT_WORKER_HTTP_PORT: String(metricsPort) } : {}),
         ...env,
       },
       logFile: logFile(name),
       ready,
     });
     links.set(part, its);
+    metricsPorts.set(part, metricsPort);
     return part;
   }
 
@@ -144,17 +165,30 @@ export async function startHouse({
     upstream,
     links,
     calls,
+    poisonings,
+    metricsOf: async (worker) =>
+      await (await fetch(`http://127.0.0.1:${metricsPorts.get(worker)}/metrics`, { signal: AbortSignal.timeout(5_000) })).text(),
     minioPort,
     temporalPort,
     directory,
     minioDirectory,
     async [Symbol.asyncDispose]() {
+      isOver = true;
       await Promise.all([api, ...crew].map((part) => part.stop()));
       await Promise.all([temporal, minio, upstream].map((part) => part.stop()));
       for (const its of links.values()) for (const link of [its.temporal, its.bucket, its.upstream]) await link?.[Symbol.asyncDispose]();
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** The program as it is now: processes are started again and again, and must not meet what somebody writes meanwhile. */
+async function freeze(directory: string): Promise<string> {
+  const program = join(directory, 'program');
+  for (const part of ['src', 'workflows', 'activities', 'examples', 'package.json', 'tsconfig.json'])
+    await cp(join(CHECKOUT, part), join(program, part), { recursive: true });
+  await symlink(join(CHECKOUT, 'node_modules'), join(program, 'node_modules'));
+  return program;
 }
 
 function temporalArgs(port: number, file: string | null): string[] {

@@ -8,9 +8,9 @@ import { until } from '../helpers/until.ts';
 export interface Part {
   readonly name: string;
   readonly isUp: boolean;
-  /** Starts it, without waiting until it is of use. */
+  /** Starts it unless it is up, without waiting until it is of use. */
   launch(): void;
-  /** Starts it and waits until it is of use. */
+  /** Starts it unless it is up, and waits until it is of use. */
   start(): Promise<void>;
   /** Ends it by a signal, paused or not, and answers its exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
@@ -40,6 +40,7 @@ export function createPart(given: {
   let isWanted = false;
 
   function launch(): void {
+    if (part.isUp) return;
     const started = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...part.env } });
     child = started;
     isWanted = true;

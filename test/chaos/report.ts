@@ -10,6 +10,8 @@ export interface ChaosReport {
   statuses: Map<string, number>;
   lines: number;
   deeds: Deeds;
+  /** Deaths of workers by a poisonous line; null where none was planted. */
+  poisonings: number | null;
   calls: CallSum;
   shardsCompared: number;
   /** Everything that ought not to be; empty after a good run. */
@@ -17,17 +19,29 @@ export interface ChaosReport {
 }
 
 /** The totals, a line each. */
-export function toText({ seed, seconds, faults, statuses, lines, deeds, calls, shardsCompared, complaints }: ChaosReport): string {
+export function toText({
+  seed,
+  seconds,
+  faults,
+  statuses,
+  lines,
+  deeds,
+  poisonings,
+  calls,
+  shardsCompared,
+  complaints,
+}: ChaosReport): string {
   const list = (counts: Map<string, number>) => [...counts].map(([name, count]) => `${count} ${name}`).join(', ');
   const batches = [...statuses.values()].reduce((sum, count) => sum + count, 0);
   return [
     `seed ${seed}, ${seconds} s`,
     `faults          ${[...faults.counts.values()].reduce((sum, count) => sum + count, 0)}: ${list(faults.counts)}`,
-    `clients         ${deeds.inputs.size} uploads, ${deeds.cancels} cancels, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
+    `poison          ${poisonings === null ? 'none' : `${poisonings} deaths of workers`}`,
+    `clients         ${deeds.inputs.size} uploads, ${deeds.uploadsInParts} of them in parts, ${deeds.givenUp.size} given up, ${deeds.cancels} cancels, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
     `batches         ${batches}: ${list(statuses)}; shard results of ${shardsCompared} compared`,
     `lines           ${lines}`,
     `calls upstream  ${calls.calls}: ${calls.faults} faults, ${calls.broken} broken off, ${calls.answeredAgain} answered again`,
     `complaints      ${complaints.length}`,
-    ...complaints.slice(0, 40).map((complaint) => `  ${complaint}`),
+    ...complaints.slice(0, 200).map((complaint) => `  ${complaint}`),
   ].join('\n');
 }

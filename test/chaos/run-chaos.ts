@@ -2,31 +2,48 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type OpenAI from 'openai';
 import { until } from '../helpers/until.ts';
 import { type Bucket, bucketOf } from './bucket.ts';
-import type { Call } from './calls.ts';
+import { type Call, md5 } from './calls.ts';
 import { checkBatch } from './check-batch.ts';
+import { checkBucket, EMPTY_BELOW } from './check-bucket.ts';
 import { checkCalls } from './check-calls.ts';
+import { checkCreations, checkInputs } from './check-clients.ts';
+import { TERMINAL } from './check-move.ts';
 import { type Client, createClient } from './client.ts';
 import { runFaults } from './faults.ts';
 import { type House, startHouse, TENANTS } from './house.ts';
-import { leftovers, startADayLater } from './leftovers.ts';
+import { startADayLater } from './leftovers.ts';
 import { type Deeds, runLoad } from './load.ts';
 import { createRandom } from './random.ts';
+import { readResults } from './read-results.ts';
 import type { ChaosReport } from './report.ts';
+import { tellStuck } from './stuck.ts';
 import { listAll, watchBatches } from './watch-batches.ts';
 
 const TELL_EVERY_MS = 10_000;
-const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
+/** Five deaths on the wire and four before, each found out after half a minute, with up to a minute between. */
+const POISON_SECONDS = 900;
+const CALM_SECONDS = 400;
+/** One seed in four plants a line that its worker dies of. */
+const POISONED = 0.25;
+/** In the body of that line. */
+const POISON = 'its worker dies of it';
 
 /** One run: harms everything for so long, makes everything whole, lets all batches end, and looks whether anything is wrong. */
 export async function runChaos({
   seed,
   seconds,
+  poisoned,
   print,
 }: {
   seed: number;
   seconds: number;
+  /** Whether a poisonous line is planted; the seed decides where it is not said. */
+  poisoned?: boolean;
   print: (line: string) => void;
 }): Promise<ChaosReport> {
+  const random = createRandom(seed);
+  const isPoisoned = random.chance(POISONED);
+  const poison = (poisoned ?? isPoisoned) ? POISON : null;
   await using house = await startHouse({
     env: {
       NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '24',
@@ -35,20 +52,20 @@ export async function runChaos({
       NIGHTSHIFT_UPSTREAM_REQUEST_TIMEOUT_SECONDS: '20',
     },
     upstreamFlags: ['--latency', '150', '--sigma', '0.5'],
+    poison,
   });
-  const random = createRandom(seed);
   const client = createClient(house.origin);
   const bucket = bucketOf(house);
   const [harming, watching] = [new AbortController(), new AbortController()];
 
   const watch = watchBatches({ client, bucket, tenants: TENANTS, signal: watching.signal });
-  const load = runLoad({ client, tenants: TENANTS, random: random.fork(), signal: harming.signal });
+  const load = runLoad({ client, tenants: TENANTS, random: random.fork(), poison, signal: harming.signal });
   const faults = runFaults({ house, random: random.fork(), signal: harming.signal, print });
   await delay(seconds * 1000);
   harming.abort();
   const [log, deeds] = await Promise.all([faults, load]);
   print('everything is whole again');
-  const calm = await becomeCalm(client, (open) => print(`${open} batches are open, ${house.calls.length} calls sent`));
+  const calm = await becomeCalm(house, client, poison === null ? CALM_SECONDS : POISON_SECONDS, print);
   watching.abort();
   const watched = await watch;
 
@@ -63,27 +80,32 @@ export async function runChaos({
       if (input === undefined) complaints.push(`${batch.id} has an input that nobody made`);
       else if (input.tenant !== tenant) complaints.push(`${batch.id} belongs to another tenant`);
       else {
-        const checked = await checkBatch({ client, tenant, batch, input, callsOf, shards: watched.shardSums.get(batch.id) ?? null });
+        const results = await readResults(client, tenant, batch);
+        const checked = checkBatch({ batch, results, input, callsOf, shards: watched.shardSums.get(batch.id) ?? null });
         complaints.push(...checked.complaints);
         lines += checked.lines;
       }
     }
   }
   complaints.push(...checkCreations(calm.batches, deeds));
+  for (const { worker, atMs } of house.poisonings) log.lost(worker, atMs, atMs + 1_000, 'poison');
   const calls = checkCalls(callsOf, log.harms);
   complaints.push(...calls.complaints);
 
   print('a day later');
   complaints.push(...(await leaveNothing(house, bucket, calm.batches, deeds, client)));
-  complaints.push(...client.complaints);
+  complaints.push(...client.complaints, ...deeds.complaints);
   for (const part of [house.api, ...house.workers, house.temporal, house.minio]) complaints.push(...part.complaints);
-  return { seed, seconds, faults: log, statuses, lines, deeds, calls, shardsCompared: watched.shardSums.size, complaints };
+  const poisonings = poison === null ? null : house.poisonings.length;
+  return { seed, seconds, faults: log, statuses, lines, deeds, poisonings, calls, shardsCompared: watched.shardSums.size, complaints };
 }
 
 /** Waits until every batch of everybody has ended. */
 async function becomeCalm(
+  house: House,
   client: Client,
-  tell: (openBatches: number) => void,
+  seconds: number,
+  print: (line: string) => void,
 ): Promise<{ batches: Map<string, OpenAI.Batch[]>; complaints: string[] }> {
   const batches = new Map<string, OpenAI.Batch[]>();
   const complaints: string[] = [];
@@ -93,28 +115,16 @@ async function becomeCalm(
     for (const tenant of TENANTS) batches.set(tenant, await listAll<OpenAI.Batch>(client, tenant, '/v1/batches'));
     if (Date.now() - toldAtMs >= TELL_EVERY_MS) {
       toldAtMs = Date.now();
-      tell(open().length);
+      print(`${open().length} batches are open, ${house.calls.length} calls sent`);
     }
     return open().length === 0;
   };
   await until(async () => (await client.ask(TENANTS[0], 'GET', '/v1/batches'))?.status === 200, { what: 'the API', seconds: 60 });
-  await until(look, { what: 'all batches to end', seconds: 400, everyMs: 1_000 }).catch(() => {
+  await until(look, { what: 'all batches to end', seconds, everyMs: 1_000 }).catch(async () => {
     complaints.push(...open().map((batch) => `${batch.id} does not end: ${JSON.stringify(batch)}`));
+    complaints.push(...(await tellStuck(house, open()).catch((error: unknown) => [String(error)])));
   });
   return { batches, complaints };
-}
-
-/** What was answered exists, and under an Idempotency-Key it exists once. */
-function checkCreations(batches: ReadonlyMap<string, readonly OpenAI.Batch[]>, deeds: Deeds): string[] {
-  const all = [...batches.values()].flat();
-  const ids = new Set(all.map(({ id }) => id));
-  const complaints = [...deeds.created.keys()].filter((id) => !ids.has(id)).map((id) => `${id} was answered and is not there`);
-  const keys = all.flatMap(({ metadata }) => metadata?.['key'] ?? []);
-  for (const key of deeds.idempotencyKeys) {
-    const count = keys.filter((each) => each === key).length;
-    if (count > 1) complaints.push(`${count} batches were made under the key ${key}`);
-  }
-  return complaints;
 }
 
 /** A day later the sweep has taken everything but files and records. */
@@ -132,30 +142,24 @@ async function leaveNothing(
   }
   const [worker] = house.workers;
   if (worker === undefined) return complaints;
-  await startADayLater(worker);
-
-  const wanted = new Set<string>();
+  const files = new Map<string, OpenAI.FileObject[]>();
+  const hashes = new Map<string, string>();
   for (const tenant of TENANTS) {
-    for (const file of await listAll<OpenAI.FileObject>(client, tenant, '/v1/files')) wanted.add(`content/${tenant}/${file.id}`);
-  }
-  const results = [...batches].flatMap(([tenant, some]) =>
-    some.flatMap((batch) => [batch.output_file_id, batch.error_file_id].flatMap((id) => (id ? [`content/${tenant}/${id}`] : []))),
-  );
-  const inputs = [...deeds.inputs].filter(([id]) => !deeds.deletedFiles.has(id)).map(([id, { tenant }]) => `content/${tenant}/${id}`);
-  for (const key of [...results, ...inputs]) if (!wanted.has(key)) complaints.push(`${key} is in no list of files`);
-  // Uploads that nobody was told of are files all the same; result files are those of the batches and no others.
-  const known = new Set(results);
-  for (const tenant of TENANTS) {
-    for (const file of await listAll<OpenAI.FileObject>(client, tenant, '/v1/files')) {
-      if (file.purpose !== 'batch' && !known.has(`content/${tenant}/${file.id}`)) complaints.push(`${file.id} is a result of no batch`);
+    files.set(tenant, await listAll<OpenAI.FileObject>(client, tenant, '/v1/files'));
+    for (const { id, purpose } of files.get(tenant) ?? []) {
+      if (purpose !== 'batch') continue;
+      const content = await client.ask(tenant, 'GET', `/v1/files/${id}/content`);
+      if (content?.status === 200) hashes.set(id, md5(content.bytes));
     }
   }
-  const left = async () => {
-    return [...(await leftovers(house, { below: ['work/', 'open/', 'uploads/', 'content/'], wanted })), ...(await bucket.halfUploads())];
+  complaints.push(...checkInputs([...files.values()].flat(), (id) => hashes.get(id) ?? null, deeds));
+  await startADayLater(worker);
+
+  const look = async () => {
+    const keys = (await Promise.all(EMPTY_BELOW.map(async (prefix) => await bucket.keys(prefix)))).flat();
+    return checkBucket({ files, batches, deeds, keys, halfUploads: await bucket.halfUploads() });
   };
-  await until(async () => (await left()).length === 0, { what: 'the sweep', seconds: 90, everyMs: 1_000 }).catch(async () => {
-    complaints.push(...(await left()).map((key) => `left over: ${key}`));
-  });
-  for (const key of wanted) if ((await bucket.keys(key)).length === 0) complaints.push(`${key} is gone`);
-  return complaints;
+  await until(async () => (await look()).left.length === 0, { what: 'the sweep', seconds: 90, everyMs: 1_000 }).catch(() => undefined);
+  const { missing, left } = await look();
+  return [...complaints, ...missing, ...left];
 }

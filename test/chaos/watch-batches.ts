@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type OpenAI from 'openai';
 import type { Bucket } from './bucket.ts';
 import { md5 } from './calls.ts';
+import { checkMove, TERMINAL } from './check-move.ts';
 import { type Client, jsonOf } from './client.ts';
 
 /** What the shard results of a batch amount to. */
@@ -20,15 +21,6 @@ export interface Watched {
   complaints: string[];
 }
 
-const NEXT: Readonly<Record<string, readonly string[]>> = {
-  validating: ['failed', 'in_progress', 'finalizing', 'cancelling', 'completed', 'expired', 'cancelled'],
-  in_progress: ['finalizing', 'completed', 'cancelling', 'cancelled', 'expired'],
-  finalizing: ['completed', 'cancelling', 'cancelled'],
-  cancelling: ['cancelled'],
-};
-const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
-const TIMES = ['in_progress_at', 'finalizing_at', 'completed_at', 'failed_at', 'expired_at', 'cancelling_at', 'cancelled_at'] as const;
-
 /** Reads the lists of all tenants twice a second, compares what it sees with what it saw, and keeps the shard results of what ends. */
 export async function watchBatches(given: {
   client: Client;
@@ -42,7 +34,7 @@ export async function watchBatches(given: {
   async function see(tenant: string, batch: OpenAI.Batch): Promise<void> {
     const before = watched.batches.get(batch.id)?.last;
     watched.batches.set(batch.id, { tenant, last: batch });
-    if (before !== undefined) watched.complaints.push(...illegal(before, batch));
+    if (before !== undefined) watched.complaints.push(...checkMove(before, batch));
     if (batch.in_progress_at && TERMINAL.includes(batch.status) && !watched.shardSums.has(batch.id)) {
       const sum = await sumShards(bucket, batch.id).catch(() => null);
       if (sum !== null) watched.shardSums.set(batch.id, sum);
@@ -73,22 +65,8 @@ export async function listAll<T extends { id: string }>(client: Client, tenant: 
   }
 }
 
-function illegal(before: OpenAI.Batch, now: OpenAI.Batch): string[] {
-  const found: string[] = [];
-  const what = `${now.id} from ${JSON.stringify(before)} to ${JSON.stringify(now)}`;
-  if (before.status !== now.status && !NEXT[before.status]?.includes(now.status)) found.push(`illegal move of ${what}`);
-  for (const time of TIMES) if (before[time] && before[time] !== now[time]) found.push(`${time} has changed: ${what}`);
-  for (const count of ['completed', 'failed'] as const) {
-    if ((now.request_counts?.[count] ?? 0) < (before.request_counts?.[count] ?? 0) && !TERMINAL.includes(now.status)) {
-      found.push(`${count} stepped back: ${what}`);
-    }
-  }
-  if (TERMINAL.includes(before.status) && JSON.stringify(before) !== JSON.stringify(now)) found.push(`changed after its end: ${what}`);
-  return found;
-}
-
 /** Reads what the shard results name; throws when the sweep was faster. */
-async function sumShards(bucket: Bucket, batchId: string): Promise<ShardSum> {
+export async function sumShards(bucket: Pick<Bucket, 'keys' | 'read'>, batchId: string): Promise<ShardSum> {
   const head: { shards: unknown[] } = JSON.parse(String(await bucket.read(`work/${batchId}/plan/head`)));
   const names = (await bucket.keys(`work/${batchId}/result/`)).toSorted();
   if (names.length !== head.shards.length) throw new Error('the sweep has begun');

@@ -5,6 +5,7 @@ import { checkBatch } from '../chaos/check-batch.ts';
 import { type Client, createClient, jsonOf } from '../chaos/client.ts';
 import { type House, startHouse } from '../chaos/house.ts';
 import type { Input } from '../chaos/load.ts';
+import { readResults } from '../chaos/read-results.ts';
 import { until } from '../helpers/until.ts';
 import { type Hold, type HoldingProxy, startHoldingProxy } from './holding-proxy.ts';
 import { type Moment, momentsOf, SECOND_PART } from './moments.ts';
@@ -137,7 +138,8 @@ export async function startStage(
       const batch = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'GET', `/v1/batches/${id}`));
       assert.ok(batch);
       const callsOf = Map.groupBy(house.calls, ({ key }: Call) => key);
-      const { complaints } = await checkBatch({ client, tenant, batch, input, callsOf, shards: null });
+      const results = await readResults(client, tenant, batch);
+      const { complaints } = checkBatch({ batch, results, input, callsOf, shards: null });
       assert.deepEqual(complaints, []);
       const answers = input.customIds.map((_, index) => {
         const calls = callsOf.get(`${id}-${index + 1}`) ?? [];
@@ -156,7 +158,7 @@ export async function startStage(
 /** Lines of which the last is refused by the upstream, so that there are both files. */
 function makeInput(tenant: string, isWide: boolean): { input: Input; text: string; endpoint: string } {
   const endpoint = isWide ? '/v1/embeddings' : '/v1/chat/completions';
-  const input: Input = { tenant, customIds: [], bodyHashes: [] };
+  const input: Input = { tenant, customIds: [], bodyHashes: [], poison: null };
   const rows = Array.from({ length: isWide ? WIDE_LINES : LINES }, (_, index) => {
     const custom_id = `${tenant}-${index + 1}`;
     const failing = index === LINES - 1 ? { user: 'status=400' } : {};

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { md5 } from './calls.ts';
+import { checkBatch } from './check-batch.ts';
+import { type Facts, facts, ID } from './facts.ts';
+import type { Results } from './read-results.ts';
+
+/** What `checkBatch` says of these facts once they are doctored. */
+function complaintsOf(doctor: (fact: Facts) => void, results: (file: Results) => Results = (same) => same): string[] {
+  const fact = facts();
+  doctor(fact);
+  const file = (rows: string[]) => {
+    const bytes = Buffer.from(rows.join(''));
+    return { recordBytes: bytes.length, bytes };
+  };
+  const callsOf = new Map(fact.calls.map((calls, index) => [`${ID}-${index + 1}`, calls]));
+  const { batch, input, shards } = fact;
+  return checkBatch({ batch, input, shards, callsOf, results: results({ output: file(fact.output), error: file(fact.errors) }) })
+    .complaints;
+}
+
+function assertTold(complaints: readonly string[], what: RegExp): void {
+  assert.ok(
+    complaints.some((complaint) => what.test(complaint)),
+    `${what} is not in ${JSON.stringify(complaints)}`,
+  );
+}
+
+/** What is done to the facts, and what must be said of it. */
+const DOCTORED: readonly (readonly [what: string, doctor: (fact: Facts) => void, told: RegExp])[] = [
+  ['a line that is there twice', ({ output }) => void output.push(output[2] ?? ''), /1 custom_ids are there twice/],
+  ['a line in both files', ({ output, errors }) => void errors.push(output[2] ?? ''), /1 custom_ids are there twice/],
+  ['a lost line', ({ output }) => void output.pop(), /1 lines of 4 are lost/],
+  ['an unknown line', ({ output }) => void output.push((output[2] ?? '').replace('"d"', '"z"')), /unknown, twice or out of order/],
+  ['lines out of order', ({ output }) => void output.reverse(), /unknown, twice or out of order/],
+  [
+    'two lines of one id',
+    (fact) => (fact.output = fact.output.map((row) => row.replace('line_1', 'line_0'))),
+    /ids of lines are there twice/,
+  ],
+  ['counts that are off by one', ({ batch }) => (batch.request_counts = { total: 4, completed: 4, failed: 0 }), /counts .* lines/],
+  ['a total that is off by one', ({ batch }) => (batch.request_counts = { total: 5, completed: 3, failed: 1 }), /counts .* lines/],
+  ['usage that is off', ({ batch }) => batch.usage && (batch.usage.total_tokens = 16), /usage 16, sum of the lines 15/],
+  [
+    'changed bytes of an answer',
+    (fact) => (fact.output[1] = (fact.output[1] ?? '').replace('{ "', '{"')),
+    /b has bytes that nobody answered/,
+  ],
+  [
+    'another request than was uploaded',
+    ({ calls }) => calls[1]?.[0] && (calls[1][0].requestHash = 'x'),
+    /line 2 was sent with other bytes/,
+  ],
+  ['no last line break', (fact) => (fact.output[2] = (fact.output[2] ?? '').trimEnd()), /has no line break/],
+  [
+    'a line that never ran in a completed batch',
+    (fact) =>
+      (fact.errors[0] = (fact.errors[0] ?? '').replace(/"response":.*,"error":null/, '"response":null,"error":{"code":"batch_expired"}')),
+    /1 lines never ran/,
+  ],
+  [
+    'a line that is said to have crashed its worker',
+    (fact) =>
+      (fact.errors[0] = (fact.errors[0] ?? '').replace(
+        /"response":.*,"error":null/,
+        '"response":null,"error":{"code":"request_crashed_worker"}',
+      )),
+    /said to have crashed their worker: c; did: none/,
+  ],
+  ['poison that was answered', ({ input }) => (input.poison = 'c'), /said to have crashed their worker: none; did: c/],
+  ['times out of order', ({ batch }) => (batch.in_progress_at = 9), /times out of order/],
+  ['two ends', ({ batch }) => (batch.cancelled_at = 14), /2 times of an end/],
+  ['an end of another status', (fact) => (fact.batch.status = 'cancelled'), /the time of its end is another one/],
+  ['files of a batch that never started', ({ batch }) => delete batch.in_progress_at, /has files, and never started/],
+  [
+    'shard results with other bytes',
+    (fact) => (fact.shards = { completed: 3, outputHash: 'x', errorHash: md5(fact.errors.join('')) }),
+    /the output file is not what/,
+  ],
+  [
+    'shard results with other counts',
+    (fact) => (fact.shards = { completed: 2, outputHash: md5(fact.output.join('')), errorHash: md5(fact.errors.join('')) }),
+    /other counts/,
+  ],
+];
+
+describe('the checks of a batch', () => {
+  it('find nothing wrong with a batch that is whole', () => {
+    assert.deepEqual(
+      complaintsOf(() => undefined),
+      [],
+    );
+    assert.deepEqual(
+      complaintsOf((fact) => (fact.shards = { completed: 3, outputHash: md5(fact.output.join('')), errorHash: md5(fact.errors.join('')) })),
+      [],
+    );
+  });
+
+  for (const [what, doctor, told] of DOCTORED) {
+    it(`tell of ${what}`, () => {
+      assertTold(complaintsOf(doctor), told);
+    });
+  }
+
+  it('tell of a file that cannot be read, or has another size than its record', () => {
+    assertTold(
+      complaintsOf(
+        () => undefined,
+        (results) => ({ ...results, output: 'unreadable' }),
+      ),
+      /output file cannot be read/,
+    );
+    assertTold(
+      complaintsOf(
+        () => undefined,
+        ({ output, error }) => ({ output, error: error === null || error === 'unreadable' ? error : { ...error, recordBytes: 1 } }),
+      ),
+      /error file has another size/,
+    );
+  });
+});
