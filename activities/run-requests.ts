@@ -63,6 +63,9 @@ export function createRunRequests(deps: ActivityDeps) {
     const context = Context.current();
     const { activityId, attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
     const waitedMs = Math.max(0, nowMs() - currentAttemptScheduledTimestampMs);
+    const startedMs = monotonicMs();
+    // Temporal's clock, which also ends the window, less the wait for a worker: our own may be wrong and end it too early.
+    const temporalMs = () => currentAttemptScheduledTimestampMs + monotonicMs() - startedMs;
     const past = recall(heartbeatDetails, { attempt, faults: input.faults });
     const { expiresAtMs, cancelGraceMs, batchId, shard } = input;
     let board: SliceBoard | null = null;
@@ -70,7 +73,7 @@ export function createRunRequests(deps: ActivityDeps) {
     const details = () => ({ ...(board?.describe() ?? { waiting: 'for its lines' }), ...toMemory(attempt, past, own, board) });
 
     using _running = batchesRunning.enter(batchId);
-    using stop = watchForStop({ context, draining, pulse, nowMs, expiresAtMs, cancelGraceMs });
+    using stop = watchForStop({ context, draining, pulse, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
     using heart = startSliceHeart(context, details);
     const writerName = `${activityId}-${attempt}-${randomHex(16)}`;
     const writer = createPieceWriter({

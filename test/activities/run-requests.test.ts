@@ -138,6 +138,17 @@ describe('runRequests, stopped', () => {
     assert.ok(Date.now() - beganMs < 3_000);
   });
 
+  it("ends the window by Temporal's clock, whatever the worker's own says", async () => {
+    const batch = await stage.begin(scripted('', 'marker=wrong-clock; mode=hang'));
+    const beganMs = performance.now();
+    const input = slice(batch, 1, 2, { expiresAtMs: batch.expiresAtMs, cancelGraceMs: 60_000 });
+    const lastSecond = attempt({ currentAttemptScheduledTimestampMs: batch.expiresAtMs - 1_000 });
+    const ran = await lastSecond.run(stage.worker({ nowMs: () => batch.expiresAtMs + 3_600_000 }).runRequests, input);
+    assert.deepEqual([ran.covered, ran.again], [[[1, 1]], []]);
+    const ms = performance.now() - beganMs;
+    assert.ok(ms > 900 && ms < 5_000);
+  });
+
   it('aborts at once when the worker has no time left', async () => {
     const batch = await stage.begin(scripted('marker=late; mode=hang'));
     const { run: runAttempt, cancel } = attempt();
