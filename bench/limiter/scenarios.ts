@@ -115,6 +115,25 @@ export const scenarios: readonly Scenario[] = [
       createQueueingServer(time, { capacity: () => 256, msPerToken: () => 0, prefillMs: 50, lengths: () => 100, usage: true }),
   },
   {
+    name: 'room for all',
+    about:
+      'log-normal answers of one second (sigma 1), however many there are, that do not tell their tokens; for 200 s, as 50,000 lines take.',
+    minutes: 200 / 60,
+    maxInFlight: 256,
+    seed: 11,
+    bestInFlight: () => 256,
+    ideal: 256 * 200,
+    measure: 'answers',
+    server: (time, _, random) =>
+      createQueueingServer(time, {
+        capacity: () => 256,
+        msPerToken: () => 1,
+        prefillMs: 0,
+        lengths: longTailed(1000, 1, random),
+        usage: false,
+      }),
+  },
+  {
     name: 'hosted API with headers',
     about: '600 requests and 100,000 tokens per minute (tokens are what lacks), told by `x-ratelimit-*` and Retry-After.',
     minutes: 30,

@@ -42,8 +42,11 @@ const SLOWER = 1.3;
 const MUCH_SLOWER = 2;
 const MIN_PATIENCE = 2;
 const MAX_PATIENCE = 8;
-/** Cohorts after which a level is checked although nothing seems wrong. */
-const CHECK_COHORTS = 16;
+/** Cohorts after which a level is checked although nothing seems wrong: soon, and less often each time that it was right. */
+const MIN_CHECK_COHORTS = 16;
+const MAX_CHECK_COHORTS = 64;
+/** A dip that finds this share of the level of use has found the level right. */
+const CONFIRMED = 0.9;
 const OVERLOAD_FACTOR = 0.8;
 /** Share of refusals, or of faults, among what was lately seen that counts as too much load: a few come whatever the load. */
 const MANY = 0.2;
@@ -61,6 +64,7 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
   // Cohorts to stay before growth is tried again: doubles with every try in vain.
   let patience = MIN_PATIENCE;
   let unchecked = 0;
+  let checkAfter = MIN_CHECK_COHORTS;
   let [refusalShare, faultShare] = [0, 0];
 
   function go(nextLimit: number, next: Phase): void {
@@ -113,15 +117,18 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
     const known = usual === null ? level : slowCohorts > 0 ? usual : usual.with(level);
     // If it can do less by so much, then this is where it can be kept full.
     if (slowdown > MUCH_SLOWER) dip(level, slowdown);
-    else if (slowCohorts >= 2 || unchecked >= CHECK_COHORTS) dip(level, DIP_FACTOR);
+    else if (slowCohorts >= 2 || unchecked >= checkAfter) dip(level, DIP_FACTOR);
     else if (cohorts + 1 >= patience && limit < maxInFlight) climb(known, PROBE_FACTOR);
     else go(limit, { kind: 'hold', usual: known, cohorts: cohorts + 1, slow: slowCohorts });
   }
 
   function concludeDip(above: Level, factor: number, level: Level): void {
     const lost = elasticity(level, above);
+    const useful = HEADROOM * kneeBetween(level, above, lost);
+    checkAfter =
+      lost <= USEFUL_ELASTICITY && useful >= CONFIRMED * above.inFlight ? Math.min(MAX_CHECK_COHORTS, checkAfter * 2) : MIN_CHECK_COHORTS;
     if (lost > USEFUL_ELASTICITY) dip(level, factor);
-    else hold(HEADROOM * kneeBetween(level, above, lost));
+    else hold(useful);
   }
 
   /** Once for all requests that went out at the same limit. */
