@@ -43,16 +43,22 @@ export interface StackUpstream extends StackProcess {
   set(options: Record<string, unknown>): Promise<void>;
 }
 
-/** Starts a stack; `env` adds or replaces variables of API and worker, `upstream` are flags of the example upstream, `bucketAt` answers where the bucket seems to be. */
+/** Starts a stack; `env` adds or replaces variables of API and worker, `upstream` are flags of the example upstream, `bucketAt` and `temporalAt` answer where these seem to be. */
 export async function startStack({
   env = {},
   upstream = ['--latency', '5'],
   bucketAt = async (endpoint) => endpoint,
-}: { env?: Record<string, string>; upstream?: string[]; bucketAt?: (endpoint: string) => Promise<string> } = {}): Promise<Stack> {
+  temporalAt = async (address) => address,
+}: {
+  env?: Record<string, string>;
+  upstream?: string[];
+  bucketAt?: (endpoint: string) => Promise<string>;
+  temporalAt?: (address: string) => Promise<string>;
+} = {}): Promise<Stack> {
   // Whatever is started ends with the stack, and at once where the stack cannot be started.
   const own = createOwner();
   try {
-    return await startParts(own, env, upstream, bucketAt);
+    return await startParts(own, env, upstream, bucketAt, temporalAt);
   } catch (error) {
     await own.end();
     throw error;
@@ -64,6 +70,7 @@ async function startParts(
   env: Record<string, string>,
   upstream: string[],
   bucketAt: (endpoint: string) => Promise<string>,
+  temporalAt: (address: string) => Promise<string>,
 ): Promise<Stack> {
   const temporal = own.use(await startTemporal());
   const minio = own.use(await startMinio());
@@ -72,7 +79,7 @@ async function startParts(
   const variables: Record<string, string> = {
     NIGHTSHIFT_API_PORT: String(apiPort),
     NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
-    NIGHTSHIFT_TEMPORAL_ADDRESS: temporal.address,
+    NIGHTSHIFT_TEMPORAL_ADDRESS: await temporalAt(temporal.address),
     NIGHTSHIFT_S3_ENDPOINT: await bucketAt(minio.endpoint),
     NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
     NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,

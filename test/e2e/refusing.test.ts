@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type OpenAI from 'openai';
+import { chatLine, chatLines, ended, resultLines, submit } from '../helpers/lines.ts';
+import { type Stack, startStack } from '../helpers/stack.ts';
+import { until } from '../helpers/until.ts';
+import { type RefusingProxy, startRefusingProxy } from '../temporal/refusing-proxy.ts';
+
+const LINES = 600;
+/** Longer than the 30 s after which Temporal gives up an activity of which it hears nothing. */
+const REFUSED_MS = 33_000;
+/** As fast as while Temporal is away: half a second for Temporal, and the bucket. */
+const ANSWERED_WITHIN_MS = 2_000;
+
+describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
+  let stack: Stack;
+  let client: OpenAI;
+  let proxy: RefusingProxy;
+  before(async () => {
+    stack = await startStack({
+      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8', NIGHTSHIFT_LINES_PER_ACTIVITY: '1', NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' },
+      upstream: ['--latency', '100'],
+      temporalAt: async (address) => (proxy = await startRefusingProxy(address)).address,
+    });
+    client = stack.client();
+  });
+  after(async () => {
+    await stack[Symbol.asyncDispose]();
+    await proxy[Symbol.asyncDispose]();
+  });
+
+  const ids = Array.from({ length: LINES }, (_, index) => `refused-${index + 1}`);
+  const completed = async (id: string) => (await client.batches.retrieve(id)).request_counts?.completed ?? 0;
+
+  async function sent(): Promise<number[]> {
+    const calls = await stack.upstream.calls();
+    return ids.map((id) => calls[id] ?? 0);
+  }
+
+  async function inTime<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    const startedMs = performance.now();
+    const answer = await ask();
+    const ms = performance.now() - startedMs;
+    assert.ok(ms < ANSWERED_WITHIN_MS, `${what} took ${Math.round(ms)} ms`);
+    return answer;
+  }
+
+  it('changes nothing for clients, rests batches, and sends nothing twice when it takes calls again', { timeout: 180_000 }, async () => {
+    const running = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
+    const cancelled = await submit(client, chatLines(400, 'cancelled-'));
+    await until(async () => (await completed(running.id)) >= 50 && (await completed(cancelled.id)) > 0, { what: '50 answers' });
+
+    // What tells about the server as a whole is not refused.
+    proxy.refuses = (method) => method !== 'GetSystemInfo';
+    const refusedMs = performance.now();
+    const created = await inTime('create', async () => await submit(client, chatLines(3, 'created-')));
+    assert.equal(created.status, 'validating');
+    assert.equal((await inTime('cancel', async () => await client.batches.cancel(cancelled.id))).status, 'cancelling');
+    assert.equal((await inTime('retrieve', async () => await client.batches.retrieve(running.id))).status, 'in_progress');
+    assert.equal((await inTime('list', async () => await client.batches.list())).data.length, 3);
+    const ready = await fetch(`${stack.origin}/ready`);
+    assert.deepEqual([ready.status, await ready.json()], [503, { ready: false, temporal: false, bucket: true }]);
+    // One that starts now waits, as it does for a Temporal that is away.
+    const first = stack.worker;
+    const late = await stack.startWorker();
+
+    await until(() => performance.now() - refusedMs > REFUSED_MS, { what: 'Temporal to have refused for long', seconds: 60, everyMs: 500 });
+    for (const method of ['PollWorkflowTaskQueue', 'PollActivityTaskQueue', 'StartWorkflowExecution', 'SignalWorkflowExecution']) {
+      assert.ok((proxy.refused.get(method) ?? 0) > 0, `${method} was refused`);
+    }
+    assert.ok(
+      [...proxy.refused.keys()].some((method) => /^Respond.*Completed$/.test(method)),
+      'completions were refused',
+    );
+    assert.ok((await sent()).includes(0), 'there is something left to send');
+    assert.equal((await client.batches.retrieve(created.id)).status, 'validating');
+
+    // Back, but not all at once.
+    let calls = 0;
+    proxy.refuses = () => ++calls % 3 !== 0;
+    await until(() => calls >= 90, { what: '90 calls, of which two in three were refused', seconds: 60 });
+    proxy.refuses = () => false;
+
+    const batch = await ended(client, running.id, 90);
+    assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: LINES, completed: LINES, failed: 0 }]);
+    assert.deepEqual(
+      (await resultLines(client, batch.output_file_id)).map((line) => line.custom_id),
+      ids,
+    );
+    assert.deepEqual([...new Set(await sent())], [1], 'what was answered is stored, whoever refuses to hear of it');
+    assert.equal((await ended(client, cancelled.id, 60)).status, 'cancelled');
+    assert.equal((await ended(client, created.id, 60)).status, 'completed');
+    assert.deepEqual([first.child.exitCode, late.child.exitCode, stack.api.child.exitCode], [null, null, null]);
+    await until(() => late.log().includes('"working"'), { what: 'the late worker to work' });
+    assert.ok((await fetch(`${stack.origin}/ready`)).ok);
+  });
+});
