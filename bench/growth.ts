@@ -61,6 +61,7 @@ async function row(lines: number, workers: number): Promise<string[]> {
     batches: 1,
     polling: null,
     bare: false,
+    warmLines: 0,
     behind: false,
     linesPerActivity: null,
   });

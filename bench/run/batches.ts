@@ -26,6 +26,20 @@ export async function uploadLines(
   return { fileIds, seconds };
 }
 
+/** Creates a batch of each file, one after the other; answers their ids. */
+export async function createBatches(
+  client: OpenAI,
+  fileIds: readonly string[],
+  onCreated: () => void = () => undefined,
+): Promise<string[]> {
+  const ids: string[] = [];
+  for (const input_file_id of fileIds) {
+    ids.push((await client.batches.create({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' })).id);
+    onCreated();
+  }
+  return ids;
+}
+
 const RUNNING = new Set(['validating', 'in_progress', 'finalizing', 'cancelling']);
 /** How often the status is read while the upstream still answers, and then. */
 const [WAITING_MS, ENDING_MS] = [1000, 50];

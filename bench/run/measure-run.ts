@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startStack } from '../../test/helpers/stack.ts';
 import { bareLoop } from './bare-loop.ts';
-import { oneLineBehind, uploadLines, whenAnswered, whenEnded } from './batches.ts';
+import { createBatches, oneLineBehind, uploadLines, whenAnswered, whenEnded } from './batches.ts';
 import type { InputShape } from './input-file.ts';
 import { type ReadTimes, startPollers } from './pollers.ts';
 import { type ProcessCost, processCost } from './process-cost.ts';
@@ -25,6 +25,8 @@ export interface RunOptions extends InputShape {
   /** Clients that read the status of the batches meanwhile; null for none. */
   polling: { clients: number; everyMs: number } | null;
   bare: boolean;
+  /** Lines of a batch that runs before, so that the limiter knows the upstream; 0 for none. */
+  warmLines: number;
   /** Sends a one-line batch of another tenant after the first answers. */
   behind: boolean;
   linesPerActivity: number | null;
@@ -60,14 +62,15 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
     const bare = bareSeconds === null ? null : { seconds: bareSeconds, use: upstreamUse(await readLoad(url), inFlight) };
 
     const client = stack.client();
+    if (options.warmLines > 0) {
+      const warm = { ...options, lines: options.warmLines, longLineBytes: null };
+      const { fileIds } = await uploadLines(stack.origin, directory, warm, 1);
+      await whenEnded(client, await createBatches(client, fileIds));
+    }
     const { fileIds, seconds: uploadSeconds } = await uploadLines(stack.origin, directory, options, options.batches);
     await forgetLoad(url);
-    const ids: string[] = [];
     let createdMs = 0;
-    for (const input_file_id of fileIds) {
-      ids.push((await client.batches.create({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' })).id);
-      createdMs ||= unixMs();
-    }
+    const ids = await createBatches(client, fileIds, () => (createdMs ||= unixMs()));
     const [first = ''] = ids;
     await using pollers = options.polling && startPollers({ origin: stack.origin, apiKey: 'key-a', batchIds: ids, ...options.polling });
     const behindSeconds = options.behind ? await oneLineBehind(stack, options, first) : null;
