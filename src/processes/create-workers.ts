@@ -3,6 +3,7 @@ import {
   type ActivityInterceptorsFactory,
   type InjectedSinks,
   type NativeConnection,
+  TransportError,
   Worker,
   type WorkerOptions,
 } from '@temporalio/worker';
@@ -15,6 +16,13 @@ import { requestsTaskQueue, type TraceSinks, WORKFLOW_TASK_QUEUE } from '../../w
 /** What Temporal calls all versions of our workers together. */
 const DEPLOYMENT_NAME = 'nightshift';
 const NONE = { type: 'fixed-size', numSlots: 1 } as const;
+
+/** How to begin again with Temporal. */
+interface Reconnecting {
+  connect: () => Promise<NativeConnection>;
+  /** Tries again what Temporal did not answer. */
+  untilAnswered: <T>(attempt: () => Promise<T>) => Promise<T>;
+}
 
 /**
  * The Temporal workers of one process: one for workflows and their control activities, and one per upstream for requests,
@@ -30,6 +38,7 @@ export async function createWorkers({
   sinks,
   buildId,
   graceMs,
+  ...reconnecting
 }: {
   connection: NativeConnection;
   namespace: string;
@@ -42,7 +51,7 @@ export async function createWorkers({
   buildId: string | null;
   /** What running activities get to finish after a shutdown began. */
   graceMs: number;
-}): Promise<Worker[]> {
+} & Reconnecting): Promise<Worker[]> {
   const { runRequests, ...control } = activities;
   const common = {
     connection,
@@ -65,8 +74,9 @@ export async function createWorkers({
         }),
   } satisfies Partial<WorkerOptions>;
   const identity = (role: string) => `nightshift-${role}@${hostname()}:${process.pid}`;
+  const create = async (options: WorkerOptions & { connection: NativeConnection }) => await createWorker(options, reconnecting);
   return await Promise.all([
-    Worker.create({
+    create({
       ...common,
       identity: identity('workflows'),
       taskQueue: WORKFLOW_TASK_QUEUE,
@@ -76,7 +86,7 @@ export async function createWorkers({
     }),
     ...upstreams.map(
       async ({ name, intake, requestsPerMinute }) =>
-        await Worker.create({
+        await create({
           ...common,
           identity: identity(`requests-${name}`),
           taskQueue: requestsTaskQueue(name),
@@ -93,4 +103,26 @@ export async function createWorkers({
         }),
     ),
   ]);
+}
+
+/** A worker asks about its namespace once, and dies of a Temporal that refuses to tell for half a minute. */
+async function createWorker(
+  { connection: first, ...options }: WorkerOptions & { connection: NativeConnection },
+  { connect, untilAnswered }: Reconnecting,
+): Promise<Worker> {
+  let connection: NativeConnection | null = first;
+  const created = await untilAnswered(async () => {
+    connection ??= await connect();
+    try {
+      return { worker: await Worker.create({ ...options, connection }) };
+    } catch (error) {
+      // Anything else is a mistake of ours, which no later try mends.
+      if (!(error instanceof TransportError)) return { error };
+      // The one that was not made stays registered with its connection.
+      connection = null;
+      throw error;
+    }
+  });
+  if ('error' in created) throw created.error;
+  return created.worker;
 }

@@ -94,12 +94,12 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const ready = async () => ({ working: isWorking && !signal.aborted, ...(await reachable({ runs, store })) });
   await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   const { address, namespace, tls } = config.temporal;
-  const native = await untilItWorks(
-    'Temporal',
-    async () => await NativeConnection.connect({ address, tls, ...(apiKey === null ? {} : { apiKey }) }),
-    { logger, signal },
-  );
-  shutdown.closes('connection of the workers', async () => await native.close());
+  const connect = async () => {
+    const native = await NativeConnection.connect({ address, tls, ...(apiKey === null ? {} : { apiKey }) });
+    shutdown.closes('connection of the workers', async () => await native.close());
+    return native;
+  };
+  const native = await untilItWorks('Temporal', connect, { logger, signal });
   const provisioning = { connection, namespace, sweepIntervalMs: config.housekeeping.sweepIntervalMs, retentionDays: RETENTION_DAYS };
   const warning = await untilItWorks('the namespace', async () => await provision(provisioning), { logger, signal });
   if (warning !== null) logger.warn(warning);
@@ -136,6 +136,10 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     sinks: traceSinks(telemetry.workflowSpans),
     buildId: config.buildId,
     graceMs: config.shutdownGraceMs,
+    connect,
+    untilAnswered: async (attempt) =>
+      // Each attempt in vain leaves a thread behind: none is made while the namespace does not answer.
+      await untilItWorks('the namespace', async () => (await runs.ping(), await attempt()), { logger, signal }),
   });
   const running = workers.map(async (worker) => await run(worker, shutdown));
   shutdown.closes('workers', async () => {

@@ -4,8 +4,8 @@ import { listen } from '../chaos/link.ts';
 /** A gRPC proxy in front of Temporal that refuses calls as its frontend does when a rate limit is reached. */
 export interface RefusingProxy extends AsyncDisposable {
   readonly address: string;
-  /** Decides per call, by its method (`PollWorkflowTaskQueue`), whether it is refused. Calls that are under way go on. */
-  refuses: (method: string) => boolean;
+  /** Decides per call, by its method (`PollWorkflowTaskQueue`) and who makes it, whether it is refused. Calls that are under way go on. */
+  refuses: (method: string, userAgent: string) => boolean;
   /** How often each method was refused. */
   readonly refused: Map<string, number>;
 }
@@ -59,7 +59,7 @@ export async function startRefusingProxy(target: string): Promise<RefusingProxy>
   });
   server.on('stream', (near, headers) => {
     const method = String(headers[':path']).split('/').at(-1) ?? '';
-    if (!proxy.refuses(method)) return forward(near, headers);
+    if (!proxy.refuses(method, String(headers['user-agent']))) return forward(near, headers);
     refused.set(method, (refused.get(method) ?? 0) + 1);
     near.on('error', () => undefined);
     near.resume();
