@@ -10,6 +10,7 @@ import type {
   ValidatedInput,
   ValidateInputInput,
 } from '../workflows/contract.ts';
+import { createBatchesRunning } from './batches-running.ts';
 import { createCloseShard } from './close-shard.ts';
 import type { ActivityDeps } from './deps.ts';
 import { createPublishResults } from './publish-results.ts';
@@ -36,9 +37,10 @@ export interface Activities {
 
 /** The activities of one worker process; its memory bounds and caches live in here. */
 export function createActivities(deps: ActivityDeps): Activities {
+  const batchesRunning = createBatchesRunning(deps);
   return {
-    validateInput: createValidateInput(deps),
-    runRequests: createRunRequests(deps),
+    validateInput: createValidateInput({ ...deps, batchesRunning }),
+    runRequests: createRunRequests({ ...deps, batchesRunning }),
     closeShard: createCloseShard(deps),
     publishResults: createPublishResults(deps),
     saveBatch: createSaveBatch(deps),

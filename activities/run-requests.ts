@@ -5,7 +5,7 @@ import type { PlannedLine } from '../src/domain/plan.ts';
 import { readRequestLine } from '../src/domain/request-line.ts';
 import type { Upstream } from '../src/upstream/routes.ts';
 import type { RanRequests, RunRequestsInput } from '../workflows/contract.ts';
-import { createBatchesRunning } from './batches-running.ts';
+import type { BatchesRunning } from './batches-running.ts';
 import type { ActivityDeps } from './deps.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createMemoryBudget, type MemoryBudget } from './memory-budget.ts';
@@ -31,12 +31,11 @@ const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0
  * Sends the requests of a slice and stores what came of them. A second run lists the pieces first and sends what none of them
  * has; what two runs both sent is decided when the shard is closed. Results in pieces are facts, whatever becomes of this run.
  */
-export function createRunRequests(deps: ActivityDeps) {
-  const { pieces, upstreams, sendUntilDone, nowMs, monotonicMs, randomHex, draining, memoryBytes = MEMORY_BYTES } = deps;
+export function createRunRequests(deps: ActivityDeps & { batchesRunning: BatchesRunning }) {
+  const { batchesRunning, pieces, upstreams, sendUntilDone, nowMs, monotonicMs, randomHex, draining, memoryBytes = MEMORY_BYTES } = deps;
   const inputs = createShardInputs(deps);
   const readPieces = createPieceReader(pieces);
   const pulse = createPulse(deps);
-  const batchesRunning = createBatchesRunning(deps);
   const suspects = createSuspects();
   // One budget per upstream: bodies that wait for one that is away must not keep those of another out.
   const budgets = new Map<string, MemoryBudget>();

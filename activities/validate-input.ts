@@ -1,6 +1,7 @@
 import { inputFileNotFound, inputFileTooLarge } from '../src/domain/input-errors.ts';
 import type { PlanHead } from '../src/domain/plan.ts';
 import type { ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
+import type { BatchesRunning } from './batches-running.ts';
 import { type Beating, startBeating } from './beating.ts';
 import { createInputChecker, readThroughChecker } from './check-input.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -10,8 +11,10 @@ import { createPlanWriter } from './plan-writer.ts';
  * Checks every line of the input and writes the plan. A second run finds the head of the plan and uses it; one that runs
  * beside the first writes the same shards, and of two heads the first stands for both.
  */
-export function createValidateInput(deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams'>) {
-  const { files, pieces, routes, limits, upstreams } = deps;
+export function createValidateInput(
+  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams'> & { batchesRunning: BatchesRunning },
+) {
+  const { files, pieces, routes, limits, upstreams, batchesRunning } = deps;
 
   async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
@@ -52,6 +55,7 @@ export function createValidateInput(deps: Pick<ActivityDeps, 'files' | 'pieces' 
     return {
       ...head,
       ...(isBudgeted ? { linesPerActivity: 1 } : {}),
+      batchesRunning: batchesRunning.count,
       closed: results.map(({ shard }) => shard),
       completed: results.reduce((sum, { completed }) => sum + completed, 0),
       failed: results.reduce((sum, { failed }) => sum + failed, 0),

@@ -111,6 +111,8 @@ export type ValidatedInput =
       /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */
       linesPerActivity?: number;
       shards: ShardRange[];
+      /** Other batches that the worker runs requests of; absent in histories from before the lead began by it. */
+      batchesRunning?: number;
       /** Numbers of the shards that are closed already (a batch started again). */
       closed: number[];
       /** Sums over the closed shards. */

@@ -40,7 +40,7 @@ export interface HandOut {
  * out and half of what this shard may have out has come back.
  */
 export function createHandOut(input: ShardInput, onDrained: () => void): HandOut {
-  const { range, policy } = input;
+  const { range, policy, sizing = 1 } = input;
   const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed: input.resumed, untouched: 0 }];
   const shardLines = range.lastLine - range.firstLine + 1;
   const sending = new CancellationScope({ cancellable: true });
@@ -55,7 +55,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
   let failed = 0;
 
   function nextSliceLines(): number {
-    return sliceLines({ pace, policy, shardLines, sizing: input.sizing ?? 1 });
+    return sliceLines({ pace, policy, shardLines, sizing });
   }
 
   function share(): number {
@@ -117,7 +117,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
   }
 
   function book(slice: Todo, ran: RanRequests): void {
-    pace = learn(pace, ran, policy.maxInFlight);
+    pace = learn(pace, ran, { maxInFlight: policy.maxInFlight, lines: nextSliceLines(), sizing });
     completed += ran.completed;
     failed += ran.failed;
     const again = new Set(ran.again.map(({ line }) => line));

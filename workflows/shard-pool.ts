@@ -9,7 +9,7 @@ import {
   TemporalFailure,
 } from '@temporalio/workflow';
 import type { ShardRange } from '../src/domain/plan.ts';
-import { INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
+import { firstPace, INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
 import { closeShard } from './activities.ts';
 import {
   type BatchInput,
@@ -58,7 +58,8 @@ export function createShardPool(
   const handingOut = new Set<number>();
   const open = new Set<number>();
   let { completed, failed } = plan;
-  let pace = input.pace ?? INITIAL_PACE;
+  const { batchesRunning } = plan;
+  let pace = input.pace ?? (batchesRunning === undefined ? INITIAL_PACE : firstPace({ batchesRunning, maxInFlight: policy.maxInFlight }));
 
   setHandler(shardDrained, (drained) => {
     handingOut.delete(drained.shard);

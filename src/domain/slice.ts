@@ -25,6 +25,15 @@ export interface Pace {
 /** The pace of a batch that knows nothing yet. */
 export const INITIAL_PACE: Readonly<Pace> = { lead: 8, meanUpstreamMs: null, batchesRunning: 1 };
 
+/** What the batches of a worker may have out together when they begin. */
+const FIRST_LEADS = 64;
+
+/** The pace of a batch that begins beside so many others: modest, so that thousands of open batches do not flood the engine. */
+export function firstPace({ batchesRunning, maxInFlight }: { batchesRunning: number; maxInFlight: number }): Pace {
+  const share = Math.min(maxInFlight, Math.floor(FIRST_LEADS / (batchesRunning + 1)));
+  return { ...INITIAL_PACE, lead: Math.max(INITIAL_PACE.lead, share) };
+}
+
 /** Slices that start this soon show that there is room for more. */
 const PROMPT_MS = 2000;
 /** Slices that wait longer show that too much is handed out. */
@@ -63,15 +72,20 @@ export function shardShare(given: { lead: number; shardsHandingOut: number; slic
   return Math.max(1, Math.ceil(given.lead / given.shardsHandingOut)) + given.sliceLines - 1;
 }
 
-/**
- * The lead after a slice that waited this long between being scheduled and started. It ends at twice what may be in flight,
- * at four times where answers are fast: then most of the life of a slice passes before and after its requests.
- */
-export function nextLead(given: { lead: number; waitedMs: number; maxInFlight: number; meanUpstreamMs: number | null }): number {
-  const { lead, waitedMs, maxInFlight, meanUpstreamMs } = given;
+/** The lead after a slice that waited this long between being scheduled and started, up to `most`. */
+export function nextLead({ lead, waitedMs, most }: { lead: number; waitedMs: number; most: number }): number {
   const next = waitedMs <= PROMPT_MS ? lead * 2 : waitedMs > LATE_MS ? Math.floor(lead / 2) : lead;
+  return clamp(next, 1, most);
+}
+
+/**
+ * The most that a lead can be: twice what may be in flight, and four times that where slices have several lines. Such a slice
+ * is out until its slowest line is back, and where answers are fast most of its life passes before and after its requests.
+ */
+function mostLead(given: { maxInFlight: number; meanUpstreamMs: number | null; lines: number; sizing: Sizing }): number {
+  const { maxInFlight, meanUpstreamMs, lines, sizing } = given;
   const isFast = meanUpstreamMs !== null && meanUpstreamMs < FAST_MS;
-  return clamp(next, 1, (isFast ? 4 : 2) * maxInFlight);
+  return (isFast || (sizing > 1 && lines > 1) ? 4 : 2) * maxInFlight;
 }
 
 /** What a finished slice reports of its run. */
@@ -82,11 +96,11 @@ export interface SliceReport {
   batchesRunning: number;
 }
 
-/** The pace after one more slice; the mean moves the more the more requests the slice answered. */
-export function learn(pace: Pace, ran: SliceReport, maxInFlight: number): Pace {
+/** The pace after one more slice; the mean moves the more the more requests the slice answered. `lines` are those of a slice today. */
+export function learn(pace: Pace, ran: SliceReport, given: { maxInFlight: number; lines: number; sizing: Sizing }): Pace {
   const meanUpstreamMs = nextMean(pace.meanUpstreamMs, ran);
   return {
-    lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, maxInFlight, meanUpstreamMs }),
+    lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, most: mostLead({ ...given, meanUpstreamMs }) }),
     meanUpstreamMs,
     batchesRunning: Math.max(1, ran.batchesRunning),
   };

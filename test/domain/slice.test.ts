@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { INITIAL_PACE, learn, nextLead, type Pace, shardShare, shardsHandingOut, SIZING, sliceLines } from '../../src/domain/slice.ts';
+import {
+  firstPace,
+  INITIAL_PACE,
+  learn,
+  nextLead,
+  type Pace,
+  shardShare,
+  shardsHandingOut,
+  SIZING,
+  sliceLines,
+} from '../../src/domain/slice.ts';
 
 const policy = { activitiesPerSecond: 100, linesPerActivity: null, maxInFlight: 256 };
 const pace = (lead: number, meanUpstreamMs: number | null, batchesRunning = 1): Pace => ({ lead, meanUpstreamMs, batchesRunning });
@@ -46,6 +56,16 @@ describe('sliceLines()', () => {
   });
 });
 
+describe('firstPace()', () => {
+  it('begins the more modestly the more batches run', () => {
+    assert.deepEqual(
+      [0, 1, 3, 7, 10_000].map((batches) => firstPace({ batchesRunning: batches, maxInFlight: 256 }).lead),
+      [64, 32, 16, 8, 8],
+    );
+    assert.equal(firstPace({ batchesRunning: 0, maxInFlight: 20 }).lead, 20);
+  });
+});
+
 describe('shardShare()', () => {
   it('is a part of the lead, and one slice more for the one that is ending', () => {
     assert.equal(shardShare({ lead: 512, shardsHandingOut: 3, sliceLines: 1 }), 171);
@@ -55,37 +75,31 @@ describe('shardShare()', () => {
 });
 
 describe('nextLead()', () => {
-  it('doubles while slices start promptly, up to twice what may be in flight', () => {
-    assert.equal(nextLead({ lead: 8, waitedMs: 2000, maxInFlight: 256, meanUpstreamMs: null }), 16);
-    assert.equal(nextLead({ lead: 400, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 1000 }), 512);
-    assert.equal(nextLead({ lead: 400, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: null }), 512);
-  });
-
-  it('goes to four times where answers are fast', () => {
-    assert.equal(nextLead({ lead: 512, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 50 }), 1024);
-    assert.equal(nextLead({ lead: 1024, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 50 }), 1024);
-    assert.equal(nextLead({ lead: 1024, waitedMs: 0, maxInFlight: 256, meanUpstreamMs: 250 }), 512);
+  it('doubles while slices start promptly, up to the most', () => {
+    assert.equal(nextLead({ lead: 8, waitedMs: 2000, most: 512 }), 16);
+    assert.equal(nextLead({ lead: 400, waitedMs: 0, most: 512 }), 512);
   });
 
   it('stays in between and halves when they wait long, down to one', () => {
-    assert.equal(nextLead({ lead: 8, waitedMs: 2001, maxInFlight: 256, meanUpstreamMs: 1000 }), 8);
-    assert.equal(nextLead({ lead: 8, waitedMs: 5000, maxInFlight: 256, meanUpstreamMs: 1000 }), 8);
-    assert.equal(nextLead({ lead: 9, waitedMs: 5001, maxInFlight: 256, meanUpstreamMs: 1000 }), 4);
-    assert.equal(nextLead({ lead: 1, waitedMs: 60_000, maxInFlight: 256, meanUpstreamMs: 1000 }), 1);
+    assert.equal(nextLead({ lead: 8, waitedMs: 2001, most: 512 }), 8);
+    assert.equal(nextLead({ lead: 8, waitedMs: 5000, most: 512 }), 8);
+    assert.equal(nextLead({ lead: 9, waitedMs: 5001, most: 512 }), 4);
+    assert.equal(nextLead({ lead: 1, waitedMs: 60_000, most: 512 }), 1);
   });
 });
 
 describe('learn()', () => {
   const report = { answered: 1, meanUpstreamMs: 1000, waitedMs: 0, batchesRunning: 3 };
+  const given = { maxInFlight: 256, lines: 1, sizing: SIZING };
 
   it('takes the first mean as it is', () => {
-    assert.deepEqual(learn(INITIAL_PACE, report, 256), { lead: 16, meanUpstreamMs: 1000, batchesRunning: 3 });
+    assert.deepEqual(learn(INITIAL_PACE, report, given), { lead: 16, meanUpstreamMs: 1000, batchesRunning: 3 });
   });
 
   it('moves the mean little for one answer and nearly all the way for many', () => {
     const [one, many] = [
-      learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, 256),
-      learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, 256),
+      learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, given),
+      learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, given),
     ];
     assert.ok(one.meanUpstreamMs !== null && one.meanUpstreamMs > 1000 && one.meanUpstreamMs < 1100);
     assert.ok(many.meanUpstreamMs !== null && many.meanUpstreamMs > 1900 && many.meanUpstreamMs < 2000);
@@ -93,7 +107,18 @@ describe('learn()', () => {
 
   it('keeps the mean when a slice sent nothing', () => {
     const idle = { ...report, answered: 0, meanUpstreamMs: 0, waitedMs: 9000, batchesRunning: 0 };
-    assert.deepEqual(learn(pace(8, 700), idle, 256), { lead: 4, meanUpstreamMs: 700, batchesRunning: 1 });
+    assert.deepEqual(learn(pace(8, 700), idle, given), { lead: 4, meanUpstreamMs: 700, batchesRunning: 1 });
+  });
+
+  it('leads by twice what may be in flight, and by four times that in slices of several lines', () => {
+    assert.equal(learn(pace(400, 1000), report, given).lead, 512);
+    assert.equal(learn(pace(600, 1000), report, { ...given, lines: 4 }).lead, 1024);
+    assert.equal(learn(pace(1024, 1000), report, given).lead, 512);
+  });
+
+  it('leads by four times what may be in flight under the first rule only where answers are fast', () => {
+    assert.equal(learn(pace(600, 1000), report, { ...given, lines: 4, sizing: 1 }).lead, 512);
+    assert.equal(learn(pace(600, 50), { ...report, meanUpstreamMs: 50 }, { ...given, lines: 4, sizing: 1 }).lead, 1024);
   });
 });
 
