@@ -25,7 +25,7 @@ const MEMORY_BYTES = 256 * 1024 * 1024;
 const SUSPICIOUS_LOSSES = 2;
 /** The loss of the worker, with the request on the wire, that ends a request. */
 const MAX_LOSSES_ON_WIRE = 5;
-const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0, upstreamMs: 0 };
+const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0 };
 
 /**
  * Sends the requests of a slice and stores what came of them. A second run lists the pieces first and sends what none of them
@@ -71,7 +71,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     const own = { faults: past.faults, ended: false };
     const details = () => ({ ...(board?.describe() ?? { waiting: 'for its lines' }), ...toMemory(attempt, past, own, board) });
 
-    using _running = batchesRunning.enter(batchId);
+    using running = batchesRunning.enter(batchId);
     using stop = watchForStop({ context, draining, pulse, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
     using heart = startSliceHeart(context, details);
     const writerName = `${activityId}-${attempt}-${randomHex(16)}`;
@@ -100,6 +100,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
           tally,
           again,
           waitedMs,
+          meanUpstreamMs: running.answerTime.meanMs ?? 0,
           batchesRunning: batchesRunning.count,
         });
 
@@ -128,6 +129,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
         pulse,
         board,
         taken,
+        answerTime: running.answerTime,
         faults: past.faults,
         refusals: past.refusals,
         // Who may kill the worker says before that it is about to.
@@ -204,9 +206,10 @@ function toReport(given: {
   tally: SliceTally;
   again: RanRequests['again'];
   waitedMs: number;
+  meanUpstreamMs: number;
   batchesRunning: number;
 }): RanRequests {
-  const { input, lines, stored, tally, again, waitedMs, batchesRunning } = given;
+  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning } = given;
   const open = new Set(lines.flatMap(({ line }) => (stored.has(line) ? [] : [line])));
   const covered: number[] = [];
   // Blank lines are covered as soon as somebody has looked at them.
@@ -218,7 +221,7 @@ function toReport(given: {
     failed: outcomes.filter((outcome) => outcome === 'failed').length,
     again,
     answered: tally.answered,
-    meanUpstreamMs: tally.answered === 0 ? 0 : tally.upstreamMs / tally.answered,
+    meanUpstreamMs: tally.answered === 0 ? 0 : meanUpstreamMs,
     waitedMs,
     batchesRunning,
   };

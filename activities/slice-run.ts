@@ -5,6 +5,7 @@ import type { TakenSlice } from '../src/upstream/intake.ts';
 import type { Upstream } from '../src/upstream/routes.ts';
 import type { SendResult, SendState } from '../src/upstream/send-request.ts';
 import type { RunRequestsInput } from '../workflows/contract.ts';
+import type { AnswerTime } from './answer-time.ts';
 import { asBuffer } from './bytes.ts';
 import type { ActivityDeps } from './deps.ts';
 import { toLineResult } from './line-results.ts';
@@ -26,9 +27,8 @@ export interface SliceTally {
   /** Lines with an outcome in a piece. */
   stored: Map<number, 'completed' | 'failed'>;
   faulted: Map<number, Fault>;
-  /** Requests answered, and their time upstream in all. */
+  /** Requests answered. */
   answered: number;
-  upstreamMs: number;
 }
 
 export interface SliceRun {
@@ -45,6 +45,7 @@ export interface SliceRun {
   pulse: Pulse;
   board: SliceBoard;
   taken: TakenSlice;
+  answerTime: AnswerTime;
   /** Of each request, from earlier attempts. */
   faults: number;
   refusals: number;
@@ -57,9 +58,9 @@ export interface SliceRun {
  * its outcome in a piece, or a fault, or was stopped. What fails otherwise is thrown, after all lines have ended.
  */
 export async function runSlice(run: SliceRun): Promise<SliceTally> {
-  const { input, lines, upstream, sendUntilDone, randomHex, memory, writer, stop, pulse, board } = run;
+  const { input, lines, upstream, sendUntilDone, randomHex, memory, writer, stop, pulse, board, answerTime } = run;
   const { stopSending } = stop;
-  const tally: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0, upstreamMs: 0 };
+  const tally: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0 };
 
   /** Throws when nothing may be sent any more; waits while the bucket cannot keep up with what has been answered. */
   async function clearToSend(line: number): Promise<void> {
@@ -73,26 +74,38 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
   }
 
   async function send(line: number, body: Buffer): Promise<SendResult> {
+    let isInFlight = false;
     const onState = async (state: SendState): Promise<void> => {
+      if (isInFlight) answerTime.end(false);
+      isInFlight = false;
       if (state.state !== 'sent') return board.show(line, state);
       await clearToSend(line);
       board.show(line, state);
       await run.beforeSend();
       // Time has passed: a pause may lie in it.
       await clearToSend(line);
+      answerTime.begin();
+      isInFlight = true;
     };
-    return await sendUntilDone({
-      upstream,
-      batchId: input.batchId,
-      requestKey: `${input.batchId}/${line}`,
-      request: { endpoint: input.endpoint, body, idempotencyKey: `${input.batchId}-${line}` },
-      signal: stop.abort,
-      stopSending,
-      faults: run.faults,
-      refusals: run.refusals,
-      onState,
-      oneAttempt: false,
-    });
+    let isAnswered = false;
+    try {
+      const sent = await sendUntilDone({
+        upstream,
+        batchId: input.batchId,
+        requestKey: `${input.batchId}/${line}`,
+        request: { endpoint: input.endpoint, body, idempotencyKey: `${input.batchId}-${line}` },
+        signal: stop.abort,
+        stopSending,
+        faults: run.faults,
+        refusals: run.refusals,
+        onState,
+        oneAttempt: false,
+      });
+      isAnswered = sent.kind === 'outcome' && sent.outcome.kind === 'answered';
+      return sent;
+    } finally {
+      if (isInFlight) answerTime.end(isAnswered);
+    }
   }
 
   /** The request until it has an outcome, which goes into the next piece. */
@@ -113,10 +126,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       if (sent.kind === 'fault') tally.faulted.set(line, sent);
       if (sent.kind !== 'outcome') return;
 
-      if (sent.outcome.kind === 'answered') {
-        tally.answered += 1;
-        tally.upstreamMs += sent.upstreamMs;
-      }
+      if (sent.outcome.kind === 'answered') tally.answered += 1;
       const result = toLineResult(sent.outcome, { line, customId, randomHex });
       lease.answered(result.resultLine.length);
       isHeld = true;

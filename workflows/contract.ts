@@ -162,7 +162,7 @@ export interface RanRequests {
   failed: number;
   /** Lines to be handed out again, each as a slice of one. Lines in neither list were not touched and are handed out again as they were. */
   again: { line: number; faults: number }[];
-  /** Requests answered by this attempt and their mean time upstream (send to last byte); 0 and 0 when none was sent. */
+  /** Requests answered by this attempt, and the mean time upstream (send to last byte) of this batch's at this worker, those still in flight included; 0 and 0 when none was. */
   answered: number;
   meanUpstreamMs: number;
   /** From scheduled to started. */

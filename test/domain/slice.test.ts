@@ -96,10 +96,15 @@ describe('learn()', () => {
     assert.deepEqual(learn(INITIAL_PACE, report, given), { lead: 16, meanUpstreamMs: 1000, batchesRunning: 3 });
   });
 
-  it('moves the mean little for one answer and nearly all the way for many', () => {
+  it('takes the mean that the worker tells, which is of all slices that it runs', () => {
+    assert.equal(learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, given).meanUpstreamMs, 2000);
+  });
+
+  it('moves the mean little for one answer and nearly all the way for many under the first rule', () => {
+    const first = { ...given, sizing: 1 } as const;
     const [one, many] = [
-      learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, given),
-      learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, given),
+      learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, first),
+      learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, first),
     ];
     assert.ok(one.meanUpstreamMs !== null && one.meanUpstreamMs > 1000 && one.meanUpstreamMs < 1100);
     assert.ok(many.meanUpstreamMs !== null && many.meanUpstreamMs > 1900 && many.meanUpstreamMs < 2000);
@@ -110,10 +115,10 @@ describe('learn()', () => {
     assert.deepEqual(learn(pace(8, 700), idle, given), { lead: 4, meanUpstreamMs: 700, batchesRunning: 1 });
   });
 
-  it('leads by twice what may be in flight, and by four times that in slices of several lines', () => {
-    assert.equal(learn(pace(400, 1000), report, given).lead, 512);
-    assert.equal(learn(pace(600, 1000), report, { ...given, lines: 4 }).lead, 1024);
-    assert.equal(learn(pace(1024, 1000), report, given).lead, 512);
+  it('leads by twice what may be in flight, and by more the more lines slices have', () => {
+    const most = (lines: number) => learn(pace(100_000, 1000), report, { ...given, lines }).lead / 256;
+    assert.deepEqual([1, 4, 16, 256].map(most), [2, 4, 6, 6]);
+    assert.equal(learn(pace(600, 50), { ...report, meanUpstreamMs: 50 }, given).lead, 1024, 'fast answers');
   });
 
   it('leads by four times what may be in flight under the first rule only where answers are fast', () => {
