@@ -42,14 +42,10 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
     if ((await files.get(tenant, file.id)) !== null) return;
     const writer = await files.beginContent(tenant, file.id);
     try {
-      for (const { key, bytes } of file.objects) {
-        const before = writer.bytes;
-        for await (const chunk of await pieces.openShardObject(key)) {
-          await beating.step();
-          await writer.write(chunk);
-          progress.bytes += chunk.length;
-        }
-        if (writer.bytes - before !== bytes) throw new Error(`${key} gave ${writer.bytes - before} bytes and not ${bytes}`);
+      for await (const chunk of pieces.readShardObjects(file.objects)) {
+        await beating.step();
+        await writer.write(chunk);
+        progress.bytes += chunk.length;
       }
       await writer.complete();
     } catch (error) {

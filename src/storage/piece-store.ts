@@ -4,10 +4,11 @@ import { mapInOrder } from './in-order.ts';
 import { createJson, getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import { createMultipartWriter } from './multipart-writer.ts';
-import { ObjectStoreError, type ObjectStore } from './object-store.ts';
+import type { ObjectStore } from './object-store.ts';
 import type { PartPool } from './part-pool.ts';
 import { encodePiece, readPieceEntries } from './piece-format.ts';
 import { readLines } from './read-lines.ts';
+import { readShardObjects } from './shard-objects.ts';
 
 /** What lies under `work/<batch>/`: the plan, pieces, shard results and what publishing has decided. */
 export interface PieceStore {
@@ -35,8 +36,8 @@ export interface PieceStore {
   getShardResult(batchId: string, shard: number): Promise<ShardResult | null>;
   /** Shard results by number of shard. */
   listShardResults(batchId: string): Promise<ShardResult[]>;
-  /** Opens an object of a closed shard. */
-  openShardObject(key: string): Promise<AsyncIterable<Buffer>>;
+  /** The contents of objects of closed shards, one after the other: small ones are read ahead. Fails where one has not the bytes that its shard result says. */
+  readShardObjects(objects: readonly { key: string; bytes: number }[]): AsyncIterable<Buffer>;
 
   /** Create-only: answers the publication that stands, so that two attempts write the same. */
   createPublication(batchId: string, publication: Publication): Promise<Publication>;
@@ -135,11 +136,7 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
       return results.sort((a, b) => a.shard - b.shard);
     },
 
-    async openShardObject(key) {
-      const found = await store.open(key);
-      if (found === null) throw new ObjectStoreError('open', key, new Error('a shard result names it, but it is not there'));
-      return found.body;
-    },
+    readShardObjects: (objects) => readShardObjects(store, objects),
 
     createPublication: (batchId, publication) => createJson(store, keys.publish(batchId), publication),
   };
