@@ -2,7 +2,8 @@ import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readInput } from './read-input.ts';
 
-const CACHE_BYTES = 64 * 1024 * 1024;
+/** Four shards that hand out lines, of 8 MiB each. */
+const CACHE_BYTES = 32 * 1024 * 1024;
 /** What a line of a plan weighs in memory. */
 const PLANNED_LINE_BYTES = 100;
 

@@ -7,6 +7,7 @@ import { NativeConnection, type Worker } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
 import { createWorkers } from './create-workers.ts';
 import { createRandomHex } from './random-hex.ts';
+import { keepHeapLean } from './lean-heap.ts';
 import { createShutdown, type Shutdown } from './shutdown.ts';
 import { freeLoopbackAddress, letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
@@ -53,6 +54,7 @@ const BUILT_AHEAD = fileURLToPath(new URL('../../dist', import.meta.url));
 /** `nightshift worker`: works until a signal ends it. Answers the exit code. */
 export async function runWorker(args: string[]): Promise<number> {
   if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
+  keepHeapLean();
   const env = environment();
   const config = loadConfig(env, 'worker');
   const logger = createLogger(config.log, 'worker');

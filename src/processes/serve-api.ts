@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { stdout } from 'node:process';
 import { batchPolicy } from './batch-policy.ts';
+import { keepHeapLean } from './lean-heap.ts';
 import { createShutdown } from './shutdown.ts';
 import { letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { untilItWorks } from './until-it-works.ts';
@@ -38,6 +39,7 @@ const UPLOAD_PARTS = 16;
 /** `nightshift api`: serves until a signal ends it. Answers the exit code. */
 export async function serveApi(args: string[]): Promise<number> {
   if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
+  keepHeapLean();
   const env = environment();
   const config = loadConfig(env, 'api');
   const logger = createLogger(config.log, 'api');

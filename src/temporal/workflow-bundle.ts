@@ -1,10 +1,12 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode, type Logger } from '@temporalio/worker';
+import { promisify } from 'node:util';
 
+const BUNDLER = fileURLToPath(new URL('bundle-workflows.ts', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Everything a workflow may reach besides Temporal's own code. */
 const SOURCE_FOLDERS = ['workflows', join('src', 'domain')];
@@ -16,11 +18,13 @@ const SOURCE_FOLDERS = ['workflows', join('src', 'domain')];
 export async function workflowBundle(cacheDirectory: string): Promise<{ codePath: string }> {
   const codePath = join(cacheDirectory, `workflows-${await sourcesHash()}.js`);
   if (await exists(codePath)) return { codePath };
-  const code = await build();
   await mkdir(cacheDirectory, { recursive: true });
   // Two processes may build at once: each writes a file of its own and puts it in place whole.
   const ownPath = `${codePath}.${process.pid}`;
-  await writeFile(ownPath, code);
+  // In a process of its own: a worker would keep the 150 MB that it takes.
+  await promisify(execFile)(process.execPath, [BUNDLER, ownPath]).catch((cause: unknown) => {
+    throw new Error('The workflows could not be bundled.', { cause });
+  });
   await rename(ownPath, codePath);
   return { codePath };
 }
@@ -30,7 +34,7 @@ async function sourcesHash(): Promise<string> {
   // How it is bundled counts as well.
   const hash = createHash('sha256')
     .update(String(version))
-    .update(await readFile(fileURLToPath(import.meta.url)));
+    .update(await readFile(BUNDLER));
   for (const folder of SOURCE_FOLDERS) {
     for (const path of (await readdir(join(ROOT, folder), { recursive: true })).toSorted()) {
       if (!/\.[jt]s$/.test(path)) continue;
@@ -45,17 +49,4 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-async function build(): Promise<string> {
-  const complaints: string[] = [];
-  const ignore = (): void => undefined;
-  const complain = (message: string): void => void complaints.push(message);
-  const logger: Logger = { log: ignore, trace: ignore, debug: ignore, info: ignore, warn: complain, error: complain };
-  try {
-    const workflowsPath = join(ROOT, 'workflows', 'index.ts');
-    return (await bundleWorkflowCode({ workflowsPath, workflowInterceptorModules: [join(ROOT, 'workflows', 'trace.ts')], logger })).code;
-  } catch (cause) {
-    throw new Error(`The workflows could not be bundled: ${complaints.join('\n')}`, { cause });
-  }
 }
