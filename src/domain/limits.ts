@@ -26,8 +26,8 @@ export const DEFAULT_LIMITS: Limits = {
 
 /** Most errors a refused input reports; one more entry then says that checking stopped. */
 export const MAX_BATCH_ERRORS = 100;
-/** Most lines of a shard. */
-export const SHARD_MAX_LINES = 500;
+/** Most lines of a shard: with one line per activity its run stays under 10,000 events. */
+export const SHARD_MAX_LINES = 1000;
 /** Most bytes of input in a shard; a longer line is a shard of its own. */
 export const SHARD_MAX_BYTES = 8 * 1024 * 1024;
 

@@ -10,7 +10,7 @@ interface PieceHeader {
   entries: (Pick<PieceEntry, 'line' | 'outcome' | 'usage'> & { length: number })[];
 }
 
-/** Pieces up to this size are read whole, and of larger ones this much to begin with; the header of 500 lines fits. */
+/** Pieces up to this size are read whole, and of larger ones this much to begin with; the header of 1,000 lines fits. */
 const FIRST_READ_BYTES = 256 * 1024;
 const LINE_BREAK = Buffer.from('\n');
 

@@ -37,9 +37,9 @@ async function putPiece(
   );
 }
 
-async function objectLines(object: { key: string } | null | undefined): Promise<string[]> {
+async function objectLines(object: { key: string; bytes: number } | null | undefined): Promise<string[]> {
   if (!object) return [];
-  const text = Buffer.concat(await collect(await stage.deps.pieces.openShardObject(object.key))).toString();
+  const text = Buffer.concat(await collect(stage.deps.pieces.readShardObjects([object]))).toString();
   return text
     .slice(0, -1)
     .split('\n')
@@ -48,12 +48,12 @@ async function objectLines(object: { key: string } | null | undefined): Promise<
 
 describe('a batch, from input to files', () => {
   it('ends with every line exactly once, in input order, its counts and its usage', async () => {
-    const input = Array.from({ length: 1200 }, (_, at) => chatLine(`line-${at + 1}`, at % 10 === 3 ? 'status=400' : '')).join('\n');
+    const input = Array.from({ length: 2400 }, (_, at) => chatLine(`line-${at + 1}`, at % 10 === 3 ? 'status=400' : '')).join('\n');
     const batch = await stage.begin(input);
     const worker = stage.worker();
     assert.deepEqual(
       batch.plan.shards.map(({ requests }) => requests),
-      [500, 500, 200],
+      [1000, 1000, 400],
     );
     for (const shard of batch.plan.shards) {
       const { firstLine, lastLine } = shard;
@@ -70,11 +70,11 @@ describe('a batch, from input to files', () => {
     assert.deepEqual(await run(worker.publishResults, { ...batch, to: 'completed' }), { status: 'completed', started: true });
 
     const ended = await stage.record(batch);
-    assert.deepEqual(ended.request_counts, { total: 1200, completed: 1080, failed: 120 });
+    assert.deepEqual(ended.request_counts, { total: 2400, completed: 2160, failed: 240 });
     assert.ok(ended.usage.total_tokens > 0 && ended.usage.total_tokens === ended.usage.input_tokens + ended.usage.output_tokens);
     const output = await stage.resultLines(ended.output_file_id);
     const errors = await stage.resultLines(ended.error_file_id);
-    assert.deepEqual([output.length, errors.length], [1080, 120]);
+    assert.deepEqual([output.length, errors.length], [2160, 240]);
     const numbers = (lines: { custom_id: string }[]) => lines.map(({ custom_id }) => Number(custom_id.slice(5)));
     assert.deepEqual(
       numbers(output),
@@ -82,10 +82,10 @@ describe('a batch, from input to files', () => {
     );
     assert.deepEqual(
       [...numbers(output), ...numbers(errors)].sort((a, b) => a - b),
-      Array.from({ length: 1200 }, (_, at) => at + 1),
+      Array.from({ length: 2400 }, (_, at) => at + 1),
     );
     assert.ok(errors.every(({ response, error }) => response?.status_code === 400 && error === null));
-    assert.equal(new Set([...output, ...errors].map(({ id }) => id)).size, 1200);
+    assert.equal(new Set([...output, ...errors].map(({ id }) => id)).size, 2400);
 
     const file = await stage.deps.files.get(TENANT, ended.output_file_id ?? '');
     const content = await stage.deps.files.openContent(TENANT, ended.output_file_id ?? '');

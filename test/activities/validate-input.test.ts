@@ -157,8 +157,8 @@ describe('validateInput accepts', () => {
     const found = await run(stage.worker().validateInput, batch);
     assert.equal(found.verdict, 'accepted');
     assert.equal(found.total, 50_000);
-    assert.equal(found.shards.length, 100);
-    const plan = await stage.deps.pieces.getPlanShard(batch.batchId, 99);
+    assert.equal(found.shards.length, 50);
+    const plan = await stage.deps.pieces.getPlanShard(batch.batchId, 49);
     const last = plan?.lines.at(-1);
     assert.ok(last);
     const content = await stage.deps.files.openContent(TENANT, batch.inputFileId, {

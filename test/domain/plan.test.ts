@@ -12,12 +12,12 @@ const ranges = (plans: readonly ShardPlan[]) =>
   plans.map(({ shard, firstLine, lastLine, requests }) => [shard, firstLine, lastLine, requests]);
 
 describe('createPlanner()', () => {
-  it('cuts after 500 lines by default', () => {
-    const lines = numbered(...Array.from({ length: 1001 }, (_, at) => at + 1));
+  it('cuts after 1000 lines by default', () => {
+    const lines = numbered(...Array.from({ length: 2001 }, (_, at) => at + 1));
     assert.deepEqual(ranges(cut(lines)), [
-      [0, 1, 500, 500],
-      [1, 501, 1000, 500],
-      [2, 1001, 1001, 1],
+      [0, 1, 1000, 1000],
+      [1, 1001, 2000, 1000],
+      [2, 2001, 2001, 1],
     ]);
   });
 
