@@ -44,7 +44,7 @@ const MIN_PATIENCE = 2;
 const MAX_PATIENCE = 8;
 /** Cohorts after which a level is checked although nothing seems wrong: soon, and less often each time that it was right. */
 const MIN_CHECK_COHORTS = 16;
-const MAX_CHECK_COHORTS = 64;
+const MAX_CHECK_COHORTS = 256;
 /** A dip that finds this share of the level of use has found the level right. */
 const CONFIRMED = 0.9;
 const OVERLOAD_FACTOR = 0.8;
