@@ -74,7 +74,7 @@ export function createShardPool(
     onChange();
   }
 
-  async function runShard(range: ShardRange, mayHavePieces: boolean): Promise<ShardEnd | null> {
+  async function runShard(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): Promise<ShardEnd | null> {
     const shardInput: ShardInput = {
       tenant,
       batchId,
@@ -85,7 +85,7 @@ export function createShardPool(
       policy,
       range,
       pace,
-      shardsHandingOut: handOutAtOnce,
+      shardsHandingOut,
       sizing: SIZING,
       resumed: mayHavePieces,
     };
@@ -105,12 +105,12 @@ export function createShardPool(
     }
   }
 
-  async function keepRunning(range: ShardRange, mayHavePieces: boolean): Promise<void> {
+  async function keepRunning(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): Promise<void> {
     const goOn = (): boolean => unclosed.has(range.shard) && ending.reason === null;
     for (let runs = 0, failures = 0; goOn(); runs++) {
       open.add(range.shard);
       handingOut.add(range.shard);
-      const end = await ending.orNull(() => runShard(range, mayHavePieces || runs > 0));
+      const end = await ending.orNull(() => runShard(range, shardsHandingOut, mayHavePieces || runs > 0));
       open.delete(range.shard);
       handingOut.delete(range.shard);
       if (end !== null) pace = end.pace;
@@ -123,11 +123,14 @@ export function createShardPool(
   return {
     async run() {
       const running: Promise<void>[] = [];
-      for (const [index, range] of [...unclosed.values()].slice(0, policy.shardsPerRun).entries()) {
+      const shards = [...unclosed.values()].slice(0, policy.shardsPerRun);
+      for (const [index, range] of shards.entries()) {
         await condition(() => ending.reason !== null || (handingOut.size < handOutAtOnce && open.size < policy.maxOpenShards));
         if (ending.reason !== null) break;
+        // The last ones have the lead to themselves: nobody comes after them who would fill it.
+        const handingOutWithIt = Math.min(handOutAtOnce, shards.length - index);
         // Only the first ones can have been open when an earlier run of this batch ended.
-        running.push(keepRunning(range, resumed && index < policy.maxOpenShards));
+        running.push(keepRunning(range, handingOutWithIt, resumed && index < policy.maxOpenShards));
         onChange();
       }
       await Promise.all(running);

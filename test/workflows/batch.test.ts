@@ -168,7 +168,7 @@ describe('batch', () => {
     assert.equal(model.closedShards.size, 5);
   });
 
-  it('never has more lines out than its lead, which is four times what may be in flight for fast answers, and comes near it', async () => {
+  it('has its lead out, four times what may be in flight for fast answers, and half as much again while the last shard takes over', async () => {
     let most = 0;
     const model = createModel({
       shards: [60, 60],
@@ -180,7 +180,7 @@ describe('batch', () => {
       },
     });
     await (await engine.start(model)).result();
-    assert.ok(most > 8 && most <= 16, `${most} lines at a time`);
+    assert.ok(most > 8 && most <= 24, `${most} lines at a time`);
   });
 
   it('is not all there is: sweep does one round', async () => {
