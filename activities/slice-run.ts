@@ -22,11 +22,20 @@ export interface Fault {
   status: number | null;
 }
 
-/** What came of the lines of a slice; lines in neither map were not touched. */
+/** A request that is to be sent again when the wait is over. */
+export interface Refusal {
+  refusals: number;
+  status: number;
+  waitMs: number;
+}
+
+/** What came of the lines of a slice; lines in none of the maps were not touched. */
 export interface SliceTally {
   /** Lines with an outcome in a piece. */
   stored: Map<number, 'completed' | 'failed'>;
   faulted: Map<number, Fault>;
+  /** Only where refusals end a request. */
+  refused: Map<number, Refusal>;
   /** Requests answered. */
   answered: number;
 }
@@ -49,6 +58,9 @@ export interface SliceRun {
   /** Of each request, from earlier attempts. */
   faults: number;
   refusals: number;
+  /** Whether a refused request is for Temporal to send again. */
+  refusalEnds: boolean;
+  nowMs: () => number;
   /** Awaited right before a request goes out. */
   beforeSend: () => Promise<void>;
 }
@@ -60,7 +72,7 @@ export interface SliceRun {
 export async function runSlice(run: SliceRun): Promise<SliceTally> {
   const { input, lines, upstream, sendUntilDone, randomHex, memory, writer, stop, pulse, board, answerTime } = run;
   const { stopSending } = stop;
-  const tally: SliceTally = { stored: new Map(), faulted: new Map(), answered: 0 };
+  const tally: SliceTally = { stored: new Map(), faulted: new Map(), refused: new Map(), answered: 0 };
 
   /** Throws when nothing may be sent any more; waits while the bucket cannot keep up with what has been answered. */
   async function clearToSend(line: number): Promise<void> {
@@ -99,7 +111,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
         faults: run.faults,
         refusals: run.refusals,
         onState,
-        oneAttempt: false,
+        refusalEnds: run.refusalEnds,
       });
       isAnswered = sent.kind === 'outcome' && sent.outcome.kind === 'answered';
       return sent;
@@ -124,6 +136,11 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       board.show(line, { state: 'waiting' });
       const sent = await send(line, asBuffer(body));
       if (sent.kind === 'fault') tally.faulted.set(line, sent);
+      if (sent.kind === 'refused') {
+        tally.refused.set(line, sent);
+        // The next attempt goes on counting from here.
+        board.show(line, { state: 'refused', refusals: sent.refusals, nextTryMs: run.nowMs() + sent.waitMs });
+      }
       if (sent.kind !== 'outcome') return;
 
       if (sent.outcome.kind === 'answered') tally.answered += 1;

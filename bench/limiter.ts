@@ -90,7 +90,7 @@ async function run(
           stopSending: ending.signal,
           faults: sent,
           onState: () => undefined,
-          oneAttempt: false,
+          refusalEnds: false,
         });
         if (result.kind !== 'fault') break;
         sent = result.faults;

@@ -8,9 +8,9 @@ export type SendResult =
   | { kind: 'outcome'; outcome: SendOutcome; faults: number; upstreamMs: number }
   /** One more fault, not the last one allowed: to be tried again later, with `faults` as they are now. */
   | { kind: 'fault'; faults: number; code: FaultCode; status: number | null; upstreamMs: number }
-  /** Refused and `oneAttempt`: to be tried again when the wait is over, with `refusals` as they are now. */
+  /** Refused and `refusalEnds`: to be tried again when the wait is over, with `refusals` as they are now. */
   | { kind: 'refused'; refusals: number; status: number; waitMs: number }
-  /** Nothing is in flight and nothing was concluded: sending was stopped, or (with `oneAttempt`) a probe was in vain. */
+  /** Nothing is in flight and nothing was concluded: sending was stopped. */
   | { kind: 'not_sent'; faults: number; refusals: number }
   /** Aborted in flight. */
   | { kind: 'aborted' };
@@ -42,8 +42,8 @@ export interface SendOptions {
   refusals?: number;
   /** Hears of every change; when it answers a promise, that is awaited before the request goes out. */
   onState: (state: SendState) => void | Promise<void>;
-  /** Returns after one try instead of waiting for a refusing or absent upstream. */
-  oneAttempt: boolean;
+  /** A refusal is answered instead of waited out: where Temporal holds a budget of requests, sending again is for it to time. */
+  refusalEnds: boolean;
   nowMs?: () => number;
 }
 
@@ -57,7 +57,7 @@ const MAX_FREE_TRIES = 20;
  * unavailability are waited out in here and cost the request nothing; faults are counted. Rejects only on defects.
  */
 export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
-  const { upstream, batchId, requestKey, request, signal, stopSending, onState, oneAttempt, nowMs = Date.now } = options;
+  const { upstream, batchId, requestKey, request, signal, stopSending, onState, refusalEnds, nowMs = Date.now } = options;
   const { client, limiter, gate, rules } = upstream;
   let { faults, refusals = 0 } = options;
   let freeTries = 0;
@@ -93,16 +93,15 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         return { kind: 'outcome', outcome: answered(attempt), faults, upstreamMs: attempt.ms };
 
       case 'unavailable':
-        if (oneAttempt) return { kind: 'not_sent', faults, refusals };
         continue;
 
       case 'refusal': {
         // A probe in vain says something about the upstream and nothing about the request.
-        if (isProbe && !oneAttempt) continue;
-        if (!isProbe) refusals += 1;
+        if (isProbe) continue;
+        refusals += 1;
         if (refusals >= rules.maxRefusals) return { kind: 'outcome', outcome: answered(attempt), faults, upstreamMs: attempt.ms };
         const waitMs = refusalWaitMs(refusals, attempt.retryAfterMs);
-        if (oneAttempt) return { kind: 'refused', refusals, status: attempt.status, waitMs };
+        if (refusalEnds) return { kind: 'refused', refusals, status: attempt.status, waitMs };
         await onState({ state: 'refused', refusals, nextTryMs: nowMs() + waitMs });
         await sleep(waitMs, ended);
         continue;
@@ -113,7 +112,6 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         const isFree = freeTries < MAX_FREE_TRIES && (isProbe || (isReset && (await gate.closesWithin(RESET_GRACE_MS, ended))));
         if (isFree) {
           freeTries += 1;
-          if (oneAttempt) return { kind: 'not_sent', faults, refusals };
           continue;
         }
         faults += 1;

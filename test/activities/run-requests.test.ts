@@ -62,6 +62,30 @@ describe('runRequests', () => {
     ]);
   });
 
+  it('leaves the sending again of a refused request to Temporal where that holds a budget of requests', async () => {
+    const batch = await stage.begin(scripted('marker=budgeted; status=429,503,200'));
+    const upstream = stage.deps.upstreams.get('example');
+    assert.ok(upstream);
+    const worker = stage.worker({ upstreams: new Map([['example', { ...upstream, requestsPerMinute: 600 }]]) });
+    let details: unknown;
+    for (const number of [1, 2]) {
+      const { run: runAttempt, beats } = attempt({ attempt: number, heartbeatDetails: details });
+      await assert.rejects(runAttempt(worker.runRequests, slice(batch, 1, 1)), (error) => {
+        assert.ok(error instanceof ApplicationFailure);
+        assert.deepEqual(
+          [error.type, error.message, error.category, error.nonRetryable],
+          ['UpstreamRefusal', `refused ${number} times (status ${number === 1 ? 429 : 503}) by upstream example`, 'BENIGN', false],
+        );
+        assert.ok(Number(error.nextRetryDelay) > 0);
+        return true;
+      });
+      details = beats.at(-1);
+      assert.equal(callsOf('budgeted'), number);
+    }
+    const ran = await attempt({ attempt: 3, heartbeatDetails: details }).run(worker.runRequests, slice(batch, 1, 1));
+    assert.deepEqual([ran.completed, ran.covered], [1, [[1, 1]]]);
+  });
+
   it('fails with class, status and upstream when one line faults, and returns the fifth fault as its outcome', async () => {
     const batch = await stage.begin(scripted('marker=five; status=500'));
     let details: unknown = undefined;

@@ -40,7 +40,7 @@ function send(suspects: Suspects, lossesOnWire: number, states: (say: Parameters
     stopSending: never,
     faults: 0,
     onState: () => undefined,
-    oneAttempt: false,
+    refusalEnds: false,
   });
 }
 
