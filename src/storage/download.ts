@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 
+/** What is read ahead of the reader: less, and the connection is stopped and started for every chunk. */
+const AHEAD_BYTES = 512 * 1024;
 /** Breaks in a row after which a transfer that brings nothing new is given up. */
 const MAX_FRUITLESS_BREAKS = 3;
 
@@ -25,6 +27,7 @@ export function createDownload(
   let isBroken = false;
 
   const body = new Readable({
+    highWaterMark: AHEAD_BYTES,
     read() {
       isWanted = true;
       if (isBroken) void takeUp();
