@@ -26,7 +26,7 @@ export interface Pace {
 export const INITIAL_PACE: Readonly<Pace> = { lead: 8, meanUpstreamMs: null, batchesRunning: 1 };
 
 /** What the batches of a worker may have out together when they begin. */
-const FIRST_LEADS = 64;
+const FIRST_LEADS = 32;
 
 /** The pace of a batch that begins beside so many others: modest, so that thousands of open batches do not flood the engine. */
 export function firstPace({ batchesRunning, maxInFlight }: { batchesRunning: number; maxInFlight: number }): Pace {
@@ -62,11 +62,12 @@ export function sliceLines(given: {
   const { pace, policy, shardLines, sizing } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
   if (pace.meanUpstreamMs === null) return 1;
-  const inFlight = Math.min(pace.lead, policy.maxInFlight);
+  // Batches share the places of an upstream as they share the budget; the first rule counted them twice, and the lead with them.
+  const [inFlight, batches] =
+    sizing === 1 ? [Math.min(pace.lead, policy.maxInFlight), Math.max(1, pace.batchesRunning)] : [policy.maxInFlight, 1];
   const expectedPerSecond = inFlight / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
   const budget = policy.activitiesPerSecond / (1 + (expectedPerSecond / BUSY_PER_SECOND) ** sizing);
-  const share = budget / Math.max(1, pace.batchesRunning);
-  return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
+  return clamp(Math.ceil((expectedPerSecond * batches) / budget), 1, shardLines);
 }
 
 /** Lines that one shard may have out: its part of the lead, and what is left of a slice of this size while it ends. */

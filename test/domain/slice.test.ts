@@ -22,13 +22,12 @@ describe('sliceLines()', () => {
 
   it('is one line when answers are slow enough for one activity each', () => {
     assert.equal(sliceLines({ pace: pace(512, 10_000), policy, shardLines: 500, sizing: SIZING }), 1);
-    assert.equal(sliceLines({ pace: pace(64, 1000), policy, shardLines: 500, sizing: SIZING }), 1);
     assert.equal(sliceLines({ pace: pace(128, 1000), policy: { ...policy, maxInFlight: 64 }, shardLines: 500, sizing: SIZING }), 1);
   });
 
   it('is as many lines as the activity budget demands when answers are fast', () => {
     assert.equal(sliceLines({ pace: pace(512, 1000), policy, shardLines: 500, sizing: SIZING }), 4);
-    assert.equal(sliceLines({ pace: pace(101, 1000), policy, shardLines: 500, sizing: SIZING }), 2);
+    assert.equal(sliceLines({ pace: pace(512, 1000), policy: { ...policy, maxInFlight: 101 }, shardLines: 500, sizing: SIZING }), 2);
   });
 
   it('leaves the machine to the requests when these come by the thousand', () => {
@@ -41,8 +40,14 @@ describe('sliceLines()', () => {
     assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500, sizing: 1 }), 157);
   });
 
-  it('shares the budget with the other batches', () => {
-    assert.equal(sliceLines({ pace: pace(90, 1000, 4), policy, shardLines: 500, sizing: SIZING }), 4);
+  it('is the same however many batches share places and budget, and however small their lead', () => {
+    for (const [lead, batches] of [
+      [512, 1],
+      [512, 20],
+      [8, 20],
+    ] as const) {
+      assert.equal(sliceLines({ pace: pace(lead, 1000, batches), policy, shardLines: 500, sizing: SIZING }), 4);
+    }
   });
 
   it('ends at the shard, even for answers that take no time', () => {
@@ -60,7 +65,7 @@ describe('firstPace()', () => {
   it('begins the more modestly the more batches run', () => {
     assert.deepEqual(
       [0, 1, 3, 7, 10_000].map((batches) => firstPace({ batchesRunning: batches, maxInFlight: 256 }).lead),
-      [64, 32, 16, 8, 8],
+      [32, 16, 8, 8, 8],
     );
     assert.equal(firstPace({ batchesRunning: 0, maxInFlight: 20 }).lead, 20);
   });
