@@ -62,12 +62,12 @@ export function sliceLines(given: {
   const { pace, policy, shardLines, sizing } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
   if (pace.meanUpstreamMs === null) return 1;
-  // Batches share the places of an upstream as they share the budget; the first rule counted them twice, and the lead with them.
-  const [inFlight, batches] =
-    sizing === 1 ? [Math.min(pace.lead, policy.maxInFlight), Math.max(1, pace.batchesRunning)] : [policy.maxInFlight, 1];
+  // Not the lead: it shrinks where slices wait, and smaller slices would wait longer.
+  const inFlight = sizing === 1 ? Math.min(pace.lead, policy.maxInFlight) : policy.maxInFlight;
   const expectedPerSecond = inFlight / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
   const budget = policy.activitiesPerSecond / (1 + (expectedPerSecond / BUSY_PER_SECOND) ** sizing);
-  return clamp(Math.ceil((expectedPerSecond * batches) / budget), 1, shardLines);
+  const share = budget / Math.max(1, pace.batchesRunning);
+  return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
 }
 
 /** Lines that one shard may have out: its part of the lead, and what is left of a slice of this size while it ends. */
