@@ -65,6 +65,8 @@ export function createValidateInput(
   return async function validateInput(input: ValidateInputInput): Promise<ValidatedInput> {
     const progress = { line: 0 };
     using beating = startBeating(() => progress);
+    // It begins to run here: of twenty that begin together none is the only one.
+    using _running = batchesRunning.enter(input.batchId);
     const found = await pieces.getPlanHead(input.batchId);
     if (found !== null) return await report(input.batchId, found);
     const made = await makeHead(input, progress, beating);

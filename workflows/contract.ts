@@ -111,7 +111,7 @@ export type ValidatedInput =
       /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */
       linesPerActivity?: number;
       shards: ShardRange[];
-      /** Other batches that the worker runs requests of; absent in histories from before the lead began by it. */
+      /** Batches that the worker runs, this one included; absent in histories from before the lead began by it. */
       batchesRunning?: number;
       /** Numbers of the shards that are closed already (a batch started again). */
       closed: number[];

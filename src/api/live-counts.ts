@@ -20,7 +20,7 @@ interface Refresh {
 /** Age from which counts are asked for again. */
 const MAX_AGE_MS = 2000;
 /** Longest that a reader waits for fresher counts, from the start of the refresh. */
-const PATIENCE_MS = 250;
+const PATIENCE_MS = 150;
 /** Batches whose last refresh is remembered; forgetting one costs a query. */
 const MAX_REMEMBERED = 10_000;
 

@@ -28,9 +28,9 @@ export const INITIAL_PACE: Readonly<Pace> = { lead: 8, meanUpstreamMs: null, bat
 /** What the batches of a worker may have out together when they begin. */
 const FIRST_LEADS = 32;
 
-/** The pace of a batch that begins beside so many others: modest, so that thousands of open batches do not flood the engine. */
+/** The pace of a batch that begins as one of so many: modest, so that thousands of open batches do not flood the engine. */
 export function firstPace({ batchesRunning, maxInFlight }: { batchesRunning: number; maxInFlight: number }): Pace {
-  const share = Math.min(maxInFlight, Math.floor(FIRST_LEADS / (batchesRunning + 1)));
+  const share = Math.min(maxInFlight, Math.floor(FIRST_LEADS / Math.max(1, batchesRunning)));
   return { ...INITIAL_PACE, lead: Math.max(INITIAL_PACE.lead, share) };
 }
 

@@ -139,7 +139,7 @@ describe('validateInput accepts', () => {
       model: 'example-model',
       upstream: 'example',
       shards: [{ shard: 0, firstLine: 1, lastLine: 5, requests: 3 }],
-      batchesRunning: 0,
+      batchesRunning: 1,
       closed: [],
       completed: 0,
       failed: 0,

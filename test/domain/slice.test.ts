@@ -63,10 +63,10 @@ describe('sliceLines()', () => {
 describe('firstPace()', () => {
   it('begins the more modestly the more batches run', () => {
     assert.deepEqual(
-      [0, 1, 3, 7, 10_000].map((batches) => firstPace({ batchesRunning: batches, maxInFlight: 256 }).lead),
+      [1, 2, 4, 8, 10_000].map((batches) => firstPace({ batchesRunning: batches, maxInFlight: 256 }).lead),
       [32, 16, 8, 8, 8],
     );
-    assert.equal(firstPace({ batchesRunning: 0, maxInFlight: 20 }).lead, 20);
+    assert.equal(firstPace({ batchesRunning: 1, maxInFlight: 20 }).lead, 20);
   });
 });
 
