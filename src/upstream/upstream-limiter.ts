@@ -9,7 +9,7 @@ export interface UpstreamLimiterOptions {
   maxInFlight: number;
   /** Tokens this process may use per minute; null when only the upstream's own headers count. */
   tokensPerMinute?: number | null;
-  /** Longest time that headers of an upstream may hold requests back. */
+  /** Longest wait at a time that headers of an upstream can bring about; a budget that is used up is looked at again after it. */
   maxWaitMs: number;
   /** Monotonic. */
   monotonicMs?: () => number;
