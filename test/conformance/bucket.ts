@@ -47,7 +47,8 @@ export async function expireFile(stack: Stack, tenant: string, id: string): Prom
   const bucket = bucketOf(stack);
   const key = `files/${tenant}/${id}`;
   const record: Record<string, unknown> = JSON.parse((await bucket.read(key)).toString());
-  await stack.api.stop('SIGKILL');
+  // A record never changes, so both kinds of process remember what they have read of it.
+  await Promise.all([stack.api.stop('SIGKILL'), stack.worker.stop('SIGKILL')]);
   await bucket.write(key, JSON.stringify({ ...record, expires_at: Math.floor(Date.now() / 1000) - 1 }));
-  await stack.startApi();
+  await Promise.all([stack.startApi(), stack.startWorker()]);
 }

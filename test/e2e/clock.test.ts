@@ -82,7 +82,8 @@ describe('a wall clock that is set while batches run', () => {
     });
 
     it(`that of the API, ${way} by ten minutes: counts go on, lists are whole, cancels are heard, and nothing expires`, async () => {
-      const cancelled = await begin(`cancelled-${way}`, { delayMs: 400 });
+      // Slow enough to be still there when its cancel comes.
+      const cancelled = await begin(`cancelled-${way}`, { delayMs: 800 });
       const running = await begin(`api-${way}`, { window: '5m', delayMs: 400 });
       apiClock.set(ms);
       const seen = Number((await client.batches.retrieve(running.id)).request_counts?.completed);

@@ -44,12 +44,12 @@ describe('an upgrade', () => {
       return t.skip('needs a clone with its history (git fetch --unshallow): there is no version before this one');
     }
     await using previous = await previousVersion();
-    await using stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '16' }, upstream: ['--latency', '200'] });
+    await using stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '16' }, upstream: ['--latency', '150'] });
     const client = stack.client();
     await stack.worker.stop('SIGKILL');
     const before = await stack.startWorker(previous.main);
 
-    const ids = Array.from({ length: 600 }, (_, index) => `up-${index + 1}`);
+    const ids = Array.from({ length: 1100 }, (_, index) => `up-${index + 1}`);
     const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
     const completed = async () => (await client.batches.retrieve(created.id)).request_counts?.completed ?? 0;
     await until(async () => (await completed()) >= 100, { what: '100 answers', seconds: 90 }).catch((error: unknown) => {
@@ -61,7 +61,7 @@ describe('an upgrade', () => {
     await stack.startWorker();
 
     const batch = await ended(client, created.id, 120);
-    assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: 600, completed: 600, failed: 0 }]);
+    assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: 1100, completed: 1100, failed: 0 }]);
     const lines = await resultLines(client, batch.output_file_id);
     assert.deepEqual(
       lines.map((line) => line.custom_id),

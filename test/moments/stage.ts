@@ -53,7 +53,7 @@ export async function startStage(
   }
   const house = await startHouse({
     temporalFile,
-    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,25s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' },
+    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,28s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' },
     upstreamFlags: ['--latency', '20'],
     tenants: plain ? acts : acts.flatMap((act) => [...moments, SECOND_PART].map(({ name }) => `${act}-${name}`)),
     bucketPort: async (minioPort) => {
