@@ -23,7 +23,7 @@ export async function workflowBundle(cacheDirectory: string): Promise<{ codePath
   const ownPath = `${codePath}.${process.pid}`;
   // In a process of its own: a worker would keep the 150 MB that it takes.
   await promisify(execFile)(process.execPath, [BUNDLER, ownPath]).catch((cause: unknown) => {
-    throw new Error('The workflows could not be bundled.', { cause });
+    throw new Error(`The workflows could not be bundled: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   });
   await rename(ownPath, codePath);
   return { codePath };

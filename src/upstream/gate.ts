@@ -1,4 +1,5 @@
 import type { Observation } from './limiter.ts';
+import { onAbort } from './on-abort.ts';
 
 /**
  * Holds requests back while an upstream is unavailable. Closed means: nothing is sent except probes, at growing intervals,
@@ -138,7 +139,7 @@ export function createGate({
         const request: Waiting = {
           requestKey,
           resolve: (verdict) => {
-            signal.removeEventListener('abort', leave);
+            forget();
             resolve(verdict);
           },
         };
@@ -147,7 +148,7 @@ export function createGate({
           planProbe();
           reject(signal.reason);
         };
-        signal.addEventListener('abort', leave, { once: true });
+        const forget = onAbort(signal, leave);
         waiting.add(request);
         if (probeTimer === null) planProbe();
       });
@@ -185,14 +186,13 @@ export function createGate({
         const settle = (isClosed: boolean) => {
           clearTimeout(timer);
           closings.delete(onClose);
-          signal.removeEventListener('abort', onAbort);
+          forget();
           resolve(isClosed);
         };
         const onClose = () => settle(true);
-        const onAbort = () => settle(false);
         const timer = setTimeout(() => settle(false), ms);
         closings.add(onClose);
-        signal.addEventListener('abort', onAbort, { once: true });
+        const forget = onAbort(signal, () => settle(false));
       });
     },
 

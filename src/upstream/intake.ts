@@ -1,3 +1,5 @@
+import { onAbort } from './on-abort.ts';
+
 /**
  * Counts the lines of an upstream that this process has taken and not finished, and says when it may take more: so backlog
  * stays in Temporal, where every worker can take it.
@@ -85,14 +87,14 @@ export function createIntake({
       if (waiting.size === 0 && hasRoom()) return reserve();
       return await new Promise((resolve, reject) => {
         const next = () => {
-          signal.removeEventListener('abort', leave);
+          forget();
           resolve(reserve());
         };
         const leave = () => {
           waiting.delete(next);
           reject(signal.reason);
         };
-        signal.addEventListener('abort', leave, { once: true });
+        const forget = onAbort(signal, leave);
         waiting.add(next);
       });
     },

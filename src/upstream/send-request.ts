@@ -1,13 +1,14 @@
 import type { Usage } from '../domain/batch.ts';
 import type { Attempt, FaultCode, UpstreamRequest } from './client.ts';
 import type { Observation, Permit } from './limiter.ts';
+import { onAbort } from './on-abort.ts';
 import type { Upstream } from './routes.ts';
 
-/** What becomes of a request that was handed to `sendUntilDone`. `upstreamMs` is from send to last byte. */
+/** What becomes of a request that was handed to `sendUntilDone`. */
 export type SendResult =
-  | { kind: 'outcome'; outcome: SendOutcome; faults: number; upstreamMs: number }
+  | { kind: 'outcome'; outcome: SendOutcome; faults: number }
   /** One more fault, not the last one allowed: to be tried again later, with `faults` as they are now. */
-  | { kind: 'fault'; faults: number; code: FaultCode; status: number | null; upstreamMs: number }
+  | { kind: 'fault'; faults: number; code: FaultCode; status: number | null }
   /** Refused and `refusalEnds`: to be tried again when the wait is over, with `refusals` as they are now. */
   | { kind: 'refused'; refusals: number; status: number; waitMs: number }
   /** Nothing is in flight and nothing was concluded: sending was stopped. */
@@ -69,7 +70,7 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
     if (passed === null) return { kind: 'not_sent', faults, refusals };
     if (passed === 'given_up') {
       const message = `the upstream has been unavailable for longer than ${(rules.unavailableMaxMs ?? 0) / 1000} s`;
-      return { kind: 'outcome', outcome: { kind: 'errored', code: 'connection_error', message }, faults, upstreamMs: 0 };
+      return { kind: 'outcome', outcome: { kind: 'errored', code: 'connection_error', message }, faults };
     }
 
     const isProbe = passed === 'probe';
@@ -90,7 +91,7 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         return { kind: 'aborted' };
 
       case 'answer':
-        return { kind: 'outcome', outcome: answered(attempt), faults, upstreamMs: attempt.ms };
+        return { kind: 'outcome', outcome: answered(attempt), faults };
 
       case 'unavailable':
         continue;
@@ -99,7 +100,7 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         // A probe in vain says something about the upstream and nothing about the request.
         if (isProbe) continue;
         refusals += 1;
-        if (refusals >= rules.maxRefusals) return { kind: 'outcome', outcome: answered(attempt), faults, upstreamMs: attempt.ms };
+        if (refusals >= rules.maxRefusals) return { kind: 'outcome', outcome: answered(attempt), faults };
         const waitMs = refusalWaitMs(refusals, attempt.retryAfterMs);
         if (refusalEnds) return { kind: 'refused', refusals, status: attempt.status, waitMs };
         await onState({ state: 'refused', refusals, nextTryMs: nowMs() + waitMs });
@@ -116,9 +117,9 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         }
         faults += 1;
         const status = attempt.answer?.status ?? null;
-        if (faults < rules.maxFaults) return { kind: 'fault', faults, code: attempt.code, status, upstreamMs: attempt.ms };
+        if (faults < rules.maxFaults) return { kind: 'fault', faults, code: attempt.code, status };
         const errored: SendOutcome = { kind: 'errored', code: attempt.code, message: attempt.message };
-        return { kind: 'outcome', outcome: attempt.answer === null ? errored : answered(attempt.answer), faults, upstreamMs: attempt.ms };
+        return { kind: 'outcome', outcome: attempt.answer === null ? errored : answered(attempt.answer), faults };
       }
     }
   }
@@ -196,10 +197,10 @@ async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     const end = () => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', end);
+      forget();
       resolve();
     };
     const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
+    const forget = onAbort(signal, end);
   });
 }

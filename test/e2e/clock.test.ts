@@ -104,7 +104,8 @@ describe('a wall clock that is set while batches run', () => {
   }
 
   it('by an hour: the bucket refuses what is signed so, everything waits, and goes on when the clock is right', async () => {
-    const running = await begin('hour');
+    // Slow enough to be still there when the clock is wrong.
+    const running = await begin('hour', { delayMs: 400 });
     workerClock.set(HOUR_MS);
     await until(() => stack.worker.log().includes('RequestTimeTooSkewed'), { what: 'the bucket to refuse the worker' });
     apiClock.set(-HOUR_MS);
