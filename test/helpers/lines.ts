@@ -26,7 +26,7 @@ export async function submit(client: OpenAI, text: string, options: Partial<Open
 const TERMINAL = new Set(['completed', 'failed', 'expired', 'cancelled']);
 
 /** Polls until the batch has ended and answers it. */
-export async function ended(client: OpenAI, id: string, seconds = 60): Promise<OpenAI.Batch> {
+export async function ended(client: OpenAI, id: string, seconds = 120): Promise<OpenAI.Batch> {
   return await until(
     async () => {
       const batch = await client.batches.retrieve(id);

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -87,34 +88,43 @@ export function minioAddresses(port: number): string[] {
   return ['--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${port + 1}`];
 }
 
-const given = new Set<number>();
-
 /**
  * A port of the loopback address that was free a moment ago, another one each time. Taken by lot from below the range that the system gives to
  * outgoing connections: one of those would soon be somebody else's.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const server = createServer();
     const port = randomInt(10_000, 32_000);
-    if (given.has(port)) continue;
+    if (!(await isOurs(port))) continue;
+    const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false));
       server.listen(port, '127.0.0.1', () => resolve(true));
     });
     if (!isFree) continue;
-    given.add(port);
     server.close();
     await once(server, 'close');
     return port;
   }
 }
 
+/**
+ * Whether no other test process was given this port. Test files run at the same time, and a port is free until its server listens, and again
+ * while that is down: so whoever is given one holds it as long as the process lives, in UDP, where nobody else wants it.
+ */
+async function isOurs(port: number): Promise<boolean> {
+  const holder = createSocket('udp4');
+  return await new Promise((resolve) => {
+    holder.once('error', () => (holder.close(), resolve(false)));
+    holder.bind({ port, address: '127.0.0.1', exclusive: true }, () => (holder.unref(), resolve(true)));
+  });
+}
+
 async function start(binary: string, args: string[], port: number, env: Record<string, string>): Promise<TestServer> {
   const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4000)));
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   while (!(await accepts(port))) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`${binary} did not start: ${stderr}`);
     await delay(50);

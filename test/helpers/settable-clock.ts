@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +31,11 @@ export async function createSettableClock(): Promise<SettableClock> {
   const file = join(directory, 'ahead-ms');
   return {
     env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(PRELOAD)}`, SETTABLE_CLOCK_FILE: file },
-    set: (aheadMs) => writeFileSync(file, String(aheadMs)),
+    set(aheadMs) {
+      // Renamed over it: half a file would set the clocks back to the true time for a moment.
+      writeFileSync(`${file}.new`, String(aheadMs));
+      renameSync(`${file}.new`, file);
+    },
     [Symbol.asyncDispose]: async () => await rm(directory, { recursive: true, force: true }),
   };
 }

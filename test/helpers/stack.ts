@@ -169,7 +169,7 @@ async function startUpstream(port: number, flags: string[], own: Owner): Promise
       await fetch(`${url}/health`)
         .then((answer) => answer.ok)
         .catch(() => false),
-    { what: 'the example upstream', seconds: 30 },
+    { what: 'the example upstream', seconds: 60 },
   );
   return {
     ...started,
@@ -190,11 +190,11 @@ function startProcess(args: string[], env: Record<string, string>): StackProcess
   const keep = (chunk: Buffer) => (log = (log + chunk.toString()).slice(-200_000));
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
+  // Not `exit`, which may come before the last lines of the log.
+  const closed = once(child, 'close');
   async function stop(signal: NodeJS.Signals = 'SIGTERM') {
-    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    await closed;
     return child.exitCode;
   }
   return {
