@@ -110,7 +110,8 @@ describe('A. Transport and envelope', () => {
   });
 
   it('case 10: a reply over the limit is 429 with a retry-after of at most 60, which the SDK waits out', async () => {
-    await using limited = await stack.startAnotherApi({ NIGHTSHIFT_TENANT_REQUESTS_PER_MINUTE: '12' });
+    // So few that the next one, ten seconds later, does not come between the first refusal and those that follow.
+    await using limited = await stack.startAnotherApi({ NIGHTSHIFT_TENANT_REQUESTS_PER_MINUTE: '6' });
     await using proxy = await startRecordingProxy(limited.origin);
     const usedUp = await until(
       async () => {

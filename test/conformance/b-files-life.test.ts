@@ -15,7 +15,7 @@ import { type PythonCases, runPythonCases } from './python-cases.ts';
 import { assertEnvelope, fileForm, json, send, upload } from './wire.ts';
 
 const [CAP, HARD_CAP] = [1_000_000, 20_000_000];
-const IDLE_SECONDS = 2;
+const IDLE_SECONDS = 6;
 const HEAD = '{"a":1}\n';
 
 describe('B. Files: limits, lists and ends', () => {
@@ -48,8 +48,12 @@ describe('B. Files: limits, lists and ends', () => {
     await as.files.create({ file: await toFile(Buffer.from(content), 'in.jsonl'), purpose });
 
   /** Parts of multipart uploads that are under way, as MinIO keeps them: it has no call that lists them all. */
-  const parts = async () =>
-    (await readdir(join(stack.minio.directory, '.minio.sys/multipart'), { recursive: true })).filter((name) => /part\.\d+$/.test(name));
+  async function parts(): Promise<string[]> {
+    const folder = join(stack.minio.directory, '.minio.sys/multipart');
+    // Where MinIO removes a folder meanwhile, there is no list.
+    const names = await until(async () => await readdir(folder, { recursive: true }).catch(() => null), { what: 'a list of the parts' });
+    return names.filter((name) => /part\.\d+$/.test(name));
+  }
 
   /** Waits until the bucket holds content of exactly the files that are listed, and no upload is under way. */
   async function assertNothingStaged(): Promise<void> {
@@ -120,7 +124,7 @@ describe('B. Files: limits, lists and ends', () => {
     await make(client, HEAD);
     assert.ok(performance.now() - began < IDLE_SECONDS * 1000, 'others are served meanwhile');
     for (const answer of await Promise.all(stalled)) assert.match(answer, /^HTTP\/1\.1 408 [^]*"request_timeout"/);
-    assert.ok(performance.now() - began < IDLE_SECONDS * 1000 + 5000);
+    assert.ok(performance.now() - began < IDLE_SECONDS * 1000 + 20_000);
     await assertNothingStaged();
   });
 

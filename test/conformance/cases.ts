@@ -64,7 +64,7 @@ export const GROUPS: readonly Group[] = [
       {
         number: 24,
         text: 'An upload that stalls: closed within the idle timeout, nobody held up',
-        reduced: 'idle timeout of 2 s; the stall is made with sockets, where Node SDK 4 would stall after a 429',
+        reduced: 'idle timeout of 6 s; the stall is made with sockets, where Node SDK 4 would stall after a 429',
       },
       { number: 25, text: 'retrieve, `list(purpose)`, `wait_for_processing` return at once' },
       { number: 26, text: '`list(order="asc", limit=2)` over 5 files: 5 distinct, in creation order' },

@@ -21,7 +21,7 @@ describe('D. Validation: the text of the input file', () => {
   after(async () => await servers[Symbol.asyncDispose]());
 
   /** Runs the content to its end; answers the batch and the custom_ids of its output. */
-  async function completed(content: Buffer | string, seconds = 60): Promise<{ batch: OpenAI.Batch; ids: string[] }> {
+  async function completed(content: Buffer | string, seconds = 120): Promise<{ batch: OpenAI.Batch; ids: string[] }> {
     const batch = await ended(client, (await submitBytes(client, content)).id, seconds);
     assert.equal(batch.status, 'completed', JSON.stringify(batch.errors));
     return { batch, ids: (await resultLines(client, batch.output_file_id)).map((line) => line.custom_id) };
@@ -134,8 +134,8 @@ describe('D. Validation: the text of the input file', () => {
       assert.deepEqual(batch.errors?.data?.map(placeOf), [{ code: 'invalid_request', line: null, param: 'file_id' }]);
     else assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: 5, completed: 5, failed: 0 }]);
 
-    const late = await submitBytes(client, jsonl(Array.from({ length: 20 }, (_, index) => chatLine(`slow-${index}`, 'delay=1000'))));
-    await until(async () => (await client.batches.retrieve(late.id)).status === 'in_progress', { what: 'the batch to run' });
+    const late = await submitBytes(client, jsonl(Array.from({ length: 20 }, (_, index) => chatLine(`slow-${index}`, 'delay=5000'))));
+    await until(async () => (await client.batches.retrieve(late.id)).in_progress_at !== null, { what: 'the batch to run' });
     await client.files.delete(late.input_file_id);
     const { status, request_counts } = await ended(client, late.id);
     assert.deepEqual([status, request_counts], ['completed', { total: 20, completed: 20, failed: 0 }]);

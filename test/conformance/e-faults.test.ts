@@ -42,7 +42,7 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     await rm(folder, { recursive: true, force: true });
   });
 
-  const run = async (lines: readonly string[], seconds = 90) => await ended(client, (await submit(client, lines.join('\n'))).id, seconds);
+  const run = async (lines: readonly string[], seconds = 180) => await ended(client, (await submit(client, lines.join('\n'))).id, seconds);
   const lineFor = (model: string, id: string, user = id) => chatLine(id, user).replace('example-model', model);
 
   it('case 71: refusals and 5xx are tried again, and the last answer is the outcome when the attempts are used up', async () => {
@@ -104,11 +104,17 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     );
     for (const { error } of [...timeouts, ...refused]) assert.ok(error?.message);
 
-    const waiting = await client.batches.retrieve(late.id);
+    const waiting = await until(
+      async () => {
+        const found = await client.batches.retrieve(late.id);
+        return found.status === 'validating' ? null : found;
+      },
+      { what: 'the late batch to be validated' },
+    );
     assert.equal(waiting.status, 'in_progress');
     assert.deepEqual(waiting.request_counts, { total: 3, completed: 0, failed: 0 });
     await using _back = await startScriptedUpstream(latePort);
-    const batch = await ended(client, late.id, 60);
+    const batch = await ended(client, late.id);
     assert.deepEqual(batch.request_counts, { total: 3, completed: 3, failed: 0 });
   });
 
@@ -143,8 +149,10 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     assert.equal(upstream.calls.filter(({ path }) => path.includes('models')).length, 0, 'a redirect is never followed');
   });
 
-  it('case 84: neither a saturated model nor a large batch ahead holds a small batch up', { timeout: 180_000 }, async () => {
+  it('case 84: neither a saturated model nor a large batch ahead holds a small batch up', { timeout: 300_000 }, async () => {
     upstream.on('saturating-84', () => ({ hangs: true }));
+    // 256 in flight at most: the large batch takes three minutes at least, and is cancelled long before.
+    upstream.on('slow-84', () => ({ delayMs: 1000 }));
     const saturating = await submit(
       client,
       names('a-', 200)
@@ -158,7 +166,6 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
         .map((id) => lineFor('wide-model', id, 'slow-84'))
         .join('\n'),
     );
-    upstream.on('slow-84', () => ({ delayMs: 400 }));
     await until(async () => ((await client.batches.retrieve(large.id)).request_counts?.completed ?? 0) > 0, {
       what: 'a first answer',
       seconds: 60,

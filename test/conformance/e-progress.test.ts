@@ -37,7 +37,7 @@ describe('E. Execution and results: what a client sees on the way', () => {
     await accountFor(client, seen.at(-1) ?? created, ids);
   });
 
-  it('case 80: whoever sees completed can read the whole file at once', { timeout: 240_000 }, async () => {
+  it('case 80: whoever sees completed can read the whole file at once', { timeout: 500_000 }, async () => {
     const once = async () => {
       const { id } = await submit(client, chatLines(3));
       const seen = await watch(client, id, { everyMs: 20 });

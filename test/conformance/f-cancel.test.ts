@@ -12,11 +12,12 @@ import { assertEnvelope, json, send } from './wire.ts';
 const CANCELLED = { code: 'batch_cancelled', message: 'This request was not executed because the batch was cancelled.' };
 
 // Cancels wait for a heartbeat and a grace, so the cases wait together; the upstream has room for all their lines that hang.
+// The grace is longer than what has to happen before it is over.
 describe('F. Cancel', { concurrency: true }, () => {
   let stack: Stack;
   let client: OpenAI;
   before(async () => {
-    stack = await startStack({ env: { NIGHTSHIFT_CANCEL_GRACE_SECONDS: '2', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '128' } });
+    stack = await startStack({ env: { NIGHTSHIFT_CANCEL_GRACE_SECONDS: '10', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '128' } });
     client = stack.client();
   });
   after(async () => await stack[Symbol.asyncDispose]());
@@ -132,7 +133,7 @@ describe('F. Cancel', { concurrency: true }, () => {
     const began = performance.now();
     const { batch } = await lastOf(created);
     assert.equal(batch.status, 'cancelled');
-    assert.ok(performance.now() - began < 60_000);
+    assert.ok(performance.now() - began < 90_000);
     await accountFor(client, batch, names('hang-', 20));
   });
 

@@ -35,7 +35,7 @@ export function jsonl(lines: readonly (object | string)[]): string {
 }
 
 /** Waits until the batch has failed and holds it to look as one that failed before anything ran; answers its errors. */
-export async function failedErrors(client: OpenAI, created: OpenAI.Batch, seconds = 60): Promise<OpenAI.BatchError[]> {
+export async function failedErrors(client: OpenAI, created: OpenAI.Batch, seconds = 120): Promise<OpenAI.BatchError[]> {
   const batch = await ended(client, created.id, seconds);
   assert.equal(batch.status, 'failed');
   assert.ok(Number.isInteger(batch.failed_at));

@@ -4,10 +4,11 @@ import type OpenAI from 'openai';
 import { ended, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
+import { type FaultProxy, startFaultProxy } from '../storage/fault-proxy.ts';
 import { bucketOf } from './bucket.ts';
 import { accountFor, names } from './story.ts';
 
-/** 400 answers of about 190 KB: publishing them takes long enough to be hit. */
+/** 400 answers of about 190 KB: their file is uploaded in parts. */
 const LINES = 400;
 const INPUTS = Array.from({ length: 4 }, () => 'x');
 const DIMENSIONS = 4096;
@@ -17,17 +18,27 @@ const LATER_MS = 25 * 3_600_000;
 describe('K. Durability: a kill while the results are published', () => {
   let stack: Stack;
   let client: OpenAI;
+  let proxy: FaultProxy;
   before(async () => {
-    stack = await startStack({ env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' }, upstream: ['--latency', '0'] });
+    stack = await startStack({
+      env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' },
+      upstream: ['--latency', '0'],
+      bucketAt: async (endpoint) => (proxy = await startFaultProxy(endpoint)).endpoint,
+    });
     client = stack.client();
   });
-  after(async () => await stack[Symbol.asyncDispose]());
+  after(async () => {
+    await stack[Symbol.asyncDispose]();
+    await proxy[Symbol.asyncDispose]();
+  });
 
   it('case 112: one output file in the end, no half file is ever readable, nothing is left over', { timeout: 300_000 }, async () => {
     const ids = names('wide-', LINES);
     const body = { model: 'example-model', input: INPUTS, dimensions: DIMENSIONS };
     const text = ids.map((custom_id) => JSON.stringify({ custom_id, method: 'POST', url: '/v1/embeddings', body })).join('\n');
     const created = await submit(client, text, { endpoint: '/v1/embeddings' });
+    // The second part of a result file never arrives, so that publishing is not over before the worker is killed.
+    proxy.fault = (method, path) => (method === 'PUT' && /\/content\/.*\bpartNumber=2\b/.test(path) ? 'silence' : null);
     const bucket = bucketOf(stack);
     /** Keys of result files that are being uploaded, by the markers of their uploads; a killed upload leaves its marker. */
     const uploading = async () => {
@@ -40,6 +51,7 @@ describe('K. Durability: a kill while the results are published', () => {
     };
     await until(isHalf, { what: 'publishing to begin', seconds: 120, everyMs: 10 });
     await stack.worker.stop('SIGKILL');
+    proxy.fault = () => null;
     assert.equal((await client.batches.retrieve(created.id)).status, 'finalizing');
     const killed = await uploading();
     // Whatever the list shows by now can be read to its end.

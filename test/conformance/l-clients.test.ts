@@ -35,7 +35,7 @@ describe('L. Official SDKs', () => {
   let stack: Stack;
   before(async () => {
     const keys = [...SDKS.map(({ key }) => key), 'ai-sdk'].map((key) => `${key}=${key}`);
-    stack = await startStack({ env: { NIGHTSHIFT_API_KEYS: keys.join(','), NIGHTSHIFT_COMPLETION_WINDOWS: '24h,8s' } });
+    stack = await startStack({ env: { NIGHTSHIFT_API_KEYS: keys.join(','), NIGHTSHIFT_COMPLETION_WINDOWS: '24h,15s' } });
   });
   after(async () => await stack[Symbol.asyncDispose]());
 
@@ -57,7 +57,7 @@ describe('L. Official SDKs', () => {
     }
   });
 
-  it('case 117: the AI SDK starts, follows, cancels and lists batches and understands every line', { timeout: 180_000 }, async () => {
+  it('case 117: the AI SDK starts, follows, cancels and lists batches and understands every line', { timeout: 400_000 }, async () => {
     const provider = createOpenAI({ baseURL: stack.baseURL, apiKey: 'ai-sdk' });
     const start = async (requests: { id: string; script?: string }[]) =>
       await startBatch({
@@ -73,7 +73,7 @@ describe('L. Official SDKs', () => {
     const statusOf = async (batch: BatchReference) => await getBatchStatus({ provider, batch });
     const endOf = async (batch: BatchReference) => {
       const isOver = async () => ((await statusOf(batch)).status === 'pending' ? null : await statusOf(batch));
-      return await until(isOver, { what: `batch ${batch.id} to end`, seconds: 60, everyMs: 100 });
+      return await until(isOver, { what: `batch ${batch.id} to end`, seconds: 120, everyMs: 100 });
     };
     const resultsOf = async (batch: BatchReference) => {
       const results = new Map<string, BatchItemResult>();
@@ -118,7 +118,7 @@ describe('L. Official SDKs', () => {
     // The AI SDK always asks for 24 hours, so another client makes the batch that expires, of the same input file.
     const client = stack.client('ai-sdk');
     const { input_file_id } = await client.batches.retrieve(running.id);
-    const short = await client.batches.create({ input_file_id, endpoint: '/v1/responses', completion_window: Object('8s').toString() });
+    const short = await client.batches.create({ input_file_id, endpoint: '/v1/responses', completion_window: Object('15s').toString() });
     const late = { version: 2, id: short.id, provider: running.provider } as const;
     const expired = await endOf(late);
     assert.deepEqual([expired.status, expired.rawStatus], ['failed', 'expired']);

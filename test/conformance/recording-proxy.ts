@@ -6,7 +6,7 @@ export interface RecordingProxy extends AsyncDisposable {
   /** With `/v1`. */
   readonly baseURL: string;
   readonly seen: readonly Seen[];
-  /** The next so many requests are passed on, and their answers are lost: the client waits until it gives up. */
+  /** The next so many requests are passed on, and once they are answered their connections break: the client never sees the answers. */
   loseAnswers(count: number): void;
 }
 
@@ -30,7 +30,7 @@ export async function startRecordingProxy(origin: string): Promise<RecordingProx
     const onward = request(origin + entry.path, { method: entry.method, headers: incoming.headers }, (answer) => {
       entry.status = answer.statusCode ?? null;
       answer.on('data', (chunk: Buffer) => (entry.body += chunk.toString()));
-      if (isLost) return;
+      if (isLost) return void answer.on('end', () => outgoing.destroy());
       outgoing.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
       answer.pipe(outgoing);
     });

@@ -6,7 +6,7 @@ import { until } from '../helpers/until.ts';
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
 
 /** Polls a batch until it has ended; answers all that was seen of it, the last being its end. */
-export async function watch(client: OpenAI, id: string, { seconds = 60, everyMs = 20 } = {}): Promise<OpenAI.Batch[]> {
+export async function watch(client: OpenAI, id: string, { seconds = 120, everyMs = 20 } = {}): Promise<OpenAI.Batch[]> {
   const seen: OpenAI.Batch[] = [];
   await until(
     async () => {
