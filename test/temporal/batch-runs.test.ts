@@ -61,7 +61,7 @@ describe('createBatchRuns', () => {
       model.record.expires_at = Math.floor(Date.now() / 1000) + leftSeconds;
       engine.add(model);
       await runs.start(recordOf(model));
-      await until('a line waits', () => model.inFlight.size > 0);
+      await until('a line of the second shard waits', () => model.inFlight.has(4));
       const { raw, priority: ofShard } = await engine.client.workflow.getHandle(`${model.id}/shard-0001`).describe();
       open();
       await engine.client.workflow.getHandle(model.id).result();
@@ -143,7 +143,7 @@ describe('createBatchRuns without Temporal', () => {
       runs.progress(model.id).then((counts) => assert.equal(counts, null)),
     ]);
     const tookMs = Date.now() - startedAt;
-    assert.ok(tookMs < 10_000, `${tookMs} ms`);
+    assert.ok(tookMs < 15_000, `${tookMs} ms`);
     await connection.close();
   });
 });

@@ -144,8 +144,9 @@ describe('batch', () => {
     await until('every shard waits for its straggler', () => [4, 8, 12, 16].every((line) => model.inFlight.has(line)));
     const progress = await handle.query<Progress>('progress');
     assert.deepEqual(progress, { completed: 0, failed: 0, openShards: [0, 1, 2, 3] });
-    const ofShard = await engine.client.workflow.getHandle(`${model.id}/shard-0002`).query<Progress>('progress');
-    assert.deepEqual(ofShard, { completed: 3, failed: 0, openShards: [] });
+    const ofShard = async () => await engine.client.workflow.getHandle(`${model.id}/shard-0002`).query<Progress>('progress');
+    await until('the third shard has counted the other lines', async () => (await ofShard()).completed === 3);
+    assert.deepEqual(await ofShard(), { completed: 3, failed: 0, openShards: [] });
     held.open();
     assert.equal(await handle.result(), 'completed');
   });
@@ -169,17 +170,23 @@ describe('batch', () => {
   });
 
   it('has its lead out, four times what may be in flight for fast answers, and half as much again while the last shard takes over', async () => {
+    const held = gate();
     let most = 0;
     const model = createModel({
       shards: [60, 60],
       policy: { maxInFlight: 4, linesPerActivity: 1 },
-      fate: async (): Promise<Fate> => {
+      fate: async (line): Promise<Fate> => {
         most = Math.max(most, model.inFlight.size);
+        // The first lines of a shard show that answers are fast; the others wait for each other, however slowly they come.
+        if (line % 60 > 20) await held.wait();
         await delay(30);
         return 'completed';
       },
     });
-    await (await engine.start(model)).result();
+    const handle = await engine.start(model);
+    await until('more lines are out than before the first answers', () => model.inFlight.size > 8);
+    held.open();
+    await handle.result();
     assert.ok(most > 8 && most <= 24, `${most} lines at a time`);
   });
 

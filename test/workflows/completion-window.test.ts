@@ -43,7 +43,8 @@ describe('a window of 24 hours', () => {
     assert.equal(await handle.result(), 'expired');
     const { startTime, closeTime } = await handle.describe();
     const tookMs = (closeTime?.getTime() ?? 0) - startTime.getTime();
-    assert.ok(tookMs >= DAY_MS - 1_000 && tookMs <= DAY_MS + 2 * MINUTE_MS, `${tookMs} ms`);
+    // The window begins when the model is made, a little before the workflow.
+    assert.ok(tookMs >= DAY_MS - MINUTE_MS && tookMs <= DAY_MS + 2 * MINUTE_MS, `${tookMs} ms`);
     assert.deepEqual(model.statuses, ['validating', 'in_progress', 'expired']);
     assert.deepEqual([...model.closedShards.values()], [{ completed: 0, failed: 0, unrun: 1 }]);
     await clock.close();

@@ -129,7 +129,7 @@ describe('the end of a batch', () => {
 
   describe('expiry', () => {
     it('publishes what is there', async () => {
-      const model = createModel({ shards: [5, 5, 5], fate: onlyThree, windowMs: 2_000 });
+      const model = createModel({ shards: [5, 5, 5], fate: onlyThree, windowMs: 8_000 });
       assert.equal(await (await engine.start(model)).result(), 'expired');
       assert.deepEqual(model.statuses, ['validating', 'in_progress', 'expired']);
       assert.deepEqual(model.published, ['expired']);
@@ -165,7 +165,7 @@ describe('the end of a batch', () => {
     it('is ignored while finalizing', async () => {
       const model: Model = createModel({
         shards: [2],
-        windowMs: 1_500,
+        windowMs: 6_000,
         before: { publishResults: async () => await until('the window has ended', () => Date.now() > model.input.expiresAtMs + 300) },
       });
       assert.equal(await (await engine.start(model)).result(), 'completed');
@@ -173,7 +173,7 @@ describe('the end of a batch', () => {
 
     it('is overtaken by a cancel that comes while results are published', async () => {
       const held = gate();
-      const model = createModel({ shards: [5], fate: onlyThree, windowMs: 1_500, before: { publishResults: held.wait } });
+      const model = createModel({ shards: [5], fate: onlyThree, windowMs: 6_000, before: { publishResults: held.wait } });
       const handle = await engine.start(model);
       await until('results are being published', () => model.published.length === 1);
       await cancel(model, handle);

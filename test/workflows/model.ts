@@ -218,9 +218,9 @@ export function gate(): { wait: () => Promise<void>; open: () => void } {
   return { wait: () => promise, open: resolve };
 }
 
-/** Waits until the condition holds; fails after 20 s, saying what it waited for. */
+/** Waits until the condition holds; fails after a minute, saying what it waited for. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 20_000; !(await holds()); await delay(20)) {
-    if (Date.now() > deadline) throw new Error(`waited in vain until ${what}`);
+  for (const deadline = performance.now() + 60_000; !(await holds()); await delay(20)) {
+    if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
   }
 }
