@@ -107,12 +107,16 @@ describe('runRequests', () => {
   });
 
   it('stores while it goes on: what was answered is in a piece a second later', async () => {
-    const batch = await stage.begin(scripted('', '', 'marker=slow; delay=4000'));
-    const running = run(stage.worker().runRequests, slice(batch, 1, 3));
-    await until(async () => (await stage.entries(batch)).length === 2, { what: 'the first piece', seconds: 3 });
+    const batch = await stage.begin(scripted('', '', 'marker=slow; mode=hang'));
+    const { run: runAttempt, cancel } = attempt();
+    const running = runAttempt(stage.worker().runRequests, slice(batch, 1, 3, { cancelGraceMs: 0 }));
+    const beganMs = performance.now();
+    await until(async () => (await stage.entries(batch)).length === 2, { what: 'the first piece' });
+    assert.ok(performance.now() - beganMs < 10_000);
+    cancel();
     const ran = await running;
-    assert.deepEqual(ran.covered, [[1, 3]]);
-    assert.equal((await stage.entries(batch)).length, 3);
+    assert.deepEqual([ran.covered, ran.completed, ran.again], [[[1, 2]], 2, []]);
+    assert.equal((await stage.entries(batch)).length, 2);
   });
 
   it('reads pieces before sending on a second attempt and sends what none has', async () => {
@@ -135,7 +139,7 @@ describe('runRequests', () => {
     const batch = await stage.begin(chatLines(10));
     const beganMs = performance.now();
     const ran = await run(stage.worker({ memoryBytes: 1 }).runRequests, slice(batch, 1, 10));
-    assert.ok(performance.now() - beganMs < 5_000);
+    assert.ok(performance.now() - beganMs < 8_000);
     stage.upstream.set({ latency: 0 });
     assert.equal(ran.completed, 10);
     assert.equal(stage.upstream.stats.maxInFlight, 1);
@@ -146,7 +150,7 @@ describe('runRequests, stopped', () => {
   it('gives requests in flight the grace of a cancel and returns what they brought', async () => {
     const batch = await stage.begin(scripted('marker=quick; delay=300', 'marker=stuck; mode=hang'));
     const { run: runAttempt, cancel } = attempt();
-    const running = runAttempt(stage.worker().runRequests, slice(batch, 1, 2, { cancelGraceMs: 1_000 }));
+    const running = runAttempt(stage.worker().runRequests, slice(batch, 1, 2, { cancelGraceMs: 5_000 }));
     await arrived('quick');
     await arrived('stuck');
     cancel();
@@ -157,20 +161,20 @@ describe('runRequests, stopped', () => {
   it('aborts everything at the end of the window', async () => {
     const batch = await stage.begin(scripted('', 'marker=hung; mode=hang'));
     const beganMs = Date.now();
-    const ran = await run(stage.worker().runRequests, slice(batch, 1, 2, { expiresAtMs: beganMs + 500, cancelGraceMs: 60_000 }));
+    const ran = await run(stage.worker().runRequests, slice(batch, 1, 2, { expiresAtMs: beganMs + 3_000, cancelGraceMs: 60_000 }));
     assert.deepEqual([ran.covered, ran.again], [[[1, 1]], []]);
-    assert.ok(Date.now() - beganMs < 3_000);
+    assert.ok(Date.now() - beganMs < 30_000);
   });
 
   it("ends the window by Temporal's clock, whatever the worker's own says", async () => {
     const batch = await stage.begin(scripted('', 'marker=wrong-clock; mode=hang'));
     const beganMs = performance.now();
     const input = slice(batch, 1, 2, { expiresAtMs: batch.expiresAtMs, cancelGraceMs: 60_000 });
-    const lastSecond = attempt({ currentAttemptScheduledTimestampMs: batch.expiresAtMs - 1_000 });
-    const ran = await lastSecond.run(stage.worker({ nowMs: () => batch.expiresAtMs + 3_600_000 }).runRequests, input);
+    const lastSeconds = attempt({ currentAttemptScheduledTimestampMs: batch.expiresAtMs - 3_000 });
+    const ran = await lastSeconds.run(stage.worker({ nowMs: () => batch.expiresAtMs + 3_600_000 }).runRequests, input);
     assert.deepEqual([ran.covered, ran.again], [[[1, 1]], []]);
     const ms = performance.now() - beganMs;
-    assert.ok(ms > 900 && ms < 5_000);
+    assert.ok(ms > 2_900 && ms < 30_000);
   });
 
   it('aborts at once when the worker has no time left', async () => {
@@ -226,11 +230,22 @@ describe('runRequests, stopped', () => {
     let skippedMs = 0;
     const { pieces } = stage.deps;
     const batch = await stage.begin(scripted('marker=before', 'marker=after; status=503,200'));
-    const worker = stage.worker({ monotonicMs: () => performance.now() + skippedMs });
+    let answered = 0;
+    const worker = stage.worker({
+      monotonicMs: () => performance.now() + skippedMs,
+      async sendUntilDone(options) {
+        const result = await stage.deps.sendUntilDone(options);
+        if (result.kind === 'outcome') answered += 1;
+        return result;
+      },
+    });
+    stage.upstream.set({ retryAfter: 10 });
     const running = run(worker.runRequests, slice(batch, 1, 2));
     await arrived('after');
+    await until(() => answered === 1, { what: 'the answer to the first line', everyMs: 5 });
     skippedMs = 21_000;
     const ran = await running;
+    stage.upstream.set({ retryAfter: 1 });
     assert.deepEqual([ran.covered, ran.again, callsOf('after')], [[[1, 1]], [], 1]);
     assert.equal((await collect(pieces.listPieceEntries(batch.batchId, 0))).length, 1);
   });
@@ -238,7 +253,7 @@ describe('runRequests, stopped', () => {
   it('holds back new requests while a piece waits for the bucket, then goes on', async () => {
     const { pieces } = stage.deps;
     const batch = await stage.begin(scripted('marker=first', 'marker=second; status=503,200'));
-    stage.upstream.set({ retryAfter: 4 });
+    stage.upstream.set({ retryAfter: 8 });
     const bucketBack = Promise.withResolvers<void>();
     let callsWhileAway = -1;
     const slow: PieceStore = {
@@ -250,11 +265,11 @@ describe('runRequests, stopped', () => {
     };
     const running = run(stage.worker({ pieces: slow }).runRequests, slice(batch, 1, 2));
     await arrived('second');
-    // The refusal is over after 4 s; the piece of the first line then waits for more than 2 s already.
+    // The refusal is over after 8 s; the piece of the first line then waits for more than 2 s already.
     setTimeout(() => {
       callsWhileAway = callsOf('second');
       bucketBack.resolve();
-    }, 5_500);
+    }, 10_000);
     const ran = await running;
     stage.upstream.set({ retryAfter: 1 });
     assert.deepEqual([callsWhileAway, callsOf('second'), ran.completed], [1, 2, 2]);
@@ -328,7 +343,7 @@ describe('runRequests, after lost workers', () => {
   ] as const) {
     it(`sends ${together} suspects at a time that were on the wire ${lossesOnWire} times when their worker was lost`, async () => {
       const count = 2 * together + 1;
-      const batch = await stage.begin(scripted(...Array.from({ length: count }, () => 'delay=700')));
+      const batch = await stage.begin(scripted(...Array.from({ length: count }, () => 'delay=1500')));
       const worker = stage.worker();
       const heartbeatDetails = lost({ attempt: 6, losses: 5, losses_on_wire: lossesOnWire });
       const suspect = async (line: number) =>
