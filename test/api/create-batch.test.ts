@@ -126,7 +126,7 @@ describe('POST /v1/batches', () => {
         api.runs.state = state;
         const started = performance.now();
         const id = await idOf(await post(minimal()));
-        assert.ok(performance.now() - started < 1000);
+        assert.ok(performance.now() - started < 4000);
         assert.equal((await client.batches.retrieve(id)).status, 'validating');
       }
       api.runs.state = 'up';

@@ -39,7 +39,7 @@ describe('POST /v1/files', () => {
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'nightshift-upload-'));
     api = await startWholeTestApi({
-      bodyPace: { idleTimeoutMs: 400, minBytesPerSecond: 1024 },
+      bodyPace: { idleTimeoutMs: 3000, minBytesPerSecond: 1024 },
       limits: { ...DEFAULT_LIMITS, maxBatchInputBytes: CAP, maxUploadBytes: 4000 },
     });
     client = api.client();
@@ -317,7 +317,7 @@ describe('POST /v1/files', () => {
       const text = await received(socket);
       assert.match(text, /^HTTP\/1\.1 408 [^]*connection: close/i);
       assert.match(text, /"code":"request_timeout"/);
-      assert.ok(performance.now() - started < 5000);
+      assert.ok(performance.now() - started < 20_000);
       assert.deepEqual(await fileKeys(), before);
     });
   });

@@ -150,7 +150,7 @@ export async function envelopeOf(answer: Response): Promise<{ message: string; t
 export async function received(socket: Socket, enough = /(?!)/): Promise<string> {
   let text = '';
   socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
-  await until(() => enough.test(text) || socket.closed, { what: `an answer on the socket`, seconds: 20, everyMs: 10 });
+  await until(() => enough.test(text) || socket.closed, { what: `an answer on the socket`, everyMs: 10 });
   return text;
 }
 

@@ -7,7 +7,7 @@ import { envelopeOf, received, startWholeTestApi, type TestApi } from './test-ap
 
 describe('every route', () => {
   let api: TestApi;
-  before(async () => (api = await startWholeTestApi({ bodyPace: { idleTimeoutMs: 300, minBytesPerSecond: 1024 } })));
+  before(async () => (api = await startWholeTestApi({ bodyPace: { idleTimeoutMs: 3000, minBytesPerSecond: 1024 } })));
   after(async () => await api[Symbol.asyncDispose]());
 
   describe('401', () => {

@@ -19,7 +19,7 @@ describe('/v1/uploads, while the bucket misbehaves', () => {
   before(async () => {
     bucket = await startTestBucket();
     proxy = await startFaultProxy(bucket.minio.endpoint);
-    api = await startTestApi({ ...bucket, store: bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 2000 }) });
+    api = await startTestApi({ ...bucket, store: bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 10_000 }) });
     client = api.client();
   });
   after(async () => {

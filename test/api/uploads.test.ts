@@ -44,7 +44,7 @@ describe('/v1/uploads', () => {
     it('answers the pending upload, which expires after an hour', async () => {
       const { id, created_at, ...rest } = await announce(12, { filename: '../a/näme "q".jsonl' });
       assert.match(id, /^upload_[0-9a-f]{32}$/);
-      assert.ok(Math.abs(created_at - api.nowSeconds()) < 5);
+      assert.ok(Math.abs(created_at - api.nowSeconds()) < 60);
       assert.deepEqual(rest, {
         object: 'upload',
         bytes: 12,
@@ -220,7 +220,7 @@ describe('/v1/uploads', () => {
         const error = await refused(await post(`/v1/uploads/${id}/complete`, { part_ids }), 400);
         assert.match(error.message, /Invalid file format.*jsonl/);
       }
-      await until(async () => (await keysBelow('uploads/')).length === 0, { what: 'half contents to be dropped', seconds: 10 });
+      await until(async () => (await keysBelow('uploads/')).length === 0, { what: 'half contents to be dropped' });
     });
 
     it('when no more parts fit', async () => {
@@ -239,7 +239,7 @@ describe('/v1/uploads', () => {
       const upload = await announce(3);
       const { id, created_at, ...rest } = await client.uploads.parts.create(upload.id, { data: await toFile(Buffer.from('abc')) });
       assert.match(id, /^part_[0-9a-f]{32}$/);
-      assert.ok(Math.abs(created_at - api.nowSeconds()) < 5);
+      assert.ok(Math.abs(created_at - api.nowSeconds()) < 60);
       assert.deepEqual(rest, { object: 'upload.part', upload_id: upload.id });
     });
 
@@ -256,16 +256,28 @@ describe('/v1/uploads', () => {
         );
       }
       assert.deepEqual(await keysBelow(`resumable/tenant-a/${upload.id}/parts/`), []);
-      await until(async () => (await keysBelow('uploads/')).length === 0, { what: 'half parts to be dropped', seconds: 10 });
+      await until(async () => (await keysBelow('uploads/')).length === 0, { what: 'half parts to be dropped' });
     });
 
     it('leaves nothing when the upload is cancelled while the part is on its way', async () => {
       const upload = await announce(20 * MIB);
-      const adding = add(upload.id, randomBytes(20 * MIB));
-      adding.catch(() => {});
-      await until(async () => (await keysBelow('uploads/')).length > 0, { what: 'the part to be on its way', seconds: 10, everyMs: 1 });
-      await client.uploads.cancel(upload.id);
-      await assert.rejects(adding, ConflictError);
+      // The part is all there but for its last step when the cancel comes.
+      const [onItsWay, cancelled] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const { completeMultipart } = api.store;
+      api.store.completeMultipart = async (...given) => {
+        onItsWay.resolve();
+        await cancelled.promise;
+        await completeMultipart(...given);
+      };
+      try {
+        const adding = assert.rejects(add(upload.id, randomBytes(20 * MIB)), ConflictError);
+        await onItsWay.promise;
+        await client.uploads.cancel(upload.id);
+        cancelled.resolve();
+        await adding;
+      } finally {
+        api.store.completeMultipart = completeMultipart;
+      }
       assert.deepEqual(await keysBelow(`resumable/tenant-a/${upload.id}/parts/`), []);
     });
   });
@@ -320,6 +332,8 @@ describe('/v1/uploads', () => {
   });
 
   it('expires after an hour, and the sweep removes it another hour later', async () => {
+    // What earlier tests left may be older than the sweep of this one allows for.
+    await api.store.remove(await keysBelow('resumable/'));
     const { id } = await filled(LINE);
     const young = await filled(LINE);
     await api.store.put(`resumable/tenant-a/upload_${'f'.repeat(32)}/parts/part_1`, Buffer.from('its record is gone'));
