@@ -181,7 +181,7 @@ async function upload(tenant: string, expiresAt: number | null): Promise<string>
 
 /** What the marker of the only upload says, once it has its id. */
 async function waitForUpload(): Promise<{ key: string; uploadId: string }> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     for (const key of await keysBelow('uploads/')) {
       const marker = JSON.parse((await store.get(key))?.body.toString() ?? '{}');

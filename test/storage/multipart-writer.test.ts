@@ -16,7 +16,7 @@ let store: ObjectStore;
 before(async () => {
   bucket = await startTestBucket();
   proxy = await startFaultProxy(bucket.minio.endpoint);
-  store = bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 1000 });
+  store = bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 5000 });
 });
 afterEach(() => {
   proxy.fault = () => null;

@@ -7,14 +7,14 @@ import { collect, newNonce, startTestBucket, type TestBucket } from './test-buck
 let bucket: TestBucket;
 let proxy: FaultProxy;
 let store: ObjectStore;
-/** Gives up after 300 ms of silence. */
+/** Gives up after a second of silence. */
 let impatient: ObjectStore;
 
 before(async () => {
   bucket = await startTestBucket();
   proxy = await startFaultProxy(bucket.minio.endpoint);
   store = bucket.connect({ endpoint: proxy.endpoint });
-  impatient = bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 300 });
+  impatient = bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 1000 });
 });
 afterEach(() => {
   proxy.fault = () => null;
@@ -88,14 +88,14 @@ describe('a server that is silent', () => {
   it('fails the call after the timeout', async () => {
     proxy.fault = () => 'silence';
     const startedMs = performance.now();
-    await assert.rejects(impatient.put('silent/a', Buffer.from('a')), /no sign of the server for 300 ms/);
+    await assert.rejects(impatient.put('silent/a', Buffer.from('a')), /no sign of the server for 1000 ms/);
     await assert.rejects(impatient.get('silent/a'), /no sign/);
     await assert.rejects(impatient.ping(), /no sign/);
-    assert.ok(performance.now() - startedMs < 5000);
+    assert.ok(performance.now() - startedMs < 15_000);
   });
 
   it('fails all calls within the time that an answer may take, however many wait for a connection', async () => {
-    const hurried = bucket.connect({ endpoint: proxy.endpoint, answerMs: 500 });
+    const hurried = bucket.connect({ endpoint: proxy.endpoint, answerMs: 1500 });
     proxy.fault = () => 'silence';
     const startedMs = performance.now();
     const calls = Array.from({ length: 300 }, async (_, index) => {
@@ -103,7 +103,7 @@ describe('a server that is silent', () => {
     });
     const ends = await Promise.allSettled([...calls, hurried.open('silent/a')]);
     assert.ok(ends.every(({ status }) => status === 'rejected'));
-    assert.ok(performance.now() - startedMs < 3000);
+    assert.ok(performance.now() - startedMs < 6000);
     proxy.fault = () => null;
     assert.equal(await hurried.get('silent/nothing'), null);
     hurried.close();
@@ -126,7 +126,7 @@ describe('a server that is silent', () => {
     let bytes = 0;
     for await (const chunk of found.body) {
       // The reader's pause is what is tested: longer than the timeout.
-      if (bytes === 0) await new Promise((resolve) => setTimeout(resolve, 900));
+      if (bytes === 0) await new Promise((resolve) => setTimeout(resolve, 2500));
       bytes += chunk.length;
     }
     assert.equal(bytes, 4_000_000);

@@ -61,13 +61,15 @@ describe('traces', () => {
 
     const isMine = ({ traceId }: SeenSpan) => traceId === CLIENT_TRACE;
     const named = (name: string) => collector.spans.filter((span) => isMine(span) && span.name === name);
-    await until(() => Promise.resolve(named('workflow batch').length > 0), { what: 'the span of the workflow', seconds: 20 });
-
-    const byId = new Map(collector.spans.filter(isMine).map((span) => [span.spanId, span]));
     const lineage = (span: SeenSpan): string[] => {
-      const parent = byId.get(span.parentId);
+      const parent = collector.spans.find((each) => isMine(each) && each.spanId === span.parentId);
       return [span.name, ...(parent === undefined ? [`client ${span.parentId}`] : lineage(parent))];
     };
+    // API and worker send their spans whenever each of them sees fit.
+    const isComplete = () =>
+      named('upstream attempt').length >= 4 && named('upstream attempt').every((span) => lineage(span).at(-1) === `client ${CLIENT_SPAN}`);
+    await until(isComplete, { what: 'all spans between the client and the calls upstream' });
+
     const attempts = named('upstream attempt');
     assert.deepEqual(attempts.map(({ attributes }) => `${attributes['nightshift.line']}.${attributes['nightshift.attempt']}`).sort(), [
       '1.1',

@@ -313,7 +313,7 @@ describe('several base URLs', () => {
     for (let count = 0; count < 4; count += 1) await send(upstream);
     assert.equal(back.requests.length, 0);
     now += 6000;
-    await until(async () => (await send(upstream), back.requests.length > 0), { what: 'the server that is back to be used', seconds: 5 });
+    await until(async () => (await send(upstream), back.requests.length > 0), { what: 'the server that is back to be used' });
   });
 
   it('is unavailable only when all are', async () => {

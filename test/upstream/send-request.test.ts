@@ -120,7 +120,7 @@ describe('sendUntilDone', () => {
     const started = performance.now();
     assertAnswered(await send(upstreamAt(slow.url, {}, { maxRetryAfterMs: 100 })), 200);
     const ms = performance.now() - started;
-    assert.ok(ms >= 99 && ms < 5000, `${ms} ms`);
+    assert.ok(ms >= 99 && ms < 30_000, `${ms} ms`);
   });
 
   it('hands back a fault with the count so far', async () => {
@@ -164,7 +164,7 @@ describe('an upstream that is away', () => {
     const sending = [send(upstream, { states, key: 'a' }), send(upstream, { key: 'b' })];
     const isWaiting = () =>
       states.some((state) => state.state === 'unavailable' && state.sinceMs <= Date.now() && state.reason === 'it cannot be reached');
-    await until(isWaiting, { what: 'the request to wait', seconds: 5 });
+    await until(isWaiting, { what: 'the request to wait' });
     const back = await startExampleUpstream({ port });
     try {
       for (const result of await Promise.all(sending)) {
@@ -186,7 +186,7 @@ describe('an upstream that is away', () => {
     await using dying = await startRawServer((socket, count) => (count === 1 ? socket.resetAndDestroy() : socket.write(httpAnswer(200))));
     const upstream = upstreamAt(dying.url);
     const sending = send(upstream, { key: 'a' }, { faults: 4 });
-    await until(() => dying.requests.length === 1 && upstream.limiter.inFlight === 0, { what: 'the reset', seconds: 5 });
+    await until(() => dying.requests.length === 1 && upstream.limiter.inFlight === 0, { what: 'the reset' });
     upstream.gate.observe('other', { kind: 'unavailable' });
     const result = await sending;
     assertAnswered(result, 200);
@@ -197,7 +197,7 @@ describe('an upstream that is away', () => {
     const stopping = new AbortController();
     const upstream = upstreamAt(server.url);
     const sending = send(upstream, { script: 'mode=reset' }, { stopSending: stopping.signal });
-    await until(() => calls() === 1 && upstream.limiter.inFlight === 0, { what: 'the reset', seconds: 5 });
+    await until(() => calls() === 1 && upstream.limiter.inFlight === 0, { what: 'the reset' });
     // Ends the wait for the gate, which lasts five seconds otherwise.
     stopping.abort();
     const result = await sending;
@@ -216,7 +216,7 @@ describe('an upstream that is away', () => {
     const upstream = upstreamAt(server.url);
     server.set({ fail503: 1 });
     const sending = ['a', 'b', 'c', 'd', 'e', 'f'].map((key) => send(upstream, { key }));
-    await until(() => upstream.gate.closed !== null, { what: 'the gate to close', seconds: 5 });
+    await until(() => upstream.gate.closed !== null, { what: 'the gate to close' });
     server.set({ fail503: 0 });
     for (const result of await Promise.all(sending)) assertAnswered(result, 200);
     assert.equal(upstream.gate.closed, null);
@@ -227,11 +227,11 @@ describe('stopping', () => {
   it('sends nothing new but lets go on what is in flight', async () => {
     const stopping = new AbortController();
     const upstream = upstreamAt(server.url, { maxInFlight: 1 });
-    const inFlight = send(upstream, { key: 'a', script: 'delay=100' }, { stopSending: stopping.signal });
-    await until(() => calls('a') === 1, { what: 'the first request to arrive', seconds: 5 });
+    const inFlight = send(upstream, { key: 'a', script: 'delay=3000' }, { stopSending: stopping.signal });
+    await until(() => calls('a') === 1, { what: 'the first request to arrive' });
     const states: SendState[] = [];
     const queued = send(upstream, { key: 'b', states }, { stopSending: stopping.signal, refusals: 3 });
-    await until(() => states.some(({ state }) => state === 'waiting'), { what: 'the second to wait', seconds: 5 });
+    await until(() => states.some(({ state }) => state === 'waiting'), { what: 'the second to wait' });
     stopping.abort();
     assert.deepEqual(await queued, { kind: 'not_sent', faults: 0, refusals: 3 });
     assertAnswered(await inFlight, 200);
@@ -250,7 +250,6 @@ describe('stopping', () => {
     const away = send(upstreamAt(`http://127.0.0.1:${await freePort()}`), { states, key: 'b' }, { stopSending: stopping.signal });
     await until(() => ['refused', 'unavailable'].every((wanted) => states.some(({ state }) => state === wanted)), {
       what: 'both to wait',
-      seconds: 5,
     });
     stopping.abort();
     assert.deepEqual(await refused, { kind: 'not_sent', faults: 0, refusals: 1 });
@@ -261,7 +260,7 @@ describe('stopping', () => {
     const aborting = new AbortController();
     const upstream = upstreamAt(server.url);
     const sending = send(upstream, { script: 'mode=hang' }, { signal: aborting.signal });
-    await until(() => calls() === 1, { what: 'the request to arrive', seconds: 5 });
+    await until(() => calls() === 1, { what: 'the request to arrive' });
     aborting.abort();
     assert.deepEqual(await sending, { kind: 'aborted' });
     assert.equal(upstream.limiter.inFlight, 0);
