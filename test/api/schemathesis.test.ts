@@ -29,7 +29,7 @@ describe('Schemathesis, against what GET /openapi.json promises', () => {
     await using api = await startWholeTestApi();
 
     const args = ['-m', 'schemathesis.cli', 'run', `${api.origin}/openapi.json`, '--header', 'Authorization: Bearer key-a', ...OPTIONS];
-    const child = spawn(python, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
+    const child = spawn(python, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'], timeout: 400_000 });
     let report = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (report += chunk.toString()));
     await once(child, 'close');

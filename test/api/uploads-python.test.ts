@@ -22,7 +22,7 @@ describe("the Python SDK's uploads.upload_file_chunked", () => {
     const python = await pythonWithSdk();
     await using api = await startWholeTestApi();
 
-    const { stdout } = await promisify(execFile)(python, [SCRIPT, `${api.origin}/v1`, 'key-a', path], { timeout: 60_000 });
+    const { stdout } = await promisify(execFile)(python, [SCRIPT, `${api.origin}/v1`, 'key-a', path], { timeout: 180_000 });
 
     const common = { status: 'completed', bytes: content.length, same: true };
     assert.deepEqual(

@@ -168,7 +168,7 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     );
     await until(async () => ((await client.batches.retrieve(large.id)).request_counts?.completed ?? 0) > 0, {
       what: 'a first answer',
-      seconds: 60,
+      seconds: 120,
     });
     const small = await run([lineFor('wide-model', 'only')], 60);
     assert.deepEqual(small.request_counts, { total: 1, completed: 1, failed: 0 });

@@ -22,7 +22,8 @@ export interface Seen {
 export async function startRecordingProxy(origin: string): Promise<RecordingProxy> {
   const seen: Seen[] = [];
   let toLose = 0;
-  const server = createServer((incoming, outgoing) => {
+  // Longer than any client keeps a connection that is idle: who uses one while it is being closed would have to try again.
+  const server = createServer({ keepAliveTimeout: 65_000 }, (incoming, outgoing) => {
     const entry: Seen = { method: incoming.method ?? '', path: incoming.url ?? '', headers: incoming.headers, status: null, body: '' };
     seen.push(entry);
     const isLost = toLose > 0;

@@ -19,7 +19,8 @@ export interface FaultProxy extends AsyncDisposable {
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const { hostname, port } = new URL(target);
   const seen: string[] = [];
-  const server = http.createServer((incoming, outgoing) => {
+  // Longer than anybody keeps a connection that is idle: who uses one while it is being closed would see a fault of ours.
+  const server = http.createServer({ keepAliveTimeout: 65_000 }, (incoming, outgoing) => {
     const [method, path] = [incoming.method ?? '', incoming.url ?? ''];
     seen.push(`${method} ${path}`);
     const fault = proxy.fault(method, path);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createMinioObjectStore } from '../../src/storage/minio-object-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { startMinio, type TestMinio } from '../helpers/servers.ts';
+import { until } from '../helpers/until.ts';
 
 /** A bucket of its own on a MinIO of its own. */
 export interface TestBucket extends AsyncDisposable {
@@ -22,7 +23,13 @@ export async function startTestBucket(): Promise<TestBucket> {
     return store;
   }
   const store = connect();
-  await store.ensureBucket();
+  // MinIO takes connections before it can do anything.
+  const isMade = async () =>
+    await store.ensureBucket().then(
+      () => true,
+      () => false,
+    );
+  await until(isMade, { what: 'MinIO to make a bucket' });
   return {
     minio,
     store,
