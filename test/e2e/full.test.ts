@@ -7,7 +7,6 @@ import { until } from '../helpers/until.ts';
 import { type Fault, type FaultProxy, startFaultProxy } from '../storage/fault-proxy.ts';
 
 const IN_FLIGHT = 8;
-const REQUEST_TIMEOUT_S = 2;
 
 /** More than a batch may have out at a time: what is out is sent even when nothing can be stored. */
 const LINES = 800;
@@ -21,7 +20,6 @@ describe('what is full or slow', () => {
       env: {
         NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT),
         NIGHTSHIFT_MAX_IN_FLIGHT_PER_BATCH: '64',
-        NIGHTSHIFT_UPSTREAM_REQUEST_TIMEOUT_SECONDS: String(REQUEST_TIMEOUT_S),
         NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2',
       },
       upstream: ['--latency', '100'],
@@ -56,7 +54,7 @@ describe('what is full or slow', () => {
         before = now;
         return isResting ? now : null;
       },
-      { what: 'nothing to be sent any more', seconds: 20, everyMs: 1_000 },
+      { what: 'nothing to be sent any more', everyMs: 1_000 },
     );
     assert.ok(sentOnce < ids.length, 'there is something left to send');
     return { ids, batchId: id, sentOnce };
@@ -116,16 +114,24 @@ describe('what is full or slow', () => {
       const answer = await ask();
       assert.deepEqual([answer.status, Object(await answer.json()).error.code], [503, 'service_unavailable']);
       assert.equal(answer.headers.get('retry-after'), '5');
-      assert.ok(performance.now() - startedMs < 5_000, 'a bucket that asks for patience is asked again, but not for long');
+      assert.ok(performance.now() - startedMs < 15_000, 'a bucket that asks for patience is asked again, but not for long');
     }
     await assertGoesOn(resting);
   });
 
   it('an answer that never ends is a request_timeout, and its neighbours do not wait for it', async () => {
-    const startedMs = performance.now();
+    // Here only: whoever is held up for that long elsewhere would have its answers asked for again.
+    await stack.worker.stop();
+    await stack.startWorker(undefined, { NIGHTSHIFT_UPSTREAM_REQUEST_TIMEOUT_SECONDS: '2' });
     const created = await submit(client, [chatLine('endless', 'marker=endless;mode=slow'), chatLine('good')].join('\n'));
-    await until(async () => (await client.batches.retrieve(created.id)).request_counts?.completed === 1, { what: 'the good line' });
-    assert.ok(performance.now() - startedMs < 10_000);
+    const counts = await until(
+      async () => {
+        const { request_counts } = await client.batches.retrieve(created.id);
+        return request_counts?.completed === 1 ? request_counts : null;
+      },
+      { what: 'the good line', everyMs: 100 },
+    );
+    assert.equal(counts.failed, 0, 'the endless one is still being tried');
     const batch = await ended(client, created.id, 120);
     assert.deepEqual(batch.request_counts, { total: 2, completed: 1, failed: 1 });
     const [line] = await resultLines(client, batch.error_file_id);

@@ -13,7 +13,7 @@ describe('the official Python SDK, unmodified', () => {
   it('runs what a user writes', async () => {
     const [python, stack] = await Promise.all([pythonWithSdk(), startStack()]);
     await using _stack = stack;
-    const { stdout } = await promisify(execFile)(python, [SCRIPT, stack.baseURL, 'key-a', FIRST_BATCH], { timeout: 180_000 });
+    const { stdout } = await promisify(execFile)(python, [SCRIPT, stack.baseURL, 'key-a', FIRST_BATCH], { timeout: 400_000 });
     assert.match(stdout, /^ok \d/);
   });
 });

@@ -9,8 +9,8 @@ import { type RefusingProxy, startRefusingProxy } from '../temporal/refusing-pro
 const LINES = 600;
 /** Longer than the 30 s after which Temporal gives up an activity of which it hears nothing. */
 const REFUSED_MS = 33_000;
-/** As fast as while Temporal is away: half a second for Temporal, and the bucket. */
-const ANSWERED_WITHIN_MS = 2_000;
+/** Half a second for Temporal, and the bucket, even on a machine that stands still meanwhile; a client of Temporal that is refused tries for a minute. */
+const ANSWERED_WITHIN_MS = 10_000;
 
 describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
   let stack: Stack;
@@ -47,7 +47,7 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
     return answer;
   }
 
-  it('changes nothing for clients, rests batches, and sends nothing twice when it takes calls again', { timeout: 180_000 }, async () => {
+  it('changes nothing for clients, rests batches, and sends nothing twice when it takes calls again', { timeout: 400_000 }, async () => {
     const running = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
     const cancelled = await submit(client, chatLines(400, 'cancelled-'));
     await until(async () => (await completed(running.id)) >= 50 && (await completed(cancelled.id)) > 0, { what: '50 answers' });
@@ -81,18 +81,18 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
     // Back, but not all at once.
     let calls = 0;
     proxy.refuses = () => ++calls % 3 !== 0;
-    await until(() => calls >= 90, { what: '90 calls, of which two in three were refused', seconds: 60 });
+    await until(() => calls >= 90, { what: '90 calls, of which two in three were refused' });
     proxy.refuses = () => false;
 
-    const batch = await ended(client, running.id, 90);
+    const batch = await ended(client, running.id);
     assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: LINES, completed: LINES, failed: 0 }]);
     assert.deepEqual(
       (await resultLines(client, batch.output_file_id)).map((line) => line.custom_id),
       ids,
     );
     assert.deepEqual([...new Set(await sent())], [1], 'what was answered is stored, whoever refuses to hear of it');
-    assert.equal((await ended(client, cancelled.id, 60)).status, 'cancelled');
-    assert.equal((await ended(client, created.id, 60)).status, 'completed');
+    assert.equal((await ended(client, cancelled.id)).status, 'cancelled');
+    assert.equal((await ended(client, created.id)).status, 'completed');
     assert.deepEqual([first.child.exitCode, stack.api.child.exitCode], [null, null]);
     await until(() => late.child.exitCode !== null || late.log().includes('the namespace is away'), {
       what: 'the late worker to try again',

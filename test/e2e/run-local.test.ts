@@ -28,11 +28,13 @@ before(async () => {
     NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${s3}`,
     NIGHTSHIFT_EXAMPLE_UPSTREAM_PORT: String(upstream),
     NIGHTSHIFT_SHUTDOWN_GRACE_SECONDS: '5',
+    NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '10',
   };
 });
 after(async () => await rm(folder, { recursive: true, force: true }));
 
-function startLocal(args: string[]): { child: ChildProcess; output: () => string } {
+/** `closed` is its end, when everything that it wrote has been read. */
+function startLocal(args: string[]): { child: ChildProcess; closed: Promise<unknown>; output: () => string } {
   const child = spawn(process.execPath, [BIN, 'local', ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -41,7 +43,7 @@ function startLocal(args: string[]): { child: ChildProcess; output: () => string
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  return { child, output: () => output };
+  return { child, closed: once(child, 'close'), output: () => output };
 }
 
 const accepts = async (port: number) =>
@@ -58,14 +60,14 @@ async function isUp({ child, output }: ReturnType<typeof startLocal>): Promise<v
       if (child.exitCode !== null) throw new Error(output());
       return output().includes('Everything stays up');
     },
-    { what: 'everything', seconds: 60 },
+    { what: 'everything', seconds: 120 },
   );
 }
 
 describe('nightshift local', () => {
-  it('runs the example batch, shows its results and leaves nothing running', { timeout: 120_000 }, async () => {
+  it('runs the example batch, shows its results and leaves nothing running', { timeout: 300_000 }, async () => {
     const local = startLocal(['--example', '--exit']);
-    await once(local.child, 'exit');
+    await local.closed;
     assert.equal(local.child.exitCode, 0, local.output());
     assert.match(local.output(), /API +http:[\s\S]*Temporal UI +http:[\s\S]*MinIO +http:/);
     assert.match(local.output(), /completed \[█+\] 100%/);
@@ -74,24 +76,21 @@ describe('nightshift local', () => {
     assert.ok(await nobodyListens());
   });
 
-  it('goes on with a batch that it left in the middle, and ends each request once', { timeout: 180_000 }, async () => {
+  it('goes on with a batch that it left in the middle, and ends each request once', { timeout: 480_000 }, async () => {
     const client = new OpenAI({ baseURL: `http://127.0.0.1:${ports[0]}/v1`, apiKey: 'any' });
     const first = startLocal([]);
     await isUp(first);
     const text = Array.from({ length: 120 }, (_, line) => `${chatLine(`line-${line}`, 'delay=1000')}\n`).join('');
     const { id } = await submit(client, text);
-    await until(async () => ((await client.batches.retrieve(id)).request_counts?.completed ?? 0) > 0, {
-      what: 'a first answer',
-      seconds: 60,
-    });
+    await until(async () => ((await client.batches.retrieve(id)).request_counts?.completed ?? 0) > 0, { what: 'a first answer' });
     first.child.kill('SIGINT');
-    await once(first.child, 'exit');
+    await first.closed;
     assert.equal(first.child.exitCode, 0, first.output());
     assert.ok(await nobodyListens());
 
     const second = startLocal([]);
     await isUp(second);
-    const batch = await ended(client, id, 90);
+    const batch = await ended(client, id);
     assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: 120, completed: 120, failed: 0 }]);
     const content = await (await client.files.content(batch.output_file_id ?? '')).text();
     const ids = content
@@ -101,9 +100,9 @@ describe('nightshift local', () => {
     assert.equal(new Set(ids).size, 120);
     assert.equal(ids.length, 120);
 
-    // A kill cannot be caught: what it started notices by itself.
+    // A kill cannot be caught: what it started notices by itself, and ends one after the other, each with a grace of its own.
     second.child.kill('SIGKILL');
-    await until(nobodyListens, { what: 'the end of all servers', seconds: 30 });
+    await until(nobodyListens, { what: 'the end of all servers', seconds: 90 });
   });
 
   it('names every port that is taken, with its variable', async () => {
@@ -113,7 +112,7 @@ describe('nightshift local', () => {
     });
     await Promise.all(others.map(async (server) => await once(server, 'listening')));
     const local = startLocal([]);
-    await once(local.child, 'exit');
+    await local.closed;
     for (const server of others) server.close();
     assert.equal(local.child.exitCode, 1);
     for (const name of ['NIGHTSHIFT_API_PORT', 'NIGHTSHIFT_TEMPORAL_ADDRESS', 'NIGHTSHIFT_S3_ENDPOINT'])

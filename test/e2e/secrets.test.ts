@@ -55,6 +55,8 @@ describe('credentials and bodies', () => {
     await connection.close();
     assert.match(history, /runRequests/);
     assert.match(history, /inputFileId/, 'payloads can be read here');
+    // From here on nobody writes, logs, or takes objects away while they are read.
+    await Promise.all([stack.api.stop(), stack.worker.stop()]);
     const logs = stack.api.log() + stack.worker.log();
     assert.match(logs, /starting/);
     const bucket = await readTree(stack.minio.directory);

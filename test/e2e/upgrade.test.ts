@@ -39,7 +39,7 @@ async function previousVersion(): Promise<Previous> {
 }
 
 describe('an upgrade', () => {
-  it('finishes under this version what a worker of the one before began', { timeout: 240_000 }, async (t) => {
+  it('finishes under this version what a worker of the one before began', { timeout: 400_000 }, async (t) => {
     if ((await git('rev-parse', '--is-shallow-repository').catch(() => 'no repository')) !== 'false') {
       return t.skip('needs a clone with its history (git fetch --unshallow): there is no version before this one');
     }
@@ -60,7 +60,7 @@ describe('an upgrade', () => {
     assert.ok(half < ids.length, 'it was stopped in the middle');
     await stack.startWorker();
 
-    const batch = await ended(client, created.id, 120);
+    const batch = await ended(client, created.id);
     assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: 1100, completed: 1100, failed: 0 }]);
     const lines = await resultLines(client, batch.output_file_id);
     assert.deepEqual(

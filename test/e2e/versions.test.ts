@@ -6,6 +6,8 @@ import { type Stack, type StackProcess, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
 const LINES = 400;
+/** A batch takes most of a minute, so that a worker can start and end meanwhile; what is left of it then is done with quickly. */
+const [SLOW, QUICK] = [{ latency: 1_000 }, { latency: 20 }];
 const input = (name: string, lines = LINES): string =>
   Array.from({ length: lines }, (_, index) => chatLine(`${name}-${index + 1}`, `marker=${name}-${index + 1}`)).join('\n');
 
@@ -18,7 +20,7 @@ describe('NIGHTSHIFT_BUILD_ID', () => {
   before(async () => {
     stack = await startStack({
       env: { NIGHTSHIFT_BUILD_ID: 'one', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8', NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '1' },
-      upstream: ['--latency', '150'],
+      upstream: ['--latency', String(QUICK.latency)],
     });
     one = stack.worker;
     connection = await Connection.connect({ address: stack.temporal.address });
@@ -66,12 +68,14 @@ describe('NIGHTSHIFT_BUILD_ID', () => {
     assert.equal((await ended(stack.client(), created.id)).status, 'completed');
   });
 
-  it('keeps a batch and its requests on the version it began on, while new batches go to the new one', { timeout: 240_000 }, async () => {
+  it('keeps a batch and its requests on the version it began on, while new batches go to the new one', { timeout: 400_000 }, async () => {
+    await stack.upstream.set(SLOW);
     const old = await submit(stack.client(), input('old'));
     await until(async () => (await completed(old.id)) > 0, { what: 'first answers', seconds: 60 });
     two = await stack.startWorker(undefined, { NIGHTSHIFT_BUILD_ID: 'two' });
     await makeCurrent('two');
     assert.ok((await completed(old.id)) < LINES, 'the old batch is open when the new version takes over');
+    await stack.upstream.set(QUICK);
 
     const young = await submit(stack.client(), input('young', 20));
     assert.equal((await ended(stack.client(), young.id)).status, 'completed');
@@ -80,17 +84,19 @@ describe('NIGHTSHIFT_BUILD_ID', () => {
     assert.deepEqual(await pidsOf(old.id), new Set([pid(one)]));
   });
 
-  it('takes a batch whose version is gone to the current one when its workflow is terminated', { timeout: 240_000 }, async () => {
+  it('takes a batch whose version is gone to the current one when its workflow is terminated', { timeout: 400_000 }, async () => {
     await makeCurrent('one');
+    await stack.upstream.set(SLOW);
     const created = await submit(stack.client(), input('orphan'));
     await until(async () => (await completed(created.id)) > 0, { what: 'first answers', seconds: 60 });
     await makeCurrent('two');
     assert.equal(await one.stop('SIGTERM'), 0);
     const before = await completed(created.id);
     assert.ok(before < LINES, 'it was stopped in the middle');
+    await stack.upstream.set(QUICK);
 
     await new Client({ connection }).workflow.getHandle(created.id).terminate('its version is gone');
-    const batch = await ended(stack.client(), created.id, 180);
+    const batch = await ended(stack.client(), created.id, 240);
     assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: LINES, completed: LINES, failed: 0 }]);
     assert.equal((await resultLines(stack.client(), batch.output_file_id)).length, LINES);
     const calls = await stack.upstream.calls();

@@ -26,7 +26,7 @@ def submit(lines, **options):
 
 
 def wait(batch):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while batch.status not in ENDED:
         assert time.monotonic() < deadline, batch
         time.sleep(0.2)
