@@ -29,8 +29,9 @@ const slow = (name: string, file: string) => ({
   command: process.execPath,
   args: [
     '-e',
-    `const fs = require('node:fs'); fs.writeFileSync('${file}', String(process.pid)); setInterval(() => {}, 1000);
-    process.on('SIGTERM', () => setTimeout(() => { fs.appendFileSync('${file}.end', '${name} '); process.exit(0); }, 100));`,
+    `const fs = require('node:fs'); setInterval(() => {}, 1000);
+    process.on('SIGTERM', () => setTimeout(() => { fs.appendFileSync('${file}.end', '${name} '); process.exit(0); }, 100));
+    fs.writeFileSync('${file}', String(process.pid));`,
   ],
   graceMs: 5_000,
   isReady: async () => (await pidIn(file)) > 0,
@@ -59,7 +60,7 @@ describe('createChildren', () => {
     await children.start(slow('again', file));
     const first = await pidIn(file);
     process.kill(first, 'SIGKILL');
-    await until(async () => ![0, first].includes(await pidIn(file)), { what: 'a second process', seconds: 10 });
+    await until(async () => ![0, first].includes(await pidIn(file)), { what: 'a second process' });
     await children.stop();
     assert.equal(isAlive(await pidIn(file)), false);
     assert.match(sentences.join(), /^again ended \(SIGKILL\)/);
@@ -84,13 +85,16 @@ describe('createChildren', () => {
     const script = `
       const { createChildren } = await import('${CHILDREN}');
       const children = createChildren({ logs: '${join(folder, 'logs')}', signal: new AbortController().signal, onRestart: () => {} });
-      await children.start({ name: '${name}', command: process.execPath, args: ${JSON.stringify(args)}, graceMs: ${graceMs}, isReady: async () => true });`;
-    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
-    await until(async () => (await pidIn(file)) > 0, { what: 'the child', seconds: 10 });
+      await children.start({ name: '${name}', command: process.execPath, args: ${JSON.stringify(args)}, graceMs: ${graceMs}, isReady: async () => true });
+      console.log('started');`;
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    parent.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await until(async () => said.includes('started') && (await pidIn(file)) > 0, { what: 'the child' });
     const pid = await pidIn(file);
     parent.kill('SIGKILL');
     await once(parent, 'exit');
-    await until(() => Promise.resolve(!isAlive(pid)), { what: 'the end of the child', seconds: 10 });
+    await until(() => Promise.resolve(!isAlive(pid)), { what: 'the end of the child' });
     assert.equal(await readFile(`${file}.end`, 'utf8'), 'orphan ');
   });
 });

@@ -44,11 +44,12 @@ describe('nightshift api', () => {
   it('starts while Temporal and the bucket are away, says so, and ends on SIGTERM', async () => {
     const port = await freePort();
     await using api = startApi({ NIGHTSHIFT_API_PORT: String(port), NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1' });
-    await until(async () => (await statusOf(`http://127.0.0.1:${port}/health`)) === 200, { what: 'the API', seconds: 20 });
+    await until(async () => (await statusOf(`http://127.0.0.1:${port}/health`)) === 200, { what: 'the API' });
     assert.equal(await statusOf(`http://127.0.0.1:${port}/ready`), 503);
-    const exited = once(api.child, 'exit');
+    // Not `exit`, which may come before the last lines of the log.
+    const closed = once(api.child, 'close');
     api.child.kill('SIGTERM');
-    assert.deepEqual(await exited, [0, null], api.log());
+    assert.deepEqual(await closed, [0, null], api.log());
     assert.doesNotMatch(api.log(), /nightshift-test/);
   });
 
@@ -61,7 +62,7 @@ describe('nightshift api', () => {
         async (answer) => Object(await answer.json()),
         () => ({}),
       );
-    await until(async () => (await readiness())['bucket'] === true, { what: 'the bucket', seconds: 20 });
+    await until(async () => (await readiness())['bucket'] === true, { what: 'the bucket' });
   });
 
   it('names the variable when its port is taken', async () => {
@@ -72,7 +73,7 @@ describe('nightshift api', () => {
       NIGHTSHIFT_API_PORT: String(typeof address === 'object' ? address?.port : 0),
       NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1',
     });
-    await once(api.child, 'exit');
+    await once(api.child, 'close');
     other.close();
     assert.equal(api.child.exitCode, 1);
     assert.match(api.log(), /is taken: set NIGHTSHIFT_API_PORT/);

@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 
 const SHUTDOWN = new URL('../../src/processes/shutdown.ts', import.meta.url).href;
 
-/** Runs a script with a `shutdown` in a process of its own; sends it SIGTERM when it says `ready`. */
-async function runWith(script: string, deadlineMs = 5_000): Promise<{ code: number | null; out: string }> {
+/** Runs a script with a `shutdown` in a process of its own; unless that `failed` already, sends it SIGTERM when it says `ready`. */
+async function runWith(script: string, { deadlineMs = 30_000, failed = false } = {}): Promise<{ code: number | null; out: string }> {
   const source = `
     const { createShutdown } = await import('${SHUTDOWN}');
     const logger = new Proxy({}, { get: () => (...args) => console.log(args.at(-1)) });
@@ -19,7 +19,7 @@ async function runWith(script: string, deadlineMs = 5_000): Promise<{ code: numb
   let out = '';
   child.stdout.on('data', (chunk: Buffer) => {
     out += chunk.toString();
-    if (chunk.toString().includes('ready')) child.kill('SIGTERM');
+    if (!failed && chunk.toString().includes('ready')) child.kill('SIGTERM');
   });
   await once(child, 'close');
   return { code: child.exitCode, out };
@@ -42,7 +42,7 @@ describe('createShutdown', () => {
   });
 
   it('ends with 1 when the deadline passes', async () => {
-    const { code, out } = await runWith(`shutdown.closes('worker', () => new Promise(() => {}));`, 100);
+    const { code, out } = await runWith(`shutdown.closes('worker', () => new Promise(() => {}));`, { deadlineMs: 100 });
     assert.equal(code, 1);
     assert.match(out, /deadline has passed/);
   });
@@ -56,6 +56,6 @@ describe('createShutdown', () => {
   });
 
   it('ends with 1 by itself when the process cannot go on', async () => {
-    assert.equal((await runWith(`shutdown.fail(new Error('broken'));`)).code, 1);
+    assert.equal((await runWith(`shutdown.fail(new Error('broken'));`, { failed: true })).code, 1);
   });
 });
