@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
 import { freePort, startMinio } from '../helpers/servers.ts';
@@ -17,13 +18,19 @@ export interface HostileApi extends AsyncDisposable {
   client(key?: string): OpenAI;
   /** Sends a request that HTTP clients agree to send, with the key of tenant-a. */
   fetch(path: string, init?: RequestInit): Promise<Answer>;
-  /** Sends exactly these bytes, or bytes as they come, and reads what is answered until the other side ends it or enough has come. */
-  send(bytes: string | Buffer | AsyncIterable<string | Buffer>, options?: { enough?: RegExp; seconds?: number }): Promise<string>;
+  /**
+   * Sends exactly these bytes, or bytes as they come, which may depend on what was received, and reads what is answered until the other side
+   * ends it or enough has come.
+   */
+  send(bytes: string | Sending | ((received: () => string) => Sending), options?: { enough?: RegExp; seconds?: number }): Promise<string>;
   /** Resident memory of the process, in bytes. */
   residentBytes(): Promise<number>;
   /** Fails if the process has ended, or has logged a fault of its own. */
   assertSound(): void;
 }
+
+/** Bytes as they come. */
+type Sending = AsyncIterable<string>;
 
 /** One answer, read to its end. */
 export interface Answer {
@@ -32,7 +39,7 @@ export interface Answer {
   text: string;
 }
 
-/** Starts MinIO and the API; `env` adds variables. A body may stand still for a second here, and must bring 100,000 bytes a second. */
+/** Starts MinIO and the API; `env` adds variables. */
 export async function startHostileApi(env: Record<string, string> = {}): Promise<HostileApi> {
   const [minio, port] = await Promise.all([startMinio(), freePort()]);
   const child: ChildProcess = spawn(process.execPath, [MAIN, 'api'], {
@@ -46,8 +53,6 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
       NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
       NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
       NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1',
-      NIGHTSHIFT_UPLOAD_IDLE_TIMEOUT_SECONDS: '1',
-      NIGHTSHIFT_UPLOAD_MIN_BYTES_PER_SECOND: '100000',
       NIGHTSHIFT_LOG_LEVEL: 'error',
       // A small heap, so that garbage not yet collected is not taken for memory that is kept.
       NODE_OPTIONS: '--max-old-space-size=64 --max-semi-space-size=8',
@@ -71,7 +76,7 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
       const answer = await fetch(origin + path, { ...init, headers: { authorization: 'Bearer key-a', ...Object(init.headers) } });
       return { status: answer.status, headers: answer.headers, text: await answer.text() };
     },
-    async send(bytes, { enough = /(?!)/, seconds = 20 } = {}) {
+    async send(bytes, { enough = /(?!)/, seconds = 60 } = {}) {
       const socket = connect(port, '127.0.0.1');
       await once(socket, 'connect');
       let text = '';
@@ -80,8 +85,10 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
       socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
       const isOver = () => socket.closed || socket.readableEnded || enough.test(text);
       const sending = (async () => {
-        const all = typeof bytes === 'string' || Buffer.isBuffer(bytes) ? [bytes] : bytes;
+        const all = typeof bytes === 'function' ? bytes(() => text) : typeof bytes === 'string' ? [bytes] : bytes;
         for await (const some of all) {
+          // What has come meanwhile is read first: to write to who has closed would throw it away.
+          await setImmediate();
           if (isOver() || socket.destroyed) return;
           socket.write(some);
         }

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { until } from '../helpers/until.ts';
 import { assertRefused, firstAnswer, type HostileApi, startHostileApi } from './hostile-api.ts';
 
+/** Where a client of these tests is held up itself, for longer than the idle time, it is taken for one that stands still: so it is not too short. */
+const PACE = { NIGHTSHIFT_UPLOAD_IDLE_TIMEOUT_SECONDS: '3', NIGHTSHIFT_UPLOAD_MIN_BYTES_PER_SECOND: '50000' };
 const FORM = [
   '--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n',
   '--b\r\nContent-Disposition: form-data; name="file"; filename="x.jsonl"\r\n\r\n{"custom_id":"1"}\n\r\n--b--\r\n',
@@ -22,13 +25,13 @@ async function* trickle(first: string, everyMs: number, bytes: () => string): As
 
 describe('hostile transport', () => {
   let api: HostileApi;
-  before(async () => (api = await startHostileApi()));
+  before(async () => (api = await startHostileApi(PACE)));
   after(async () => await api[Symbol.asyncDispose]());
 
   describe('a body that comes slowly', () => {
     it('is given up with 408 when it trickles for ever, as a form, as JSON, declared and chunked', async () => {
-      const started = performance.now();
       const formStart = FORM.slice(0, -12);
+      // Whoever is not given up goes on for ever, and `send` fails.
       for (const bytes of [
         trickle(uploadHead('content-length: 100000000') + formStart, 100, () => 'x'),
         trickle(uploadHead('transfer-encoding: chunked') + `${formStart.length.toString(16)}\r\n${formStart}\r\n`, 100, () => '1\r\nx\r\n'),
@@ -39,12 +42,11 @@ describe('hostile transport', () => {
         assertRefused(answer, [408]);
         assert.equal(answer.headers.get('connection'), 'close');
       }
-      assert.ok(performance.now() - started < 20_000);
     });
 
     it('is served while it brings what it must', async () => {
-      // Up to 200,000 bytes a second where 100,000 are asked for, three times as long as a body may stand still.
-      const file = `{"custom_id":"${'x'.repeat(600_000)}"}\n`;
+      // Up to 200,000 bytes a second where 50,000 are asked for, twice as long as a body may stand still.
+      const file = `{"custom_id":"${'x'.repeat(1_200_000)}"}\n`;
       const body = FORM.replace('{"custom_id":"1"}\n', file);
       async function* steadily() {
         yield uploadHead(`content-length: ${body.length}`);
@@ -123,12 +125,12 @@ describe('hostile transport', () => {
       const path = head('GET', `/v1/files/${'x'.repeat(20_000)}`);
       for (const bytes of [flood, long, path]) assertRefused(firstAnswer(await api.send(bytes, { enough: /\}\}$/ })), [431]);
 
-      async function* second() {
+      async function* second(received: () => string) {
         yield head('GET', '/health');
-        await delay(200);
+        await until(() => received().startsWith('HTTP/1.1 200 '), { what: 'the first answer', everyMs: 5 });
         yield flood;
       }
-      const received = await api.send(second());
+      const received = await api.send(second);
       const answers = received.split(/(?=HTTP\/1\.1 )/).map(firstAnswer);
       assert.deepEqual(
         answers.map(({ status }) => status),
