@@ -4,7 +4,7 @@ import { toText } from './report.ts';
 import { runChaos } from './run-chaos.ts';
 
 describe('chaos', () => {
-  it('loses nothing and doubles nothing while everything is killed, paused and cut off', { timeout: 400_000 }, async (t) => {
+  it('loses nothing and doubles nothing while everything is killed, paused and cut off', { timeout: 590_000 }, async (t) => {
     const report = await runChaos({ seed: 20_261_123, seconds: 60, poisoned: false, print: () => undefined });
     t.diagnostic(toText(report));
     assert.deepEqual(report.complaints, [], `\n${report.faults.timeline.join('\n')}`);

@@ -21,8 +21,8 @@ export interface FaultLog {
   lost(worker: Part, fromMs: number, toMs: number, why: string): void;
 }
 
-/** Answers gather for a second, and the piece may be under way for as long again. */
-const NOT_STORED_MS = 2_000;
+/** Answers gather for a second, and the piece may be under way for longer, where the machine is busy with all that is started again. */
+const NOT_STORED_MS = 4_000;
 /** A server's heartbeat timeout is 30 s; the last beat that it saw may be 18 s old when a silence begins. */
 const SILENCE_MS = 8_000;
 /** Until a beat of a worker that was given up is refused, at the latest. */

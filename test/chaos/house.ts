@@ -35,6 +35,8 @@ export interface House extends AsyncDisposable {
   readonly poisonings: readonly { worker: Part; atMs: number }[];
   /** What a worker tells of itself in its metrics; throws when it does not answer. */
   metricsOf(worker: Part): Promise<string>;
+  /** Whether a worker takes work, which it does some time after its start. */
+  isWorking(worker: Part): Promise<boolean>;
   readonly minioPort: number;
   readonly temporalPort: number;
   /** Logs, Temporal's database and MinIO's disk. */
@@ -168,6 +170,7 @@ export async function startHouse({
     poisonings,
     metricsOf: async (worker) =>
       await (await fetch(`http://127.0.0.1:${metricsPorts.get(worker)}/metrics`, { signal: AbortSignal.timeout(5_000) })).text(),
+    isWorking: async (worker) => await answersOk(`http://127.0.0.1:${metricsPorts.get(worker)}/ready`).catch(() => false),
     minioPort,
     temporalPort,
     directory,

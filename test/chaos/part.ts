@@ -65,7 +65,7 @@ export function createPart(given: {
     launch,
     async start() {
       launch();
-      await until(async () => await ready().catch(() => false), { what: `${name} to be ready`, seconds: 60 });
+      await until(async () => await ready().catch(() => false), { what: `${name} to be ready`, seconds: 120 });
     },
     async stop(signal = 'SIGKILL') {
       isWanted = false;

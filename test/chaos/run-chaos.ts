@@ -137,6 +137,8 @@ async function leaveNothing(
 ): Promise<string[]> {
   const complaints: string[] = [];
   for (const worker of house.workers) {
+    // One that was started just now could not hear the signal yet.
+    await until(async () => await house.isWorking(worker), { what: `${worker.name} to be up` });
     const code = await worker.stop('SIGTERM');
     if (code !== 0) complaints.push(`${worker.name} ended with ${code} after SIGTERM, with nothing to do`);
   }

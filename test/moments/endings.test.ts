@@ -21,29 +21,37 @@ describe('a batch whose end arrives at an exact moment', () => {
   });
   after(async () => await stage[Symbol.asyncDispose]());
 
-  it('ends as it should when it is cancelled', { timeout: 120_000 }, async (t) => {
+  it('ends as it should when it is cancelled', { timeout: 240_000 }, async (t) => {
     const scenes = await stage.bringToMoments('cancel');
-    await Promise.all(scenes.map(cancel));
+    await Promise.all(scenes.map(async (scene) => assertCancelled(scene, await statusOfCancel(scene))));
     for (const { hold } of scenes) hold.release();
     await endAs(t, scenes, ({ moment }) => moment.cancelled);
   });
 
-  it('ends as it should when its window ends, alone and together with a cancel', { timeout: 120_000 }, async (t) => {
+  it('ends as it should when its window ends, alone and together with a cancel', { timeout: 240_000 }, async (t) => {
     const [expiring, both] = await Promise.all(['expire', 'both'].map(async (act) => await stage.bringToMoments(act, { window: '28s' })));
     assert.ok(expiring && both);
     const all = [...expiring, ...both];
     const leftMs = ({ batch }: Scene) => (batch.expires_at ?? 0) * 1000 - Date.now();
     // Just before its own end, which may be some seconds before that of the last batch.
-    const cancelAtTheEnd = async (scene: Scene) => (await delay(leftMs(scene) - 200), await cancel(scene));
+    const tooLate = new Set<Scene>();
+    const cancelAtTheEnd = async (scene: Scene) => {
+      await delay(leftMs(scene) - 200);
+      const status = await statusOfCancel(scene);
+      // A batch of which nothing ran waits for nothing: it may have ended before the cancel came.
+      if (status === 409 && scene.moment.expired === 'expired' && leftMs(scene) <= 0) tooLate.add(scene);
+      else assertCancelled(scene, status);
+    };
     await Promise.all(both.map(cancelAtTheEnd));
-    await delay(Math.max(...all.map(leftMs)) + 500);
+    // The timers of the windows are Temporal's, which has many at a time.
+    await delay(Math.max(0, ...all.map(leftMs)) + 1_500);
     for (const { hold } of all) hold.release();
     await endAs(t, expiring, ({ moment }) => moment.expired);
-    await endAs(t, both, ({ moment }) => moment.both);
+    await endAs(t, both, (scene) => (tooLate.has(scene) ? scene.moment.expired : scene.moment.both));
   });
 
-  it('is started again by the sweep when it was terminated in Temporal, and completes', { timeout: 150_000 }, async (t) => {
-    await stage.ended(terminated, 120);
+  it('is started again by the sweep when it was terminated in Temporal, and completes', { timeout: 300_000 }, async (t) => {
+    await stage.ended(terminated, 240);
     for (const scene of terminated) {
       await t.test(scene.tenant, async () => {
         const { batch, answers } = await stage.assertWhole(scene);
@@ -53,13 +61,16 @@ describe('a batch whose end arrives at an exact moment', () => {
     }
   });
 
-  async function cancel({ tenant, batch, moment }: Scene): Promise<void> {
-    const reply = await stage.client.ask(tenant, 'POST', `/v1/batches/${batch.id}/cancel`);
-    assert.equal(reply?.status, moment.cancelled === 'completed' ? 409 : 200, `${tenant}: ${reply?.bytes.toString()}`);
+  async function statusOfCancel({ tenant, batch }: Scene): Promise<number | undefined> {
+    return (await stage.client.ask(tenant, 'POST', `/v1/batches/${batch.id}/cancel`))?.status;
+  }
+
+  function assertCancelled({ tenant, moment }: Scene, status: number | undefined): void {
+    assert.equal(status, moment.cancelled === 'completed' ? 409 : 200, tenant);
   }
 
   async function endAs(t: TestContext, scenes: readonly Scene[], statusOf: (scene: Scene) => string): Promise<void> {
-    await stage.ended(scenes, 60);
+    await stage.ended(scenes, 120);
     for (const scene of scenes) {
       await t.test(scene.tenant, async () => {
         const { batch, answers } = await stage.assertWhole(scene);

@@ -7,7 +7,7 @@ describe('a worker that ends at an exact moment', () => {
   before(async () => (stage = await startStage(['drain', 'kill'])));
   after(async () => await stage[Symbol.asyncDispose]());
 
-  it('drains on SIGTERM at every moment, and no line is sent twice', { timeout: 120_000 }, async (t) => {
+  it('drains on SIGTERM at every moment, and no line is sent twice', { timeout: 300_000 }, async (t) => {
     const [first, second] = stage.house.workers;
     assert.ok(first && second);
     const scenes = await stage.bringToMoments('drain');
@@ -15,18 +15,18 @@ describe('a worker that ends at an exact moment', () => {
     for (const { hold } of scenes) hold.release();
     assert.equal(await stopped, 0);
     await second.start();
-    await stage.ended(scenes, 60);
+    await stage.ended(scenes, 150);
     await checkAll(t, scenes, (answers) => assert.deepEqual(new Set(answers), new Set([1])));
   });
 
-  it('is killed at every moment, and nothing is lost or doubled', { timeout: 150_000 }, async (t) => {
+  it('is killed at every moment, and nothing is lost or doubled', { timeout: 300_000 }, async (t) => {
     const [first, second] = stage.house.workers;
     assert.ok(first && second);
     const scenes = await stage.bringToMoments('kill', { withParts: true });
     await second.stop('SIGKILL');
     for (const { hold } of scenes) hold.drop();
     await first.start();
-    await stage.ended(scenes, 90);
+    await stage.ended(scenes, 150);
     // Only where the pieces did not reach the bucket is anything sent again.
     await checkAll(t, scenes, (answers, { moment }) => assert.equal(Math.max(...answers), moment.name === 'before-piece' ? 2 : 1));
   });

@@ -26,6 +26,8 @@ export interface Stage extends AsyncDisposable {
   readonly proxy: HoldingProxy;
   /** Brings one batch to every moment; the tenants are called `<act>-<moment>`. */
   bringToMoments(act: string, options?: { withParts?: boolean; window?: string }): Promise<Scene[]>;
+  /** Waits until the API reaches bucket and Temporal; one that was just started refuses before. */
+  ready(): Promise<void>;
   upload(tenant: string, text: string): Promise<string>;
   get(scene: Pick<Scene, 'tenant' | 'batch'>): Promise<OpenAI.Batch | null>;
   ended(scenes: readonly Scene[], seconds: number): Promise<void>;
@@ -64,14 +66,20 @@ export async function startStage(
   });
   const [proxy] = proxies;
   if (proxy === undefined) throw new Error('the house took no proxy');
+  async function ready(): Promise<void> {
+    const isReady = async () =>
+      await fetch(`${house.origin}/ready`)
+        .then(({ ok }) => ok)
+        .catch(() => false);
+    await until(isReady, { what: 'the API to reach bucket and Temporal' });
+  }
   // The bucket is made in the background, and an upload before that is refused.
-  const isReady = async () =>
-    await fetch(`${house.origin}/ready`)
-      .then(({ ok }) => ok)
-      .catch(() => false);
-  await until(isReady, { what: 'the API to reach bucket and Temporal', seconds: 30 });
-  // One worker is on stage; the other waits for its entrance.
-  await house.workers[1]?.stop();
+  await ready();
+  // One worker is on stage, and its time is short once it has something to do; the other waits for its entrance.
+  const [onStage, waiting] = house.workers;
+  if (onStage === undefined || waiting === undefined) throw new Error('there are two workers');
+  await waiting.stop();
+  await until(async () => await house.isWorking(onStage), { what: 'the worker to work' });
   const client = createClient(house.origin);
 
   async function upload(tenant: string, text: string): Promise<string> {
@@ -83,11 +91,14 @@ export async function startStage(
     return file.id;
   }
 
-  async function bring(moment: Moment, act: string, window: string): Promise<Scene> {
+  async function prepare(moment: Moment, act: string) {
     const tenant = `${act}-${moment.name}`;
-    const isWide = moment === SECOND_PART;
-    const { input, text, endpoint } = makeInput(tenant, isWide);
-    const input_file_id = await upload(tenant, text);
+    const { input, text, endpoint } = makeInput(tenant, moment === SECOND_PART);
+    return { moment, tenant, input, endpoint, input_file_id: await upload(tenant, text) };
+  }
+
+  async function bring(prepared: Awaited<ReturnType<typeof prepare>>, window: string): Promise<Scene> {
+    const { moment, tenant, input, endpoint, input_file_id } = prepared;
     const hold = proxy?.hold(moment.when, moment.match(tenant));
     const request = JSON.stringify({ input_file_id, endpoint, completion_window: window });
     const batch = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'POST', '/v1/batches', request));
@@ -103,11 +114,15 @@ export async function startStage(
     house,
     client,
     proxy,
+    ready,
     upload,
     get,
 
     async bringToMoments(act, { withParts = false, window = '24h' } = {}) {
-      const scenes = await Promise.all([...(withParts ? [SECOND_PART] : []), ...moments].map((moment) => bring(moment, act, window)));
+      // All files first: from the first batch on, time runs.
+      const prepared = await Promise.all([...(withParts ? [SECOND_PART] : []), ...moments].map((moment) => prepare(moment, act)));
+      const scenes = await Promise.all(prepared.map((each) => bring(each, window)));
+      // A worker waits 30 s for one answer of the bucket, and the windows are as short.
       await until(() => scenes.every(({ hold }) => hold.isReached), { what: 'all batches to come to their moment', seconds: 28 }).catch(
         (error: unknown) => {
           const missing = scenes.filter(({ hold }) => !hold.isReached).map(({ tenant }) => tenant);

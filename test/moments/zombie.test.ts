@@ -10,7 +10,7 @@ describe('a worker that is paused at an exact moment and goes on when others hav
   before(async () => (stage = await startStage(['zombie'])));
   after(async () => await stage[Symbol.asyncDispose]());
 
-  it('changes nothing, whatever it was about to write', { timeout: 240_000 }, async (t) => {
+  it('changes nothing, whatever it was about to write', { timeout: 540_000 }, async (t) => {
     const { house, client } = stage;
     const [zombie, successor] = house.workers;
     assert.ok(zombie && successor);
@@ -21,7 +21,7 @@ describe('a worker that is paused at an exact moment and goes on when others hav
     link?.cut();
     await link?.heal();
     await successor.start();
-    await stage.ended(scenes, 100);
+    await stage.ended(scenes, 180);
     const before = await Promise.all(scenes.map(async (scene) => JSON.stringify(await stage.get(scene))));
     // A reader deletes a file that the zombie is about to write.
     const deleted = scenes.find(({ moment }) => moment.name === 'before-bytes-of-a-file');
@@ -30,7 +30,7 @@ describe('a worker that is paused at an exact moment and goes on when others hav
     await stage.assertWhole(deleted);
     assert.equal((await client.ask(deleted.tenant, 'DELETE', `/v1/files/${deletedId}`))?.status, 200);
     // The sweep takes what nobody needs any more, under the zombie's feet.
-    await until(async () => (await leftovers(house, { below: ['work/', 'open/'] })).length === 0, { what: 'the sweep', seconds: 30 });
+    await until(async () => (await leftovers(house, { below: ['work/', 'open/'] })).length === 0, { what: 'the sweep' });
 
     // First the requests that were on their way arrive, then the process goes on.
     for (const { hold } of scenes) hold.release();
@@ -53,7 +53,7 @@ describe('a worker that is paused at an exact moment and goes on when others hav
       await successor.stop();
       await startADayLater(successor);
       const below = ['work/', 'open/', 'uploads/', `content/${deleted.tenant}/${deletedId}`];
-      await until(async () => (await leftovers(house, { below })).length === 0, { what: 'the sweep', seconds: 60 }).catch(async () =>
+      await until(async () => (await leftovers(house, { below })).length === 0, { what: 'the sweep', seconds: 120 }).catch(async () =>
         assert.deepEqual(await leftovers(house, { below }), []),
       );
       assert.deepEqual(await bucketOf(house).halfUploads(), []);
