@@ -260,9 +260,9 @@ describe('POST /v1/batches', () => {
       assert.equal(await idOf(await post(body, retry)), second);
       assert.notEqual(await idOf(await post({ ...body, metadata: { test: 'other' } }, retry)), second);
       assert.notEqual(await idOf(await post(body, { ...retry, authorization: 'Bearer key-b' })), second);
-      api.advance(599_000);
+      api.advance(570_000);
       assert.equal(await idOf(await post(body, retry)), second);
-      api.advance(2_000);
+      api.advance(31_000);
       const third = await idOf(await post(body, retry));
       assert.notEqual(third, second);
       assert.equal(await idOf(await post(body, retry)), third);
