@@ -100,6 +100,6 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
     lateProxy.refuses = () => false;
     await until(() => late.child.exitCode !== null || late.log().includes('"working"'), { what: 'the late worker to work' });
     assert.equal(late.child.exitCode, null);
-    assert.ok((await fetch(`${stack.origin}/ready`)).ok);
+    await until(async () => (await fetch(`${stack.origin}/ready`)).ok, { what: 'the API to be ready again' });
   });
 });
