@@ -16,6 +16,7 @@ FROM node:24-bookworm-slim
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./
+COPY bin ./bin
 COPY src ./src
 COPY workflows ./workflows
 COPY activities ./activities
@@ -23,4 +24,4 @@ COPY examples ./examples
 COPY --from=bundle /app/dist ./dist
 USER node
 ENTRYPOINT ["node"]
-CMD ["src/main.ts"]
+CMD ["bin/nightshift.mjs"]

@@ -8,7 +8,6 @@ import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import type { PieceEntry, ShardResult } from '../src/storage/piece-store.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
-import { asBuffer } from './bytes.ts';
 import type { ActivityDeps } from './deps.ts';
 import { createMemoryBudget } from './memory-budget.ts';
 import { readInput } from './read-input.ts';
@@ -90,7 +89,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
       for (const { line, offset, length: lineBytes } of missing) {
         const start = offset - first.offset;
         const { customId } = readRequestLine(bytes.subarray(start, start + lineBytes));
-        yield { line, resultLine: asBuffer(notRunLine({ id: newResultLineId(randomHex(32)), customId, reason })) };
+        yield { line, resultLine: notRunLine({ id: newResultLineId(randomHex(32)), customId, reason }) };
       }
     } finally {
       lease.release();

@@ -3,7 +3,6 @@ import { newResultLineId } from '../src/domain/ids.ts';
 import { answeredLine, erroredLine, wrapNonJson } from '../src/domain/result-line.ts';
 import type { LineResult } from '../src/storage/piece-store.ts';
 import type { SendOutcome } from '../src/upstream/send-request.ts';
-import { asBuffer } from './bytes.ts';
 
 /** A line and what its request ended in. */
 interface EndedLine {
@@ -17,19 +16,19 @@ export function toLineResult(outcome: SendOutcome, { line, customId, randomHex }
   const id = newResultLineId(randomHex(32));
   if (outcome.kind === 'errored') {
     const { code, message } = outcome;
-    return { line, outcome: 'failed', usage: null, resultLine: asBuffer(erroredLine({ id, customId, code, message })) };
+    return { line, outcome: 'failed', usage: null, resultLine: erroredLine({ id, customId, code, message }) };
   }
   const { status, requestId, usage } = outcome;
   const isSuccess = status >= 200 && status < 300;
   // A 2xx that is no JSON object never comes this far: it is a fault.
   const body = isSuccess || isJsonObject(outcome.body) ? outcome.body : wrapNonJson(outcome.body.toString());
-  const resultLine = asBuffer(answeredLine({ id, customId, status, requestId: requestId ?? randomHex(32), body }));
+  const resultLine = answeredLine({ id, customId, status, requestId: requestId ?? randomHex(32), body });
   return { line, outcome: isSuccess ? 'completed' : 'failed', usage: isSuccess ? usage : null, resultLine };
 }
 
 /** The result of a request whose worker died with it again and again. */
 export function crashedLineResult({ line, customId, randomHex }: EndedLine): LineResult {
   const message = 'This request was not answered: each time it was sent, the worker that sent it died.';
-  const resultLine = asBuffer(erroredLine({ id: newResultLineId(randomHex(32)), customId, code: 'request_crashed_worker', message }));
+  const resultLine = erroredLine({ id: newResultLineId(randomHex(32)), customId, code: 'request_crashed_worker', message });
   return { line, outcome: 'failed', usage: null, resultLine };
 }

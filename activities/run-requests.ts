@@ -136,7 +136,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
         refusalEnds: only !== undefined && upstream.requestsPerMinute !== null,
         nowMs,
         // Who may kill the worker says before that it is about to.
-        beforeSend: async () => (isSuspect ? await heart.beatAndFlush(stop.stopSending) : undefined),
+        beforeSend: isSuspect ? async () => await heart.beatAndFlush(stop.stopSending) : null,
       });
 
       if (only === undefined)

@@ -7,7 +7,7 @@ const CACHE_BYTES = 32 * 1024 * 1024;
 /** What a line of a plan weighs in memory. */
 const PLANNED_LINE_BYTES = 100;
 
-/** Plans and input bytes of shards, kept for the next slice while there is room. */
+/** Plans and input bytes of shards, kept for the next slice while there is room, and for as long as there is likely to be one. */
 export interface ShardInputs {
   plan(batchId: string, shard: number): Promise<ShardPlan>;
   /**
@@ -50,6 +50,8 @@ export function createShardInputs({
       const whole = shards.get(key) ?? (lines.length > 1 ? load() : null);
       // Nobody may come to read it; then nobody needs to hear that it failed.
       whole?.catch(() => undefined);
+      // Lines are handed out in order: after the last one only those come back that failed.
+      if (lines.at(-1) === last) shards.forget(key);
       return async (line) => {
         if (whole === null) return await readInput(files, input, line);
         const start = line.offset - offset;
@@ -62,6 +64,7 @@ export function createShardInputs({
 interface Cache<T> {
   get(key: string): Promise<T> | null;
   put(key: string, value: Promise<T>, bytesOf: (value: T) => number): Promise<T>;
+  forget(key: string): void;
 }
 
 /** Keeps what was used last, up to so many bytes. What could not be loaded is forgotten; what is being loaded is shared. */
@@ -75,6 +78,7 @@ function createCache<T>(maxBytes: number): Cache<T> {
   }
 
   return {
+    forget,
     get(key) {
       const entry = entries.get(key);
       if (entry === undefined) return null;

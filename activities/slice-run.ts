@@ -6,7 +6,6 @@ import type { Upstream } from '../src/upstream/routes.ts';
 import type { SendResult, SendState } from '../src/upstream/send-request.ts';
 import type { RunRequestsInput } from '../workflows/contract.ts';
 import type { AnswerTime } from './answer-time.ts';
-import { asBuffer } from './bytes.ts';
 import type { ActivityDeps } from './deps.ts';
 import { toLineResult } from './line-results.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -61,49 +60,62 @@ export interface SliceRun {
   /** Whether a refused request is for Temporal to send again. */
   refusalEnds: boolean;
   nowMs: () => number;
-  /** Awaited right before a request goes out. */
-  beforeSend: () => Promise<void>;
+  /** Awaited right before a request goes out; null where nothing is to be done. */
+  beforeSend: (() => Promise<void>) | null;
 }
 
+/** Lines of a slice that are read and wait for their place; what has not begun weighs next to nothing. */
+const LANES = 32;
+
 /**
- * Sends all lines at once, as far as limiter and memory let them, and stores what comes back. Returns when every line has
- * its outcome in a piece, or a fault, or was stopped. What fails otherwise is thrown, after all lines have ended.
+ * Sends all lines, as fast as limiter and memory let them, and stores what comes back. Returns when every line has its
+ * outcome in a piece, or a fault, or was stopped. What fails otherwise is thrown, after all lines have ended.
  */
 export async function runSlice(run: SliceRun): Promise<SliceTally> {
   const { input, lines, upstream, sendUntilDone, randomHex, memory, writer, stop, pulse, board, answerTime } = run;
   const { stopSending } = stop;
   const tally: SliceTally = { stored: new Map(), faulted: new Map(), refused: new Map(), answered: 0 };
 
-  /** Throws when nothing may be sent any more; waits while the bucket cannot keep up with what has been answered. */
+  /** Whether the bucket keeps up with what has been answered; throws when nothing may be sent any more. */
+  function isClear(): boolean {
+    pulse.check();
+    stopSending.throwIfAborted();
+    return !writer.isLate;
+  }
+
   async function clearToSend(line: number): Promise<void> {
-    for (;;) {
-      pulse.check();
-      stopSending.throwIfAborted();
-      if (!writer.isLate) return;
+    while (!isClear()) {
       board.show(line, { state: 'waiting', for: 'the bucket' });
       await writer.arrival(stopSending);
     }
   }
 
-  async function send(line: number, body: Buffer): Promise<SendResult> {
+  async function send(line: number, body: Uint8Array, onSent: () => void): Promise<SendResult> {
     let isInFlight = false;
     const onState = async (state: SendState): Promise<void> => {
       if (isInFlight) answerTime.end(false);
       isInFlight = false;
       if (state.state !== 'sent') return board.show(line, state);
-      await clearToSend(line);
+      // Where there is nothing to wait for, nothing is awaited: this happens thousands of times a second.
+      if (!isClear()) await clearToSend(line);
+      if (run.beforeSend !== null) {
+        board.show(line, state);
+        await run.beforeSend();
+        // Time has passed: a pause may lie in it.
+        await clearToSend(line);
+      }
       board.show(line, state);
-      await run.beforeSend();
-      // Time has passed: a pause may lie in it.
-      await clearToSend(line);
       answerTime.begin();
       isInFlight = true;
+      onSent();
     };
     let isAnswered = false;
     try {
       const sent = await sendUntilDone({
         upstream,
         batchId: input.batchId,
+        // Lines of a younger slice begin as well, but an older one is to end first.
+        rank: run.taken.ordinal,
         requestKey: `${input.batchId}/${line}`,
         request: { endpoint: input.endpoint, body, idempotencyKey: `${input.batchId}-${line}` },
         signal: stop.abort,
@@ -121,9 +133,9 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
   }
 
   /** The request until it has an outcome, which goes into the next piece. */
-  async function answer(planned: PlannedLine): Promise<void> {
+  async function answer(planned: PlannedLine, onSent: () => void): Promise<void> {
     const { line } = planned;
-    await clearToSend(line);
+    if (!isClear()) await clearToSend(line);
     board.show(line, { state: 'waiting', for: 'memory' });
     const room = memory.reserve(planned.length, stopSending);
     // Who waits for room must not wait for results that wait for company.
@@ -134,7 +146,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       const { customId, body } = readRequestLine(await run.read(planned));
       board.name(customId);
       board.show(line, { state: 'waiting' });
-      const sent = await send(line, asBuffer(body));
+      const sent = await send(line, body, onSent);
       if (sent.kind === 'fault') tally.faulted.set(line, sent);
       if (sent.kind === 'refused') {
         tally.refused.set(line, sent);
@@ -160,19 +172,28 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
     }
   }
 
-  async function runLine(planned: PlannedLine): Promise<void> {
+  const failures: unknown[] = [];
+  async function runLine(planned: PlannedLine, onSent: () => void): Promise<void> {
     try {
-      await answer(planned);
+      await answer(planned, onSent);
     } catch (error) {
-      if (!isStop(error, stopSending)) throw error;
+      if (!isStop(error, stopSending)) failures.push(error);
     } finally {
+      onSent();
       run.taken.finishLine();
     }
   }
 
-  const ends = await Promise.allSettled(lines.map(runLine));
+  const ends: Promise<void>[] = [];
+  const next = lines.values();
+  /** Begins a line when the one before is on the wire, or over. */
+  async function lane(): Promise<void> {
+    for (const planned of next) await new Promise<void>((onSent) => ends.push(runLine(planned, onSent)));
+  }
+  await Promise.all(Array.from({ length: LANES }, lane));
+  await Promise.all(ends);
   await writer.end();
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  if (failures.length > 0) throw failures[0];
   return tally;
 }
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that even a Node that cannot run TypeScript says what is wrong instead of failing to parse.
+import module from 'node:module';
+import { fileURLToPath } from 'node:url';
+
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
   console.error(
@@ -8,4 +11,7 @@ if (major < 22 || (major === 22 && minor < 18)) {
   );
   process.exit(2);
 }
+// Compiled code, and TypeScript without its types, so that the next start need not load what strips them. Where nothing can be
+// written, as in a read-only container, Node goes on without.
+module.enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/nightshift', import.meta.url)));
 await import('../src/main.ts');

@@ -1,7 +1,6 @@
 #!/usr/bin/env node
-import { enableCompileCache, flushCompileCache } from 'node:module';
+import { flushCompileCache } from 'node:module';
 import { argv, exit, stderr, stdout } from 'node:process';
-import { fileURLToPath } from 'node:url';
 import type { ClientConfig } from './config.ts';
 
 /**
@@ -72,6 +71,4 @@ function explain(error: unknown): { message: string; exitCode: number } {
   return { message: error.name === 'CommandError' ? error.message : (error.stack ?? error.message), exitCode: 1 };
 }
 
-// Compiled code, and TypeScript without its types: the compiler that strips them takes 25 MB and a third of a second of each start.
-enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/nightshift', import.meta.url)));
 exit(await main(argv.slice(2)));

@@ -13,14 +13,19 @@ export interface LiveCounts {
 
 interface Refresh {
   startedMs: number;
+  /** How long readers wait for it, from its start. */
+  patienceMs: number;
   running: boolean;
   done: Promise<void>;
 }
 
 /** Age from which counts are asked for again. */
 const MAX_AGE_MS = 2000;
-/** Longest that a reader waits for fresher counts, from the start of the refresh. */
+/** Longest that a reader waits for fresher counts, from the start of the refresh: who reads often will see them the next time. */
 const PATIENCE_MS = 150;
+/** Who reads once a minute would always see those of a minute ago. */
+const SELDOM_MS = 10_000;
+const PATIENCE_IF_SELDOM_MS = 1_500;
 /** Batches whose last refresh is remembered; forgetting one costs a query. */
 const MAX_REMEMBERED = 10_000;
 
@@ -59,7 +64,14 @@ export function createLiveCounts({
     const { id } = record.batch;
     const found = refreshes.get(id);
     if (found !== undefined && (found.running || monotonicMs() - found.startedMs < MAX_AGE_MS)) return found;
-    const begun: Refresh = { startedMs: monotonicMs(), running: true, done: refresh(record).finally(() => (begun.running = false)) };
+    const startedMs = monotonicMs();
+    const isSeldom = found !== undefined && startedMs - found.startedMs >= SELDOM_MS;
+    const begun: Refresh = {
+      startedMs,
+      patienceMs: isSeldom ? PATIENCE_IF_SELDOM_MS : PATIENCE_MS,
+      running: true,
+      done: refresh(record).finally(() => (begun.running = false)),
+    };
     refreshes.delete(id);
     refreshes.set(id, begun);
     // A Map keeps its order, so the first key is the one refreshed longest ago.
@@ -78,10 +90,10 @@ export function createLiveCounts({
       // Before its lines are counted and after the last of them there is nothing to ask for.
       if (isTerminal(batch.status) || completed + failed >= total) return batch;
 
-      const { running, startedMs, done } = latestRefresh(record);
-      const patienceMs = PATIENCE_MS - (monotonicMs() - startedMs);
-      if (!running || patienceMs <= 0) return batch;
-      await settledWithin(done, patienceMs);
+      const { running, startedMs, patienceMs, done } = latestRefresh(record);
+      const leftMs = patienceMs - (monotonicMs() - startedMs);
+      if (!running || leftMs <= 0) return batch;
+      await settledWithin(done, leftMs);
       return (await batches.get(tenant, batch.id))?.batch ?? batch;
     },
   };

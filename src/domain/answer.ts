@@ -9,12 +9,14 @@ export interface InspectedAnswer {
   usage: Usage | null;
 }
 
+/** Drops one byte order mark and refuses invalid UTF-8, which would make a result file unreadable. */
+const STRICT_UTF_8 = new TextDecoder('utf-8', { fatal: true });
+
 /** Reads the body of an answer once. Never throws. */
 export function inspectAnswer(body: Uint8Array): InspectedAnswer {
   let value: unknown;
   try {
-    // The decoder drops one byte order mark and refuses invalid UTF-8, which would make a result file unreadable.
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    value = JSON.parse(STRICT_UTF_8.decode(body));
   } catch {
     return { isObject: false, usage: null };
   }

@@ -9,16 +9,15 @@ export interface MemberRange {
   end: number;
 }
 
+const UTF_8 = new TextDecoder();
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET, COMMA] = [0x7b, 0x7d, 0x5b, 0x5d, 0x2c];
 
-/** Where the value of a top-level member stands; null when there is none. As with JSON.parse the last of several wins. `name` is ASCII. */
-export function memberRange(json: Uint8Array, name: string): MemberRange | null {
-  return memberRanges(json, [name])[0] ?? null;
-}
-
-/** As `memberRange`, for several members in one pass. */
+/**
+ * Where the values of top-level members stand; null for one that is not there. As with JSON.parse the last of several wins. `names` are
+ * ASCII.
+ */
 export function memberRanges(json: Uint8Array, names: readonly string[]): (MemberRange | null)[] {
   const found: (MemberRange | null)[] = names.map(() => null);
   let at = skipWhitespace(json, 0);
@@ -83,11 +82,13 @@ function endOfString(json: Uint8Array, open: number): number {
 }
 
 function isKey(json: Uint8Array, start: number, end: number, name: string): boolean {
-  const key = json.subarray(start, end);
-  // Decoded with its quotes, because the decoder would drop a byte order mark at the very start.
-  if (key.includes(BACKSLASH)) return JSON.parse(new TextDecoder().decode(json.subarray(start - 1, end + 1))) === name;
-  if (key.length !== name.length) return false;
-  return key.every((byte, at) => byte === name.charCodeAt(at));
+  let isSame = end - start === name.length;
+  for (let at = start; at < end; at++) {
+    // Decoded with its quotes, because the decoder would drop a byte order mark at the very start.
+    if (json[at] === BACKSLASH) return JSON.parse(UTF_8.decode(json.subarray(start - 1, end + 1))) === name;
+    isSame &&= json[at] === name.charCodeAt(at - start);
+  }
+  return isSame;
 }
 
 function skipWhitespace(json: Uint8Array, start: number): number {

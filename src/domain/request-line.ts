@@ -1,7 +1,7 @@
 import type { BatchError } from './batch.ts';
 import { type EndpointRules, endpointRules } from './endpoint.ts';
 import * as fault from './input-errors.ts';
-import { memberRange, memberRanges } from './json-scan.ts';
+import { memberRanges } from './json-scan.ts';
 import { describeJsonType, isJsonRecord } from './json-type.ts';
 import type { Limits } from './limits.ts';
 
@@ -15,6 +15,10 @@ export interface RequestLineChecker {
   /** `bytes` is null for a line that was too long to be kept. */
   check(bytes: Uint8Array | null, line: number): CheckedLine;
 }
+
+const UTF_8 = new TextDecoder();
+/** `ignoreBOM` keeps a byte order mark in the text, where JSON does not allow it: the one that may be there is gone already. */
+const STRICT_UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Longest custom_id, in Unicode code points. */
 const CUSTOM_ID_MAX_LENGTH = 512;
@@ -56,21 +60,14 @@ export function createRequestLineChecker(given: {
 }
 
 /** What sending needs of a line that has passed the checker. `body` is the exact bytes of that member, sharing memory with the line. */
-export function readRequestLine(bytes: Uint8Array): { customId: string; model: string; body: Uint8Array } {
+export function readRequestLine(bytes: Uint8Array): { customId: string; body: Uint8Array } {
   const [customId, body] = memberRanges(bytes, ['custom_id', 'body']);
   if (!customId || !body) throw new Error('a line of a validated input has no custom_id or body');
-  const bodyBytes = bytes.subarray(body.start, body.end);
-  const model = memberRange(bodyBytes, 'model');
-  if (model === null) throw new Error('a line of a validated input names no model');
-  return {
-    customId: parseString(bytes.subarray(customId.start, customId.end)),
-    model: parseString(bodyBytes.subarray(model.start, model.end)),
-    body: bodyBytes,
-  };
+  return { customId: parseString(bytes.subarray(customId.start, customId.end)), body: bytes.subarray(body.start, body.end) };
 }
 
 function parseString(bytes: Uint8Array): string {
-  const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+  const value: unknown = JSON.parse(UTF_8.decode(bytes));
   if (typeof value !== 'string') throw new Error('a line of a validated input holds no string where there was one');
   return value;
 }
@@ -78,8 +75,7 @@ function parseString(bytes: Uint8Array): string {
 /** The parsed line; null when it is not UTF-8 or not JSON, or nested too deep to be parsed. */
 function parseLine(bytes: Uint8Array): { value: unknown } | null {
   try {
-    // `ignoreBOM` keeps a byte order mark in the text, where JSON does not allow it: the one that may be there is gone already.
-    return { value: JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) };
+    return { value: JSON.parse(STRICT_UTF_8.decode(bytes)) };
   } catch {
     return null;
   }

@@ -4,15 +4,23 @@
  */
 
 /** An HTTP answer, good or bad. `body` must be a JSON object by `inspectAnswer`, or come from `wrapNonJson`. */
-export function answeredLine(given: { id: string; customId: string; status: number; requestId: string; body: Uint8Array }): Uint8Array {
+export function answeredLine(given: { id: string; customId: string; status: number; requestId: string; body: Uint8Array }): Buffer {
   const head = `${opening(given)},"response":{"status_code":${given.status},"request_id":${quoted(given.requestId)},"body":`;
-  return concat(encode(head), oneLine(trimmed(given.body)), encode('},"error":null}'));
+  const body = oneLine(trimmed(given.body));
+  const headBytes = Buffer.byteLength(head);
+  const line = Buffer.allocUnsafe(headBytes + body.length + TAIL.length);
+  line.write(head);
+  line.set(body, headBytes);
+  line.set(TAIL, headBytes + body.length);
+  return line;
 }
 
+const TAIL = Buffer.from('},"error":null}');
+
 /** A request that ended without an HTTP answer. */
-export function erroredLine(given: { id: string; customId: string; code: string; message: string }): Uint8Array {
+export function erroredLine(given: { id: string; customId: string; code: string; message: string }): Buffer {
   const error = `{"code":${quoted(given.code)},"message":${quoted(given.message)}}`;
-  return encode(`${opening(given)},"response":null,"error":${error}}`);
+  return Buffer.from(`${opening(given)},"response":null,"error":${error}}`);
 }
 
 const NOT_RUN = {
@@ -23,7 +31,7 @@ const NOT_RUN = {
 export type NotRunReason = keyof typeof NOT_RUN;
 
 /** A request that was not executed before its batch ended. */
-export function notRunLine(given: { id: string; customId: string; reason: NotRunReason }): Uint8Array {
+export function notRunLine(given: { id: string; customId: string; reason: NotRunReason }): Buffer {
   return erroredLine({ ...given, code: given.reason, message: NOT_RUN[given.reason] });
 }
 
@@ -31,13 +39,13 @@ export function notRunLine(given: { id: string; customId: string; reason: NotRun
 const WRAPPED_MAX_CHARACTERS = 2000;
 
 /** The body of a result line for an answer (not 2xx) whose own body is no JSON object. */
-export function wrapNonJson(text: string): Uint8Array {
+export function wrapNonJson(text: string): Buffer {
   // Cut by UTF-16 units first: the text may be an upstream's whole web page.
   const characters = Array.from(text.slice(0, 2 * WRAPPED_MAX_CHARACTERS))
     .slice(0, WRAPPED_MAX_CHARACTERS)
     .join('');
   const message = characters.trim() === '' ? 'The upstream answered with an empty body.' : characters;
-  return encode(`{"error":{"message":${quoted(message)},"type":"upstream_error","param":null,"code":null}}`);
+  return Buffer.from(`{"error":{"message":${quoted(message)},"type":"upstream_error","param":null,"code":null}}`);
 }
 
 function opening({ id, customId }: { id: string; customId: string }): string {
@@ -97,9 +105,9 @@ function escapeGrowth(json: Uint8Array): number {
   return growth;
 }
 
-const NEL = encode('\\u0085');
-const LS = encode('\\u2028');
-const PS = encode('\\u2029');
+const NEL = Buffer.from('\\u0085');
+const LS = Buffer.from('\\u2028');
+const PS = Buffer.from('\\u2029');
 
 /** The escape of the separator that begins at a byte C2 or E2; null when another character does. */
 function separatorAt(json: Uint8Array, at: number): Uint8Array | null {
@@ -107,18 +115,4 @@ function separatorAt(json: Uint8Array, at: number): Uint8Array | null {
   if (json[at + 1] !== 0x80) return null;
   if (json[at + 2] === 0xa8) return LS;
   return json[at + 2] === 0xa9 ? PS : null;
-}
-
-function encode(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
-function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -12,6 +12,7 @@ import { runExample } from './local/run-example.ts';
 import { serverBinary } from './local/server-binaries.ts';
 import { printedSteps, type Steps } from './local/steps.ts';
 import { stopSignal } from './local/stop-signal.ts';
+import { NODE_FLAGS } from './node-flags.ts';
 
 const HELP = `nightshift local [options]
 
@@ -22,7 +23,7 @@ A server that answers already is used. Data and logs lie in NIGHTSHIFT_DATA_DIR 
   --exit     end everything after the example; exit code 0 only if it is completed
 `;
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
 const EXAMPLE_UPSTREAM = fileURLToPath(new URL('../../examples/upstream.ts', import.meta.url));
 const SERVER_GRACE_MS = 10_000;
 
@@ -132,12 +133,23 @@ async function startOwn(config: Config, plan: ServerPlan, children: Children, st
     steps,
     `API at ${apiUrl}/v1`,
     async () =>
-      await children.start({ ...node, name: 'api', args: [MAIN, 'api'], isReady: async () => await answersOk(`${apiUrl}/ready`) }),
+      await children.start({
+        ...node,
+        name: 'api',
+        args: [...NODE_FLAGS.api, NIGHTSHIFT, 'api'],
+        isReady: async () => await answersOk(`${apiUrl}/ready`),
+      }),
   );
   await started(
     steps,
     'worker',
-    async () => await children.start({ ...node, name: 'worker', args: [MAIN, 'worker'], isReady: async () => await Promise.resolve(true) }),
+    async () =>
+      await children.start({
+        ...node,
+        name: 'worker',
+        args: [...NODE_FLAGS.worker, NIGHTSHIFT, 'worker'],
+        isReady: async () => await Promise.resolve(true),
+      }),
   );
 }
 

@@ -20,17 +20,19 @@ const SAME_SIGNAL_MS = 1_000;
 export function createShutdown({ deadlineMs, logger }: { deadlineMs: number; logger: Logger }): Shutdown {
   const draining = new AbortController();
   const open: { what: string; close: () => Promise<void> | void }[] = [];
-  let [exitCode, firstSignalMs] = [0, 0];
+  let exitCode = 0;
+  let firstSignalMs: number | null = null;
 
   const onSignal = (name: NodeJS.Signals) => {
-    if (draining.signal.aborted) {
-      if (performance.now() - firstSignalMs < SAME_SIGNAL_MS) return;
-      logger.warn('ending at once');
-      process.exit(130);
+    if (firstSignalMs === null) {
+      firstSignalMs = performance.now();
+      logger.info(`${name}: finishing what is in flight`);
+      // Perhaps the end has begun already, because of a failure.
+      return draining.abort();
     }
-    firstSignalMs = performance.now();
-    logger.info(`${name}: finishing what is in flight`);
-    draining.abort();
+    if (performance.now() - firstSignalMs < SAME_SIGNAL_MS) return;
+    logger.warn('ending at once');
+    process.exit(130);
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);

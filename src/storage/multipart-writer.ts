@@ -4,7 +4,7 @@ import { ObjectStoreError, type ObjectStore } from './object-store.ts';
 import type { Part, PartPool } from './part-pool.ts';
 
 /** Parts of one upload on their way at a time. */
-const PARTS_IN_FLIGHT = 3;
+const PARTS_IN_FLIGHT = 2;
 /** What an upload keeps before it asks for a part buffer: small files, and clients that hardly begin, need none. */
 const SMALL_BYTES = 64 * 1024;
 
@@ -28,7 +28,7 @@ export interface MultipartWriterOptions {
 }
 
 /**
- * Writes one object in bounded memory: what fits one part (8 MiB) is a single PUT, more goes up in parts, three at a time.
+ * Writes one object in bounded memory: what fits one part (8 MiB) is a single PUT, more goes up in parts, two at a time.
  * One `write` at a time. The first part that fails ends the upload, and the next `write` or `complete` throws its error.
  * `abort` waits for what is on its way; if the bucket cannot be reached then, the marker stays and the sweep does the rest.
  * After `complete` it does nothing: somebody else may have written the same key.
@@ -82,7 +82,7 @@ export function createMultipartWriter({ store, key, nonce, parts, keepMarker = f
     }
   }
 
-  /** Sends what is being filled, in the background, once fewer than three parts are on their way. */
+  /** Sends what is being filled, in the background, once fewer than two parts are on their way. */
   async function flush(part: Part): Promise<void> {
     part.seal();
     while (sending.size >= PARTS_IN_FLIGHT) await Promise.race(sending);

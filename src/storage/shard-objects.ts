@@ -25,9 +25,10 @@ export async function* readShardObjects(store: ObjectStore, objects: readonly Sh
 
 async function readSmall(store: ObjectStore, object: ShardObject): Promise<Buffer[] | null> {
   if (object.bytes > SMALL_BYTES) return null;
-  const found = await store.get(object.key);
-  if (found === null) throw missing(object);
-  return [found.body];
+  // As it comes: put together, each would be in memory twice.
+  const chunks: Buffer[] = [];
+  for await (const chunk of await open(store, object)) chunks.push(chunk);
+  return chunks;
 }
 
 async function open(store: ObjectStore, object: ShardObject): Promise<AsyncIterable<Buffer>> {

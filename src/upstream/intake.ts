@@ -20,6 +20,8 @@ export interface Reservation {
 
 /** The lines of one slice; what is left of them counts as finished when it is disposed. */
 export interface TakenSlice extends Disposable {
+  /** Of slices of this upstream, counted as they are taken. */
+  readonly ordinal: number;
   finishLine(): void;
 }
 
@@ -43,7 +45,7 @@ export function createIntake({
   monotonicMs?: () => number;
 }): Intake {
   const waiting = new Set<() => void>();
-  let [lines, slices, reserved, linesPerSlice] = [0, 0, 0, 1];
+  let [lines, slices, taken, reserved, linesPerSlice] = [0, 0, 0, 0, 1];
   let [linesPerMs, windowLines, windowSinceMs] = [0, 0, 0];
 
   function hasRoom(): boolean {
@@ -103,10 +105,12 @@ export function createIntake({
     },
     take(count) {
       let left = count;
+      taken += 1;
       lines += count;
       slices += 1;
       linesPerSlice += (Math.max(1, count) - linesPerSlice) * SHARE_OF_NEWEST;
       return {
+        ordinal: taken,
         finishLine() {
           if (left === 0) return;
           left -= 1;

@@ -3,8 +3,11 @@ import type { RateBudgets } from './rate-headers.ts';
 
 /** How many requests an upstream has in flight from this process, and when the next one may go out. */
 export interface Limiter {
-  /** Waits for a place, fairly between batches; rejects with the signal's reason when it ends first. */
-  acquire(batchId: string, signal: AbortSignal): Promise<Permit>;
+  /**
+   * Waits for a place, fairly between batches; of one batch the lowest rank goes first, and of one rank who came first.
+   * Rejects with the signal's reason when it ends first.
+   */
+  acquire(batchId: string, signal: AbortSignal, rank?: number): Promise<Permit>;
   readonly inFlight: number;
   readonly limit: number;
   readonly waiting: number;
@@ -43,13 +46,18 @@ export function createFixedLimiter({ maxInFlight }: { maxInFlight: number }): Li
   return createLimiter({ limit: maxInFlight, waitMs: () => 0, sent: () => () => undefined });
 }
 
+interface Waiting {
+  rank: number;
+  take(permit: Permit): void;
+}
+
 /**
  * Hands out the places of a policy. Waiting batches take turns, so that one line of a small batch does not wait for all
  * lines of a large one.
  */
 export function createLimiter(policy: LimiterPolicy): Limiter {
-  // In the order in which batches take their next turn; each holds its waiting requests, first come first.
-  const turns = new Map<string, Set<(permit: Permit) => void>>();
+  // In the order in which batches take their next turn; each holds its waiting requests, the next one first.
+  const turns = new Map<string, Waiting[]>();
   let [inFlight, waiting] = [0, 0];
   let timer: NodeJS.Timeout | null = null;
 
@@ -86,36 +94,42 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
     const [turn] = turns;
     if (turn === undefined) return;
     const [batchId, requests] = turn;
-    const [next] = requests;
-    turns.delete(batchId);
+    const next = requests.shift();
+    if (turns.size > 1 || requests.length === 0) turns.delete(batchId);
+    if (requests.length > 0) turns.set(batchId, requests);
     if (next === undefined) return giveToNext();
-    requests.delete(next);
-    if (requests.size > 0) turns.set(batchId, requests);
     waiting -= 1;
-    next(permit());
+    next.take(permit());
+  }
+
+  function leave(batchId: string, request: Waiting): void {
+    const requests = turns.get(batchId) ?? [];
+    requests.splice(requests.indexOf(request), 1);
+    if (requests.length === 0) turns.delete(batchId);
+    waiting -= 1;
+    // Nobody is left to wake: a timer would only keep the process.
+    if (waiting === 0) giveOut();
   }
 
   return {
-    async acquire(batchId, signal) {
+    async acquire(batchId, signal, rank = 0) {
       signal.throwIfAborted();
       if (waiting === 0 && inFlight < policy.limit && policy.waitMs() === 0) return permit();
       return await new Promise((resolve, reject) => {
-        const requests = turns.get(batchId) ?? new Set();
-        turns.set(batchId, requests);
-        const take = (place: Permit) => {
-          forget();
-          resolve(place);
+        const request: Waiting = {
+          rank,
+          take(place) {
+            forget();
+            resolve(place);
+          },
         };
-        const leave = () => {
-          requests.delete(take);
-          if (requests.size === 0 && turns.get(batchId) === requests) turns.delete(batchId);
-          waiting -= 1;
-          // Nobody is left to wake: a timer would only keep the process.
-          if (waiting === 0) giveOut();
+        const forget = onAbort(signal, () => {
+          leave(batchId, request);
           reject(signal.reason);
-        };
-        const forget = onAbort(signal, leave);
-        requests.add(take);
+        });
+        const requests = turns.get(batchId) ?? [];
+        turns.set(batchId, requests);
+        requests.splice(requests.findLastIndex((other) => other.rank <= rank) + 1, 0, request);
         waiting += 1;
         if (timer === null) giveOut();
       });

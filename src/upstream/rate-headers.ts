@@ -10,17 +10,19 @@ export interface RateBudgets {
   tokens: RateBudget | null;
 }
 
-type Headers = Readonly<Record<string, string | string[] | undefined>>;
+type Header = string | string[] | undefined;
+type Headers = Readonly<Record<string, Header>>;
 
 /** Reads the budgets of an answer; null when it tells of none. `nowMs` is Unix time. */
 export function readRateBudgets(headers: Headers, nowMs: number): RateBudgets | null {
-  const requests = budgetOf(headers, 'requests', nowMs);
-  const tokens = budgetOf(headers, 'tokens', nowMs);
+  const requests = budgetOf(headers['x-ratelimit-remaining-requests'], headers['x-ratelimit-reset-requests'], nowMs);
+  const tokens = budgetOf(headers['x-ratelimit-remaining-tokens'], headers['x-ratelimit-reset-tokens'], nowMs);
   return requests === null && tokens === null ? null : { requests, tokens };
 }
 
-function budgetOf(headers: Headers, unit: string, nowMs: number): RateBudget | null {
-  const [left, reset] = [single(headers[`x-ratelimit-remaining-${unit}`]), single(headers[`x-ratelimit-reset-${unit}`])];
+function budgetOf(remaining: Header, resets: Header, nowMs: number): RateBudget | null {
+  if (remaining === undefined || resets === undefined) return null;
+  const [left, reset] = [single(remaining), single(resets)];
   const resetMs = reset === '' ? null : resetIn(reset, nowMs);
   if (!/^\d+(\.\d+)?$/.test(left) || resetMs === null) return null;
   return { remaining: Number(left), resetMs };
@@ -47,6 +49,6 @@ const UNIX_SECONDS = 1e9;
 const UNIX_MILLISECONDS = 1e12;
 const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
 
-function single(value: string | string[] | undefined): string {
+function single(value: string | string[]): string {
   return (Array.isArray(value) ? value[0] : value)?.trim() ?? '';
 }

@@ -31,6 +31,8 @@ export type SendState =
 export interface SendOptions {
   upstream: Upstream;
   batchId: string;
+  /** Of the requests of a batch, those of the lowest rank are sent first; 0 where nothing is said. */
+  rank?: number;
   /** Tells different requests apart; the same for all attempts of one. */
   requestKey: string;
   request: UpstreamRequest;
@@ -58,7 +60,7 @@ const MAX_FREE_TRIES = 20;
  * unavailability are waited out in here and cost the request nothing; faults are counted. Rejects only on defects.
  */
 export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
-  const { upstream, batchId, requestKey, request, signal, stopSending, onState, refusalEnds, nowMs = Date.now } = options;
+  const { upstream, batchId, rank, requestKey, request, signal, stopSending, onState, refusalEnds, nowMs = Date.now } = options;
   const { client, limiter, gate, rules } = upstream;
   let { faults, refusals = 0 } = options;
   let freeTries = 0;
@@ -66,7 +68,7 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
 
   for (;;) {
     if (gate.closed !== null) await onState({ state: 'unavailable', ...gate.closed });
-    const passed = await orStopped(gate.pass(requestKey, ended), ended);
+    const passed = gate.closed === null ? 'open' : await orStopped(gate.pass(requestKey, ended), ended);
     if (passed === null) return { kind: 'not_sent', faults, refusals };
     if (passed === 'given_up') {
       const message = `the upstream has been unavailable for longer than ${(rules.unavailableMaxMs ?? 0) / 1000} s`;
@@ -75,7 +77,7 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
 
     const isProbe = passed === 'probe';
     if (limiter.inFlight >= limiter.limit) await onState({ state: 'waiting' });
-    const permit = await orStopped(limiter.acquire(batchId, ended), ended);
+    const permit = await orStopped(limiter.acquire(batchId, ended, rank), ended);
     // The gate may have closed while this request waited for its place: it waits for the gate again.
     const isStale = !isProbe && gate.closed !== null;
     if (permit === null || isStale) {

@@ -5,6 +5,7 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { ActivityCancellationDetails } from '@temporalio/common';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
 import { ObjectStoreError } from '../../src/storage/object-store.ts';
+import { createFixedLimiter } from '../../src/upstream/limiter.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
 import { collect } from '../storage/test-bucket.ts';
@@ -50,6 +51,25 @@ describe('runRequests', () => {
       [body, body],
     );
     assert.equal(new Set(calls.map(({ idempotencyKey }) => idempotencyKey)).size, 1);
+  });
+
+  it('begins few lines before they have a place, and of two slices the older one first', async () => {
+    const batch = await stage.begin(
+      Array.from({ length: 300 }, (_, at) => chatLine(`line-${at + 1}`, 'marker=order; delay=20')).join('\n'),
+    );
+    const upstream = stage.deps.upstreams.get('example');
+    assert.ok(upstream);
+    const limiter = createFixedLimiter({ maxInFlight: 8 });
+    const worker = stage.worker({ upstreams: new Map([['example', { ...upstream, limiter }]]) });
+    const slices = [run(worker.runRequests, slice(batch, 1, 200)), run(worker.runRequests, slice(batch, 201, 300))];
+    await arrived('order', 100);
+    assert.ok(limiter.waiting > 0 && limiter.waiting <= 64, `${limiter.waiting} lines wait for a place`);
+    await Promise.all(slices);
+    const lines = (stage.upstream.calls.get('order') ?? []).map(({ idempotencyKey }) => Number(idempotencyKey?.split('-').at(-1)));
+    assert.equal(new Set(lines).size, 300);
+    // A few of the younger one went out before the older one had read its lines.
+    const early = lines.slice(0, 190).filter((line) => line > 200).length;
+    assert.ok(early <= 16, `${early} of the first 190 were of the younger slice`);
   });
 
   it('hands faulted lines of many back, with their count', async () => {

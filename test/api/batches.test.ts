@@ -106,6 +106,24 @@ describe('GET /v1/batches/{id}', () => {
     assert.deepEqual(other.runs.asked, [id, id]);
   });
 
+  it('waits longer for fresher counts where the last ones are old, so that who reads seldom sees those of now', async () => {
+    let passedMs = 0;
+    await using other = await startWholeTestApi({ monotonicMs: () => passedMs });
+    const { id } = await create(other.client());
+    await other.batches.update('tenant-a', id, (record) => ({ ...record, batch: { ...record.batch, ...running } }));
+    other.runs.progressOf.set(id, { completed: 4, failed: 0 });
+    await completed(id, 4, other);
+    other.runs.progressOf.set(id, { completed: 5, failed: 0 });
+    other.runs.takesMs = 1_000;
+    passedMs = 2001;
+    assert.equal((await counts(id, other))?.completed, 4);
+    await completed(id, 5, other);
+    other.runs.progressOf.set(id, { completed: 6, failed: 0 });
+    other.runs.takesMs = 300;
+    passedMs += 10_000;
+    assert.equal((await counts(id, other))?.completed, 6);
+  });
+
   it('asks again after two seconds also when the wall clock was set back by an hour', async () => {
     let [setByMs, passedMs] = [0, 0];
     await using other = await startWholeTestApi({ nowMs: () => Date.now() + setByMs, monotonicMs: () => passedMs });

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { type AppDeps, createApp } from '../../src/api/app.ts';
 import { createHttpServer } from '../../src/api/http-server.ts';
@@ -25,6 +26,8 @@ export interface TestRuns extends BatchRuns {
   /** Batches whose progress was asked for. */
   readonly asked: string[];
   state: 'up' | 'away' | 'silent';
+  /** Before it answers. */
+  takesMs: number;
   progressOf: Map<string, Pick<RequestCounts, 'completed' | 'failed'>>;
 }
 
@@ -160,6 +163,7 @@ function createTestRuns(): TestRuns {
     cancelled: [],
     asked: [],
     state: 'up',
+    takesMs: 0,
     progressOf: new Map(),
     async start(record: BatchRecord) {
       await reach();
@@ -178,6 +182,7 @@ function createTestRuns(): TestRuns {
     ping: reach,
   };
   async function reach(): Promise<void> {
+    if (runs.takesMs > 0) await delay(runs.takesMs);
     if (runs.state === 'silent') await new Promise(() => {});
     if (runs.state === 'away') throw Object.assign(new Error('Temporal is away'), { name: 'TemporalUnavailable' });
   }

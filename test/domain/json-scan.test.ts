@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { memberRange, memberRanges } from '../../src/domain/json-scan.ts';
+import { memberRanges } from '../../src/domain/json-scan.ts';
 
 /** The text of a member, as it stands in the document. */
 function member(json: string, name: string): string | null {
   const bytes = Buffer.from(json);
-  const range = memberRange(bytes, name);
-  return range === null ? null : bytes.subarray(range.start, range.end).toString();
+  const [range] = memberRanges(bytes, [name]);
+  return !range ? null : bytes.subarray(range.start, range.end).toString();
 }
 
-describe('memberRange(json, name)', () => {
+describe('memberRanges(json, names)', () => {
   it('finds a value exactly as it was written', () => {
     for (const value of ['{"a":1.0}', '[1, {"b":"}"}]', '"x\\"y\\\\"', '9223372036854775807', '1.0e+5', 'true', 'null', '{ }', '""']) {
       assert.equal(member(`{"x":[{"body":0}],"body":${value},"y":"]"}`, 'body'), value);

@@ -2,10 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
+import { NODE_FLAGS } from '../../src/processes/node-flags.ts';
 import { freePort, startMinio, startTemporal, type TestMinio, type TestServer } from './servers.ts';
 import { until } from './until.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
 const UPSTREAM = fileURLToPath(new URL('../../examples/upstream.ts', import.meta.url));
 
 /** The whole product as an operator runs it: every part a process of its own, on free ports. `await using` stops all of it. */
@@ -101,12 +102,12 @@ async function startParts(
       { what: `${path} to answer 200`, seconds: 60 },
     );
   const startApi = async () => {
-    const started = own.run(startProcess([MAIN, 'api'], variables));
+    const started = own.run(startProcess([...NODE_FLAGS.api, NIGHTSHIFT, 'api'], variables));
     await ready('/ready', started);
     return started;
   };
-  const startWorker = async (main = MAIN, more: Record<string, string> = {}) => {
-    return own.run(startProcess([main, 'worker'], { ...variables, ...more }));
+  const startWorker = async (main = NIGHTSHIFT, more: Record<string, string> = {}) => {
+    return own.run(startProcess([...NODE_FLAGS.worker, main, 'worker'], { ...variables, ...more }));
   };
 
   const api = await startApi();
@@ -126,7 +127,7 @@ async function startParts(
     async startAnotherApi(more = {}) {
       const port = await freePort();
       const started = {
-        ...startProcess([MAIN, 'api'], { ...variables, ...more, NIGHTSHIFT_API_PORT: String(port) }),
+        ...startProcess([...NODE_FLAGS.api, NIGHTSHIFT, 'api'], { ...variables, ...more, NIGHTSHIFT_API_PORT: String(port) }),
         origin: `http://127.0.0.1:${port}`,
       };
       own.run(started);

@@ -58,4 +58,15 @@ describe('createShutdown', () => {
   it('ends with 1 by itself when the process cannot go on', async () => {
     assert.equal((await runWith(`shutdown.fail(new Error('broken'));`, { failed: true })).code, 1);
   });
+
+  it('goes on closing in order when the first signal comes after the failure', async () => {
+    const { code, out } = await runWith(`
+      shutdown.closes('store', () => console.log('store'));
+      shutdown.closes('worker', () => new Promise((resolve) => process.once('SIGTERM', resolve)));
+      shutdown.fail(new Error('broken'));
+      // Older than the time within which two signals count as one.
+      await new Promise((resolve) => setTimeout(resolve, 1_200));`);
+    assert.equal(code, 1);
+    assert.match(out, /store/);
+  });
 });

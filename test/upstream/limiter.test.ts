@@ -6,8 +6,8 @@ const never = new AbortController().signal;
 const ignored = { kind: 'ignored' } as const;
 
 /** Asks for a place and notes the name when it comes. */
-function ask(limiter: Limiter, batchId: string, name: string, order: string[], permits: Permit[]): void {
-  void limiter.acquire(batchId, never).then((permit) => {
+function ask(limiter: Limiter, batchId: string, name: string, order: string[], permits: Permit[], rank?: number): void {
+  void limiter.acquire(batchId, never, rank).then((permit) => {
     order.push(name);
     permits.push(permit);
   });
@@ -45,6 +45,25 @@ describe('createFixedLimiter', () => {
     assert.deepEqual(order, ['big 1', 'small 1', 'other 1', 'big 2', 'big 3']);
     permits.pop()?.release(ignored);
     assert.equal(limiter.inFlight, 0);
+  });
+
+  it('lets the lowest rank of a batch go first, and of one rank who came first', async () => {
+    const limiter = createFixedLimiter({ maxInFlight: 1 });
+    const permits = [await limiter.acquire('a', never)];
+    const order: string[] = [];
+    const asked = [
+      ['a', 'a 2', 2],
+      ['a', 'a 1', 1],
+      ['b', 'b 9', 9],
+      ['a', 'a 2 again', 2],
+      ['a', 'a 1 again', 1],
+    ] as const;
+    for (const [batchId, name, rank] of asked) ask(limiter, batchId, name, order, permits, rank);
+    for (let count = 0; count < asked.length; count += 1) {
+      permits.pop()?.release(ignored);
+      await turn();
+    }
+    assert.deepEqual(order, ['a 1', 'b 9', 'a 1 again', 'a 2', 'a 2 again']);
   });
 
   it('rejects who leaves the queue, and gives the place to the next', async () => {
