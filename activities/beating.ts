@@ -11,9 +11,9 @@ export interface Beating extends Disposable {
   readonly signal: AbortSignal;
   /**
    * To be called between steps of work: lets others have their turn every 20 ms. Throws when the activity was cancelled or
-   * Temporal has given it up.
+   * Temporal has given it up. Answers a promise only where there is something to wait for.
    */
-  step(): Promise<void>;
+  step(): Promise<void> | void;
   /** As `step`, where nothing can wait: only throws. */
   check(): void;
 }
@@ -24,14 +24,16 @@ export function startBeating(details: () => Record<string, unknown>): Beating {
   const timer = setInterval(() => context.heartbeat(details()), BEAT_EVERY_MS);
   let turnBegan = performance.now();
   const check = () => context.cancellationSignal.throwIfAborted();
+  async function pause(): Promise<void> {
+    await nextTurn();
+    turnBegan = performance.now();
+  }
   return {
     signal: context.cancellationSignal,
     check,
-    async step() {
+    step() {
       check();
-      if (performance.now() - turnBegan < TURN_MS) return;
-      await nextTurn();
-      turnBegan = performance.now();
+      return performance.now() - turnBegan < TURN_MS ? undefined : pause();
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };

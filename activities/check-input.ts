@@ -94,8 +94,8 @@ export async function readThroughChecker(given: {
   body: AsyncIterable<Buffer>;
   maxLineBytes: number;
   checker: InputChecker;
-  plan: (line: PlannedLine) => Promise<void>;
-  step: () => Promise<void>;
+  plan: (line: PlannedLine) => Promise<void> | void;
+  step: () => Promise<void> | void;
 }): Promise<void> {
   const { body, maxLineBytes, checker, plan, step } = given;
   const splitter = createLineSplitter({ maxLineBytes });

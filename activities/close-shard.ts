@@ -33,11 +33,13 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
   async function decide(batchId: string, plan: ShardPlan, beating: Beating): Promise<Map<number, PieceEntry>> {
     const wanted = new Set(plan.lines.map(({ line }) => line));
     const decided = new Map<number, PieceEntry>();
-    for await (const entry of pieces.listPieceEntries(batchId, plan.shard)) {
+    for await (const entries of pieces.listPieceEntries(batchId, plan.shard)) {
       await beating.step();
-      if (!wanted.has(entry.line)) continue;
-      const before = decided.get(entry.line);
-      if (before === undefined || (before.outcome === 'failed' && entry.outcome === 'completed')) decided.set(entry.line, entry);
+      for (const entry of entries) {
+        if (!wanted.has(entry.line)) continue;
+        const before = decided.get(entry.line);
+        if (before === undefined || (before.outcome === 'failed' && entry.outcome === 'completed')) decided.set(entry.line, entry);
+      }
     }
     return decided;
   }
@@ -57,16 +59,18 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
   async function* errorLines(
     failed: readonly PieceEntry[],
     unrun: AsyncGenerator<UnrunLine, void, undefined>,
-  ): AsyncGenerator<Buffer, void, undefined> {
+  ): AsyncGenerator<Buffer[], void, undefined> {
     let next = await unrun.next();
     try {
       let at = 0;
-      for await (const line of pieces.readResultLines(failed)) {
-        const failedLine = failed[at++]?.line ?? 0;
-        for (; next.done !== true && next.value.line < failedLine; next = await unrun.next()) yield next.value.resultLine;
-        yield line;
+      for await (const lines of pieces.readResultLines(failed)) {
+        for (const line of lines) {
+          const failedLine = failed[at++]?.line ?? 0;
+          for (; next.done !== true && next.value.line < failedLine; next = await unrun.next()) yield [next.value.resultLine];
+          yield [line];
+        }
       }
-      for (; next.done !== true; next = await unrun.next()) yield next.value.resultLine;
+      for (; next.done !== true; next = await unrun.next()) yield [next.value.resultLine];
     } finally {
       await unrun.return();
     }
@@ -115,7 +119,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
     const completed = inOrder.filter(({ outcome }) => outcome === 'completed');
     const failed = inOrder.filter(({ outcome }) => outcome === 'failed');
     const nonce = randomHex(16);
-    const watched = (lines: AsyncIterable<Buffer>) => countLines(lines, progress, beating);
+    const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, beating);
     const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(pieces.readResultLines(completed)));
     const unrun = unrunLines(input, missing, reason, beating.signal);
     const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, unrun)));
@@ -140,13 +144,13 @@ function asClosed({ completed, failed }: ShardResult): ClosedShard {
 }
 
 async function* countLines(
-  lines: AsyncIterable<Buffer>,
+  lines: AsyncIterable<Buffer[]>,
   progress: { lines: number },
   beating: Beating,
-): AsyncGenerator<Buffer, void, undefined> {
-  for await (const line of lines) {
+): AsyncGenerator<Buffer[], void, undefined> {
+  for await (const some of lines) {
     await beating.step();
-    yield line;
-    progress.lines += 1;
+    yield some;
+    progress.lines += some.length;
   }
 }

@@ -10,16 +10,21 @@ const LEARNING = 1 / 16;
 export interface MemoryBudget {
   /** Waits until there is room for the bytes of a body and those of a usual answer; rejects with the signal's reason when it ends first. */
   reserve(bodyBytes: number, signal: AbortSignal): Promise<Lease>;
+  /** Gives back what a lease was exchanged for. */
+  release(answerBytes: number): void;
   readonly used: number;
   /** Whether somebody waits: then nothing is to be held longer than need be. */
   readonly isCrowded: boolean;
 }
 
-/** Room in memory, until released. */
+/** Room in memory, until released or exchanged. */
 export interface Lease {
-  /** The body is not needed any more, and the answer weighs this much; possibly more than the budget has left. */
-  answered(bytes: number): void;
-  /** Once or more. */
+  /**
+   * The body is not needed any more, and the answer weighs this much; possibly more than the budget has left. It is for
+   * `MemoryBudget.release` to give that back: thousands of answers wait to be stored, and a number weighs less than a lease.
+   */
+  exchange(answerBytes: number): void;
+  /** Once or more; after an exchange it does nothing. */
   release(): void;
 }
 
@@ -41,18 +46,22 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
 
   function lease(bytes: number): Lease {
     let held = bytes;
-    const hold = (next: number) => {
-      used += next - held;
-      held = next;
-      grantNext();
-    };
     return {
-      answered(answerBytes) {
+      exchange(answerBytes) {
         guess += (answerBytes - guess) * LEARNING;
-        hold(answerBytes);
+        giveBack(held - answerBytes);
+        held = 0;
       },
-      release: () => hold(0),
+      release() {
+        giveBack(held);
+        held = 0;
+      },
     };
+  }
+
+  function giveBack(bytes: number): void {
+    used -= bytes;
+    grantNext();
   }
 
   return {
@@ -81,6 +90,7 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
         waiting.push(mine);
       });
     },
+    release: giveBack,
     get used() {
       return used;
     },

@@ -9,10 +9,12 @@ const LATE_MS = 2_000;
 const RETRY_MS = 500;
 const MAX_RETRY_MS = 5_000;
 
+type Settled = (result: LineResult, isStored: boolean) => void;
+
 /** Gathers results into pieces, one on its way to the bucket at a time. */
 export interface PieceWriter {
   /** `settled` hears whether the result lies in the bucket, or that was given up. */
-  add(result: LineResult, settled: (isStored: boolean) => void): void;
+  add(result: LineResult, settled: Settled): void;
   /** What is gathered goes out at once. */
   flush(): void;
   /** Nothing more is expected: resolves when all results lie in the bucket; rejects when that was given up for one. */
@@ -34,7 +36,7 @@ export function createPieceWriter(given: {
 }): PieceWriter {
   const { put, monotonicMs, giveUp } = given;
   // Thousands wait here at a time: a promise for each would weigh more than the results.
-  let gathered: { result: LineResult; settled: (isStored: boolean) => void }[] = [];
+  let gathered: { result: LineResult; settled: Settled }[] = [];
   let gatheredBytes = 0;
   let timer: NodeJS.Timeout | null = null;
   let pieces = 0;
@@ -70,10 +72,10 @@ export function createPieceWriter(given: {
       batch.map(({ result }) => result),
     )
       .then(
-        () => batch.forEach(({ settled }) => settled(true)),
+        () => batch.forEach(({ result, settled }) => settled(result, true)),
         (error: unknown) => {
           failures.push(error);
-          batch.forEach(({ settled }) => settled(false));
+          batch.forEach(({ result, settled }) => settled(result, false));
         },
       )
       .finally(() => {

@@ -6,8 +6,8 @@ const WRITES_AT_A_TIME = 4;
 
 /** Cuts lines into shards and writes each as soon as it is cut, so that a plan never lies in memory as a whole. */
 export interface PlanWriter {
-  /** Waits while four shards are on their way. Throws what a write threw. */
-  add(line: PlannedLine): Promise<void>;
+  /** Answers a promise where a shard is to be written; it waits while four are on their way, and throws what a write threw. */
+  add(line: PlannedLine): Promise<void> | void;
   /** Writes the last shard, waits for all, and answers what the head of the plan lists. */
   end(): Promise<ShardRange[]>;
 }
@@ -19,8 +19,7 @@ export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batch
   const writing = new Set<Promise<void>>();
   const failures: unknown[] = [];
 
-  async function write(plan: ShardPlan | null): Promise<void> {
-    if (plan === null) return;
+  async function write(plan: ShardPlan): Promise<void> {
     const { lines: _, ...range } = plan;
     ranges.push(range);
     if (writing.size >= WRITES_AT_A_TIME) await Promise.race(writing);
@@ -37,9 +36,13 @@ export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batch
   }
 
   return {
-    add: (line) => write(planner.add(line)),
+    add(line) {
+      const full = planner.add(line);
+      return full === null ? undefined : write(full);
+    },
     async end() {
-      await write(planner.end());
+      const last = planner.end();
+      if (last !== null) await write(last);
       await Promise.all(writing);
       throwFailure();
       return ranges;

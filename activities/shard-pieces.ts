@@ -15,8 +15,8 @@ export function createPieceReader(
 
   async function read(batchId: string, shard: number): Promise<StoredOutcomes> {
     const outcomes = new Map<number, 'completed' | 'failed'>();
-    for await (const { line, outcome } of pieces.listPieceEntries(batchId, shard)) {
-      if (outcomes.get(line) !== 'completed') outcomes.set(line, outcome);
+    for await (const entries of pieces.listPieceEntries(batchId, shard)) {
+      for (const { line, outcome } of entries) if (outcomes.get(line) !== 'completed') outcomes.set(line, outcome);
     }
     return outcomes;
   }

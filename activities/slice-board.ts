@@ -43,6 +43,7 @@ export function createSliceBoard({ lines, done, refusals }: { lines: readonly nu
       if (state?.state === 'refused' && lines.length === 1) refused = state.refusals;
     },
     name(found) {
+      if (lines.length > 1) return;
       customId = Array.from(found.slice(0, 2 * SHOWN_CHARACTERS))
         .slice(0, SHOWN_CHARACTERS)
         .join('');

@@ -1,5 +1,6 @@
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { readRequestLine } from '../src/domain/request-line.ts';
+import type { LineResult } from '../src/storage/piece-store.ts';
 import type { FaultCode } from '../src/upstream/client.ts';
 import type { TakenSlice } from '../src/upstream/intake.ts';
 import type { Upstream } from '../src/upstream/routes.ts';
@@ -92,22 +93,28 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
 
   async function send(line: number, body: Uint8Array, onSent: () => void): Promise<SendResult> {
     let isInFlight = false;
-    const onState = async (state: SendState): Promise<void> => {
-      if (isInFlight) answerTime.end(false);
-      isInFlight = false;
-      if (state.state !== 'sent') return board.show(line, state);
-      // Where there is nothing to wait for, nothing is awaited: this happens thousands of times a second.
-      if (!isClear()) await clearToSend(line);
+    const goesOut = (): void => {
+      board.show(line, { state: 'sent' });
+      answerTime.begin();
+      isInFlight = true;
+      onSent();
+    };
+    const preparesToGo = async (): Promise<void> => {
+      await clearToSend(line);
       if (run.beforeSend !== null) {
-        board.show(line, state);
+        board.show(line, { state: 'sent' });
         await run.beforeSend();
         // Time has passed: a pause may lie in it.
         await clearToSend(line);
       }
-      board.show(line, state);
-      answerTime.begin();
-      isInFlight = true;
-      onSent();
+      goesOut();
+    };
+    const onState = (state: SendState): void | Promise<void> => {
+      if (isInFlight) answerTime.end(false);
+      isInFlight = false;
+      if (state.state !== 'sent') return board.show(line, state);
+      // Where there is nothing to wait for, nothing is awaited: this happens thousands of times a second.
+      return run.beforeSend === null && isClear() ? goesOut() : preparesToGo();
     };
     let isAnswered = false;
     try {
@@ -141,7 +148,6 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
     // Who waits for room must not wait for results that wait for company.
     if (memory.isCrowded) writer.flush();
     const lease = await room;
-    let isHeld = false;
     try {
       const { customId, body } = readRequestLine(await run.read(planned));
       board.name(customId);
@@ -157,19 +163,20 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
 
       if (sent.outcome.kind === 'answered') tally.answered += 1;
       const result = toLineResult(sent.outcome, { line, customId, randomHex });
-      lease.answered(result.resultLine.length);
-      isHeld = true;
-      writer.add(result, (isStored) => {
-        lease.release();
-        if (!isStored) return;
-        tally.stored.set(line, result.outcome);
-        board.count();
-      });
+      lease.exchange(result.resultLine.length);
+      writer.add(result, settled);
       if (memory.isCrowded) writer.flush();
     } finally {
       board.show(line, null);
-      if (!isHeld) lease.release();
+      lease.release();
     }
+  }
+
+  function settled({ line, outcome, resultLine }: LineResult, isStored: boolean): void {
+    memory.release(resultLine.length);
+    if (!isStored) return;
+    tally.stored.set(line, outcome);
+    board.count();
   }
 
   const failures: unknown[] = [];

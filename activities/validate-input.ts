@@ -33,9 +33,9 @@ export function createValidateInput(
         body: content.body,
         maxLineBytes: limits.maxLineBytes,
         checker,
-        async plan(line) {
+        plan(line) {
           progress.line = line.line;
-          await writer.add(line);
+          return writer.add(line);
         },
         step: beating.step,
       });

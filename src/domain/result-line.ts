@@ -52,9 +52,14 @@ function opening({ id, customId }: { id: string; customId: string }): string {
   return `{"id":${quoted(id)},"custom_id":${quoted(customId)}`;
 }
 
+const SEPARATOR = /[\u0085\u2028\u2029]/;
+const SEPARATORS = new RegExp(SEPARATOR, 'g');
+
 /** A JSON string without anything that a reader could take for a line break; lone surrogates are escaped by `JSON.stringify`. */
 function quoted(text: string): string {
-  return JSON.stringify(text).replace(/[\u0085\u2028\u2029]/g, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const json = JSON.stringify(text);
+  if (!SEPARATOR.test(json)) return json;
+  return json.replaceAll(SEPARATORS, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** A JSON document without byte order mark and whitespace around it. */

@@ -21,15 +21,15 @@ export interface PieceStore {
 
   /** Stores results under a key no other attempt can have; never overwritten. `writer` is `<activity>-<attempt>-<nonce>`, `piece` counts from 1. */
   putPiece(at: { batchId: string; shard: number; writer: string; piece: number }, results: readonly LineResult[]): Promise<void>;
-  /** What pieces of a shard hold, without the result lines, in key order. */
-  listPieceEntries(batchId: string, shard: number): AsyncIterable<PieceEntry>;
-  /** Reads the result lines of the entries given, in their order; bounded memory whatever their size. */
-  readResultLines(entries: readonly PieceEntry[]): AsyncIterable<Buffer>;
+  /** What pieces of a shard hold, without the result lines, piece by piece in key order. */
+  listPieceEntries(batchId: string, shard: number): AsyncIterable<PieceEntry[]>;
+  /** Reads the result lines of the entries given, in their order, some at a time; bounded memory whatever their size. */
+  readResultLines(entries: readonly PieceEntry[]): AsyncIterable<Buffer[]>;
 
   /** Writes one of the two objects of a closed shard from its lines, in bounded memory; answers bytes. Null when there is no line. */
   putShardObject(
     at: { batchId: string; shard: number; nonce: string; role: 'output' | 'error' },
-    lines: AsyncIterable<Buffer>,
+    lines: AsyncIterable<readonly Buffer[]>,
   ): Promise<{ key: string; bytes: number } | null>;
   /** Create-only: a shard is closed once. Answers the shard result that stands, which may be another's. */
   createShardResult(batchId: string, result: ShardResult): Promise<ShardResult>;
@@ -84,6 +84,26 @@ export interface Publication {
 }
 
 const LINE_BREAK = Buffer.from('\n');
+/** Lines are written in blocks of about this size; a longer line is not copied. */
+const BLOCK_BYTES = 256 * 1024;
+
+/** The lines with their line breaks: a call for each would cost more than its bytes. */
+function* toBlocks(lines: readonly Buffer[]): Iterable<Buffer> {
+  let block: Buffer[] = [];
+  let bytes = 0;
+  for (const line of lines) {
+    if (bytes > 0 && bytes + line.length > BLOCK_BYTES) {
+      yield Buffer.concat(block);
+      block = [];
+      bytes = 0;
+    }
+    if (line.length > BLOCK_BYTES) yield line;
+    else block.push(line);
+    block.push(LINE_BREAK);
+    bytes += line.length + LINE_BREAK.length;
+  }
+  if (bytes > 0) yield Buffer.concat(block);
+}
 
 /** Plans, pieces and shard results in a bucket. */
 export function createPieceStore({ store, newNonce, parts }: { store: ObjectStore; newNonce: () => string; parts: PartPool }): PieceStore {
@@ -99,10 +119,8 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
       await store.put(keys.piece(batchId, shard, writer, piece), encodePiece(results));
     },
 
-    async *listPieceEntries(batchId, shard) {
-      const pieces = store.list(keys.pieces(batchId, shard));
-      for await (const entries of mapInOrder(pieces, READS_AT_A_TIME, (piece) => readPieceEntries(store, piece))) yield* entries;
-    },
+    listPieceEntries: (batchId, shard) =>
+      mapInOrder(store.list(keys.pieces(batchId, shard)), READS_AT_A_TIME, (piece) => readPieceEntries(store, piece)),
 
     readResultLines: (entries) => readLines(store, entries),
 
@@ -110,10 +128,7 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
       const key = keys.shardObject(batchId, shard, nonce, role);
       const object = createMultipartWriter({ store, key, nonce: newNonce(), parts });
       try {
-        for await (const line of lines) {
-          await object.write(line);
-          await object.write(LINE_BREAK);
-        }
+        for await (const some of lines) for (const block of toBlocks(some)) await object.write(block);
         if (object.bytes === 0) return null;
         await object.complete();
         return { key, bytes: object.bytes };

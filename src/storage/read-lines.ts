@@ -17,19 +17,16 @@ interface Span {
 }
 
 /**
- * The lines of the entries, in their order. Read in windows of 24 MiB: within one, neighbours in a piece come in one GET, so
+ * The lines of the entries, in their order, a window at a time. Read in windows of 24 MiB: in one, neighbours in a piece come in one GET, so
  * the usual shard costs one GET per piece, whatever order its lines are wanted in.
  */
-export async function* readLines(store: ObjectStore, entries: readonly PieceEntry[]): AsyncGenerator<Buffer, void, undefined> {
+export async function* readLines(store: ObjectStore, entries: readonly PieceEntry[]): AsyncGenerator<Buffer[], void, undefined> {
   for (const window of cutWindows(entries)) {
     const lines = new Map<PieceEntry, Buffer>();
     for await (const read of mapInOrder(joinNeighbours(window), READS_AT_A_TIME, (span) => readSpan(store, span))) {
       for (const [entry, line] of read) lines.set(entry, line);
     }
-    for (const entry of window) {
-      const line = lines.get(entry);
-      if (line !== undefined) yield line;
-    }
+    yield window.flatMap((entry) => lines.get(entry) ?? []);
   }
 }
 

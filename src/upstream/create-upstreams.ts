@@ -36,6 +36,11 @@ const REFUSAL_BACKOFF_MS = 1000;
 const MAX_SLICES = 2000;
 /** An answer that keeps trickling in may take this many request timeouts as a whole. */
 const TOTAL_TIMEOUTS = 2;
+/**
+ * undici gives a connection back only when the event loop has come round: whoever takes over a place in flight would wait for that if
+ * there were no other connection.
+ */
+const CONNECTIONS_PER_PLACE = 1.25;
 
 /** All configured upstreams by name, each with its client, limiter and gate; `secrets` are by name too. */
 export function createUpstreams(
@@ -60,7 +65,7 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
       requestTimeoutMs,
       totalTimeoutMs: TOTAL_TIMEOUTS * requestTimeoutMs,
       maxResponseBytes,
-      connections: maxInFlight,
+      connections: Math.ceil(maxInFlight * CONNECTIONS_PER_PLACE),
     }),
     limiter,
     intake: createIntake({ limit: () => limiter.limit, maxSlices: MAX_SLICES }),

@@ -39,11 +39,25 @@ export interface HttpPoolOptions {
 
 const MAX_CONNECT_TIMEOUT_MS = 10_000;
 
+/** What undici is asked to send, with a note of the socket that it goes out on. */
+class Sending implements Dispatcher.DispatchOptions {
+  readonly method = 'POST';
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body: Uint8Array;
+  socket: { used: boolean } | null = null;
+
+  constructor({ path, headers, body }: HttpRequest) {
+    this.path = path;
+    this.headers = headers;
+    this.body = body;
+  }
+}
+
 /** Keep-alive connections to one server, on undici. Rejects only when it is used wrongly. */
 export function createHttpPool({ origin, connections, requestTimeoutMs, totalTimeoutMs, maxResponseBytes }: HttpPoolOptions): HttpPool {
   // undici does not tell on which socket a request went out, and only a reused one excuses a reset: so each client of the
   // pool (one socket at a time, no pipelining) notes whether its socket has carried a request before.
-  const sockets = new WeakMap<Dispatcher.DispatchOptions, { used: boolean }>();
   const pool = new Pool(origin, {
     connections,
     connect: { timeout: Math.min(MAX_CONNECT_TIMEOUT_MS, requestTimeoutMs) },
@@ -55,14 +69,14 @@ export function createHttpPool({ origin, connections, requestTimeoutMs, totalTim
       client.on('connect', () => (socket.used = false));
       const dispatch = client.dispatch.bind(client);
       client.dispatch = (request, handler) => {
-        sockets.set(request, socket);
+        if (request instanceof Sending) request.socket = socket;
         return dispatch(request, handler);
       };
       return client;
     },
   });
 
-  function exchange({ path, headers, body }: HttpRequest, signal: AbortSignal): Promise<Exchange> {
+  function exchange(request: HttpRequest, signal: AbortSignal): Promise<Exchange> {
     if (signal.aborted) return Promise.resolve({ kind: 'aborted' });
     return new Promise((resolve, reject) => {
       const sentAtMs = performance.now();
@@ -90,15 +104,14 @@ export function createHttpPool({ origin, connections, requestTimeoutMs, totalTim
       }, totalTimeoutMs);
       const forget = onAbort(signal, abort);
 
-      const request: Dispatcher.DispatchOptions = { method: 'POST', path, headers, body };
-      pool.dispatch(request, {
+      const sending = new Sending(request);
+      pool.dispatch(sending, {
         onRequestStart(started) {
           controller = started;
           // Ended while it waited for a connection: it must not reach the wire any more.
           if (ended) return started.abort(new Error('ended by the caller'));
-          const socket = sockets.get(request);
-          reused = socket?.used ?? false;
-          if (socket !== undefined) socket.used = true;
+          reused = sending.socket?.used ?? false;
+          if (sending.socket !== null) sending.socket.used = true;
         },
         onResponseStart(_, statusCode, received) {
           // A 1xx is no answer yet.

@@ -129,7 +129,14 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
         });
         const requests = turns.get(batchId) ?? [];
         turns.set(batchId, requests);
-        requests.splice(requests.findLastIndex((other) => other.rank <= rank) + 1, 0, request);
+        const last = requests.at(-1);
+        if (last === undefined || last.rank <= rank) requests.push(request);
+        else
+          requests.splice(
+            requests.findIndex((other) => other.rank > rank),
+            0,
+            request,
+          );
         waiting += 1;
         if (timer === null) giveOut();
       });

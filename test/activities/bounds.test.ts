@@ -100,7 +100,7 @@ describe('the reading of pieces', () => {
       async *listPieceEntries() {
         const line = ++readings;
         if (line === 1) await gate.promise;
-        yield { line, outcome: 'completed', usage: null, key: '', offset: 0, length: 0 };
+        yield [{ line, outcome: 'completed', usage: null, key: '', offset: 0, length: 0 }];
       },
     });
     const first = read('batch', 0);

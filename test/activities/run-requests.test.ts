@@ -267,7 +267,7 @@ describe('runRequests, stopped', () => {
     const ran = await running;
     stage.upstream.set({ retryAfter: 1 });
     assert.deepEqual([ran.covered, ran.again, callsOf('after')], [[[1, 1]], [], 1]);
-    assert.equal((await collect(pieces.listPieceEntries(batch.batchId, 0))).length, 1);
+    assert.equal((await collect(pieces.listPieceEntries(batch.batchId, 0))).flat().length, 1);
   });
 
   it('holds back new requests while a piece waits for the bucket, then goes on', async () => {
@@ -396,7 +396,7 @@ describe('runRequests, after lost workers', () => {
     const details = lost({ attempt: 6, sent: true, losses: 5, losses_on_wire: 4 });
     const ran = await attempt({ attempt: 7, heartbeatDetails: details }).run(stage.worker().runRequests, slice(batch, 1, 1));
     assert.deepEqual([ran.covered, ran.failed, callsOf('poison')], [[[1, 1]], 1, 0]);
-    const lines = await collect(stage.deps.pieces.readResultLines(await stage.entries(batch)));
+    const lines = (await collect(stage.deps.pieces.readResultLines(await stage.entries(batch)))).flat();
     assert.equal(JSON.parse(String(lines[0])).error.code, 'request_crashed_worker');
   });
 

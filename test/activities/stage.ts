@@ -148,7 +148,7 @@ export async function startStage(): Promise<Stage> {
       return record.batch;
     },
 
-    entries: async ({ batchId }, shard = 0) => await collect(deps.pieces.listPieceEntries(batchId, shard)),
+    entries: async ({ batchId }, shard = 0) => (await collect(deps.pieces.listPieceEntries(batchId, shard))).flat(),
 
     async resultLines(fileId) {
       if (fileId === null) return [];

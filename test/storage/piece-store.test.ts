@@ -38,7 +38,7 @@ describe('PieceStore: pieces', () => {
     await pieces.putPiece({ batchId, shard: 7, writer: '9-1-a', piece: 2 }, results.slice(1, 2));
     await pieces.putPiece({ batchId, shard: 7, writer: '9-1-a', piece: 1 }, results.slice(0, 1));
     await pieces.putPiece({ batchId, shard: 8, writer: '9-1-a', piece: 1 }, [lineResult(99)]);
-    const entries = await collect(pieces.listPieceEntries(batchId, 7));
+    const entries = (await collect(pieces.listPieceEntries(batchId, 7))).flat();
     assert.deepEqual(
       entries.map(({ line, outcome, usage: used, key, length }) => [line, outcome, used, key, length]),
       [
@@ -69,7 +69,7 @@ describe('PieceStore: pieces', () => {
     const large = [lineResult(30_001, 9_000_000), lineResult(30_002, 100), lineResult(30_003, 9_000_000)];
     await pieces.putPiece({ batchId, shard: 0, writer: 'a', piece: 1 }, many);
     await pieces.putPiece({ batchId, shard: 0, writer: 'b', piece: 1 }, large);
-    const entries = await collect(pieces.listPieceEntries(batchId, 0));
+    const entries = (await collect(pieces.listPieceEntries(batchId, 0))).flat();
     assert.equal(entries.length, 20_003);
     assert.deepEqual(
       await linesOf([entries[19_999], entries[0]]),
@@ -89,7 +89,7 @@ describe('PieceStore: pieces', () => {
         mine.map((line) => lineResult(line, 5000)),
       );
     }
-    const entries = await collect(pieces.listPieceEntries(batchId, 0));
+    const entries = (await collect(pieces.listPieceEntries(batchId, 0))).flat();
     proxy.seen.length = 0;
     const found = await linesOf(entries.toSorted((a, b) => a.line - b.line));
     assert.deepEqual(
@@ -104,21 +104,21 @@ describe('PieceStore: pieces', () => {
     for (let piece = 1; piece <= 10; piece += 1) {
       await pieces.putPiece({ batchId, shard: 0, writer: 'w', piece }, [lineResult(piece, 10_000_000)]);
     }
-    const entries = await collect(pieces.listPieceEntries(batchId, 0));
+    const entries = (await collect(pieces.listPieceEntries(batchId, 0))).flat();
     proxy.seen.length = 0;
-    const readSoFar: number[] = [];
-    for await (const line of pieces.readResultLines(entries)) {
-      assert.equal(line.length, 10_000_000);
-      readSoFar.push(proxy.seen.length);
-    }
-    assert.deepEqual(readSoFar, [2, 2, 4, 4, 6, 6, 8, 8, 10, 10]);
+    const readSoFar: number[][] = [];
+    for await (const lines of pieces.readResultLines(entries)) readSoFar.push([proxy.seen.length, lines.length]);
+    assert.deepEqual(
+      readSoFar,
+      [2, 4, 6, 8, 10].map((reads) => [reads, 2]),
+    );
   });
 
   it('does not take half a piece for a line', async () => {
     const batchId = newNonce();
     const key = `work/${batchId}/shard-0000/w/0001`;
     await pieces.putPiece({ batchId, shard: 0, writer: 'w', piece: 1 }, [lineResult(1), lineResult(2)]);
-    const entries = await collect(pieces.listPieceEntries(batchId, 0));
+    const entries = (await collect(pieces.listPieceEntries(batchId, 0))).flat();
     const found = await bucket.store.get(key);
     await bucket.store.put(key, found?.body.subarray(0, -9) ?? Buffer.alloc(0));
     await assert.rejects(linesOf(entries), /not there/);
@@ -243,15 +243,16 @@ function lineResult(line: number, bytes = 20): LineResult {
 
 async function linesOf(entries: readonly (PieceEntry | undefined)[]): Promise<string[]> {
   const wanted = entries.filter((entry) => entry !== undefined);
-  return (await collect(pieces.readResultLines(wanted))).map((line) => line.toString());
+  return (await collect(pieces.readResultLines(wanted))).flat().map((line) => line.toString());
 }
 
 async function shardObject(object: { key: string; bytes: number }): Promise<string> {
   return Buffer.concat(await collect(pieces.readShardObjects([object]))).toString();
 }
 
-async function* linesFrom(count: number, bytes: number, letter = 'x'): AsyncGenerator<Buffer> {
-  for (let i = 0; i < count; i += 1) yield Buffer.alloc(bytes, letter);
+async function* linesFrom(count: number, bytes: number, letter = 'x'): AsyncGenerator<Buffer[]> {
+  const line = Buffer.alloc(bytes, letter);
+  for (let left = count; left > 0; left -= 3) yield Array.from({ length: Math.min(left, 3) }, () => line);
 }
 
 function shardResult(shard: number, completed: number): ShardResult {
