@@ -2,7 +2,7 @@
  * One run, everything on this machine: a bare undici loop against the example upstream, then Nightshift on the same
  * lines: the ratio of the two, how full each kept the upstream, what it cost in Temporal, and what each process cost.
  * `npm run bench -- --lines 10000 --latency 50 --in-flight 256`; `--sigma 1` makes the time of an answer log-normal,
- * `--warm 2000` runs a batch of so many lines before, `--behind` sends a one-line batch of another tenant after it, `--long-line BYTES` puts one such line in the middle,
+ * `--warm 3000` runs a batch of so many lines before (0: a worker that has just started), `--behind` sends a one-line batch of another tenant after it, `--long-line BYTES` puts one such line in the middle,
  * `--workers 2` runs so many worker processes, `--polling` has 100 clients read the status of 20 batches that share the lines.
  */
 import { parseArgs } from 'node:util';
@@ -17,7 +17,7 @@ const { values } = parseArgs({
     latency: { type: 'string', default: '50' },
     sigma: { type: 'string', default: '0' },
     behind: { type: 'boolean', default: false },
-    warm: { type: 'string', default: '0' },
+    warm: { type: 'string', default: '3000' },
     workers: { type: 'string', default: '1' },
     polling: { type: 'boolean', default: false },
     'poll-every': { type: 'string', default: '1000' },

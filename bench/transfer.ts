@@ -1,6 +1,6 @@
 /**
  * A large file to and from the bucket, through the API and with a bare `minio` client, in turns; medians, ratio and what
- * the API process cost. `npm run bench:transfer -- --megabytes 200 --rounds 3`.
+ * the API process cost. `npm run bench:transfer -- --megabytes 200 --rounds 15`.
  */
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
@@ -18,7 +18,7 @@ import { processCost } from './run/process-cost.ts';
 import { uploadFile } from './run/upload-file.ts';
 import { WIDE_LIMITS } from './run/wide-limits.ts';
 
-const { values } = parseArgs({ options: { megabytes: { type: 'string', default: '200' }, rounds: { type: 'string', default: '3' } } });
+const { values } = parseArgs({ options: { megabytes: { type: 'string', default: '200' }, rounds: { type: 'string', default: '15' } } });
 const MEGABYTE = 1_000_000;
 const BUCKET = 'nightshift';
 
