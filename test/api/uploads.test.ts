@@ -138,6 +138,28 @@ describe('/v1/uploads', () => {
       assert.ok(LINE.equals(await contentOf(file?.id ?? '')));
     });
 
+    it('were created in the order in which lists show their files, whichever is whole first', async () => {
+      const [first, second] = [await filled(LINE), await filled(LINE)];
+      const { beginContent } = api.files;
+      const [begun, other] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      api.files.beginContent = async (...given) => {
+        api.files.beginContent = beginContent;
+        begun.resolve();
+        await other.promise;
+        return await beginContent(...given);
+      };
+      const completing = client.uploads.complete(first.id, { part_ids: first.part_ids });
+      await begun.promise;
+      api.advance(5000);
+      const { file: later } = await client.uploads.complete(second.id, { part_ids: second.part_ids });
+      other.resolve();
+      const { file: earlier } = await completing;
+      api.advance(-5000);
+      assert.ok(later && earlier);
+      assert.deepEqual((await client.files.list({ limit: 2 })).data, [later, earlier]);
+      assert.ok(later.created_at > earlier.created_at, `${later.created_at}, ${earlier.created_at}`);
+    });
+
     it('live as long as expires_after says', async () => {
       const upload = await announce(LINE.length, { expires_after: { anchor: 'created_at', seconds: 7200 } });
       const { file } = await client.uploads.complete(upload.id, { part_ids: [await add(upload.id, LINE)] });

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type File, isExpired } from '../../src/domain/file.ts';
+import { type File, isExpired, newFile } from '../../src/domain/file.ts';
+import { newFileId } from '../../src/domain/ids.ts';
+
+describe('newFile({ id, bytes, filename, purpose, lifeSeconds })', () => {
+  it('was created when its id was made, and lives from then', () => {
+    const given = { id: newFileId(1_700_000_000_999, 'a'.repeat(12)), bytes: 1, filename: 'x', purpose: 'batch' } as const;
+    const { created_at, expires_at } = newFile({ ...given, lifeSeconds: 3600 });
+    assert.deepEqual([created_at, expires_at], [1_700_000_000, 1_700_003_600]);
+    assert.equal(newFile({ ...given, lifeSeconds: null }).expires_at, null);
+  });
+});
 
 describe('isExpired(file, nowSeconds)', () => {
   const file: File = {

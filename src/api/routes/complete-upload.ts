@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { notJsonl } from '../../domain/errors.ts';
-import type { File } from '../../domain/file.ts';
+import { newFile } from '../../domain/file.ts';
 import { newFileId } from '../../domain/ids.ts';
 import type { Limits } from '../../domain/limits.ts';
 import type { Upload, UploadRecord } from '../../domain/upload.ts';
@@ -55,7 +55,8 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
       if (now === null || now.upload.status === 'pending') throw error;
       return await answerEnded(tenant, now.upload);
     }
-    const file = fileOf(record, fileId);
+    const { bytes, filename, purpose } = record.upload;
+    const file = newFile({ id: fileId, bytes, filename, purpose, lifeSeconds: record.fileLifeSeconds });
     const settled = await uploads.update(tenant, id, (found) =>
       found.upload.status === 'pending' ? { ...found, upload: { ...found.upload, status: 'completed', file } } : null,
     );
@@ -102,13 +103,6 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
     if (upload.purpose === 'batch' && !firstLine.end()) throw notJsonl();
     if (content.bytes !== upload.bytes) throw wrongBytes(content.bytes, upload.bytes);
     await content.complete();
-  }
-
-  function fileOf({ upload, fileLifeSeconds }: UploadRecord, id: string): File {
-    const created_at = Math.floor(nowMs() / 1000);
-    const expires_at = fileLifeSeconds === null ? null : created_at + fileLifeSeconds;
-    const { bytes, filename, purpose } = upload;
-    return { id, object: 'file', bytes, created_at, expires_at, filename, purpose, status: 'processed', status_details: null };
   }
 
   /** Answers what another completion made, and finishes it if it died between the upload's record and the file's. */

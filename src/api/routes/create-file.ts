@@ -1,5 +1,5 @@
 import { fileTooLarge, missingParameter, notJsonl } from '../../domain/errors.ts';
-import { DEFAULT_FILE_LIFE_SECONDS, type File, type UploadPurpose } from '../../domain/file.ts';
+import { DEFAULT_FILE_LIFE_SECONDS, type File, newFile, type UploadPurpose } from '../../domain/file.ts';
 import { newFileId } from '../../domain/ids.ts';
 import type { Limits } from '../../domain/limits.ts';
 import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
@@ -68,18 +68,6 @@ export function createFile({ files, limits, bodyPace, nowMs, randomHex, logger }
     if (purpose === 'batch' && content.bytes > limits.maxBatchInputBytes) throw fileTooLarge();
     if (purpose === 'batch' && !upload.firstLine.end()) throw notJsonl();
     await content.complete();
-    const created_at = Math.floor(nowMs() / 1000);
-    const expires_at = lifeSeconds === null ? null : created_at + lifeSeconds;
-    return {
-      id,
-      object: 'file',
-      bytes: content.bytes,
-      created_at,
-      expires_at,
-      filename,
-      purpose,
-      status: 'processed',
-      status_details: null,
-    };
+    return newFile({ id, bytes: content.bytes, filename, purpose, lifeSeconds });
   }
 }
