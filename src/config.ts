@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import { type ApiKey, firstPlainKey, readApiKeys } from './api-keys.ts';
-import { ensureLocalKeys, readLocalKeys, type S3Keys } from './local-keys.ts';
+import { ensureLocalKeys, keysFile, readLocalKeys, type S3Keys } from './local-keys.ts';
 import { PREFIX, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
 import { readTracing, type Sampling } from './tracing-settings.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
+import { isHttpUrl, withoutCredentials } from './wire-values.ts';
 import type { Limits, TenantLimits } from './domain/limits.ts';
 
 /** Everything a process of ours is told from outside: checked, frozen, and printable but for `secrets`. Times are milliseconds. */
@@ -43,7 +44,14 @@ export interface Config {
     tracing: Sampling | null;
   };
   log: { level: Settings['LOG_LEVEL']; format: Settings['LOG_FORMAT'] };
-  local: { dataDir: string; temporalUiPort: number; exampleUpstreamPort: number; exampleUpstreamWanted: boolean };
+  local: {
+    dataDir: string;
+    /** Where the S3 keys come from; null when the environment gives them. */
+    keysFile: string | null;
+    temporalUiPort: number;
+    exampleUpstreamPort: number;
+    exampleUpstreamWanted: boolean;
+  };
   /** Never logged. */
   secrets: {
     apiKeys: ApiKey[];
@@ -153,6 +161,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
     log: { level: settings.LOG_LEVEL, format: settings.LOG_FORMAT },
     local: {
       dataDir,
+      keysFile: settings.S3_ACCESS_KEY === undefined ? keysFile(dataDir) : null,
       temporalUiPort: settings.TEMPORAL_UI_PORT,
       exampleUpstreamPort: settings.EXAMPLE_UPSTREAM_PORT,
       exampleUpstreamWanted: upstreams.some(({ baseUrls }) => baseUrls.includes(exampleUrl(settings))),
@@ -175,8 +184,13 @@ export function loadClientConfig(env: NodeJS.ProcessEnv): ClientConfig {
 }
 
 /** The configuration without its secrets, to be logged at boot. */
-export function printable({ secrets, ...rest }: Config): Omit<Config, 'secrets'> & { apiKeys: number } {
-  return { ...rest, apiKeys: secrets.apiKeys.length };
+export function printable({ secrets, s3, upstreams, ...rest }: Config): Omit<Config, 'secrets'> & { apiKeys: number } {
+  return {
+    ...rest,
+    s3: { ...s3, endpoint: withoutCredentials(s3.endpoint) },
+    upstreams: upstreams.map((upstream) => ({ ...upstream, baseUrls: upstream.baseUrls.map(withoutCredentials) })),
+    apiKeys: secrets.apiKeys.length,
+  };
 }
 
 /** Variables with our prefix that mean nothing to us, most likely misspelt. */
@@ -200,7 +214,8 @@ function readSettings(env: NodeJS.ProcessEnv): { settings: Settings; faults: str
   const faulty = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
   const faults = parsed.error.issues.map((issue) => {
     const name = String(issue.path[0]);
-    return `${PREFIX}${name} ${issue.message}${SECRET_SETTINGS.has(name) ? '' : `, not ${JSON.stringify(given[name])}`}`;
+    const shown = SECRET_SETTINGS.has(name) ? '' : `, not ${JSON.stringify(withoutCredentials(given[name] ?? ''))}`;
+    return `${PREFIX}${name} ${issue.message}${shown}`;
   });
   // The faulty ones fall back to their defaults, so that what else is wrong is found in the same run.
   const settings = settingsSchema.parse(Object.fromEntries(Object.entries(given).filter(([name]) => !faulty.has(name))));
@@ -268,10 +283,6 @@ function readS3Keys(settings: Settings, dataDir: string, role: string, faults: s
 
 function isSet(env: NodeJS.ProcessEnv, name: SettingName | string): boolean {
   return (env[PREFIX + name] ?? '') !== '';
-}
-
-function isHttpUrl(given: string): boolean {
-  return /^https?:$/.test(URL.parse(given)?.protocol ?? '');
 }
 
 function freeze<T extends object>(value: T): T {

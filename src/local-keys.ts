@@ -30,6 +30,7 @@ export function ensureLocalKeys(dataDir: string): S3Keys {
   return made;
 }
 
-function keysFile(dataDir: string): string {
+/** Where they are kept. */
+export function keysFile(dataDir: string): string {
   return join(dataDir, 'minio-keys.json');
 }

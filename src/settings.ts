@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseCompletionWindow } from './domain/completion-window.ts';
+import { isHttpUrl, isSecret } from './wire-values.ts';
 
 /**
  * Every environment variable of Nightshift, without its prefix: default, shape and bounds, each in one place. Values stay
@@ -22,7 +23,7 @@ export const settingsSchema = z.object({
 
   TEMPORAL_ADDRESS: text('127.0.0.1:7233', /^[^\s/]+:\d+$/, 'must be host:port'),
   TEMPORAL_NAMESPACE: text('default'),
-  TEMPORAL_API_KEY: optional(),
+  TEMPORAL_API_KEY: secret(),
   TEMPORAL_TLS: flag(false),
   BUILD_ID: z
     .string()
@@ -32,11 +33,11 @@ export const settingsSchema = z.object({
   S3_ENDPOINT: url('http://127.0.0.1:9000'),
   S3_BUCKET: text('nightshift', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen'),
   S3_REGION: text('us-east-1'),
-  S3_ACCESS_KEY: optional(),
-  S3_SECRET_KEY: optional(),
+  S3_ACCESS_KEY: secret(),
+  S3_SECRET_KEY: secret(),
 
   UPSTREAM_URL: url('http://127.0.0.1:8900/v1'),
-  UPSTREAM_API_KEY: optional(),
+  UPSTREAM_API_KEY: secret(),
   UPSTREAM_MAX_IN_FLIGHT: integer(256, 1, 10_000),
   UPSTREAM_LIMITER: choice('adaptive', ['adaptive', 'fixed']),
   UPSTREAM_REQUESTS_PER_MINUTE: wholeNumber(1, 10_000_000).transform(Number).optional(),
@@ -98,11 +99,13 @@ function optional() {
   return z.string().optional();
 }
 
+/** Spaces and line ends around it come from files and secret stores, and are no part of it. */
+function secret() {
+  return z.string().trim().refine(isSecret, 'must be printable ASCII without spaces').optional();
+}
+
 function url(value: string) {
-  return z
-    .string()
-    .default(value)
-    .refine((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? ''), 'must be an http(s) URL');
+  return z.string().default(value).refine(isHttpUrl, 'must be an http(s) URL');
 }
 
 function integer(value: number, least: number, most: number) {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { CONNECTION_HEADERS, isHeaderValue, isHttpUrl, isSecret } from './wire-values.ts';
 
 /** One upstream as configured, credentials apart (`UpstreamCredentials`). */
 export interface UpstreamConfig {
@@ -36,14 +37,20 @@ export interface UpstreamCredentials {
 
 const wholeNumber = (least: number, most: number) => z.int().min(least).max(most);
 
+const key = z.string().trim().refine(isSecret, 'must be printable ASCII without spaces');
+const headerName = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'must be a header name')
+  .refine((name) => !CONNECTION_HEADERS.has(name.toLowerCase()), 'belongs to the connection and cannot be set');
+
 const upstreamSchema = z
   .strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9 and hyphen'),
-    base_urls: z.array(z.string().refine((given) => /^https?:$/.test(URL.parse(given)?.protocol ?? ''), 'must be an http(s) URL')).min(1),
+    base_urls: z.array(z.string().refine(isHttpUrl, 'must be an http(s) URL')).min(1),
     models: z.array(z.string().min(1)).min(1).optional(),
-    api_key: z.string().min(1).optional(),
+    api_key: key.optional(),
     api_key_env: z.string().min(1).optional(),
-    headers: z.record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'must be a header name'), z.string()).default({}),
+    headers: z.record(headerName, z.string().trim().refine(isHeaderValue, 'must be Latin-1 without line ends')).default({}),
     max_in_flight: wholeNumber(1, 10_000).default(256),
     limiter: z.enum(['adaptive', 'fixed'], 'must be adaptive or fixed').default('adaptive'),
     requests_per_minute: wholeNumber(1, 10_000_000).optional(),
@@ -73,15 +80,22 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
   }
   const parsed = fileSchema.safeParse(content);
   if (!parsed.success) {
-    for (const issue of parsed.error.issues) faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${where(content, issue.path)} ${issue.message}`);
+    for (const issue of parsed.error.issues) {
+      const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+      faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${where(content, issue.path)} ${message}`);
+    }
     return nothing;
   }
   const result: UpstreamsFile = { upstreams: [], credentials: {} };
   for (const given of parsed.data) {
     if (given.name in result.credentials) faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: two upstreams are named ${given.name}`);
-    const named = given.api_key_env === undefined ? undefined : env[given.api_key_env];
+    const named = given.api_key_env === undefined ? undefined : env[given.api_key_env]?.trim();
     if (given.api_key_env !== undefined && (named ?? '') === '') {
       faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${given.name} takes its key from ${given.api_key_env}, which is not set`);
+    } else if (named !== undefined && !isSecret(named)) {
+      faults.push(
+        `NIGHTSHIFT_UPSTREAMS_FILE: ${given.name} takes its key from ${given.api_key_env}, which must be printable ASCII without spaces`,
+      );
     }
     result.credentials[given.name] = { apiKey: given.api_key ?? named ?? null, headers: given.headers };
     result.upstreams.push({

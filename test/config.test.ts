@@ -118,6 +118,32 @@ describe('loadConfig', () => {
     assert.equal(config.secrets.upstreams['default']?.apiKey, 'sk-upstream');
   });
 
+  it('shows no user, password or query of a URL, neither at boot nor as a fault', () => {
+    const env = {
+      ...S3,
+      NIGHTSHIFT_UPSTREAM_URL: 'https://user:hunter2@host/v1?api-key=hunter2',
+      NIGHTSHIFT_S3_ENDPOINT: 'http://user:hunter2@host:9000',
+    };
+    const shown = JSON.stringify(printable(loadConfig(env, 'worker')));
+    assert.doesNotMatch(shown, /hunter2/);
+    assert.match(shown, /https:\/\/\*\*\*@host\/v1/);
+    for (const url of ['htps://user:hunter2@host/v1', 'user:hunter2@host', 'http://user:hunter2%@host/', '//host?key=hunter2']) {
+      const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAM_URL: url }).join();
+      assert.match(faults, /NIGHTSHIFT_UPSTREAM_URL must be an http\(s\) URL/);
+      assert.doesNotMatch(faults, /hunter2/);
+    }
+  });
+
+  it('takes a key without the line end of the file it comes from, and refuses one that no header can carry', () => {
+    const key = (given: string) => loadConfig({ ...S3, NIGHTSHIFT_UPSTREAM_API_KEY: given }, 'worker').secrets.upstreams['default']?.apiKey;
+    assert.equal(key('sk-one\r\n'), 'sk-one');
+    for (const given of ['sk-ключ', 'sk one', 'sk-\u0007']) {
+      const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAM_API_KEY: given }).join();
+      assert.match(faults, /NIGHTSHIFT_UPSTREAM_API_KEY must be printable ASCII/);
+      assert.doesNotMatch(faults, /sk/);
+    }
+  });
+
   it('makes keys for the local MinIO once, which API and worker then find', () => {
     const env = { NIGHTSHIFT_DATA_DIR: join(folder, 'data') };
     assert.match(faultsOf(env, 'api').join(), /NIGHTSHIFT_S3_ACCESS_KEY/);
@@ -168,6 +194,27 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
 `);
     const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path }).join('\n');
     for (const expected of [/gpu: base_urls\.0/, /max_inflight/, /Bad Name: name/, /Bad Name: base_urls/]) assert.match(faults, expected);
+  });
+
+  it('refuses keys and headers that cannot be sent, without showing them', () => {
+    const path = upstreamsFile(`
+- { name: a, base_urls: ["http://x/v1"], api_key: "sk-hid\\nden" }
+- { name: b, base_urls: ["http://x/v1"], headers: { x-team: "sk-hid\\nden", Content-Length: "3" } }
+- { name: c, base_urls: ["http://x:sk-hidden%@x/v1"] }
+`);
+    const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path }).join('\n');
+    for (const expected of [
+      /a: api_key must be printable/,
+      /b: headers\.x-team must be Latin-1/,
+      /Content-Length belongs/,
+      /c: base_urls\.0/,
+    ])
+      assert.match(faults, expected);
+    assert.doesNotMatch(faults, /sk-hid/);
+    const named = upstreamsFile('[{ name: a, base_urls: ["http://x/v1"], api_key_env: KEY }]');
+    assert.match(faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: named, KEY: 'sk hidden' }).join(), /from KEY, which must be printable/);
+    const { secrets } = loadConfig({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: named, KEY: 'sk-cloud\n' }, 'worker');
+    assert.equal(secrets.upstreams['a']?.apiKey, 'sk-cloud');
   });
 
   it('names missing key variables, repeated names and variables without effect', () => {

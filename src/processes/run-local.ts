@@ -51,7 +51,7 @@ export async function runLocal(args: string[]): Promise<number> {
   });
   try {
     await startServers(config, plan, children, steps, signal);
-    const apiUrl = `http://${config.api.host === '0.0.0.0' ? '127.0.0.1' : config.api.host}:${config.api.port}`;
+    const apiUrl = urlOf(config.api);
     await startOwn(config, plan, children, steps, apiUrl);
     stdout.write(addresses(config, plan, apiUrl));
     let isCompleted = false;
@@ -166,13 +166,20 @@ async function started(steps: Steps, what: string, start: () => Promise<void>): 
 
 function addresses(config: Config, plan: ServerPlan, apiUrl: string): string {
   const { host } = temporalPlace(config);
+  const { keysFile } = config.local;
   const rows = [
     ['API', `${apiUrl}/v1`],
     ['Temporal UI', plan.temporal ? `http://${host}:${config.local.temporalUiPort}` : `that of the server at ${config.temporal.address}`],
-    ['MinIO', `${config.s3.endpoint}  (bucket ${config.s3.bucket}, keys in ${fromHere(join(config.local.dataDir, 'minio-keys.json'))})`],
+    ['MinIO', `${config.s3.endpoint}  (bucket ${config.s3.bucket}${keysFile === null ? '' : `, keys in ${fromHere(keysFile)}`})`],
     ['Logs', fromHere(join(config.local.dataDir, 'logs'))],
   ];
   return `\n${rows.map(([name, value]) => `  ${name?.padEnd(12)} ${value}\n`).join('')}`;
+}
+
+/** Where this machine reaches what listens there. */
+function urlOf({ host, port }: { host: string; port: number }): string {
+  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${reached.includes(':') && !reached.startsWith('[') ? `[${reached}]` : reached}:${port}`;
 }
 
 /** A path as a person in this folder would type it. */

@@ -85,11 +85,14 @@ export function createHttpPool({ origin, connections, requestTimeoutMs, totalTim
       let answerHeaders: AnswerHeaders = {};
       let controller: Dispatcher.DispatchController | null = null;
 
-      const end = (exchange: Exchange) => {
-        if (ended) return;
+      const leave = () => {
         ended = true;
         clearTimeout(total);
         forget();
+      };
+      const end = (exchange: Exchange) => {
+        if (ended) return;
+        leave();
         resolve(exchange);
       };
       const elapsed = () => performance.now() - sentAtMs;
@@ -138,8 +141,8 @@ export function createHttpPool({ origin, connections, requestTimeoutMs, totalTim
         onResponseError(_, error) {
           if (ended) return;
           const code = codeOf(error);
-          if (code === 'UND_ERR_INVALID_ARG') {
-            end({ kind: 'aborted' });
+          if (MISUSE.has(code)) {
+            leave();
             reject(error);
           } else if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') {
             end({ kind: 'aborted' });
@@ -177,6 +180,8 @@ function connectMessage(code: string): string {
 }
 
 const PARSER_ERROR = 'HTTPParserError';
+/** undici will not send such a request, and no repeat changes that: a header that is none, or one that is undici's own. */
+const MISUSE: ReadonlySet<string> = new Set(['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH']);
 
 function codeOf(error: unknown): string {
   if (error instanceof errors.HTTPParserError) return PARSER_ERROR;

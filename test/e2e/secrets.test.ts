@@ -10,6 +10,8 @@ import { startStack } from '../helpers/stack.ts';
 
 const UPSTREAM_KEY = 'sk-upstream-8d1f6c';
 const TENANT_KEY = 'tenant-key-91c4';
+const URL_PASSWORD = 'url-password-5b0e';
+const URL_QUERY = 'url-query-c3d2';
 const BODY_WORDS = 'words-of-a-prompt-7e2a';
 
 describe('credentials and bodies', () => {
@@ -30,7 +32,7 @@ describe('credentials and bodies', () => {
 
     await using stack = await startStack({
       env: {
-        NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${address.port}/v1`,
+        NIGHTSHIFT_UPSTREAM_URL: `http://user:${URL_PASSWORD}@127.0.0.1:${address.port}/v1?code=${URL_QUERY}`,
         NIGHTSHIFT_UPSTREAM_API_KEY: UPSTREAM_KEY,
         NIGHTSHIFT_API_KEYS: `${TENANT_KEY}=tenant-a`,
         NIGHTSHIFT_LOG_LEVEL: 'debug',
@@ -63,7 +65,7 @@ describe('credentials and bodies', () => {
     assert.match(bucket, /batch_req_/);
 
     for (const [place, text] of Object.entries({ history, logs, bucket })) {
-      for (const secret of [UPSTREAM_KEY, TENANT_KEY, stack.minio.secretKey]) {
+      for (const secret of [UPSTREAM_KEY, TENANT_KEY, URL_PASSWORD, URL_QUERY, stack.minio.secretKey]) {
         assert.equal(text.includes(secret), false, `${secret} stands in ${place}`);
       }
     }

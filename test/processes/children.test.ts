@@ -79,6 +79,17 @@ describe('createChildren', () => {
     await children.stop();
   });
 
+  it('says why a program cannot be started, and still ends the others', async () => {
+    const children = createChildren({ logs: join(folder, 'logs'), signal: new AbortController().signal, onRestart: () => undefined });
+    const file = join(folder, 'beside');
+    await children.start(slow('beside', file));
+    const pid = await pidIn(file);
+    const spec = { name: 'absent', command: join(folder, 'no-such-program'), args: [], graceMs: 1_000, isReady: async () => false };
+    await assert.rejects(children.start(spec), /absent did not start[\s\S]*ENOENT/);
+    await children.stop();
+    assert.equal(isAlive(pid), false);
+  });
+
   it('leaves nothing behind when the process that started them is killed', async () => {
     const file = join(folder, 'orphan');
     const { name, args, graceMs } = slow('orphan', file);

@@ -74,6 +74,15 @@ describe('what the client sends', () => {
     assert.ok(!request.includes('text/plain'));
   });
 
+  it('rejects what cannot be sent at all, so that nobody takes it for an answer or an absence', async () => {
+    await using server = await startRawServer((socket) => socket.write(httpAnswer(200)));
+    for (const headers of [{ 'x-team': 'a\nb' }, { 'transfer-encoding': 'chunked' }, { expect: 'miracles' }, { 'content-length': '1' }]) {
+      await using upstream = client(server.url, { headers });
+      await assert.rejects(send(upstream), /header|expect|content-length/i);
+    }
+    assert.deepEqual(server.requests, []);
+  });
+
   it('does not double /v1 and keeps any other prefix of the base URL', async () => {
     await using server = await startRawServer((socket) => socket.write(httpAnswer(200)));
     for (const path of ['', '/', '/v1', '/v1/', '/proxy', '/proxy/v1']) {

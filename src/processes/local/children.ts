@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { appendFile, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -51,8 +51,8 @@ export function createChildren({
   async function launch({ name, command, args, env, graceMs }: ChildSpec, at: number): Promise<ChildProcess> {
     const log = await openLog(logs, name);
     const child = spawn(command, args, { stdio: ['ignore', log.fd, log.fd], detached: true, env: { ...process.env, ...env } });
+    child.on('error', ({ message }) => void appendFile(join(logs, `${name}.log`), `${message}\n`).catch(() => undefined));
     await log.close();
-    child.on('error', () => undefined);
     if (child.pid !== undefined) running.splice(at, 0, { pid: child.pid, graceMs, name });
     tellWatchdog();
     return child;
@@ -62,14 +62,13 @@ export function createChildren({
     for (let current = child; ;) {
       if (!hasEnded(current)) await new Promise((resolve) => current.once('exit', resolve));
       if (isStopping) return;
-      onRestart(
-        `${spec.name} ended (${current.signalCode ?? `exit code ${current.exitCode}`}) and is started again: ${join(logs, `${spec.name}.log`)} may say why`,
-      );
+      const how = current.pid === undefined ? 'it could not be started' : (current.signalCode ?? `exit code ${current.exitCode}`);
+      onRestart(`${spec.name} ended (${how}) and is started again: ${join(logs, `${spec.name}.log`)} may say why`);
       await delay(1000);
       if (isStopping) return;
       const at = running.findIndex(({ pid }) => pid === current.pid);
-      running.splice(at, 1);
-      current = await launch(spec, at);
+      if (at !== -1) running.splice(at, 1);
+      current = await launch(spec, Math.max(0, at));
     }
   }
 
@@ -80,7 +79,7 @@ export function createChildren({
       const deadline = performance.now() + READY_WITHIN_MS;
       while (!(await spec.isReady())) {
         signal.throwIfAborted();
-        if (hasEnded(child) || child.pid === undefined || performance.now() > deadline) {
+        if (hasEnded(child) || performance.now() > deadline) {
           const path = join(logs, `${spec.name}.log`);
           throw new ChildFailed(
             `${spec.name} did not start. The end of ${path}:\n${(await readFile(path, 'utf8')).trim().split('\n').slice(-5).join('\n')}`,
@@ -105,8 +104,9 @@ export class ChildFailed extends Error {
   override readonly name = 'CommandError';
 }
 
+/** Or has never begun. */
 function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
+  return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
 }
 
 async function openLog(folder: string, name: string) {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type Config, isLoopback } from '../../config.ts';
-import { answersOk, isS3, isTaken, isTemporal } from './probes.ts';
+import { answersOk, bucketFault, isS3, isTaken, isTemporal } from './probes.ts';
 
 /** Which servers are to be started; the others answer already and are used as they are. */
 export interface ServerPlan {
@@ -28,7 +28,7 @@ export async function planServers(config: Config): Promise<ServerPlan> {
       'Temporal server',
       async () => await isTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey }),
     ),
-    decide(s3Place(config), 'NIGHTSHIFT_S3_ENDPOINT', 'S3 store', async () => await isS3(config.s3.endpoint)),
+    decide(s3Place(config), 'NIGHTSHIFT_S3_ENDPOINT', 'S3 store', canHaveBucket),
     exampleUpstreamWanted
       ? decide(
           example,
@@ -49,11 +49,23 @@ export async function planServers(config: Config): Promise<ServerPlan> {
   if (faults.length > 0) throw new PlacesTaken(faults);
   return { temporal, minio, upstream };
 
+  async function canHaveBucket(): Promise<boolean> {
+    if (!(await isS3(config.s3.endpoint))) return false;
+    const fault = await bucketFault(config);
+    if (fault !== null) {
+      faults.push(
+        `the S3 store that runs at ${config.s3.endpoint} does not let us have the bucket ${config.s3.bucket} (${fault}): set NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY, or another NIGHTSHIFT_S3_ENDPOINT, where one is started`,
+      );
+    }
+    return true;
+  }
+
   async function decide(place: Place, variable: string, what: string, answers: () => Promise<boolean>): Promise<boolean> {
     const where = `${place.host}:${place.port}`;
     if (await isTaken(place.host, place.port)) {
-      if (!(await answers())) faults.push(`${where} is taken by something that is no ${what}: set ${variable}`);
-      return false;
+      if (await answers()) return false;
+      faults.push(`${where} is taken by something that is no ${what}: set ${variable}`);
+      return true;
     }
     if (!isLoopback(place.host))
       faults.push(`nothing answers at ${where}, and only a ${what} on this machine can be started: see ${variable}`);

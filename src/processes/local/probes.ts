@@ -1,4 +1,6 @@
 import { connect } from 'node:net';
+import type { Config } from '../../config.ts';
+import { createMinioObjectStore } from '../../storage/minio-object-store.ts';
 import { connectTemporal } from '../../temporal/connection.ts';
 
 const PATIENCE_MS = 3_000;
@@ -34,6 +36,19 @@ export async function isTemporal(temporal: Parameters<typeof connectTemporal>[0]
 export async function isS3(endpoint: string): Promise<boolean> {
   const answer = await get(endpoint);
   return answer !== null && (answer.headers.has('x-amz-request-id') || answer.headers.get('server')?.startsWith('MinIO') === true);
+}
+
+/** Why our bucket cannot be had there with our keys; null when it can. It is made if it is missing. */
+export async function bucketFault({ s3, secrets }: Config): Promise<string | null> {
+  const store = createMinioObjectStore({ ...s3, ...secrets.s3, answerMs: PATIENCE_MS });
+  try {
+    await store.ensureBucket();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    store.close();
+  }
 }
 
 /** Whether a URL answers with success. */

@@ -1,4 +1,4 @@
-import { access, constants, mkdir, readdir, rm } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { download, fetchBinary, goInstall, goPlatform, type Way, wheel } from './fetch-binary.ts';
@@ -113,8 +113,8 @@ async function greets(path: string, name: ServerName): Promise<boolean> {
 }
 
 async function isExecutable(path: string): Promise<boolean> {
-  return await access(path, constants.X_OK).then(
-    () => true,
+  return await Promise.all([access(path, constants.X_OK), stat(path)]).then(
+    ([, found]) => found.isFile(),
     () => false,
   );
 }

@@ -1,0 +1,41 @@
+/** What settings may hold that is sent to a server, and how it may be shown. */
+
+/** Whether it can be connected to, and its user and password, if it has them, can be read. */
+export function isHttpUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol)) return false;
+  try {
+    decodeURIComponent(url.username + url.password);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A URL, or what was meant as one, without user, password and query. */
+export function withoutCredentials(text: string): string {
+  return text.replace(/^(\w+:\/\/)?.*@/s, '$1***@').replace(/\?.*$/s, '?***');
+}
+
+/** Whether a key can be sent in a header. */
+export function isSecret(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
+}
+
+/** Whether HTTP lets a header have this value. */
+export function isHeaderValue(text: string): boolean {
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(text);
+}
+
+/** Headers that belong to the connection: whoever sends a request sets them. */
+export const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
