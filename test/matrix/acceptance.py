@@ -56,11 +56,20 @@ uploads.append(client.files.create(file=two, purpose="batch"))
 uploads.append(client.files.create(file=io.BytesIO(two), purpose="batch"))
 uploads.append(client.files.create(file=("tuple.jsonl", two), purpose="batch"))
 uploads.append(client.files.create(file=("typed.jsonl", io.BytesIO(two), "application/jsonl"), purpose="batch"))
+uploads.append(client.files.create(file=("headers.jsonl", two, "application/jsonl", {"x-part": "1"}), purpose="batch"))
+with tempfile.TemporaryFile() as anonymous:  # Its name is the number of its descriptor.
+    anonymous.write(two)
+    anonymous.seek(0)
+    uploads.append(client.files.create(file=anonymous, purpose="batch"))
+    descriptor = str(anonymous.fileno())
 for file in uploads:
     assert (file.object, file.purpose, file.status) == ("file", "batch", "processed"), file
     assert client.files.wait_for_processing(file.id).id == file.id
+    content = Path(PATH).read_bytes() if file.filename == os.path.basename(PATH) else two
+    assert client.files.content(file.id).content == content, file
 assert [file.filename for file in uploads] == [
     os.path.basename(PATH), os.path.basename(PATH), "upload", "upload", "tuple.jsonl", "typed.jsonl",
+    "headers.jsonl", descriptor,
 ], uploads  # fmt: skip
 
 # Create, poll, download, read the answers.
@@ -104,7 +113,7 @@ assert refused(openai.AuthenticationError, lambda: OpenAI(base_url=BASE_URL, api
 ids = [each.id for each in client.batches.list(limit=2)]
 assert len(ids) == len(set(ids)) == 4, ids
 ids = [each.id for each in client.files.list(limit=4, purpose="batch")]
-assert len(ids) == len(set(ids)) == 7, ids
+assert len(ids) == len(set(ids)) == len(uploads) + 1, ids  # One more that was cancelled.
 
 # Delete.
 assert client.files.delete(uploads[0].id).deleted

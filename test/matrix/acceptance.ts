@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type * as Sdk from 'openai';
 import type OpenAI from 'openai';
+import type { Uploadable } from 'openai';
 
 /**
  * What a user of the official Node SDK writes: `acceptance.ts <package> <base URL> <key> <file>`. It runs unchanged with
@@ -11,6 +15,7 @@ import type OpenAI from 'openai';
 const [, , packageName = 'openai', baseURL, apiKey, path = ''] = process.argv;
 const sdk: typeof Sdk = await import(packageName);
 const { toFile } = sdk;
+const { VERSION }: { VERSION: string } = await import(`${packageName}/version`);
 
 const client = new sdk.default({ baseURL, apiKey });
 
@@ -44,20 +49,35 @@ async function wait({ id }: OpenAI.Batch): Promise<OpenAI.Batch> {
   throw new Error(`batch ${id} does not end`);
 }
 
-// Every form of upload that the SDK offers.
+// Every form of upload that the SDK offers: the major version that brought it, the name that the file gets, and its bytes.
 const two = Buffer.from(`${line('a')}\n${line('b')}\n`);
-const uploads = [
-  await client.files.create({ file: createReadStream(path), purpose: 'batch' }),
-  await client.files.create({ file: await toFile(two, 'buffer.jsonl'), purpose: 'batch' }),
-  await client.files.create({ file: new File([two], 'file.jsonl'), purpose: 'batch' }),
-  await client.files.create({ file: await toFile(createReadStream(path), 'named.jsonl'), purpose: 'batch' }),
-  await client.files.create({ purpose: 'batch', file: await toFile(two, 'purpose-first.jsonl') }),
+const whole = await readFile(path);
+const anonymous = () => Readable.from([two.subarray(0, 10), two.subarray(10)]);
+const fetched = async (id: string) => await fetch(`${baseURL}/files/${id}/content`, { headers: { authorization: `Bearer ${apiKey}` } });
+const forms: readonly [since: number, filename: string, content: Buffer, file: () => Promise<Uploadable> | Uploadable][] = [
+  [4, basename(path), whole, () => createReadStream(path)],
+  [4, 'buffer.jsonl', two, async () => await toFile(two, 'buffer.jsonl')],
+  [4, 'file.jsonl', two, () => new File([two], 'file.jsonl')],
+  [4, 'named.jsonl', whole, async () => await toFile(createReadStream(path), 'named.jsonl')],
+  [4, 'unknown_file', two, async () => await toFile(anonymous())],
+  [4, 'unknown_file', two, async () => await toFile(new Blob([two]))],
+  [4, 'content', whole, async () => await fetched(String(uploads[0]?.id))],
+  [5, 'unknown_file', two, anonymous],
+  [5, 'unknown_file', two, () => new Response(two)],
+  [6, 'stream.jsonl', two, () => sdk.toStreamingFile(anonymous(), 'stream.jsonl')],
+  // Its types know no Blob without a name, but it takes one.
+  [7, 'blob', two, () => Object(new Blob([two]))],
 ];
-for (const file of uploads) {
-  assert.deepEqual([file.object, file.purpose, file.status], ['file', 'batch', 'processed']);
-  assert.ok(file.filename.endsWith('.jsonl'), file.filename);
-  assert.equal((await client.files.waitForProcessing(file.id)).id, file.id);
+const offered = forms.filter(([since]) => Number.parseInt(VERSION, 10) >= since);
+const uploads: OpenAI.FileObject[] = [];
+for (const [, filename, content, file] of offered) {
+  const uploaded = await client.files.create({ file: await file(), purpose: 'batch' });
+  uploads.push(uploaded);
+  assert.deepEqual([uploaded.object, uploaded.purpose, uploaded.status, uploaded.filename], ['file', 'batch', 'processed', filename]);
+  assert.equal((await client.files.waitForProcessing(uploaded.id)).id, uploaded.id);
+  assert.deepEqual(Buffer.from(await (await client.files.content(uploaded.id)).arrayBuffer()), content, filename);
 }
+uploads.push(await client.files.create({ purpose: 'batch', file: await toFile(two, 'purpose-first.jsonl') }));
 
 // Create, poll, download, read the answers.
 const [fromPath, fromBuffer, fromFile] = uploads.map(({ id }) => id);
@@ -113,7 +133,8 @@ assert.equal(batchIds.length, 4);
 assert.equal(new Set(batchIds).size, 4);
 const fileIds: string[] = [];
 for await (const each of client.files.list({ limit: 4, purpose: 'batch' })) fileIds.push(each.id);
-assert.equal(new Set(fileIds).size, 6);
+// One more that was cancelled.
+assert.equal(new Set(fileIds).size, uploads.length + 1);
 
 // Delete: the method was called `del` up to version 4.
 const files: Record<string, unknown> = Object(client.files);
