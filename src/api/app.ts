@@ -8,6 +8,7 @@ import type { BatchRuns } from '../temporal/batch-runs.ts';
 import type { ApiState, Logger } from './context.ts';
 import { type ApiKeys, authentication } from './middleware/authentication.ts';
 import { errorEnvelope } from './middleware/error-envelope.ts';
+import { httpRules } from './middleware/http-rules.ts';
 import { rateLimit } from './middleware/rate-limit.ts';
 import { requestLog } from './middleware/request-log.ts';
 import { storageQuota } from './middleware/storage-quota.ts';
@@ -56,6 +57,7 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   if (deps.outermost !== undefined) app.use(deps.outermost);
   app.use(requestLog({ logger, monotonicMs, newRequestId: () => `req_${randomHex(16)}` }));
   app.use(errorEnvelope({ logger }));
+  app.use(httpRules());
   app.use(authentication({ keys }));
   app.use(rateLimit({ ...deps.tenantLimits, monotonicMs }));
   app.use(storageQuota({ maxStoredBytes: deps.tenantLimits.maxStoredBytes, stores: [deps.files, deps.uploads], monotonicMs }));

@@ -118,6 +118,42 @@ describe('hostile transport', () => {
     });
   });
 
+  describe('what HTTP itself refuses', () => {
+    it('is 400 without Host, but not in HTTP/1.0', async () => {
+      const hostless = head('GET', '/v1/files').replace('host: x\r\n', '');
+      assert.match(assertRefused(firstAnswer(await api.send(hostless, { enough: /\}\}$/ })), [400]), /Host/);
+      const old = await api.send(hostless.replace('HTTP/1.1', 'HTTP/1.0'), { enough: /"has_more"/ });
+      assert.equal(firstAnswer(old).status, 200, old);
+    });
+
+    it('is 417 for an expectation nobody knows, with and without a body', async () => {
+      for (const bytes of [
+        head('GET', '/v1/files', 'expect: anything'),
+        head('POST', '/v1/batches', 'expect: 200-ok', 'content-length: 2') + '{}',
+      ]) {
+        assert.match(assertRefused(firstAnswer(await api.send(bytes, { enough: /\}\}$/ })), [417]), /100-continue/);
+      }
+      const known = await api.send(head('GET', '/v1/files', 'expect: 100-continue'), { enough: /"has_more"/ });
+      assert.match(known, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK\r\n/);
+    });
+
+    it('is 405 for CONNECT, which ends the connection', async () => {
+      for (const target of ['example.com:443', '/v1/files', 'x']) {
+        const answer = firstAnswer(await api.send(head('CONNECT', target)));
+        assert.match(assertRefused(answer, [405]), /CONNECT/);
+        assert.equal(answer.headers.get('connection'), 'close');
+      }
+    });
+
+    it('never stands in another answer: a CONNECT behind an unanswered request only ends the connection', async () => {
+      const received = await api.send(head('GET', '/v1/files') + head('CONNECT', 'x:1'));
+      assert.deepEqual(
+        received.split(/(?=HTTP\/1\.1 )/).map((answer) => firstAnswer(answer).status),
+        [200],
+      );
+    });
+  });
+
   describe('headers', () => {
     it('of more than 16 KiB are 431, on a connection that was used before as well', async () => {
       const flood = head('GET', '/v1/files', ...Array.from({ length: 5000 }, (_, index) => `x-${index}: v`));

@@ -1,0 +1,22 @@
+import type { Middleware } from 'koa';
+import { ApiError } from '../../domain/errors.ts';
+import type { ApiState } from '../context.ts';
+
+/** What Node takes for the one expectation there is; it has been answered by then. */
+const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
+
+/**
+ * Refuses what HTTP/1.1 itself demands to be refused: a request without `Host`, and an expectation nobody knows. Node would do
+ * it with an empty answer. Throws the 400 or the 417.
+ */
+export function httpRules(): Middleware<ApiState> {
+  return async ({ req: { httpVersion, headers } }, next) => {
+    if (httpVersion === '1.1') {
+      if (headers.host === undefined) throw new ApiError({ status: 400, message: "The request has no 'Host' header." });
+      if (headers.expect !== undefined && !CONTINUE.test(headers.expect)) {
+        throw new ApiError({ status: 417, message: "Only '100-continue' can be expected in the header 'Expect'." });
+      }
+    }
+    await next();
+  };
+}
