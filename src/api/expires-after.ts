@@ -14,7 +14,8 @@ export function readExpiresAfter(param: string, given: unknown): number | null {
   if (typeof anchor !== 'string') throw invalidType(`${param}.anchor`, 'a string', describeJsonType(anchor));
   if (anchor !== ANCHOR) throw invalidValue(`${param}.anchor`, anchor, [ANCHOR]);
   if (seconds === undefined || seconds === null) throw missingParameter(`${param}.seconds`);
-  if (typeof seconds !== 'number' || !Number.isInteger(seconds))
+  // Digits without end become Infinity, which is too large and not of the wrong type.
+  if (typeof seconds !== 'number' || (Number.isFinite(seconds) && !Number.isInteger(seconds)))
     throw invalidType(`${param}.seconds`, 'an integer', describeJsonType(seconds));
   if (seconds < MIN_SECONDS) throw integerBelowMin(`${param}.seconds`, MIN_SECONDS, seconds);
   if (seconds > MAX_SECONDS) throw integerAboveMax(`${param}.seconds`, MAX_SECONDS, seconds);
@@ -26,6 +27,6 @@ export function readFormExpiresAfter(fields: ReadonlyMap<string, string>): numbe
   const anchor = fields.get('expires_after[anchor]');
   const seconds = fields.get('expires_after[seconds]');
   if (anchor === undefined && seconds === undefined) return null;
-  const isInteger = seconds !== undefined && /^-?\d{1,15}$/.test(seconds);
+  const isInteger = seconds !== undefined && /^-?\d+$/.test(seconds);
   return readExpiresAfter('expires_after', { anchor, seconds: isInteger ? Number(seconds) : seconds });
 }

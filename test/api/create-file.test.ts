@@ -191,6 +191,9 @@ describe('POST /v1/files', () => {
       const cases = [
         [life('created_at', '3599'), 'expires_after.seconds', 'integer_below_min_value'],
         [life('created_at', '2592001'), 'expires_after.seconds', 'integer_above_max_value'],
+        [life('created_at', '9'.repeat(16)), 'expires_after.seconds', 'integer_above_max_value'],
+        [life('created_at', '9'.repeat(400)), 'expires_after.seconds', 'integer_above_max_value'],
+        [life('created_at', `-${'9'.repeat(400)}`), 'expires_after.seconds', 'integer_below_min_value'],
         [life('created_at', 'abc'), 'expires_after.seconds', 'invalid_type'],
         [life('created_at', '3600.5'), 'expires_after.seconds', 'invalid_type'],
         [life('last_active_at', '3600'), 'expires_after.anchor', 'invalid_value'],
