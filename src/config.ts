@@ -178,9 +178,12 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
 
 /** Where the command line client finds its API: Nightshift's own variables, then those of the OpenAI SDKs, then this machine. */
 export function loadClientConfig(env: NodeJS.ProcessEnv): ClientConfig {
-  const given = env[`${PREFIX}BASE_URL`] || env['OPENAI_BASE_URL'] || `http://127.0.0.1:${env[`${PREFIX}API_PORT`] || '7800'}/v1`;
+  const named = env[`${PREFIX}BASE_URL`] || env['OPENAI_BASE_URL'];
+  const given = named || `http://127.0.0.1:${env[`${PREFIX}API_PORT`] || '7800'}/v1`;
+  // The keys of the API on this machine are for that one only.
+  const ownKey = named ? null : firstPlainKey(env[`${PREFIX}API_KEYS`]);
   if (!isHttpUrl(given)) throw new ConfigError([`NIGHTSHIFT_BASE_URL must be an http(s) URL like http://127.0.0.1:7800/v1`]);
-  return { baseUrl: given.replace(/\/+$/, ''), apiKey: env[`${PREFIX}API_KEY`] || env['OPENAI_API_KEY'] || null };
+  return { baseUrl: given.replace(/\/+$/, ''), apiKey: env[`${PREFIX}API_KEY`] || ownKey || env['OPENAI_API_KEY'] || null };
 }
 
 /** The configuration without its secrets, to be logged at boot. */

@@ -2,6 +2,7 @@
 import { flushCompileCache } from 'node:module';
 import { argv, exit, stderr, stdout } from 'node:process';
 import type { ClientConfig } from './config.ts';
+import packageJson from '../package.json' with { type: 'json' };
 
 /**
  * The one binary. Loads the chosen command and nothing else, so that `status` never waits for Temporal's native core.
@@ -32,7 +33,7 @@ ${Object.entries(COMMANDS)
   .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
   .join('\n')}
 
-nightshift COMMAND --help tells more. Settings are environment variables: docs/configuration.md.
+nightshift COMMAND --help tells more, nightshift --version which one this is. Settings are environment variables: docs/configuration.md.
 `;
 
 /** Tells a command of the client where its API is. */
@@ -47,6 +48,7 @@ async function main([name, ...args]: string[]): Promise<number> {
     (name === undefined ? stderr : stdout).write(HELP);
     return name === undefined ? 2 : 0;
   }
+  if (name === '--version' || name === '-v') return (stdout.write(`${packageJson.version}\n`), 0);
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
     stderr.write(`There is no command ${name}.\n\n${HELP}`);

@@ -237,6 +237,14 @@ describe('loadClientConfig', () => {
     });
     assert.deepEqual(loadClientConfig({}), { baseUrl: 'http://127.0.0.1:7800/v1', apiKey: null });
   });
+
+  it('takes a key of the API on this machine, and sends it nowhere else', () => {
+    const keys = { NIGHTSHIFT_API_KEYS: 'sk-mine=t', OPENAI_API_KEY: 'sk-openai' };
+    assert.equal(loadClientConfig(keys).apiKey, 'sk-mine');
+    assert.equal(loadClientConfig({ ...keys, NIGHTSHIFT_API_KEY: 'k' }).apiKey, 'k');
+    for (const name of ['NIGHTSHIFT_BASE_URL', 'OPENAI_BASE_URL'])
+      assert.equal(loadClientConfig({ ...keys, [name]: 'http://elsewhere/v1' }).apiKey, 'sk-openai');
+  });
 });
 
 describe('docs/configuration.md and .env.example', () => {

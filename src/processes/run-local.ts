@@ -7,6 +7,7 @@ import { type Config, environment, loadConfig } from '../config.ts';
 import { type Children, createChildren } from './local/children.ts';
 import { planServers, s3Place, type ServerPlan, temporalArguments, temporalPlace } from './local/plan-servers.ts';
 import { answersOk, isTaken, isTemporal } from './local/probes.ts';
+import { describeOwnUpstream } from './local/own-upstream.ts';
 import { runCommand } from './local/run-command.ts';
 import { runExample } from './local/run-example.ts';
 import { serverBinary } from './local/server-binaries.ts';
@@ -19,7 +20,7 @@ const HELP = `nightshift local [options]
 Runs everything on this machine: Temporal, MinIO, the API, a worker and the example upstream, each as a process of its own.
 A server that answers already is used. Data and logs lie in NIGHTSHIFT_DATA_DIR (.nightshift). Ctrl-C ends all of it.
 
-  --example  send the example batch through the API
+  --example  send the example batch through the API, if its requests go to the example upstream
   --exit     end everything after the example; exit code 0 only if it is completed
 `;
 
@@ -54,8 +55,10 @@ export async function runLocal(args: string[]): Promise<number> {
     const apiUrl = urlOf(config.api);
     await startOwn(config, plan, children, steps, apiUrl);
     stdout.write(addresses(config, plan, apiUrl));
+    const isOurs = config.local.exampleUpstreamWanted;
+    if (!isOurs) stdout.write(await describeOwnUpstream(config));
     let isCompleted = false;
-    if (values.example || values.exit)
+    if (isOurs && (values.example || values.exit))
       isCompleted = await runExample({ baseUrl: `${apiUrl}/v1`, apiKey: config.secrets.clientKey }, config.local.dataDir, signal);
     if (values.exit) return isCompleted ? 0 : 1;
     stdout.write('\nEverything stays up; Ctrl-C ends it.\n');
