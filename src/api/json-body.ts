@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import { bodyNotObject, malformedJson } from '../domain/errors.ts';
+import { bodyNotObject, bodyTooLarge, malformedJson } from '../domain/errors.ts';
 import { isJsonRecord } from '../domain/json-type.ts';
-import { type BodyPace, readWholeBody } from './request-body.ts';
+import { type BodyPace, BodyTooLarge, readWholeBody } from './request-body.ts';
 
 /** More than the largest metadata needs by far. */
 const MAX_JSON_BYTES = 1024 * 1024;
@@ -12,9 +12,11 @@ export interface JsonBody {
   bytes: Buffer;
 }
 
-/** Reads a body that must be a JSON object, whatever its content type says. Throws the 400, or what `readBody` throws. */
+/** Reads a body that must be a JSON object, whatever its content type says. Throws the 400 or 413, or what else `readBody` throws. */
 export async function readJsonBody(request: IncomingMessage, pace: BodyPace): Promise<JsonBody> {
-  const bytes = await readWholeBody(request, { ...pace, maxBytes: MAX_JSON_BYTES });
+  const bytes = await readWholeBody(request, { ...pace, maxBytes: MAX_JSON_BYTES }).catch((error: unknown) => {
+    throw error instanceof BodyTooLarge ? bodyTooLarge(error.maxBytes, null) : error;
+  });
   const value = parse(bytes);
   if (!isJsonRecord(value)) throw bodyNotObject();
   return { value, bytes };

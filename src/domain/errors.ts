@@ -86,10 +86,10 @@ export function fileTooLarge(): ApiError {
   return new ApiError({ status: 400, code: 'file_too_large', message: 'File is too large.' });
 }
 
-/** 413: a body over the hard cap of the server, whatever the purpose. */
-export function bodyTooLarge(maxBytes?: number): ApiError {
-  const accepted = maxBytes === undefined ? 'this server accepts' : `the ${maxBytes} bytes this server accepts`;
-  return new ApiError({ status: 413, param: 'file', code: 'file_too_large', message: `The request body is larger than ${accepted}.` });
+/** 413: a body over the hard cap of the server, whatever the purpose; `param` is null where the body has no file. */
+export function bodyTooLarge(maxBytes: number, param: 'file' | null): ApiError {
+  const message = `The request body is larger than the ${maxBytes} bytes this server accepts.`;
+  return new ApiError({ status: 413, param, code: 'file_too_large', message });
 }
 
 /** 400: a value outside a closed set. */

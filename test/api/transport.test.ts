@@ -102,10 +102,13 @@ describe('every route', () => {
   });
 
   describe('413', () => {
-    it('refuses a JSON body that is far too large', async () => {
-      const answer = await api.fetch('/v1/batches', { method: 'POST', body: JSON.stringify({ x: 'y'.repeat(1024 * 1024) }) });
-      assert.equal(answer.status, 413);
-      assert.equal((await envelopeOf(answer)).code, 'file_too_large');
+    it('refuses a JSON body over 1 MiB, in which there is no file to blame', async () => {
+      for (const path of ['/v1/batches', '/v1/uploads']) {
+        const answer = await api.fetch(path, { method: 'POST', body: JSON.stringify({ x: 'y'.repeat(1024 * 1024) }) });
+        assert.equal(answer.status, 413);
+        const message = 'The request body is larger than the 1048576 bytes this server accepts.';
+        assert.deepEqual(await envelopeOf(answer), { message, type: 'invalid_request_error', param: null, code: 'file_too_large' });
+      }
     });
   });
 

@@ -71,7 +71,9 @@ describe('envelope(error)', () => {
     const short = (error: errors.ApiError) => wire(error).slice(0, 4);
     assert.deepEqual(short(errors.invalidApiKey()), [401, INVALID, null, 'invalid_api_key']);
     assert.deepEqual(short(errors.unknownRoute('GET', '/v1/nope')), [404, INVALID, null, null]);
-    assert.deepEqual(short(errors.bodyTooLarge(1)), [413, INVALID, 'file', 'file_too_large']);
+    for (const param of ['file', null] as const) {
+      assert.deepEqual(short(errors.bodyTooLarge(1, param)), [413, INVALID, param, 'file_too_large']);
+    }
     assert.deepEqual(short(errors.stringAboveMaxLength('metadata.k', 512, 513)), [400, INVALID, 'metadata.k', 'string_above_max_length']);
     assert.deepEqual(short(errors.propertyNameAboveMaxLength('metadata', 64, 65)), [
       400,

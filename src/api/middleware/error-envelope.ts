@@ -29,7 +29,7 @@ export function errorEnvelope({ logger }: { logger: Logger }): Middleware<ApiSta
 
 function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof BodyTooLarge) return bodyTooLarge(error.maxBytes);
+  if (error instanceof BodyTooLarge) return bodyTooLarge(error.maxBytes, 'file');
   if (error instanceof BodyStalled) return requestTimeout();
   if (error instanceof MalformedForm) return new ApiError({ status: 400, message: error.message });
   if (!(error instanceof Error)) return internal();
