@@ -42,9 +42,8 @@ export function createIdempotency({ batches, nowMs }: { batches: BatchStore; now
   async function claimBody(isRetry: boolean, entry: IdempotencyEntry) {
     const { tenant } = entry.record;
     if (isRetry) {
-      const found = await batches.claimIdempotency(tenant, entry.bodyHash, entry);
-      if (found === null) return { record: entry.record, isRepeat: false };
-      if (isYoung(found, entry)) return { record: found.record, isRepeat: true };
+      const found = await batches.claimIdempotency(tenant, entry.bodyHash, entry, (standing) => !isYoung(standing, entry));
+      return found === null ? { record: entry.record, isRepeat: false } : { record: found.record, isRepeat: true };
     }
     // A first try always makes a batch of its own; the newest entry is the one that retries adopt.
     await batches.putIdempotency(tenant, entry.bodyHash, entry);

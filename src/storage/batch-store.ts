@@ -29,10 +29,16 @@ export interface BatchStore {
   removeOpen(tenant: string, id: string): Promise<void>;
 
   /**
-   * Idempotent create. `claim` writes `entry` create-only under the hash and answers null, or answers the entry found, which
-   * may be `entry` itself (a write that was repeated). `put` replaces whatever is there.
+   * Idempotent create. `claim` writes `entry` under the hash where there is none, or one for which `isPast`, and answers null; else
+   * it answers the entry found, which may be `entry` itself (a write that was repeated). Of several at once one writes.
+   * `put` replaces whatever is there.
    */
-  claimIdempotency(tenant: string, hash: string, entry: IdempotencyEntry): Promise<IdempotencyEntry | null>;
+  claimIdempotency(
+    tenant: string,
+    hash: string,
+    entry: IdempotencyEntry,
+    isPast?: (found: IdempotencyEntry) => boolean,
+  ): Promise<IdempotencyEntry | null>;
   putIdempotency(tenant: string, hash: string, entry: IdempotencyEntry): Promise<void>;
   getIdempotency(tenant: string, hash: string): Promise<IdempotencyEntry | null>;
 }
@@ -103,12 +109,14 @@ export function createBatchStore({ store }: { store: ObjectStore }): BatchStore 
       await store.remove([keys.open(tenant, id)]);
     },
 
-    async claimIdempotency(tenant, hash, entry) {
+    async claimIdempotency(tenant, hash, entry, isPast = () => false) {
+      const key = keys.idempotency(tenant, hash);
       for (;;) {
-        if ((await store.create(keys.idempotency(tenant, hash), toJsonBytes(entry))) === 'created') return null;
-        const found = await getIdempotency(tenant, hash);
+        if ((await store.create(key, toJsonBytes(entry))) === 'created') return null;
+        const standing = await updateJson<IdempotencyEntry>(store, key, (found) => (isPast(found) ? entry : null));
+        if (standing === entry) return null;
         // It can only be missing now if the sweep has just removed it for its age.
-        if (found !== null) return found;
+        if (standing !== null) return standing;
       }
     },
 

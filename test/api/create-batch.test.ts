@@ -268,6 +268,19 @@ describe('POST /v1/batches', () => {
       assert.equal(await idOf(await post(body, retry)), third);
     });
 
+    it('is one batch when the SDK retries side by side what was last created long ago', async () => {
+      const body = { ...minimal(), metadata: { test: 'retries at once' } };
+      const old = await idOf(await post(body));
+      api.advance(601_000);
+      const retries = Array.from(
+        { length: 8 },
+        async (_, index) => await idOf(await post(body, { 'x-stainless-retry-count': `${index + 1}` })),
+      );
+      const ids = new Set(await Promise.all(retries));
+      assert.equal(ids.size, 1);
+      assert.ok(!ids.has(old));
+    });
+
     it('finishes a creation that broke off', async () => {
       const body = { ...minimal(), metadata: { test: 'broken off' } };
       const { create } = api.batches;

@@ -118,6 +118,20 @@ describe('BatchStore: idempotency', () => {
     assert.deepEqual(await batches.getIdempotency(tenant, 'h'), winner);
   });
 
+  it('lets one of several claims take the place of an entry that is past', async () => {
+    const tenant = newNonce();
+    const isPast = ({ createdAtMs }: { createdAtMs: number }) => createdAtMs < 10;
+    await batches.putIdempotency(tenant, 'h', { bodyHash: 'h', createdAtMs: 9, record: newRecord(tenant) });
+    const entries = Array.from({ length: 5 }, (_, i) => ({ bodyHash: 'h', createdAtMs: 10 + i, record: newRecord(tenant) }));
+    const answers = await Promise.all(entries.map((entry) => batches.claimIdempotency(tenant, 'h', entry, isPast)));
+    const winner = entries[answers.indexOf(null)];
+    assert.deepEqual(
+      answers.filter((answer) => answer !== null),
+      Array(4).fill(winner),
+    );
+    assert.deepEqual(await batches.getIdempotency(tenant, 'h'), winner);
+  });
+
   it('replaces an entry on put, and has none for a hash nobody used', async () => {
     const tenant = newNonce();
     const entry = { bodyHash: 'a', createdAtMs: 1, record: newRecord(tenant) };
