@@ -1,9 +1,10 @@
 import type { BatchError } from '../src/domain/batch.ts';
 import * as fault from '../src/domain/input-errors.ts';
 import { createLineSplitter, type InputLine } from '../src/domain/jsonl.ts';
-import { type Limits, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
+import { type Limits, MAX_BATCH_ERRORS, MODEL_MAX_LENGTH } from '../src/domain/limits.ts';
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { createRequestLineChecker } from '../src/domain/request-line.ts';
+import { cutText } from '../src/domain/shown-text.ts';
 import type { ModelRoutes } from '../src/upstream/routes.ts';
 import { createCustomIds } from './custom-ids.ts';
 
@@ -81,7 +82,9 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
       if (all.length > 0 || upstream === null) return { verdict: 'refused', errors: all };
-      return { verdict: 'accepted', total: requests, model: severalModels ? null : model, upstream };
+      // A line may be all name, and the record is written and listed many times.
+      const oneModel = severalModels || model === null ? null : cutText(model, MODEL_MAX_LENGTH);
+      return { verdict: 'accepted', total: requests, model: oneModel, upstream };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { inputFileNotFound, inputFileTooLarge } from '../src/domain/input-errors.ts';
 import type { PlanHead } from '../src/domain/plan.ts';
+import { shownText } from '../src/domain/shown-text.ts';
 import type { ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
 import type { BatchesRunning } from './batches-running.ts';
 import { type Beating, startBeating } from './beating.ts';
@@ -54,6 +55,7 @@ export function createValidateInput(
     const isBudgeted = (upstreams.get(head.upstream)?.requestsPerMinute ?? null) !== null;
     return {
       ...head,
+      model: head.model === null ? null : shownText(head.model),
       ...(isBudgeted ? { linesPerActivity: 1 } : {}),
       batchesRunning: batchesRunning.count,
       closed: results.map(({ shard }) => shard),

@@ -36,7 +36,7 @@ export interface BatchRef {
 
 /** Everything that shapes commands; in the input, so that a change of configuration never disturbs a replay. */
 export interface BatchPolicy {
-  /** Requests that may be in flight for one batch, over all workers; the lead ends at twice this, at four times for fast answers. */
+  /** Requests that may be in flight for one batch, over all workers; the lead ends at two to six times this (`mostLead`). */
   maxInFlight: number;
   /** Most shards open (handing out or ending) at a time. */
   maxOpenShards: number;
@@ -46,6 +46,8 @@ export interface BatchPolicy {
   activitiesPerSecond: number;
   /** Fixes the lines per activity; null lets them follow the pace. */
   linesPerActivity: number | null;
+  /** A shard whose history is longer hands out nothing more, and begins again with a fresh one; absent in batches that began before it stood here. */
+  longHistoryEvents?: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
 }
@@ -106,6 +108,7 @@ export type ValidatedInput =
   | {
       verdict: 'accepted';
       total: number;
+      /** As it is shown in Temporal, which may be less than the record says. */
       model: string | null;
       upstream: string;
       /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */

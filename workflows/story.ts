@@ -1,5 +1,6 @@
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import type { BatchStatus } from '../src/domain/batch.ts';
+import { shownText } from '../src/domain/shown-text.ts';
 import type { Pace } from '../src/domain/slice.ts';
 import type { BatchInput } from './contract.ts';
 
@@ -48,7 +49,8 @@ export function tellStory(input: BatchInput): Story {
       last = chapter;
       if (chapter.model !== null && chapter.model !== model) {
         model = chapter.model;
-        upsertSearchAttributes([{ key: { name: 'BatchModel', type: 'KEYWORD' }, value: model }]);
+        // Cut by the worker that validated as well, but not by one of an earlier version: too long a value ends the workflow.
+        upsertSearchAttributes([{ key: { name: 'BatchModel', type: 'KEYWORD' }, value: shownText(model) }]);
       }
       if (Date.now() - toldAtMs >= TELL_AGAIN_MS) tell();
     },
@@ -64,7 +66,7 @@ function details(status: BatchStatus | null, chapter: Chapter | null): string {
       `- ${completed} completed and ${failed} failed of ${total}, counted in closed shards`,
       `- ${openShards.length} of ${shards} shards open${openShards.length > 0 ? `: ${openShards.slice(0, 8).join(', ')}` : ''}`,
       `- upstream ${chapter.upstream}, ${mean}, lead ${pace.lead}`,
-      `- model ${chapter.model ?? 'several'}`,
+      `- model ${chapter.model === null ? 'several' : shownText(chapter.model)}`,
     );
   }
   return rows.join('\n');

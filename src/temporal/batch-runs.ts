@@ -9,6 +9,7 @@ import {
 import { NamespaceNotFoundError } from '@temporalio/common';
 import type { BatchRecord, RequestCounts } from '../domain/batch.ts';
 import { batchPriority } from '../domain/priority.ts';
+import { shownText } from '../domain/shown-text.ts';
 import {
   type BatchInput,
   type BatchPolicy,
@@ -66,6 +67,8 @@ export function createBatchRuns({ client, policy }: { client: Client; policy: Ba
   return {
     async start(record) {
       const { batch, tenant } = record;
+      // Nobody has looked for it yet, so it may be any text of the client's; a summary takes 400 bytes.
+      const inputFile = shownText(batch.input_file_id, 64);
       const input: BatchInput = {
         tenant,
         batchId: batch.id,
@@ -86,8 +89,8 @@ export function createBatchRuns({ client, policy }: { client: Client; policy: Ba
             workflowIdConflictPolicy: 'USE_EXISTING',
             // Shards and activities inherit it. Tenants share the queues evenly, however much each has in them.
             priority: { priorityKey: batchPriority(batch.metadata), fairnessKey: fairnessKey(tenant) },
-            staticSummary: `${batch.endpoint} of ${batch.input_file_id}`,
-            staticDetails: `Tenant ${tenant}, input file ${batch.input_file_id}, endpoint ${batch.endpoint}`,
+            staticSummary: `${batch.endpoint} of ${inputFile}`,
+            staticDetails: `Tenant ${tenant}, input file ${inputFile}, endpoint ${batch.endpoint}`,
           });
         } catch (error) {
           if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;

@@ -198,6 +198,23 @@ describe('validateInput accepts', () => {
   });
 });
 
+describe('validateInput and a model whose name is long', () => {
+  it('tells Temporal of 255 characters, and keeps for the record what a path may have', async () => {
+    for (const [name, shown, kept] of [
+      ['m'.repeat(255), 255, 255],
+      ['m'.repeat(4096), 255, 4096],
+      ['m'.repeat(3_000_000), 255, 4096],
+    ] as const) {
+      const batch = await stage.submit(body({ model: name }));
+      const found = await run(stage.worker().validateInput, batch);
+      assert.equal(found.verdict, 'accepted');
+      assert.equal(found.model, name.slice(0, shown));
+      await run(stage.worker().saveBatch, { ...batch, to: 'in_progress', counts: null });
+      assert.equal((await stage.record(batch)).model, name.slice(0, kept));
+    }
+  });
+});
+
 describe('validateInput, a second time', () => {
   it('uses the plan that is there, even if the file is gone, and knows what is closed', async () => {
     const batch = await stage.begin(chatLines(3));
