@@ -102,7 +102,7 @@ function checkBody(line: number, body: Record<string, unknown>, rules: EndpointR
   if (rules.required !== null && (body[rules.required.member] ?? null) === null) {
     errors.push(fault.requiredInBody(line, rules.required.member, rules.required.title));
   }
-  if (rules.refusesStreaming && body['stream'] === true) errors.push(fault.streamingUnsupported(line, rules.title));
+  if (body['stream'] === true) errors.push(fault.streamingUnsupported(line, rules.title));
   return errors;
 }
 

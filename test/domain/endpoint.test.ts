@@ -15,6 +15,6 @@ describe('endpointRules(path)', () => {
   });
 
   it('requires nothing besides the model of an endpoint it does not know', () => {
-    assert.deepEqual(endpointRules('/v1/rerank'), { path: '/v1/rerank', title: '/v1/rerank', required: null, refusesStreaming: true });
+    assert.deepEqual(endpointRules('/v1/rerank'), { path: '/v1/rerank', title: '/v1/rerank', required: null });
   });
 });

@@ -153,8 +153,16 @@ describe('createRequestLineChecker()', () => {
       },
     ]);
     assert.deepEqual([...faults(body(false)), ...faults(body(null))], []);
-    const [fault] = faults(chat({ url: '/v1/responses', body: { model: 'm', input: '', stream: true } }), '/v1/responses');
-    assert.equal(fault?.message, 'Responses: Streaming is not supported in the Batch API.');
+    for (const [url, title] of [
+      ['/v1/completions', 'Completions'],
+      ['/v1/embeddings', 'Embeddings'],
+      ['/v1/responses', 'Responses'],
+      ['/v1/moderations', 'Moderations'],
+      ['/v1/rerank', '/v1/rerank'],
+    ] as const) {
+      const [fault] = faults(chat({ url, body: { model: 'm', prompt: '', input: '', stream: true } }), url);
+      assert.equal(fault?.message, `${title}: Streaming is not supported in the Batch API.`);
+    }
   });
 
   it('refuses a line that was too long to be kept', () => {
