@@ -1,3 +1,4 @@
+import { isFileId } from '../src/domain/ids.ts';
 import { inputFileNotFound, inputFileTooLarge } from '../src/domain/input-errors.ts';
 import type { PlanHead } from '../src/domain/plan.ts';
 import { shownText } from '../src/domain/shown-text.ts';
@@ -19,7 +20,8 @@ export function createValidateInput(
 
   async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
-    const file = await files.get(tenant, inputFileId);
+    // The id is a text of the client's, and some texts make a key that the bucket refuses for ever.
+    const file = isFileId(inputFileId) ? await files.get(tenant, inputFileId) : null;
     if (file === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
     if (file.bytes > limits.maxBatchInputBytes) {
       return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, null)] };

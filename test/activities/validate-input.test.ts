@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { BatchError } from '../../src/domain/batch.ts';
+import { newBatchId } from '../../src/domain/ids.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelRoutes } from '../../src/upstream/routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
-import { ENDPOINT, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
+import { ENDPOINT, randomHex, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
 
 let stage: Stage;
 before(async () => {
@@ -40,6 +41,15 @@ describe('validateInput refuses', () => {
     ]);
     const foreign = await stage.submit(chatLines(1));
     assert.deepEqual(shown(await errorsOf({ ...foreign, tenant: 'tenant-b' })), [['invalid_request', null, 'file_id']]);
+  });
+
+  it('V1: what is no id of a file, without asking the bucket for it', async () => {
+    const files = { ...stage.deps.files, get: async () => await Promise.reject(new Error('the bucket refuses the key')) };
+    const batch = await stage.submit(chatLines(1));
+    for (const inputFileId of ['../../x', '', '.', 'a//b', 'a\0b', 'x'.repeat(300), `${batch.inputFileId}/`]) {
+      const errors = await errorsOf({ ...batch, batchId: newBatchId(Date.now(), randomHex(20)), inputFileId }, { files });
+      assert.deepEqual(shown(errors), [['invalid_request', null, 'file_id']], inputFileId);
+    }
   });
 
   it('V2: nothing but blank lines', async () => {

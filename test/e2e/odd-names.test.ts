@@ -7,21 +7,21 @@ import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
 /** Names that clients choose go through bucket and Temporal; none of them may keep a batch from its end. */
+let stack: Stack;
+let client: OpenAI;
+let connection: Connection;
+before(async () => {
+  stack = await startStack();
+  client = stack.client();
+  connection = await Connection.connect({ address: stack.temporal.address });
+});
+after(async () => {
+  await connection.close();
+  await stack[Symbol.asyncDispose]();
+});
+
 describe('a model whose name is longer than Temporal takes', () => {
   const model = 'm'.repeat(3_000);
-  let stack: Stack;
-  let client: OpenAI;
-  let connection: Connection;
-  before(async () => {
-    stack = await startStack();
-    client = stack.client();
-    connection = await Connection.connect({ address: stack.temporal.address });
-  });
-  after(async () => {
-    await connection.close();
-    await stack[Symbol.asyncDispose]();
-  });
-
   const line = (customId: string, script?: string): string => {
     const request = JSON.parse(chatLine(customId, script));
     return JSON.stringify({ ...request, body: { ...request.body, model } });
@@ -43,4 +43,17 @@ describe('a model whose name is longer than Temporal takes', () => {
     await client.batches.cancel(id);
     assert.equal((await ended(client, id)).status, 'cancelled');
   });
+});
+
+describe('an input_file_id that is none', () => {
+  const ids = ['../../x', '', '.', '/', 'a//b', 'a\0b', 'a\nb', 'x'.repeat(300), '\u00e9'.repeat(512), '\ud800'];
+  for (const input_file_id of ids) {
+    it(`fails the batch as not found: ${JSON.stringify(input_file_id.slice(0, 20))}`, async () => {
+      const { id } = await client.batches.create({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' });
+      const batch = await ended(client, id, 60);
+      const [error, ...others] = batch.errors?.data ?? [];
+      assert.deepEqual([batch.status, error?.code, error?.param, others], ['failed', 'invalid_request', 'file_id', []]);
+      assert.equal(error?.message, `Cannot find file ${input_file_id}, or organization does not have access to it.`);
+    });
+  }
 });
