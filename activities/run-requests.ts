@@ -102,6 +102,8 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
           waitedMs,
           meanUpstreamMs: running.answerTime.meanMs ?? 0,
           batchesRunning: batchesRunning.count,
+          // Twice the limit: where it climbs, slices are for what it is about to try.
+          places: Math.min(upstream.maxInFlight, 2 * upstream.limiter.limit),
         });
 
       if (lines.length > 1 && isSuspicious) {
@@ -223,8 +225,9 @@ function toReport(given: {
   waitedMs: number;
   meanUpstreamMs: number;
   batchesRunning: number;
+  places: number;
 }): RanRequests {
-  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning } = given;
+  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning, places } = given;
   const open = new Set(lines.flatMap(({ line }) => (stored.has(line) ? [] : [line])));
   const covered: number[] = [];
   // Blank lines are covered as soon as somebody has looked at them.
@@ -239,5 +242,6 @@ function toReport(given: {
     meanUpstreamMs: tally.answered === 0 ? 0 : meanUpstreamMs,
     waitedMs,
     batchesRunning,
+    places,
   };
 }

@@ -69,6 +69,7 @@ async function run(
     client: { send: async () => await server.send(ending.signal), close: async () => undefined },
     limiter,
     intake: createIntake({ limit: () => limiter.limit, maxSlices: 1 }),
+    maxInFlight: 256,
     requestsPerMinute: null,
     gate: createGate({ monotonicMs: () => time.nowMs }),
     rules: { maxFaults: 1_000, maxRefusals: 1_000, maxRetryAfterMs: 60_000, refusalBackoffMs: 1_000, unavailableMaxMs: null },

@@ -172,6 +172,8 @@ export interface RanRequests {
   waitedMs: number;
   /** Batches this worker runs requests of; shares the activity budget. */
   batchesRunning: number;
+  /** Requests that the upstream may have in flight from this worker; absent in histories from before slices went by it. */
+  places?: number;
 }
 
 export interface CloseShardInput extends BatchRef {

@@ -4,7 +4,7 @@ import { learn, type Pace, shardShare, sliceLines } from '../src/domain/slice.ts
 import { runRequests } from './activities.ts';
 import type { RanRequests, ShardInput } from './contract.ts';
 
-/** A shard whose history is longer hands out nothing more; the batch starts it again with a fresh one. */
+/** `longHistoryEvents` of batches whose policy does not say. */
 const LONG_HISTORY_EVENTS = 8_000;
 /** Activities scheduled in one workflow task. */
 const COMMANDS_AT_ONCE = 100;
@@ -41,6 +41,7 @@ export interface HandOut {
  */
 export function createHandOut(input: ShardInput, onDrained: () => void): HandOut {
   const { range, policy, sizing = 1 } = input;
+  const { longHistoryEvents = LONG_HISTORY_EVENTS } = policy;
   const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed: input.resumed, untouched: 0 }];
   const shardLines = range.lastLine - range.firstLine + 1;
   const sending = new CancellationScope({ cancellable: true });
@@ -67,7 +68,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
   }
 
   function isOver(): boolean {
-    return stopped || workflowInfo().historyLength > LONG_HISTORY_EVENTS;
+    return stopped || workflowInfo().historyLength > longHistoryEvents;
   }
 
   /** The next slice, cut from the first lines that wait. */
@@ -84,6 +85,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
   async function send(slice: Todo): Promise<void> {
     const [firstLine, lastLine] = slice.range;
     const lines = lastLine - firstLine + 1;
+    const scheduledAtMs = Date.now();
     linesOut += lines;
     slicesOut += 1;
     try {
@@ -104,7 +106,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
           cancelGraceMs: policy.cancelGraceMs,
         }),
       );
-      book(slice, ran);
+      book(slice, ran, scheduledAtMs);
     } catch (error) {
       if (!(error instanceof TemporalFailure)) throw error;
       // Cancelled in the queue, or lost for good: pieces may lie there all the same.
@@ -116,8 +118,9 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
     }
   }
 
-  function book(slice: Todo, ran: RanRequests): void {
-    pace = learn(pace, ran, { maxInFlight: policy.maxInFlight, lines: nextSliceLines(), sizing });
+  function book(slice: Todo, ran: RanRequests, scheduledAtMs: number): void {
+    const { maxInFlight } = policy;
+    pace = learn(pace, ran, { maxInFlight, lines: nextSliceLines(), sizing, scheduledAtMs, nowMs: Date.now() });
     completed += ran.completed;
     failed += ran.failed;
     const again = new Set(ran.again.map(({ line }) => line));

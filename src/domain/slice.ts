@@ -7,19 +7,23 @@
  * Which rule sizes the slices of a shard. It stands in the shard's input, so that a shard ends by the rule it began with;
  * `patched()` would cost each shard a marker and an update of the visibility store.
  */
-export type Sizing = 1 | 2;
+export type Sizing = 1 | 2 | 3;
 
 /** The rule for shards that begin now. */
-export const SIZING: Sizing = 2;
+export const SIZING: Sizing = 3;
 
 /** What a batch has learned about its upstream, handed from shard to shard and from run to run. */
 export interface Pace {
   /** Lines that may be handed out and not finished, over the whole batch. */
   lead: number;
+  /** When the lead last changed (workflow time): how long slices waited that were scheduled before says nothing about it. */
+  leadSinceMs?: number;
   /** Mean time upstream of a request, send to last byte; null before the first answer. */
   meanUpstreamMs: number | null;
   /** Batches that share the activity budget. */
   batchesRunning: number;
+  /** Requests that the upstream may have in flight from one worker, as it told last. */
+  places?: number;
 }
 
 /** The pace of a batch that knows nothing yet. */
@@ -62,12 +66,19 @@ export function sliceLines(given: {
   const { pace, policy, shardLines, sizing } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
   if (pace.meanUpstreamMs === null) return 1;
-  // Not the lead: it shrinks where slices wait, and smaller slices would wait longer.
-  const inFlight = sizing === 1 ? Math.min(pace.lead, policy.maxInFlight) : policy.maxInFlight;
-  const expectedPerSecond = inFlight / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
-  const budget = policy.activitiesPerSecond / (1 + (expectedPerSecond / BUSY_PER_SECOND) ** sizing);
-  const share = budget / Math.max(1, pace.batchesRunning);
+  const expectedPerSecond = placesInFlight(pace, policy.maxInFlight, sizing) / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
+  const budget = policy.activitiesPerSecond / (1 + (expectedPerSecond / BUSY_PER_SECOND) ** Math.min(sizing, 2));
+  // Since the third rule the requests expected are those of all batches, as the budget is.
+  const share = sizing === 3 ? budget : budget / Math.max(1, pace.batchesRunning);
   return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
+}
+
+/** Of all batches of a worker by today's rule; of this batch by those before, which knew only what is configured. */
+function placesInFlight({ lead, batchesRunning, places }: Pace, maxInFlight: number, sizing: Sizing): number {
+  if (sizing === 1) return Math.min(lead, maxInFlight);
+  // Not the lead: it shrinks where slices wait, and smaller slices would wait longer.
+  if (sizing === 2) return maxInFlight;
+  return Math.min(places ?? maxInFlight, maxInFlight * Math.max(1, batchesRunning));
 }
 
 /** Lines that one shard may have out: its part of the lead, and what is left of a slice of this size while it ends. */
@@ -99,15 +110,33 @@ export interface SliceReport {
   meanUpstreamMs: number;
   waitedMs: number;
   batchesRunning: number;
+  /** Requests that the upstream may have in flight from this worker, with what it is about to try. */
+  places?: number;
 }
 
-/** The pace after one more slice. `lines` are those of a slice today. */
-export function learn(pace: Pace, ran: SliceReport, given: { maxInFlight: number; lines: number; sizing: Sizing }): Pace {
+/** The pace after one more slice. `lines` are those of a slice today, `scheduledAtMs` and `nowMs` the workflow's time. */
+export function learn(
+  pace: Pace,
+  ran: SliceReport,
+  given: { maxInFlight: number; lines: number; sizing: Sizing; scheduledAtMs: number; nowMs: number },
+): Pace {
   const meanUpstreamMs = given.sizing > 1 && ran.answered > 0 ? ran.meanUpstreamMs : nextMean(pace.meanUpstreamMs, ran);
-  return {
-    lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, most: mostLead({ ...given, meanUpstreamMs }) }),
+  const most = mostLead({ ...given, meanUpstreamMs });
+  const next = {
+    lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, most }),
     meanUpstreamMs,
     batchesRunning: Math.max(1, ran.batchesRunning),
+  };
+  if (given.sizing < 3) return next;
+  // A queue that is too long is heard of by every slice in it: one change is the answer to all of them.
+  const { leadSinceMs = -Infinity, places } = pace;
+  const lead = given.scheduledAtMs >= leadSinceMs ? next.lead : Math.min(pace.lead, most);
+  const since = lead === pace.lead ? pace.leadSinceMs : given.nowMs;
+  return {
+    ...next,
+    lead,
+    ...(since === undefined ? {} : { leadSinceMs: since }),
+    ...((ran.places ?? places) === undefined ? {} : { places: ran.places ?? places }),
   };
 }
 

@@ -68,6 +68,7 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
       connections: Math.ceil(maxInFlight * CONNECTIONS_PER_PLACE),
     }),
     limiter,
+    maxInFlight,
     intake: createIntake({ limit: () => limiter.limit, maxSlices: MAX_SLICES }),
     requestsPerMinute: options.requestsPerMinute,
     gate: createGate({ unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),

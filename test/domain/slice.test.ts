@@ -8,6 +8,7 @@ import {
   type Pace,
   shardShare,
   shardsHandingOut,
+  type Sizing,
   SIZING,
   sliceLines,
 } from '../../src/domain/slice.ts';
@@ -40,8 +41,23 @@ describe('sliceLines()', () => {
     assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500, sizing: 1 }), 157);
   });
 
-  it('shares the budget with the other batches', () => {
-    assert.equal(sliceLines({ pace: pace(512, 1000, 4), policy, shardLines: 500, sizing: SIZING }), 13);
+  it('shares the budget and the upstream with the other batches', () => {
+    const lines = (batches: number, sizing: Sizing) =>
+      sliceLines({ pace: { ...pace(512, 2000, batches), places: 256 }, policy, shardLines: 500, sizing });
+    assert.deepEqual(
+      [1, 5, 100].map((batches) => lines(batches, 3)),
+      [2, 2, 2],
+    );
+    // The rule before gave each batch the whole upstream, but a part of the budget only.
+    assert.deepEqual(
+      [1, 5, 100].map((batches) => lines(batches, 2)),
+      [2, 7, 137],
+    );
+  });
+
+  it('is for as many requests as the upstream has room for, which may be fewer than is configured', () => {
+    const lines = (places: number) => sliceLines({ pace: { ...pace(512, 1000), places }, policy, shardLines: 500, sizing: SIZING });
+    assert.deepEqual([16, 74, 128, 256, 10_000].map(lines), [1, 1, 2, 4, 4]);
   });
 
   it('does not become smaller with the lead, which shrinks where slices wait', () => {
@@ -94,10 +110,10 @@ describe('nextLead()', () => {
 
 describe('learn()', () => {
   const report = { answered: 1, meanUpstreamMs: 1000, waitedMs: 0, batchesRunning: 3 };
-  const given = { maxInFlight: 256, lines: 1, sizing: SIZING };
+  const given = { maxInFlight: 256, lines: 1, sizing: SIZING, scheduledAtMs: 1000, nowMs: 3000 };
 
   it('takes the first mean as it is', () => {
-    assert.deepEqual(learn(INITIAL_PACE, report, given), { lead: 16, meanUpstreamMs: 1000, batchesRunning: 3 });
+    assert.deepEqual(learn(INITIAL_PACE, report, given), { lead: 16, leadSinceMs: 3000, meanUpstreamMs: 1000, batchesRunning: 3 });
   });
 
   it('takes the mean that the worker tells, which is of all slices that it runs', () => {
@@ -116,7 +132,23 @@ describe('learn()', () => {
 
   it('keeps the mean when a slice sent nothing', () => {
     const idle = { ...report, answered: 0, meanUpstreamMs: 0, waitedMs: 9000, batchesRunning: 0 };
-    assert.deepEqual(learn(pace(8, 700), idle, given), { lead: 4, meanUpstreamMs: 700, batchesRunning: 1 });
+    assert.deepEqual(learn(pace(8, 700), idle, given), { lead: 4, leadSinceMs: 3000, meanUpstreamMs: 700, batchesRunning: 1 });
+  });
+
+  it('answers a queue that was too long once, and not once for each slice in it', () => {
+    const late = { ...report, waitedMs: 9000 };
+    const queue = Array.from({ length: 9 }, (_, index) => ({ ...given, nowMs: 10_000 + index * 100 }));
+    const afterAll = (sizing: Sizing) => queue.reduce((before, slice) => learn(before, late, { ...slice, sizing }), pace(512, 1000)).lead;
+    assert.deepEqual([afterAll(1), afterAll(2), afterAll(3)], [1, 1, 256]);
+    const once = learn(pace(512, 1000), late, { ...given, nowMs: 10_000 });
+    assert.equal(learn(once, late, { ...given, scheduledAtMs: 10_000, nowMs: 20_000 }).lead, 128, 'a slice of the shorter queue');
+    assert.equal(learn(once, report, { ...given, scheduledAtMs: 9000, nowMs: 20_000 }).lead, 256, 'prompt, but before the change');
+    assert.equal(learn(once, report, { ...given, scheduledAtMs: 10_000, nowMs: 20_000 }).lead, 512, 'prompt, and after it');
+  });
+
+  it('keeps what the upstream was last told to have room for', () => {
+    const told = learn(pace(8, 1000), { ...report, places: 74 }, given);
+    assert.equal(learn(told, report, given).places, 74);
   });
 
   it('leads by twice what may be in flight, and by more the more lines slices have', () => {
