@@ -17,7 +17,7 @@ export interface FileStore {
    * `id` is made by the caller; the bytes lie under it.
    */
   beginContent(tenant: string, id: string): Promise<ContentWriter>;
-  /** Makes the file visible. Create-only, and never over a tombstone; `'exists'` when either was there. */
+  /** Makes the file visible. Create-only, and never over a tombstone; `'exists'` when that was there, or another record than this. */
   createRecord(tenant: string, file: File): Promise<'created' | 'exists'>;
   /** Removes complete bytes that shall never get a record; one that is left behind by a crash goes with the sweep. */
   dropContent(tenant: string, id: string): Promise<void>;
@@ -93,6 +93,14 @@ export function createFileStore({
     return file !== null && isVisible(file) ? file : null;
   }
 
+  /** Create-only. A record of the same bytes is this one: a write whose answer was lost is repeated and finds itself. */
+  async function createOnce(key: string, file: File): Promise<'created' | 'exists'> {
+    const bytes = toJsonBytes(file);
+    if ((await store.create(key, bytes)) === 'exists' && (await store.get(key))?.body.equals(bytes) !== true) return 'exists';
+    records.set(key, file);
+    return 'created';
+  }
+
   async function isDeleted(tenant: string, id: string): Promise<boolean> {
     return (await store.stat(keys.tombstone(tenant, id))) !== null;
   }
@@ -160,10 +168,7 @@ export function createFileStore({
     async createRecord(tenant, file) {
       const [key, contentKey] = [keys.file(tenant, file.id), keys.content(tenant, file.id)];
       let result: 'created' | 'exists' = 'exists';
-      if (!(await isDeleted(tenant, file.id))) {
-        result = await store.create(key, toJsonBytes(file));
-        if (result === 'created') records.set(key, file);
-      }
+      if (!(await isDeleted(tenant, file.id))) result = await createOnce(key, file);
       // Asked again, because a deletion begins with the tombstone: one that removed a record before ours came is seen now.
       if (await isDeleted(tenant, file.id)) {
         result = 'exists';

@@ -11,6 +11,21 @@ const isPartRead = (method: string, path: string) => method === 'GET' && /resuma
 const isRecordWrite = (method: string, path: string) => method === 'PUT' && /resumable\/.*\/record/.test(path);
 const isFileWrite = (method: string, path: string) => method === 'PUT' && /\/files\//.test(path);
 
+describe('POST /v1/files, while the bucket misbehaves', () => {
+  it('answers the file although the answer to its record is lost', async () => {
+    await using bucket = await startTestBucket();
+    await using proxy = await startFaultProxy(bucket.minio.endpoint);
+    await using api = await startTestApi({ ...bucket, store: bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 10_000 }) });
+    const client = api.client('key-a', { maxRetries: 0 });
+    proxy.fault = first(1, 'answer-lost', isFileWrite);
+    const { id } = await client.files.create({ file: await toFile(Buffer.from('{}\n'), 'input.jsonl'), purpose: 'batch' });
+    assert.deepEqual(
+      (await client.files.list()).data.map((file) => file.id),
+      [id],
+    );
+  });
+});
+
 describe('/v1/uploads, while the bucket misbehaves', () => {
   let bucket: TestBucket;
   let proxy: FaultProxy;

@@ -5,6 +5,7 @@ import { newFileId } from '../../src/domain/ids.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
+import { type Fault, first, startFaultProxy } from './fault-proxy.ts';
 import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
 
 let bucket: TestBucket;
@@ -52,6 +53,21 @@ describe('FileStore: one file', () => {
     const file = await upload(tenant, newFile());
     assert.equal(await elsewhere.createRecord(tenant, { ...file, filename: 'other' }), 'exists');
     assert.equal((await files.get(tenant, file.id))?.filename, file.filename);
+  });
+
+  it('is created although the answer to its record is lost, and is not over one that another wrote', async () => {
+    await using proxy = await startFaultProxy(bucket.minio.endpoint);
+    const behind = bucket.connect({ endpoint: proxy.endpoint });
+    const there = createFileStore({ store: behind, nowMs: () => nowMs, newNonce: () => newNonce(), parts: createPartPool(4) });
+    const tenant = newNonce();
+    for (const fault of ['answer-lost', 'answer-500'] satisfies Fault[]) {
+      const file = newFile();
+      proxy.fault = first(1, fault, (method, path) => method === 'PUT' && path.includes('/files/'));
+      assert.equal(await there.createRecord(tenant, file), 'created', fault);
+      assert.deepEqual(await elsewhere.get(tenant, file.id), file);
+      proxy.fault = first(1, fault, (method, path) => method === 'PUT' && path.includes('/files/'));
+      assert.equal(await there.createRecord(tenant, { ...file, filename: 'other' }), 'exists', fault);
+    }
   });
 
   it('is unknown to another tenant', async () => {
