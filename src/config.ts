@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type ApiKey, firstPlainKey, readApiKeys } from './api-keys.ts';
 import { ensureLocalKeys, keysFile, readLocalKeys, type S3Keys } from './local-keys.ts';
-import { PREFIX, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
+import { PREFIX, readWeight, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
 import { readTracing, type Sampling } from './tracing-settings.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
 import { isHttpUrl, withoutCredentials } from './wire-values.ts';
@@ -21,6 +21,8 @@ export interface Config {
   s3: { endpoint: string; bucket: string; region: string };
   /** Empty in the API, which sends no requests. */
   upstreams: UpstreamConfig[];
+  /** Tenants that get more or less of full queues than the 1 of all others. */
+  tenantWeights: Record<string, number>;
   batches: {
     completionWindows: string[];
     /** Further endpoints than those of the wire contract. */
@@ -131,6 +133,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
     buildId: settings.BUILD_ID ?? null,
     s3: { endpoint: settings.S3_ENDPOINT, bucket: settings.S3_BUCKET, region: settings.S3_REGION },
     upstreams,
+    tenantWeights: Object.fromEntries(settings.TENANT_WEIGHTS.map(readWeight).filter((weight) => weight !== null)),
     batches: {
       completionWindows: settings.COMPLETION_WINDOWS,
       endpoints: settings.ENDPOINTS,

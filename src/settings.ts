@@ -16,6 +16,7 @@ export const settingsSchema = z.object({
   API_KEYS: optional(),
   UPLOAD_IDLE_TIMEOUT_SECONDS: integer(60, 1, 3600),
   UPLOAD_MIN_BYTES_PER_SECOND: integer(8192, 1, 1_000_000_000),
+  TENANT_WEIGHTS: list('', (item) => readWeight(item) !== null, 'must be tenant=weight, separated by commas, weights from 0.001 to 1000'),
   TENANT_REQUESTS_PER_MINUTE: limit(1_000_000),
   TENANT_BATCHES_PER_HOUR: limit(1_000_000),
   TENANT_MAX_OPEN_BATCHES: limit(1_000_000),
@@ -54,7 +55,7 @@ export const settingsSchema = z.object({
   MAX_LINE_BYTES: integer(209_715_200, 1024, 536_870_912),
   MAX_EMBEDDING_INPUTS: integer(50_000, 1, 100_000_000),
 
-  LINES_PER_ACTIVITY: limit(500),
+  LINES_PER_ACTIVITY: limit(1000),
   ACTIVITIES_PER_SECOND: integer(100, 1, 100_000),
   MAX_IN_FLIGHT_PER_BATCH: integer(256, 1, 10_000),
   CANCEL_GRACE_SECONDS: integer(30, 0, 600),
@@ -80,6 +81,13 @@ export const settingsSchema = z.object({
 });
 export type Settings = z.output<typeof settingsSchema>;
 export type SettingName = keyof Settings;
+
+/** `tenant=weight`; null for what is none. The bounds are Temporal's. */
+export function readWeight(item: string): [tenant: string, weight: number] | null {
+  const [, tenant, text] = /^([A-Za-z0-9_-]{1,64})=(\d{1,4}(?:\.\d{1,3})?)$/.exec(item) ?? [];
+  const weight = Number(text);
+  return tenant !== undefined && weight >= 0.001 && weight <= 1000 ? [tenant, weight] : null;
+}
 
 /** Settings whose values are never shown. */
 export const SECRET_SETTINGS: ReadonlySet<string> = new Set<SettingName>([

@@ -81,7 +81,10 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   shutdown.closes('object store', () => store.close());
   const { client, connection } = connectTemporal({ ...config.temporal, apiKey }, tracing.isOn ? [traceStarts(tracing)] : []);
   shutdown.closes('connection to Temporal', async () => await connection.close());
-  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config) }), { metrics, tracing });
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights: config.tenantWeights }), {
+    metrics,
+    tracing,
+  });
   const created = createUpstreams(config.upstreams, config.secrets.upstreams);
   const upstreams = new Map([...created].map(([name, upstream]) => [name, watchUpstream(upstream, { metrics, nowMs, logger })]));
   shutdown.closes(

@@ -60,7 +60,10 @@ export async function serveApi(args: string[]): Promise<number> {
   const newNonce = () => randomHex(12);
   const parts = createPartPool(UPLOAD_PARTS);
   const { apiKeys } = config.secrets;
-  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config) }), { metrics, tracing });
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights: config.tenantWeights }), {
+    metrics,
+    tracing,
+  });
   const app = createApp({
     files: createFileStore({ store: objectStore, nowMs: Date.now, newNonce, parts }),
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),

@@ -43,7 +43,22 @@ export class TemporalUnavailable extends Error {
 const DEADLINE_MS = 5_000;
 
 /** The door to Temporal for batches that run under this policy; the client may be one that has not connected yet. */
-export function createBatchRuns({ client, policy }: { client: Client; policy: BatchPolicy }): BatchRuns {
+export function createBatchRuns({
+  client,
+  policy,
+  tenantWeights = {},
+}: {
+  client: Client;
+  policy: BatchPolicy;
+  /** How much of the queues a tenant gets where they are full, beside the 1 of one that is not named. */
+  tenantWeights?: Readonly<Record<string, number>>;
+}): BatchRuns {
+  function priorityOf({ batch, tenant }: BatchRecord) {
+    const weight = Object.hasOwn(tenantWeights, tenant) ? tenantWeights[tenant] : undefined;
+    const fairness = { fairnessKey: fairnessKey(tenant), ...(weight === undefined ? {} : { fairnessWeight: weight }) };
+    return { priorityKey: batchPriority(batch.metadata), ...fairness };
+  }
+
   async function ask<T>(what: string, call: () => Promise<T>): Promise<T> {
     try {
       return await client.withDeadline(Date.now() + DEADLINE_MS, call);
@@ -87,8 +102,8 @@ export function createBatchRuns({ client, policy }: { client: Client; policy: Ba
             // A run that was terminated or failed is begun again; one that runs or has ended well is left alone.
             workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
             workflowIdConflictPolicy: 'USE_EXISTING',
-            // Shards and activities inherit it. Tenants share the queues evenly, however much each has in them.
-            priority: { priorityKey: batchPriority(batch.metadata), fairnessKey: fairnessKey(tenant) },
+            // Shards and activities inherit it. Tenants share the queues by their weights, however much each has in them.
+            priority: priorityOf(record),
             staticSummary: `${batch.endpoint} of ${inputFile}`,
             staticDetails: `Tenant ${tenant}, input file ${inputFile}, endpoint ${batch.endpoint}`,
           });

@@ -31,7 +31,7 @@ describe('createBatchRuns', () => {
   let runs: BatchRuns;
   before(async () => {
     engine = await startEngine();
-    runs = createBatchRuns({ client: engine.client, policy });
+    runs = createBatchRuns({ client: engine.client, policy, tenantWeights: { acme: 2.5 } });
   });
   after(async () => {
     await engine[Symbol.asyncDispose]();
@@ -66,11 +66,12 @@ describe('createBatchRuns', () => {
       open();
       await engine.client.workflow.getHandle(model.id).result();
       const ofActivities = raw.pendingActivities?.map(({ priority }) => [priority?.priorityKey, priority?.fairnessKey]) ?? [];
-      return { ofShard: [ofShard?.priorityKey, ofShard?.fairnessKey], ofActivities };
+      return { ofShard: [ofShard?.priorityKey, ofShard?.fairnessKey, ofShard?.fairnessWeight], ofActivities };
     }
     // Temporal lets an activity that says nothing have what its workflow has.
     const calm = await prioritiesWith(86_400);
-    assert.deepEqual(calm.ofShard, [2, 'acme']);
+    assert.deepEqual(calm.ofShard, [2, 'acme', 2.5]);
+    assert.ok(calm.ofActivities.length > 0);
     assert.ok(calm.ofActivities.every(([key]) => key === undefined));
     const urgent = await prioritiesWith(60);
     assert.ok(urgent.ofActivities.length > 0);
