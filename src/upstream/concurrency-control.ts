@@ -40,6 +40,8 @@ const HEADROOM = 1.1;
 const SLOWER = 1.3;
 /** Slower by this, one cohort is enough. */
 const MUCH_SLOWER = 2;
+/** However much slower: what has grown slow by itself, whatever the load, is not for fewer in flight to cure. */
+const MAX_DIP_FACTOR = 4;
 const MIN_PATIENCE = 2;
 const MAX_PATIENCE = 8;
 /** Cohorts after which a level is checked although nothing seems wrong: soon, and less often each time that it was right. */
@@ -116,7 +118,7 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
     const slowCohorts = slowdown > SLOWER ? slow + 1 : 0;
     const known = usual === null ? level : slowCohorts > 0 ? usual : usual.with(level);
     // If it can do less by so much, then this is where it can be kept full.
-    if (slowdown > MUCH_SLOWER) dip(level, slowdown);
+    if (slowdown > MUCH_SLOWER) dip(level, Math.min(slowdown, MAX_DIP_FACTOR));
     else if (slowCohorts >= 2 || unchecked >= checkAfter) dip(level, DIP_FACTOR);
     else if (cohorts + 1 >= patience && limit < maxInFlight) climb(known, PROBE_FACTOR);
     else go(limit, { kind: 'hold', usual: known, cohorts: cohorts + 1, slow: slowCohorts });

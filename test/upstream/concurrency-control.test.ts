@@ -139,6 +139,18 @@ describe('createConcurrencyControl', () => {
     assert.ok(high > 48, `${high} for a capacity of 64`);
   });
 
+  it('tries no less than a quarter when answers grow a hundred times slower whatever the load, and comes back', () => {
+    let ms = 100;
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    const drive = createDriver(control, { capacity: () => Infinity, request: () => ({ ms, tokens: null }) });
+    drive(10_000);
+    assert.equal(control.limit, 256);
+    ms = 10_000;
+    const { limits } = drive(1000);
+    assert.ok(Math.min(...limits) >= 64, `${Math.min(...limits)} in flight`);
+    assert.equal(control.limit, 256);
+  });
+
   it('begins again after an outage, and comes back', () => {
     let down = false;
     const control = createConcurrencyControl({ maxInFlight: 256 });
