@@ -49,8 +49,14 @@ export function createIntake({
   let [linesPerMs, windowLines, windowSinceMs] = [0, 0, 0];
 
   function hasRoom(): boolean {
-    const enough = Math.max(LINES_PER_PLACE * limit(), AHEAD_MS * linesPerMs);
+    const enough = Math.max(LINES_PER_PLACE * limit(), AHEAD_MS * finishedPerMs());
     return slices + reserved < maxSlices && lines + reserved * linesPerSlice < enough;
+  }
+
+  /** Of the last whole window, or of the one that has gone on for longer because fewer finish now, or none. */
+  function finishedPerMs(): number {
+    const passedMs = monotonicMs() - windowSinceMs;
+    return passedMs <= WINDOW_MS ? linesPerMs : windowLines / passedMs;
   }
 
   function countFinished(): void {

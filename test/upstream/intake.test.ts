@@ -71,6 +71,22 @@ describe('createIntake', () => {
     assert.equal(takeAll(intake, 100).length, 9, '401 lines in 250 ms are 802 in half a second');
   });
 
+  it('forgets how fast lines finished when none finish any more', () => {
+    let nowMs = 1000;
+    const intake = createIntake({ limit: () => 100, maxSlices: 2000, monotonicMs: () => nowMs });
+    const slice = intake.take(1001);
+    for (let count = 0; count < 1000; count += 1) slice.finishLine();
+    nowMs += 250;
+    slice.finishLine();
+    slice[Symbol.dispose]();
+    nowMs += 250;
+    const quick = takeAll(intake, 100);
+    assert.equal(quick.length, 20, '1,000 lines in 250 ms are 2,000 in half a second');
+    for (const each of quick) each[Symbol.dispose]();
+    nowMs += 3_600_000;
+    assert.equal(takeAll(intake, 1).length, 200);
+  });
+
   it('takes no more slices than allowed, however short', () => {
     const intake = createIntake({ limit: () => 1000, maxSlices: 5 });
     assert.equal(takeAll(intake, 1).length, 5);
