@@ -12,6 +12,8 @@ export interface Call {
   endedAtMs: number | null;
   /** `answered` is an outcome that reached the worker's side; `fault` an answer that is tried again; `broken` none at all. */
   end: 'open' | 'answered' | 'fault' | 'broken';
+  /** Of the answer. */
+  status: number | null;
   answerHash: string | null;
 }
 
@@ -43,6 +45,7 @@ export async function startCallLink(worker: string, target: number, calls: Call[
       sentAtMs: performance.now(),
       endedAtMs: null,
       end: 'open',
+      status: null,
       answerHash: null,
     };
     calls.push(call);
@@ -62,6 +65,7 @@ export async function startCallLink(worker: string, target: number, calls: Call[
         if (outgoing.destroyed) return;
         const bytes = Buffer.concat(chunks);
         const status = answer.statusCode ?? 0;
+        call.status = status;
         call.answerHash = md5(bytes);
         finish(status === 408 || status === 429 || status >= 500 ? 'fault' : 'answered');
         outgoing.writeHead(status, answer.headers);

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { md5 } from './calls.ts';
 import { checkBatch } from './check-batch.ts';
-import { type Facts, facts, ID } from './facts.ts';
+import { type Facts, facts, ID, shardsOf } from './facts.ts';
 import type { Results } from './read-results.ts';
 
 /** What `checkBatch` says of these facts once they are doctored. */
@@ -40,11 +39,49 @@ const DOCTORED: readonly (readonly [what: string, doctor: (fact: Facts) => void,
   ],
   ['counts that are off by one', ({ batch }) => (batch.request_counts = { total: 4, completed: 4, failed: 0 }), /counts .* lines/],
   ['a total that is off by one', ({ batch }) => (batch.request_counts = { total: 5, completed: 3, failed: 1 }), /counts .* lines/],
-  ['usage that is off', ({ batch }) => batch.usage && (batch.usage.total_tokens = 16), /usage 16, sum of the lines 15/],
+  ['usage that is off in its total', ({ batch }) => batch.usage && (batch.usage.total_tokens = 16), /usage .*"total_tokens":16,/],
+  ['usage that is off in its input', ({ batch }) => batch.usage && (batch.usage.input_tokens = 0), /usage .* sum of the lines/],
+  ['usage that is off in its output', ({ batch }) => batch.usage && (batch.usage.output_tokens = 0), /usage .* sum of the lines/],
+  [
+    'usage that is off in what was cached',
+    ({ batch }) => batch.usage && (batch.usage.input_tokens_details = { cached_tokens: 0 }),
+    /usage .* sum of the lines/,
+  ],
+  [
+    'usage that is off in what was reasoned',
+    ({ batch }) => batch.usage && (batch.usage.output_tokens_details = { reasoning_tokens: 2 }),
+    /usage .* sum of the lines/,
+  ],
+  ['usage that is not told', ({ batch }) => delete batch.usage, /usage undefined, sum of the lines/],
   [
     'changed bytes of an answer',
     (fact) => (fact.output[1] = (fact.output[1] ?? '').replace('{ "', '{"')),
-    /b has bytes that nobody answered/,
+    /b has bytes or a status that nobody answered/,
+  ],
+  [
+    'changed bytes of an answer in the error file',
+    (fact) => (fact.errors[0] = (fact.errors[0] ?? '').replace('{ "', '{"')),
+    /c has bytes or a status that nobody answered/,
+  ],
+  [
+    'an answer that only a fault had',
+    ({ calls }) => calls[2]?.[0] && (calls[2][0].end = 'fault'),
+    /c has bytes or a status that nobody answered/,
+  ],
+  [
+    'another status than was answered',
+    (fact) => (fact.errors[0] = (fact.errors[0] ?? '').replace('400', '404')),
+    /c has bytes or a status that nobody answered/,
+  ],
+  [
+    'a refused line in the output file',
+    (fact) => (fact.output[1] = (fact.output[1] ?? '').replace('200', '400')),
+    /b was answered 400 and stands in the other file/,
+  ],
+  [
+    'an answered line in the error file',
+    (fact) => (fact.errors[0] = (fact.errors[0] ?? '').replace('400', '200')),
+    /c was answered 200 and stands in the other file/,
   ],
   [
     'another request than was uploaded',
@@ -56,7 +93,32 @@ const DOCTORED: readonly (readonly [what: string, doctor: (fact: Facts) => void,
     'a line that never ran in a completed batch',
     (fact) =>
       (fact.errors[0] = (fact.errors[0] ?? '').replace(/"response":.*,"error":null/, '"response":null,"error":{"code":"batch_expired"}')),
-    /1 lines never ran/,
+    /1 lines never ran, as batch_expired/,
+  ],
+  [
+    'a line of an expired batch that is said to be cancelled',
+    (fact) => {
+      fact.batch.status = 'expired';
+      fact.errors[0] = (fact.errors[0] ?? '').replace(/"response":.*,"error":null/, '"response":null,"error":{"code":"batch_cancelled"}');
+    },
+    /1 lines never ran, as batch_cancelled/,
+  ],
+  [
+    'a line of a cancelled batch that is said to have expired before its window ended',
+    (fact) => {
+      Object.assign(fact.batch, { status: 'cancelled', cancelled_at: 14 });
+      fact.errors[0] = (fact.errors[0] ?? '').replace(/"response":.*,"error":null/, '"response":null,"error":{"code":"batch_expired"}');
+    },
+    /1 lines never ran, as batch_expired/,
+  ],
+  [
+    'a line that was given up because the upstream was away',
+    (fact) =>
+      (fact.errors[0] = (fact.errors[0] ?? '').replace(
+        /"response":.*,"error":null/,
+        '"response":null,"error":{"code":"connection_error"}',
+      )),
+    /1 lines were given up: connection_error/,
   ],
   [
     'a line that is said to have crashed its worker',
@@ -72,15 +134,15 @@ const DOCTORED: readonly (readonly [what: string, doctor: (fact: Facts) => void,
   ['two ends', ({ batch }) => (batch.cancelled_at = 14), /2 times of an end/],
   ['an end of another status', (fact) => (fact.batch.status = 'cancelled'), /the time of its end is another one/],
   ['files of a batch that never started', ({ batch }) => delete batch.in_progress_at, /has files, and never started/],
+  ['shard results with another output', (fact) => (fact.shards = { ...shardsOf(fact), outputHash: 'x' }), /the output file is not what/],
+  ['shard results with other errors', (fact) => (fact.shards = { ...shardsOf(fact), errorHash: 'x' }), /the error file is not what/],
+  ['shard results with less completed', (fact) => (fact.shards = { ...shardsOf(fact), completed: 2 }), /other counts: 2 completed/],
+  ['shard results with more failed', (fact) => (fact.shards = { ...shardsOf(fact), failed: 2 }), /other counts: .* 2 failed/],
+  ['shard results with a line that did not run', (fact) => (fact.shards = { ...shardsOf(fact), notRun: 1 }), /other counts: .* 1 not run/],
   [
-    'shard results with other bytes',
-    (fact) => (fact.shards = { completed: 3, outputHash: 'x', errorHash: md5(fact.errors.join('')) }),
-    /the output file is not what/,
-  ],
-  [
-    'shard results with other counts',
-    (fact) => (fact.shards = { completed: 2, outputHash: md5(fact.output.join('')), errorHash: md5(fact.errors.join('')) }),
-    /other counts/,
+    'shard results with another usage',
+    (fact) => (fact.shards = { ...shardsOf(fact), usage: { ...shardsOf(fact).usage, output_tokens: 7 } }),
+    /the shard results have another usage/,
   ],
 ];
 
@@ -91,7 +153,7 @@ describe('the checks of a batch', () => {
       [],
     );
     assert.deepEqual(
-      complaintsOf((fact) => (fact.shards = { completed: 3, outputHash: md5(fact.output.join('')), errorHash: md5(fact.errors.join('')) })),
+      complaintsOf((fact) => (fact.shards = shardsOf(fact))),
       [],
     );
   });

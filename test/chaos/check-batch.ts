@@ -1,21 +1,29 @@
 import type OpenAI from 'openai';
 import type { Call } from './calls.ts';
 import { md5 } from './calls.ts';
-import type { Input } from './load.ts';
+import type { Input } from './make-input.ts';
 import type { ResultFile, Results } from './read-results.ts';
+import { isSameUsage, type ReportedUsage, sumOf, usageOf } from './usage.ts';
 import type { ShardSum } from './watch-batches.ts';
 
 interface Line {
   id: string;
   custom_id: string;
-  response: { status_code: number; body: { usage?: Record<string, number> } } | null;
+  response: { status_code: number; body: { usage?: ReportedUsage } } | null;
   error: { code: string } | null;
 }
 
+interface LinesOf {
+  bytes: Buffer;
+  rows: string[];
+  lines: Line[];
+}
+
 const NOT_RUN: readonly string[] = ['batch_cancelled', 'batch_expired'];
+const CRASHED = 'request_crashed_worker';
 const BODY = '"body":';
 
-/** What a batch that ended owes to whoever made it; answers what is wrong with it, and its lines. */
+/** What a batch that ended owes to whoever made it, however it ended; answers what is wrong with it, and its lines. */
 export function checkBatch(given: {
   batch: OpenAI.Batch;
   results: Results;
@@ -27,14 +35,13 @@ export function checkBatch(given: {
   const complaints: string[] = [];
   const complain = (what: string) => void complaints.push(`${batch.id} (${batch.status}): ${what}`);
   checkTimes(batch, complain);
-  if (batch.status === 'failed') complain(`failed: ${JSON.stringify(batch.errors)}`);
 
   if (!batch.in_progress_at) {
     if (batch.output_file_id || batch.error_file_id) complain('has files, and never started');
     return { complaints, lines: 0 };
   }
 
-  function read(name: string, file: ResultFile | null): { bytes: Buffer; rows: string[]; lines: Line[] } {
+  function read(name: string, file: ResultFile | null): LinesOf {
     if (file === 'unreadable') complain(`the ${name} file cannot be read`);
     if (file === null || file === 'unreadable') return { bytes: Buffer.alloc(0), rows: [], lines: [] };
     const { bytes, recordBytes } = file;
@@ -46,6 +53,7 @@ export function checkBatch(given: {
 
   const [output, error] = [read('output', results.output), read('error', results.error)];
   const place = new Map(input.customIds.map((id, index) => [id, index]));
+  const callsOfLine = (index: number) => callsOf.get(`${batch.id}-${index + 1}`) ?? [];
   for (const { lines } of [output, error]) {
     const places = lines.map((line) => place.get(line.custom_id) ?? -1);
     if (places.some((here, index) => here < 0 || here <= (places[index - 1] ?? -1))) complain('lines are unknown, twice or out of order');
@@ -57,39 +65,63 @@ export function checkBatch(given: {
   if (new Set(all.map((line) => line.id)).size !== all.length) complain('ids of lines are there twice');
 
   const notRun = error.lines.filter((line) => NOT_RUN.includes(line.error?.code ?? '')).length;
-  if (batch.status === 'completed' && notRun > 0) complain(`${notRun} lines never ran`);
   const counts = { total: input.customIds.length, completed: output.lines.length, failed: error.lines.length - notRun };
   if (JSON.stringify(batch.request_counts) !== JSON.stringify(counts))
     complain(`counts ${JSON.stringify(batch.request_counts)}, lines ${JSON.stringify(counts)}`);
-  const crashed = error.lines.filter((line) => line.error?.code === 'request_crashed_worker').map((line) => line.custom_id);
-  // Nobody ends a poisonous request but us: it has no answer, and every other line has one.
-  const poisonous = input.poison === null ? [] : [input.poison];
-  if (crashed.join() !== poisonous.join())
-    complain(`said to have crashed their worker: ${crashed.join() || 'none'}; did: ${poisonous.join() || 'none'}`);
+  checkUnanswered(batch, all, input, complain);
 
-  let tokens = 0;
-  for (const [index, line] of output.lines.entries()) {
-    tokens += line.response?.body.usage?.['total_tokens'] ?? 0;
-    const row = output.rows[index] ?? '';
-    // The exact bytes of the answer are in the line, last but the error member.
-    const body = row.slice(row.indexOf(BODY) + BODY.length, row.lastIndexOf('}', row.lastIndexOf(',"error"')));
-    const calls = callsOf.get(`${batch.id}-${(place.get(line.custom_id) ?? -1) + 1}`) ?? [];
-    if (!calls.some((call) => call.answerHash === md5(body)))
-      complain(`${line.custom_id} has bytes that nobody answered: ${row.slice(0, 300)}`);
+  for (const [{ rows, lines }, isOutput] of [[output, true] as const, [error, false] as const]) {
+    for (const [index, { custom_id, response }] of lines.entries()) {
+      if (response === null) continue;
+      const row = rows[index] ?? '';
+      const status = response.status_code;
+      if (isOutput !== (status >= 200 && status < 300)) complain(`${custom_id} was answered ${status} and stands in the other file`);
+      // The exact bytes of the answer are in the line, last but the error member.
+      const body = row.slice(row.indexOf(BODY) + BODY.length, row.lastIndexOf('}', row.lastIndexOf(',"error"')));
+      const isAnswer = ({ end, status: answered, answerHash }: Call) =>
+        end === 'answered' && answered === status && answerHash === md5(body);
+      if (!callsOfLine(place.get(custom_id) ?? -1).some(isAnswer))
+        complain(`${custom_id} has bytes or a status that nobody answered: ${row.slice(0, 300)}`);
+    }
   }
-  if ((batch.usage?.total_tokens ?? 0) !== tokens) complain(`usage ${batch.usage?.total_tokens}, sum of the lines ${tokens}`);
+  const usage = sumOf(output.lines.map(({ response }) => usageOf(response?.body.usage)));
+  if (!isSameUsage(batch.usage, usage)) complain(`usage ${JSON.stringify(batch.usage)}, sum of the lines ${JSON.stringify(usage)}`);
   for (const [index, expected] of input.bodyHashes.entries()) {
-    const calls = callsOf.get(`${batch.id}-${index + 1}`) ?? [];
-    if (calls.some((call) => call.requestHash !== expected)) complain(`line ${index + 1} was sent with other bytes`);
+    if (callsOfLine(index).some((call) => call.requestHash !== expected)) complain(`line ${index + 1} was sent with other bytes`);
   }
 
   if (shards !== null) {
     const hashOf = (bytes: Buffer) => (bytes.length === 0 ? null : md5(bytes));
     if (shards.outputHash !== hashOf(output.bytes)) complain('the output file is not what the shard results name');
     if (shards.errorHash !== hashOf(error.bytes)) complain('the error file is not what the shard results name');
-    if (shards.completed !== counts.completed) complain('the shard results have other counts');
+    const { completed, failed } = counts;
+    if (shards.completed !== completed || shards.failed !== failed || shards.notRun !== notRun)
+      complain(`the shard results have other counts: ${shards.completed} completed, ${shards.failed} failed, ${shards.notRun} not run`);
+    if (!isSameUsage(shards.usage, usage)) complain(`the shard results have another usage: ${JSON.stringify(shards.usage)}`);
   }
   return { complaints, lines: all.length };
+}
+
+/** A line without an answer never ran because its batch ended first, or is poison: nothing else keeps an answer from it for good. */
+function checkUnanswered(batch: OpenAI.Batch, lines: readonly Line[], input: Input, complain: (what: string) => void): void {
+  const { status, expires_at = Infinity, cancelled_at = 0 } = batch;
+  const reasons = {
+    batch_cancelled: status === 'cancelled',
+    // Some shards may have been closed by the end of the window before a cancel came.
+    batch_expired: status === 'expired' || (status === 'cancelled' && cancelled_at >= expires_at),
+  };
+  for (const code of ['batch_cancelled', 'batch_expired'] as const) {
+    const count = lines.filter(({ error }) => error?.code === code).length;
+    if (count > 0 && !reasons[code]) complain(`${count} lines never ran, as ${code}`);
+  }
+  const crashed = lines.filter(({ error }) => error?.code === CRASHED).map((line) => line.custom_id);
+  // Nobody ends a poisonous request but us: it has no answer, and every other line has one.
+  const poisonous = input.poison === null ? [] : [input.poison];
+  if (crashed.join() !== poisonous.join())
+    complain(`said to have crashed their worker: ${crashed.join() || 'none'}; did: ${poisonous.join() || 'none'}`);
+  const codes = lines.flatMap(({ response, error }) => (response === null ? (error?.code ?? 'no code') : []));
+  const others = codes.filter((code) => code !== CRASHED && !NOT_RUN.includes(code));
+  if (others.length > 0) complain(`${others.length} lines were given up: ${[...new Set(others)].join(', ')}`);
 }
 
 function checkTimes(batch: OpenAI.Batch, complain: (what: string) => void): void {

@@ -5,13 +5,12 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type OpenAI from 'openai';
 import { bucketOf } from './bucket.ts';
-import { type Call, md5 } from './calls.ts';
+import { md5 } from './calls.ts';
 import { checkBucket } from './check-bucket.ts';
-import { checkCalls } from './check-calls.ts';
 import { checkCreations, checkInputs } from './check-clients.ts';
 import { checkMove } from './check-move.ts';
 import { facts, ID, TENANT } from './facts.ts';
-import type { Harm } from './faults.ts';
+import { usageOf } from './usage.ts';
 import { sumShards } from './watch-batches.ts';
 
 function assertTold(complaints: readonly string[], what: RegExp): void {
@@ -51,33 +50,6 @@ describe('the checks between two looks', () => {
   }
 });
 
-describe('the checks of calls upstream', () => {
-  const answered = (worker: string, endedAtMs: number): Call => ({
-    key: `${ID}-1`,
-    worker,
-    requestHash: 'x',
-    sentAtMs: endedAtMs - 100,
-    endedAtMs,
-    end: 'answered',
-    answerHash: 'y',
-  });
-  const harms: Harm[] = [{ worker: 'worker-1', why: 'kill', fromMs: 1_000, toMs: 3_000 }];
-  const check = (...calls: Call[]) => checkCalls(new Map([[`${ID}-1`, calls]]), harms);
-
-  it('allow a second answer where the first one died with its worker', () => {
-    const sum = check(answered('worker-1', 2_000), answered('worker-2', 9_000));
-    assert.deepEqual([sum.complaints, sum.answeredAgain, sum.calls], [[], 1, 2]);
-  });
-
-  it('tell of a second answer outside the time in which its worker was killed', () => {
-    assertTold(check(answered('worker-1', 4_000), answered('worker-2', 9_000)).complaints, /answered 2 times without need/);
-  });
-
-  it('tell of a second answer while another worker was killed', () => {
-    assertTold(check(answered('worker-2', 2_000), answered('worker-2', 9_000)).complaints, /answered 2 times without need/);
-  });
-});
-
 describe('the checks of what clients did', () => {
   const batches = new Map([[TENANT, [{ ...facts().batch, metadata: { key: 'k' } }]]]);
 
@@ -92,7 +64,7 @@ describe('the checks of what clients did', () => {
   });
 
   const deeds = {
-    inputs: new Map([['file-in', { ...facts().input, textHash: 'x' }]]),
+    inputs: new Map([['file-in', facts().input]]),
     deletedFiles: new Set<string>(),
     givenUp: new Set(['given-up.jsonl']),
   };
@@ -122,7 +94,7 @@ describe('the checks of the bucket a day later', () => {
   const given = () => ({
     files: new Map<string, readonly { id: string; purpose: OpenAI.FileObject['purpose'] }[]>([[TENANT, files]]),
     batches: new Map([[TENANT, [facts().batch]]]),
-    deeds: { inputs: new Map([['file-in', { ...facts().input, textHash: 'x' }]]), deletedFiles: new Set<string>() },
+    deeds: { inputs: new Map([['file-in', facts().input]]), deletedFiles: new Set<string>() },
     keys: files.map(({ id }) => `content/${TENANT}/${id}`),
     halfUploads: [] as string[],
   });
@@ -169,17 +141,25 @@ describe('what the checks see of the bucket', () => {
   });
 
   it('is the sum of all shard results, and nothing once the sweep has begun', async () => {
+    const usage = (tokens: number) => JSON.stringify(usageOf({ prompt_tokens: tokens, total_tokens: tokens }));
     const objects = new Map([
       [`work/${ID}/plan/head`, '{"shards":[{},{}]}'],
-      [`work/${ID}/result/0000`, '{"completed":1,"output":{"key":"o0"},"error":null}'],
-      [`work/${ID}/result/0001`, '{"completed":2,"output":{"key":"o1"},"error":{"key":"e1"}}'],
+      [`work/${ID}/result/0000`, `{"completed":1,"failed":0,"notRun":0,"usage":${usage(4)},"output":{"key":"o0"},"error":null}`],
+      [`work/${ID}/result/0001`, `{"completed":2,"failed":1,"notRun":3,"usage":${usage(5)},"output":{"key":"o1"},"error":{"key":"e1"}}`],
       ...(['o0', 'o1', 'e1'] as const).map((key) => [key, `${key}\n`] as const),
     ]);
     const bucket = {
       keys: async (prefix: string) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
       read: async (key: string) => Buffer.from(objects.get(key) ?? ''),
     };
-    assert.deepEqual(await sumShards(bucket, ID), { completed: 3, outputHash: md5('o0\no1\n'), errorHash: md5('e1\n') });
+    assert.deepEqual(await sumShards(bucket, ID), {
+      completed: 3,
+      failed: 1,
+      notRun: 3,
+      usage: usageOf({ prompt_tokens: 9, total_tokens: 9 }),
+      outputHash: md5('o0\no1\n'),
+      errorHash: md5('e1\n'),
+    });
     objects.delete(`work/${ID}/result/0001`);
     await assert.rejects(sumShards(bucket, ID), /the sweep has begun/);
   });

@@ -3,12 +3,18 @@ import type { House, Links } from './house.ts';
 import type { Part } from './part.ts';
 import type { Random } from './random.ts';
 
-/** A time in which a worker may have lost or repeated what was answered, and why. Times are of `performance.now()`. */
-export interface Harm {
-  worker: string;
-  why: string;
+/** A span of `performance.now()`, both ends included. */
+export interface Span {
   fromMs: number;
   toMs: number;
+}
+
+/** What befell a worker or its way upstream: calls that were under way at some time of it may have broken off. */
+export interface Harm extends Span {
+  worker: string;
+  why: string;
+  /** What was answered in this time may not have been stored, so that it is asked for again; null where nothing is lost. */
+  lost: Span | null;
 }
 
 /** What was done to the house. */
@@ -17,12 +23,18 @@ export interface FaultLog {
   counts: Map<string, number>;
   timeline: string[];
   harms: Harm[];
+  /** Times of `performance.now()`. */
+  upstreamDeathsMs: number[];
+  /** What a process did that nothing done to it or to others excuses. */
+  complaints: string[];
   /** Notes one more, for what else a worker died of. */
   lost(worker: Part, fromMs: number, toMs: number, why: string): void;
 }
 
 /** Answers gather for a second, and the piece may be under way for longer, where the machine is busy with all that is started again. */
 const NOT_STORED_MS = 4_000;
+/** An answer that has passed the link to the upstream may not have left for the worker when that link is cut. */
+const ON_THE_WAY_MS = 500;
 /** A server's heartbeat timeout is 30 s; the last beat that it saw may be 18 s old when a silence begins. */
 const SILENCE_MS = 8_000;
 /** Until a beat of a worker that was given up is refused, at the latest. */
@@ -44,7 +56,7 @@ export async function runFaults({
   signal: AbortSignal;
   print: (line: string) => void;
 }): Promise<FaultLog> {
-  const log: FaultLog = { counts: new Map(), timeline: [], harms: [], lost };
+  const log: FaultLog = { counts: new Map(), timeline: [], harms: [], upstreamDeathsMs: [], complaints: [], lost };
   const beganMs = performance.now();
   const busy = new Set<Part>();
   const running = new Set<Promise<void>>();
@@ -63,7 +75,13 @@ export async function runFaults({
   function lost(part: Part, fromMs: number, toMs: number, why: string): void {
     const trouble = bucketTrouble.filter((each) => (each.part === part || each.part === house.minio) && each.toMs + 5_000 >= fromMs);
     const sinceMs = Math.min(fromMs, ...trouble.map((each) => each.fromMs));
-    log.harms.push({ worker: part.name, why, fromMs: sinceMs - NOT_STORED_MS, toMs });
+    log.harms.push({ worker: part.name, why, fromMs, toMs, lost: { fromMs: sinceMs - NOT_STORED_MS, toMs } });
+  }
+
+  /** Calls of these workers were held up or broken off on their way; `cutMs` is when their connections were. */
+  function heldUp(workers: readonly Part[], fromMs: number, cutMs: number | null, why: string): void {
+    const lost = cutMs === null ? null : { fromMs: fromMs - ON_THE_WAY_MS, toMs: cutMs };
+    for (const worker of workers) log.harms.push({ worker: worker.name, why, fromMs, toMs: performance.now(), lost });
   }
 
   function silenced(part: Part, fromMs: number, why: string): void {
@@ -83,10 +101,13 @@ export async function runFaults({
       await part.stop('SIGKILL');
       // Nobody is there to refuse connections but the links.
       if (part === house.upstream) for (const { upstream } of house.links.values()) upstream?.cut();
-      if (house.workers.includes(part)) lost(part, fromMs, performance.now(), 'kill');
+      const deadMs = performance.now();
+      if (house.workers.includes(part)) lost(part, fromMs, deadMs, 'kill');
+      if (part === house.upstream) log.upstreamDeathsMs.push(deadMs);
       await delay(ms);
       await restart(part);
       if (part === house.upstream) for (const { upstream } of house.links.values()) await upstream?.heal();
+      if (part === house.upstream) heldUp(house.workers, fromMs, deadMs, 'kill of the upstream');
       silenced(part, fromMs, 'kill');
     } else if (kind === 'drain') {
       note(kind, part.name, 0);
@@ -98,6 +119,7 @@ export async function runFaults({
       part.pause();
       await delay(ms);
       part.resume();
+      if (part === house.upstream) heldUp(house.workers, fromMs, null, 'pause of the upstream');
       silenced(part, fromMs, 'pause');
     }
     trouble.toMs = performance.now();
@@ -119,8 +141,10 @@ export async function runFaults({
     if (name === 'bucket') bucketTrouble.push(trouble);
     if (kind === 'stall') link.stall();
     else link.cut();
+    const cutMs = kind === 'stall' ? null : performance.now();
     await delay(ms);
     await link.heal();
+    if (name === 'upstream') heldUp([part], fromMs, cutMs, `${kind} of the way upstream`);
     if (name === 'temporal') silenced(part, fromMs, 'cut');
     trouble.toMs = performance.now();
   }

@@ -13,6 +13,8 @@ export interface ChaosReport {
   /** Deaths of workers by a poisonous line; null where none was planted. */
   poisonings: number | null;
   calls: CallSum;
+  /** Batches that ran, and those of them whose shard results were compared with their files. */
+  ran: number;
   shardsCompared: number;
   /** Everything that ought not to be; empty after a good run. */
   complaints: string[];
@@ -28,6 +30,7 @@ export function toText({
   deeds,
   poisonings,
   calls,
+  ran,
   shardsCompared,
   complaints,
 }: ChaosReport): string {
@@ -37,10 +40,10 @@ export function toText({
     `seed ${seed}, ${seconds} s`,
     `faults          ${[...faults.counts.values()].reduce((sum, count) => sum + count, 0)}: ${list(faults.counts)}`,
     `poison          ${poisonings === null ? 'none' : `${poisonings} deaths of workers`}`,
-    `clients         ${deeds.inputs.size} uploads, ${deeds.uploadsInParts} of them in parts, ${deeds.givenUp.size} given up, ${deeds.cancels} cancels, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
-    `batches         ${batches}: ${list(statuses)}; shard results of ${shardsCompared} compared`,
+    `clients         ${deeds.inputs.size} uploads, ${deeds.uploadsInParts} of them in parts, ${deeds.givenUp.size} given up, ${deeds.cancels.size} batches cancelled, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
+    `batches         ${batches}: ${list(statuses)}; shard results of ${shardsCompared} of ${ran} compared`,
     `lines           ${lines}`,
-    `calls upstream  ${calls.calls}: ${calls.faults} faults, ${calls.broken} broken off, ${calls.answeredAgain} answered again`,
+    `calls upstream  ${calls.calls}, at most ${calls.bound}: ${calls.faults} faults, ${calls.broken} broken off, ${calls.answeredAgain} answered again`,
     `complaints      ${complaints.length}`,
     ...complaints.slice(0, 200).map((complaint) => `  ${complaint}`),
   ].join('\n');

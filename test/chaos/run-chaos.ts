@@ -2,17 +2,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type OpenAI from 'openai';
 import { until } from '../helpers/until.ts';
 import { type Bucket, bucketOf } from './bucket.ts';
+import { causesOf } from './call-causes.ts';
 import { type Call, md5 } from './calls.ts';
 import { checkBatch } from './check-batch.ts';
 import { checkBucket, EMPTY_BELOW } from './check-bucket.ts';
-import { checkCalls } from './check-calls.ts';
+import { CALL_TIMEOUT_SECONDS, checkCalls } from './check-calls.ts';
 import { checkCreations, checkInputs } from './check-clients.ts';
+import { checkEnd } from './check-end.ts';
 import { TERMINAL } from './check-move.ts';
 import { type Client, createClient } from './client.ts';
 import { runFaults } from './faults.ts';
 import { type House, startHouse, TENANTS } from './house.ts';
 import { startADayLater } from './leftovers.ts';
 import { type Deeds, runLoad } from './load.ts';
+import { WINDOW_SECONDS } from './make-input.ts';
 import { createRandom } from './random.ts';
 import { readResults } from './read-results.ts';
 import type { ChaosReport } from './report.ts';
@@ -48,8 +51,8 @@ export async function runChaos({
     env: {
       NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '24',
       NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '10',
-      NIGHTSHIFT_COMPLETION_WINDOWS: '24h,20s',
-      NIGHTSHIFT_UPSTREAM_REQUEST_TIMEOUT_SECONDS: '20',
+      NIGHTSHIFT_COMPLETION_WINDOWS: Object.keys(WINDOW_SECONDS).join(),
+      NIGHTSHIFT_UPSTREAM_REQUEST_TIMEOUT_SECONDS: String(CALL_TIMEOUT_SECONDS),
     },
     upstreamFlags: ['--latency', '150', '--sigma', '0.5'],
     poison,
@@ -72,32 +75,36 @@ export async function runChaos({
   const callsOf = Map.groupBy(house.calls, ({ key }: Call) => key);
   const complaints = [...calm.complaints, ...watched.complaints];
   const statuses = new Map<string, number>();
-  let lines = 0;
+  let [lines, ran] = [0, 0];
   for (const [tenant, batches] of calm.batches) {
     for (const batch of batches) {
       statuses.set(batch.status, (statuses.get(batch.status) ?? 0) + 1);
+      if (batch.in_progress_at) ran += 1;
       const input = deeds.inputs.get(batch.input_file_id);
       if (input === undefined) complaints.push(`${batch.id} has an input that nobody made`);
       else if (input.tenant !== tenant) complaints.push(`${batch.id} belongs to another tenant`);
       else {
         const results = await readResults(client, tenant, batch);
         const checked = checkBatch({ batch, results, input, callsOf, shards: watched.shardSums.get(batch.id) ?? null });
-        complaints.push(...checked.complaints);
+        complaints.push(...checked.complaints, ...checkEnd(batch, input, deeds.cancels.get(batch.id) ?? []));
         lines += checked.lines;
       }
     }
   }
   complaints.push(...checkCreations(calm.batches, deeds));
   for (const { worker, atMs } of house.poisonings) log.lost(worker, atMs, atMs + 1_000, 'poison');
-  const calls = checkCalls(callsOf, log.harms);
-  complaints.push(...calls.complaints);
+  const calls = checkCalls(callsOf, causesOf(log, [...calm.batches.values()].flat(), deeds.inputs, performance.timeOrigin));
+  complaints.push(...calls.complaints, ...log.complaints);
+  const shardsCompared = watched.shardSums.size;
+  // What was not seen before the sweep took it cannot be compared, but a check that seldom looks is none.
+  if (shardsCompared * 2 < ran) complaints.push(`the shard results of ${shardsCompared} batches of ${ran} were compared`);
 
   print('a day later');
   complaints.push(...(await leaveNothing(house, bucket, calm.batches, deeds, client)));
   complaints.push(...client.complaints, ...deeds.complaints);
   for (const part of [house.api, ...house.workers, house.temporal, house.minio]) complaints.push(...part.complaints);
   const poisonings = poison === null ? null : house.poisonings.length;
-  return { seed, seconds, faults: log, statuses, lines, deeds, poisonings, calls, shardsCompared: watched.shardSums.size, complaints };
+  return { seed, seconds, faults: log, statuses, lines, deeds, poisonings, calls, ran, shardsCompared, complaints };
 }
 
 /** Waits until every batch of everybody has ended. */

@@ -4,13 +4,27 @@ import type { Bucket } from './bucket.ts';
 import { md5 } from './calls.ts';
 import { checkMove, TERMINAL } from './check-move.ts';
 import { type Client, jsonOf } from './client.ts';
+import { sumOf, type Usage } from './usage.ts';
 
 /** What the shard results of a batch amount to. */
 export interface ShardSum {
   completed: number;
+  failed: number;
+  notRun: number;
+  usage: Usage;
   /** Of the bytes that they name, in the order of the shards; null for none. */
   outputHash: string | null;
   errorHash: string | null;
+}
+
+/** A shard result, as it stands in the bucket. */
+interface ShardResult {
+  completed: number;
+  failed: number;
+  notRun: number;
+  usage: Usage;
+  output: { key: string } | null;
+  error: { key: string } | null;
 }
 
 /** What was seen of all batches while everything was harmed. */
@@ -71,15 +85,23 @@ export async function sumShards(bucket: Pick<Bucket, 'keys' | 'read'>, batchId: 
   const names = (await bucket.keys(`work/${batchId}/result/`)).toSorted();
   if (names.length !== head.shards.length) throw new Error('the sweep has begun');
   const parts: Record<'output' | 'error', Buffer[]> = { output: [], error: [] };
-  let completed = 0;
+  const results: ShardResult[] = [];
   for (const name of names) {
-    const result: { completed: number } & Record<'output' | 'error', { key: string } | null> = JSON.parse(String(await bucket.read(name)));
-    completed += result.completed;
+    const result: ShardResult = JSON.parse(String(await bucket.read(name)));
+    results.push(result);
     for (const role of ['output', 'error'] as const) {
       const object = result[role];
       if (object !== null) parts[role].push(await bucket.read(object.key));
     }
   }
+  const count = (what: 'completed' | 'failed' | 'notRun') => results.reduce((sum, result) => sum + result[what], 0);
   const hashOf = (buffers: Buffer[]) => (buffers.length === 0 ? null : md5(Buffer.concat(buffers)));
-  return { completed, outputHash: hashOf(parts.output), errorHash: hashOf(parts.error) };
+  return {
+    completed: count('completed'),
+    failed: count('failed'),
+    notRun: count('notRun'),
+    usage: sumOf(results.map(({ usage }) => usage)),
+    outputHash: hashOf(parts.output),
+    errorHash: hashOf(parts.error),
+  };
 }
