@@ -27,6 +27,8 @@ export function createHttpServer(app: Koa<ApiState>, randomHex: (bytes: number) 
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
     lastAnswers.set(request.socket, response);
+    // While it closes, a client that goes on asking on one connection would hold it open until the deadline.
+    if (!server.listening) response.setHeader('Connection', 'close');
     void handle(request, response);
   }
 
