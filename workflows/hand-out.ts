@@ -32,14 +32,23 @@ export interface HandOut {
   readonly pace: Pace;
   readonly completed: number;
   readonly failed: number;
+  /** Lines handed out and not back, blank ones included. */
+  readonly linesOut: number;
+}
+
+/** What a hand-out tells whoever made it. */
+export interface HandOutListener {
+  /** Once, after the last line went out and half of what this shard may have out has come back. */
+  onDrained(): void;
+  /** Whenever lines went out or came back. */
+  onChange(): void;
 }
 
 /**
  * Hands out slices in line order, as many lines at a time as this shard's share of the lead. Only what an activity returns
- * is booked: lines in neither of its lists are handed out again. `onDrained` is called once, after the last line went
- * out and half of what this shard may have out has come back.
+ * is booked: lines in neither of its lists are handed out again.
  */
-export function createHandOut(input: ShardInput, onDrained: () => void): HandOut {
+export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOutListener): HandOut {
   const { range, policy, sizing = 1 } = input;
   const { longHistoryEvents = LONG_HISTORY_EVENTS } = policy;
   const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed: input.resumed, untouched: 0 }];
@@ -173,6 +182,7 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
           drained = true;
           onDrained();
         }
+        onChange();
         const waiting = isOver() ? 0 : backingOff + todo.length;
         if (slicesOut === 0 && waiting === 0) return;
         await condition(() => changes !== seen);
@@ -197,6 +207,9 @@ export function createHandOut(input: ShardInput, onDrained: () => void): HandOut
     },
     get failed() {
       return Math.min(failed, range.requests - Math.min(completed, range.requests));
+    },
+    get linesOut() {
+      return linesOut;
     },
   };
 }

@@ -2,6 +2,7 @@ import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, s
 import { closeShard } from './activities.ts';
 import { type Progress, PROGRESS_QUERY, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
+import { tellShard } from './story.ts';
 
 const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
 
@@ -10,7 +11,10 @@ const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
  * it; then it closes with what it has, and whether that is enough is for `closeShard` to say, which reads the record.
  */
 export async function shard(input: ShardInput): Promise<ShardEnd> {
-  const handOut = createHandOut(input, () => void tellDrained());
+  const handOut = createHandOut(input, {
+    onDrained: () => void tellDrained(),
+    onChange: () => tellShard(input, handOut, 'handing out'),
+  });
   setHandler(progressQuery, () => ({ completed: handOut.completed, failed: handOut.failed, openShards: [] }));
   CancellationScope.current().cancelRequested.catch(() => handOut.stop());
 
@@ -31,6 +35,7 @@ async function live(input: ShardInput, handOut: HandOut): Promise<ShardEnd> {
   for (let closings = 1; ; closings++) {
     await handOut.run();
     const { pace, completed, failed } = handOut;
+    tellShard(input, handOut, 'closing');
     const closed = await closeShard({ tenant, batchId, inputFileId, range });
     if (closed.closed) return { shard: range.shard, closed: true, completed: closed.completed, failed: closed.failed, pace };
     if (handOut.over) return { shard: range.shard, closed: false, completed, failed, pace };

@@ -2,9 +2,8 @@ import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow'
 import type { BatchStatus } from '../src/domain/batch.ts';
 import { shownText } from '../src/domain/shown-text.ts';
 import type { Pace } from '../src/domain/slice.ts';
-import type { BatchInput } from './contract.ts';
-
-const TELL_AGAIN_MS = 2_000;
+import type { BatchInput, ShardInput } from './contract.ts';
+import type { HandOut } from './hand-out.ts';
 
 /** What there is to tell about a batch besides its status. */
 export interface Chapter {
@@ -21,7 +20,7 @@ export interface Chapter {
 /** Keeps what the Temporal UI shows of a batch up to date: search attributes, and the details above its history. */
 export interface Story {
   status(status: BatchStatus): void;
-  /** Progress; told at most every two seconds, and never by a timer of its own. */
+  /** Progress, whenever there is any: the details of a workflow are kept in its memory, where a query reads them. */
   progress(chapter: Chapter): void;
 }
 
@@ -30,10 +29,8 @@ export function tellStory(input: BatchInput): Story {
   let status: BatchStatus | null = null;
   let model: string | null = null;
   let last: Chapter | null = null;
-  let toldAtMs = 0;
 
   function tell(): void {
-    toldAtMs = Date.now();
     setCurrentDetails(details(status, last));
   }
 
@@ -52,22 +49,36 @@ export function tellStory(input: BatchInput): Story {
         // Cut by the worker that validated as well, but not by one of an earlier version: too long a value ends the workflow.
         upsertSearchAttributes([{ key: { name: 'BatchModel', type: 'KEYWORD' }, value: shownText(model) }]);
       }
-      if (Date.now() - toldAtMs >= TELL_AGAIN_MS) tell();
+      tell();
     },
   };
+}
+
+/** Tells the story of one shard, which writes nothing to its history. */
+export function tellShard({ range, upstream }: ShardInput, handOut: HandOut, doing: 'handing out' | 'closing'): void {
+  const { completed, failed, linesOut, pace } = handOut;
+  const rows = [
+    `**${handOut.over ? 'ending' : doing}**`,
+    `- ${completed} completed and ${failed} failed of ${range.requests}, ${linesOut} out`,
+    `- lines ${range.firstLine}–${range.lastLine}, upstream ${upstream}, ${inWords(pace)}`,
+  ];
+  setCurrentDetails(rows.join('\n'));
 }
 
 function details(status: BatchStatus | null, chapter: Chapter | null): string {
   const rows = [`**${status ?? 'starting'}**`];
   if (chapter !== null) {
     const { completed, failed, total, shards, openShards, pace } = chapter;
-    const mean = pace.meanUpstreamMs === null ? 'no answer yet' : `${Math.round(pace.meanUpstreamMs)} ms per request`;
     rows.push(
-      `- ${completed} completed and ${failed} failed of ${total}, counted in closed shards`,
+      `- ${completed} completed and ${failed} failed of ${total} in closed shards; open ones say theirs`,
       `- ${openShards.length} of ${shards} shards open${openShards.length > 0 ? `: ${openShards.slice(0, 8).join(', ')}` : ''}`,
-      `- upstream ${chapter.upstream}, ${mean}, lead ${pace.lead}`,
+      `- upstream ${chapter.upstream}, ${inWords(pace)}`,
       `- model ${chapter.model === null ? 'several' : shownText(chapter.model)}`,
     );
   }
   return rows.join('\n');
+}
+
+function inWords({ meanUpstreamMs, lead }: Pace): string {
+  return `${meanUpstreamMs === null ? 'no answer yet' : `${Math.round(meanUpstreamMs)} ms per request`}, lead ${lead}`;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { WorkflowHandle } from '@temporalio/client';
 import { type Progress, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { createModel, type Fate, gate, type Model, until } from './model.ts';
@@ -48,6 +49,41 @@ describe('batch', () => {
       .filter((event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'runRequests')
       .map((event) => new TextDecoder().decode(event.userMetadata?.summary?.data ?? undefined));
     assert.deepEqual(summaries, ['"line 1"', '"line 2"']);
+  });
+
+  it('shows its progress above the history, and its shards theirs, without an event for it', async () => {
+    const { wait, open } = gate();
+    const model = createModel({
+      shards: [4],
+      policy: { linesPerActivity: 1 },
+      fate: async (line): Promise<Fate> => {
+        if (line > 3) await wait();
+        return line === 3 ? 'failed' : 'completed';
+      },
+    });
+    const handle = await engine.start(model);
+    const shard = engine.client.workflow.getHandle(`${model.id}/shard-0000`);
+    const details = async (of: WorkflowHandle): Promise<string> => {
+      const told = await of.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+      return told.currentDetails;
+    };
+    await until('three lines are answered', () => model.outcomes.size === 3);
+    await until('the shard says so', async () => (await details(shard)).includes('- 2 completed and 1 failed of 4, 1 out\n'));
+    assert.match(await details(shard), /^\*\*handing out\*\*\n.*\n- lines 1–4, upstream main, \d+ ms per request, lead \d+$/);
+    const ofBatch = await details(handle);
+    assert.match(
+      ofBatch,
+      /^\*\*in_progress\*\*\n- 0 completed and 0 failed of 4 in closed shards; open ones say theirs\n- 1 of 1 shards open: 0\n/,
+    );
+    assert.match(ofBatch, /- model gpt-test$/);
+    open();
+    await handle.result();
+    assert.match(await details(handle), /^\*\*completed\*\*\n- 3 completed and 1 failed of 4 /);
+    assert.match(await details(shard), /^\*\*closing\*\*\n- 3 completed and 1 failed of 4, 0 out\n/);
+    const events = [...((await handle.fetchHistory()).events ?? []), ...((await shard.fetchHistory()).events ?? [])];
+    const told = events.filter((event) => event.upsertWorkflowSearchAttributesEventAttributes);
+    assert.equal(told.length, 5, 'four statuses and the model');
+    assert.ok(!events.some((event) => event.workflowPropertiesModifiedEventAttributes ?? event.markerRecordedEventAttributes));
   });
 
   it('fails when the input is refused', async () => {
