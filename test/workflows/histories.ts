@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import proto from '@temporalio/proto';
 
-/** Where `npm run histories` keeps them: a folder per version, a file per kind of batch, a line per workflow run. */
+/** Where `npm run histories` keeps them: a folder per generation, a file per kind of batch, a line per workflow run. */
 export const HISTORIES = fileURLToPath(new URL('histories/', import.meta.url));
 
 /** One workflow run as it was stored. */
@@ -13,14 +14,16 @@ export interface StoredHistory {
   history: { events: Record<string, unknown>[] };
 }
 
-/** All stored runs, by `<version>/<kind>`. */
+/** All stored runs, by `<generation>/<kind>`. The first generation is not packed. */
 export async function storedHistories(): Promise<Map<string, StoredHistory[]>> {
   const stored = new Map<string, StoredHistory[]>();
   for (const path of (await readdir(HISTORIES, { recursive: true })).toSorted()) {
-    if (!path.endsWith('.jsonl')) continue;
-    const lines = (await readFile(join(HISTORIES, path), 'utf8')).trimEnd().split('\n');
+    const [, name, packed] = /^(.+)\.jsonl(\.gz)?$/.exec(path) ?? [];
+    if (name === undefined) continue;
+    const bytes = await readFile(join(HISTORIES, path));
+    const lines = (packed === undefined ? bytes : gunzipSync(bytes)).toString().trimEnd().split('\n');
     stored.set(
-      path.slice(0, -'.jsonl'.length),
+      name,
       lines.map((line): StoredHistory => JSON.parse(line)),
     );
   }
@@ -34,6 +37,29 @@ export async function storedHistories(): Promise<Map<string, StoredHistory[]>> {
 export function toReplay({ workflowId, history }: StoredHistory): { workflowId: string; history: proto.temporal.api.history.v1.History } {
   const plain: object = JSON.parse(JSON.stringify(history), (_name, value: unknown) => toMoment(value) ?? value);
   return { workflowId, history: proto.temporal.api.history.v1.History.fromObject(plain) };
+}
+
+/** The arguments a run began with, and the results of its activities, as far as they are JSON. */
+export function payloadsOf({ history }: StoredHistory): { input: Record<string, unknown>; results: Record<string, unknown>[] } {
+  const read = (attributes: unknown, member: string): Record<string, unknown> => {
+    const data: unknown = Object(attributes)[member]?.payloads?.[0]?.data;
+    return typeof data === 'string' ? Object(JSON.parse(Buffer.from(data, 'base64').toString())) : {};
+  };
+  return {
+    input: read(history.events[0]?.['workflowExecutionStartedEventAttributes'], 'input'),
+    results: history.events.flatMap((event) => {
+      const attributes = event['activityTaskCompletedEventAttributes'];
+      return attributes === undefined ? [] : [read(attributes, 'result')];
+    }),
+  };
+}
+
+/** The same run, as if it had begun with another input. */
+export function withInput(run: StoredHistory, input: object): StoredHistory {
+  const changed = structuredClone(run);
+  const [payload] = Object(changed.history.events[0]?.['workflowExecutionStartedEventAttributes']).input.payloads;
+  payload.data = Buffer.from(JSON.stringify(input)).toString('base64');
+  return changed;
 }
 
 /** Seconds and nanoseconds of a timestamp or a duration, which JSON writes as `2026-01-01T00:00:00.5Z` and `1.5s`. */

@@ -19,6 +19,8 @@ export interface ModelOptions {
   /** `main` has a worker. */
   upstream?: string;
   policy?: Partial<BatchPolicy>;
+  /** What slices report as the mean time of their requests upstream; 10 by default. */
+  meanUpstreamMs?: number;
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
   fate?: (line: number, attempt: number) => Fate | Promise<Fate>;
   /** Called at the beginning of these activities. */
@@ -50,7 +52,7 @@ let made = 0;
 
 export function createModel(options: ModelOptions): Model {
   const id = `batch_${process.pid}_${++made}`;
-  const { windowMs = 60_000, refused = false, upstream = 'main', fate = () => 'completed' } = options;
+  const { windowMs = 60_000, refused = false, upstream = 'main', meanUpstreamMs = 10, fate = () => 'completed' } = options;
   const nowSeconds = (): number => Math.floor(Date.now() / 1000);
   const attempts = new Map<number, number>();
   const ranges: ShardRange[] = [];
@@ -75,6 +77,7 @@ export function createModel(options: ModelOptions): Model {
         shardsPerRun: 500,
         activitiesPerSecond: 100,
         linesPerActivity: null,
+        longHistoryEvents: 8_000,
         cancelGraceMs: 1_000,
         ...options.policy,
       },
@@ -108,6 +111,7 @@ export function createModel(options: ModelOptions): Model {
           model: 'gpt-test',
           upstream,
           shards: ranges,
+          batchesRunning: 1,
           closed: closed.map(([shard]) => shard),
           completed: closed.reduce((sum, [, { completed }]) => sum + completed, 0),
           failed: closed.reduce((sum, [, { failed }]) => sum + failed, 0),
@@ -166,7 +170,7 @@ export function createModel(options: ModelOptions): Model {
       failed: 0,
       again: [],
       answered: 0,
-      meanUpstreamMs: 10,
+      meanUpstreamMs,
       waitedMs: 10,
       batchesRunning: 1,
     };

@@ -49,6 +49,27 @@ describe('a run that is lost', () => {
     assert.equal(model.record.status, 'completed');
   });
 
+  it('of a shard, because its history has grown long: it hands out nothing more, and begins again', async () => {
+    // None of its lines has a piece at first, so they go out once more, each alone: far more than 60 events.
+    const fate = (_line: number, attempt: number): Fate => (attempt === 1 ? 'lost' : 'completed');
+    const model = createModel({ shards: [200], policy: { linesPerActivity: 100, longHistoryEvents: 60 }, fate });
+    assert.equal(await (await engine.start(model)).result(), 'completed');
+    assert.deepEqual(model.record.request_counts, { total: 200, completed: 200, failed: 0 });
+    const alone = model.slices.filter(({ firstLine, lastLine }) => firstLine === lastLine).length;
+    assert.ok(alone > 0 && alone < 200, `${alone} lines went out alone before it was over`);
+    const last = model.slices.slice(-2).map(({ firstLine, lastLine, resumed }) => [firstLine, lastLine, resumed]);
+    assert.deepEqual(
+      last.toSorted(([a], [b]) => Number(a) - Number(b)),
+      [
+        [1, 100, true],
+        [101, 200, true],
+      ],
+    );
+    const ended: string[] = [];
+    for await (const { status } of engine.client.workflow.list({ query: `WorkflowId = '${model.id}/shard-0000'` })) ended.push(status.name);
+    assert.deepEqual(ended, ['COMPLETED', 'COMPLETED']);
+  });
+
   it('of a batch: a new one goes on where it was, without the closed shards', async () => {
     const { model, open } = held([4, 4, 4], 7);
     const first = await engine.start(model);
