@@ -10,6 +10,8 @@ export interface ConcurrencyControl {
   readonly limit: number;
   /** Notes a request that goes out as the `inFlight`th; answers what becomes of what is seen of it. */
   sent(inFlight: number): (seen: Observation) => void;
+  /** The same for a request that goes out beside the limit, to find out whether the upstream is back. */
+  probed(): (seen: Observation) => void;
 }
 
 export interface ConcurrencyControlOptions {
@@ -147,11 +149,13 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
     const end = inFlight >= 0.8 * limit ? cohort.join() : null;
     return (seen) => {
       const isCurrent = at === generation;
+      // A server with connections enough takes no more of them.
+      const isRefused = seen.kind === 'overload' || seen.kind === 'unavailable';
       if (seen.kind !== 'ignored') {
-        refusalShare += ((seen.kind === 'overload' ? 1 : 0) - refusalShare) / REFUSAL_MEMORY;
+        refusalShare += ((isRefused ? 1 : 0) - refusalShare) / REFUSAL_MEMORY;
         faultShare += ((seen.kind === 'fault' ? 1 : 0) - faultShare) / FAULT_MEMORY;
       }
-      if (seen.kind === 'overload') {
+      if (isRefused) {
         if (isCurrent && refusalShare > MANY) {
           refusalShare = 0;
           shrink(OVERLOAD_FACTOR, 1);
@@ -162,14 +166,19 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
           faultShare = 0;
           shrink(OVERLOAD_FACTOR, first);
         }
-      } else if (seen.kind === 'unavailable' && isCurrent) {
-        // Nobody knows what it can do when it is back.
-        generation += 1;
-        patience = MIN_PATIENCE;
-        go(Math.min(limit, first), { kind: 'climb', below: null, factor: START_FACTOR });
       }
       const level = isCurrent ? (end?.(seen) ?? null) : null;
       if (level !== null) conclude(level);
+    };
+  }
+
+  function probed(): (seen: Observation) => void {
+    return (seen) => {
+      if (seen.kind !== 'unavailable') return;
+      // It is away, and nobody knows what it can do when it is back.
+      generation += 1;
+      patience = MIN_PATIENCE;
+      go(Math.min(limit, first), { kind: 'climb', below: null, factor: START_FACTOR });
     };
   }
 
@@ -178,6 +187,7 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
       return limit;
     },
     sent,
+    probed,
   };
 }
 

@@ -52,6 +52,8 @@ export function createGate({
 }: GateOptions = {}): Gate {
   let closed: { sinceMs: number; reason: string } | null = null;
   let closedAtMs = 0;
+  /** Whether anything has come back from it since it opened, and since a connection failed. */
+  let isThere = false;
   /** Requests refused since the last success. */
   const refused = new Set<string>();
   /** Requests on their way while closed. A slow one does not hold up the next probe: its answer may take minutes. */
@@ -77,6 +79,7 @@ export function createGate({
 
   function open(): void {
     closed = null;
+    isThere = true;
     refused.clear();
     probes.clear();
     stopTimers();
@@ -156,6 +159,7 @@ export function createGate({
 
     observe(requestKey, seen) {
       const isProbe = closed !== null && probes.delete(requestKey);
+      if (closed === null) isThere ||= seen.kind === 'answer' || seen.kind === 'overload' || (seen.kind === 'fault' && seen.answered);
       if (seen.kind === 'answer') {
         refused.clear();
         // While closed only a probe counts: a request sent before may still be answered by a server that is going away.
@@ -164,7 +168,9 @@ export function createGate({
       } else if (seen.kind === 'fault') {
         if (isProbe && seen.answered) open();
       } else if (seen.kind === 'unavailable') {
-        close('it cannot be reached');
+        // One connection may fail while others are answered; a second one with nothing between says that nobody is there.
+        if (!isThere) close('it cannot be reached');
+        isThere = false;
       } else if (seen.kind === 'overload') {
         refused.add(requestKey);
         if (refused.size >= refusalsToClose) close('it refuses all requests');

@@ -8,6 +8,8 @@ export interface Limiter {
    * Rejects with the signal's reason when it ends first.
    */
   acquire(batchId: string, signal: AbortSignal, rank?: number): Promise<Permit>;
+  /** A place beside all others, at once: for a request that is to find out whether an upstream is back, however many still wait for an answer of it. */
+  probe(): Permit;
   readonly inFlight: number;
   readonly limit: number;
   readonly waiting: number;
@@ -39,11 +41,13 @@ export interface LimiterPolicy {
   waitMs(): number;
   /** One goes out, the `inFlight`th at a time; answers what becomes of what is seen of it. */
   sent(inFlight: number): (seen: Observation) => void;
+  /** The same for a probe, which goes out beside the limit. */
+  probed(): (seen: Observation) => void;
 }
 
 /** A limiter with a fixed number of places. */
 export function createFixedLimiter({ maxInFlight }: { maxInFlight: number }): Limiter {
-  return createLimiter({ limit: maxInFlight, waitMs: () => 0, sent: () => () => undefined });
+  return createLimiter({ limit: maxInFlight, waitMs: () => 0, sent: () => () => undefined, probed: () => () => undefined });
 }
 
 interface Waiting {
@@ -61,9 +65,9 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
   let [inFlight, waiting] = [0, 0];
   let timer: NodeJS.Timeout | null = null;
 
-  function permit(): Permit {
+  function permit(isProbe = false): Permit {
     inFlight += 1;
-    const learn = policy.sent(inFlight);
+    const learn = isProbe ? policy.probed() : policy.sent(inFlight);
     let released = false;
     return {
       release(seen) {
@@ -141,6 +145,7 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
         if (timer === null) giveOut();
       });
     },
+    probe: () => permit(true),
     get inFlight() {
       return inFlight;
     },

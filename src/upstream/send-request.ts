@@ -63,7 +63,7 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
   const { upstream, batchId, rank, requestKey, request, signal, stopSending, onState, refusalEnds, nowMs = Date.now } = options;
   const { client, limiter, gate, rules } = upstream;
   let { faults, refusals = 0 } = options;
-  let freeTries = 0;
+  let [freeTries, unreached] = [0, 0];
   const ended = eitherOf(signal, stopSending);
 
   for (;;) {
@@ -76,8 +76,8 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
     }
 
     const isProbe = passed === 'probe';
-    if (limiter.inFlight >= limiter.limit) await onState({ state: 'waiting' });
-    const permit = await orStopped(limiter.acquire(batchId, ended, rank), ended);
+    if (!isProbe && limiter.inFlight >= limiter.limit) await onState({ state: 'waiting' });
+    const permit = isProbe ? limiter.probe() : await orStopped(limiter.acquire(batchId, ended, rank), ended);
     // The gate may have closed while this request waited for its place: it waits for the gate again.
     const isStale = !isProbe && gate.closed !== null;
     if (permit === null || isStale) {
@@ -96,6 +96,13 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         return { kind: 'outcome', outcome: answered(attempt), faults };
 
       case 'unavailable':
+        if (gate.closed !== null) continue;
+        // Others are answered: at once the first time, for it may have been this connection alone.
+        if (unreached > 0) {
+          await onState({ state: 'unavailable', sinceMs: nowMs(), reason: 'no connection to it was made' });
+          await sleep(backoffMs(unreached), ended);
+        }
+        unreached += 1;
         continue;
 
       case 'refusal': {
@@ -146,9 +153,12 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
   }
 
   function refusalWaitMs(count: number, retryAfterMs: number | null): number {
-    if (retryAfterMs !== null) return Math.min(retryAfterMs, rules.maxRetryAfterMs);
-    const backoffMs = Math.min(rules.refusalBackoffMs * 2 ** Math.max(0, count - 1), rules.maxRetryAfterMs);
-    return backoffMs * (0.5 + Math.random() / 2);
+    return retryAfterMs === null ? backoffMs(count) : Math.min(retryAfterMs, rules.maxRetryAfterMs);
+  }
+
+  function backoffMs(count: number): number {
+    const longestMs = Math.min(rules.refusalBackoffMs * 2 ** Math.max(0, count - 1), rules.maxRetryAfterMs);
+    return longestMs * (0.5 + Math.random() / 2);
   }
 }
 

@@ -30,8 +30,7 @@ export function createUpstreamLimiter({
   maxWaitMs,
   monotonicMs = () => performance.now(),
 }: UpstreamLimiterOptions): Limiter {
-  const control: ConcurrencyControl =
-    limiter === 'fixed' ? { limit: maxInFlight, sent: () => () => undefined } : createConcurrencyControl({ maxInFlight });
+  const control: ConcurrencyControl = limiter === 'fixed' ? createFixedControl(maxInFlight) : createConcurrencyControl({ maxInFlight });
   const budget = createSendBudget({ tokensPerMinute, maxWaitMs });
   let refusalShare = 0;
   let pausedUntilMs = 0;
@@ -60,5 +59,18 @@ export function createUpstreamLimiter({
         heed(seen);
       };
     },
+    probed() {
+      const learn = control.probed();
+      const request = budget.sent(monotonicMs());
+      return (seen) => {
+        learn(seen);
+        budget.seen(request, seen, monotonicMs());
+      };
+    },
   });
+}
+
+function createFixedControl(limit: number): ConcurrencyControl {
+  const nothing = () => () => undefined;
+  return { limit, sent: nothing, probed: nothing };
 }

@@ -158,10 +158,38 @@ describe('createConcurrencyControl', () => {
     const drive = createDriver(control, server);
     drive(3000);
     down = true;
-    assert.ok(drive(200).limits.at(-1) === 16);
+    drive(3);
+    assert.ok(control.limit > 40, 'until a probe has told that it is away');
+    control.probed()({ kind: 'unavailable' });
+    assert.equal(control.limit, 16);
     down = false;
     drive(4000);
     assert.ok(mean(drive(2000).limits) > 52);
+  });
+
+  it('stays where it is when a connection fails now and then, and when probes are answered or refused', () => {
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    const random = numbers(9);
+    const server = { capacity: () => Infinity, request: () => ({ ms: 50 + 50 * random(), tokens: null }), down: () => random() < 1 / 50 };
+    const drive = createDriver(control, server);
+    drive(5000);
+    assert.ok(mean(drive(5000).limits) > 230);
+    const { limit } = control;
+    for (const kind of ['answer', 'overload', 'fault', 'ignored'] as const)
+      control.probed()({ kind, ms: 5, retryAfterMs: null, answered: true });
+    assert.equal(control.limit, limit);
+  });
+
+  it('shrinks when no more connections are accepted', () => {
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    let inFlight = 0;
+    const down = () => inFlight > 40;
+    const drive = createDriver(control, { capacity: () => Infinity, request: () => ({ ms: 100, tokens: null }), down });
+    for (let count = 0; count < 5000; count += 1) {
+      inFlight = control.limit;
+      drive(1);
+    }
+    assert.ok(control.limit < 64, `${control.limit} in flight`);
   });
 
   it('shrinks once for all refusals of requests that went out at the same limit', () => {

@@ -50,6 +50,31 @@ describe('createGate', () => {
     assert.deepEqual(gate.closed, { sinceMs: 1_000_000, reason: 'it cannot be reached' });
   });
 
+  it('stays open when one connection fails while others are answered, and closes when a second does with no answer between', () => {
+    const gate = newGate();
+    for (const back of [answer, refusal, { kind: 'fault', answered: true }] as const) {
+      gate.observe('a', back);
+      gate.observe('b', unavailable);
+      assert.equal(gate.closed, null);
+    }
+    gate.observe('b', { kind: 'fault', answered: false });
+    gate.observe('c', unavailable);
+    assert.notEqual(gate.closed, null);
+  });
+
+  it('takes the answer of the probe that opened it for one', async () => {
+    const gate = newGate();
+    gate.observe('a', unavailable);
+    const passed = waitAt(gate, 'a');
+    await tick(250);
+    assert.deepEqual(passed, ['a probe']);
+    gate.observe('a', answer);
+    gate.observe('b', unavailable);
+    assert.equal(gate.closed, null);
+    gate.observe('b', unavailable);
+    assert.notEqual(gate.closed, null);
+  });
+
   it('closes when three different requests are refused, not when one is refused three times', () => {
     const gate = newGate();
     for (let count = 0; count < 5; count += 1) gate.observe('a', refusal);

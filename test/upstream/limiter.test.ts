@@ -82,6 +82,21 @@ describe('createFixedLimiter', () => {
     await assert.rejects(limiter.acquire('a', leaving.signal), /enough/);
   });
 
+  it('has a place for a probe however many are taken', async () => {
+    const limiter = createFixedLimiter({ maxInFlight: 1 });
+    const permit = await limiter.acquire('a', never);
+    const probe = limiter.probe();
+    assert.equal(limiter.inFlight, 2);
+    const order: string[] = [];
+    ask(limiter, 'a', 'next', order, []);
+    permit.release(ignored);
+    await turn();
+    assert.deepEqual(order, [], 'it counts as long as it is under way');
+    probe.release(ignored);
+    await turn();
+    assert.deepEqual([order, limiter.inFlight], [['next'], 1]);
+  });
+
   it('refuses a place given back twice', async () => {
     const limiter = createFixedLimiter({ maxInFlight: 1 });
     const permit = await limiter.acquire('a', never);

@@ -176,6 +176,53 @@ describe('an upstream that is away', () => {
     }
   });
 
+  it('takes one connection that fails while others are answered for nothing: it is sent once more at once', async () => {
+    const upstream = upstreamAt(server.url, { maxInFlight: 64, limiter: 'adaptive' });
+    assertAnswered(await send(upstream, { key: 'before' }), 200);
+    let tries = 0;
+    const client: Upstream['client'] = {
+      ...upstream.client,
+      send: async (...sent) => (tries++ === 0 ? { kind: 'unavailable', message: 'refused' } : await upstream.client.send(...sent)),
+    };
+    const states: SendState[] = [];
+    const result = await send({ ...upstream, client }, { states }, { faults: 4, refusals: 19 });
+    assertAnswered(result, 200);
+    assert.deepEqual([tries, states, upstream.gate.closed], [2, [{ state: 'sent' }, { state: 'sent' }], null]);
+    assert.equal(upstream.limiter.limit, 16);
+  });
+
+  it('waits between tries when connections fail again and again while others are answered', async () => {
+    const upstream = upstreamAt(server.url);
+    let tries = 0;
+    const client: Upstream['client'] = {
+      ...upstream.client,
+      async send(...sent) {
+        tries += 1;
+        // Somebody else is answered each time.
+        upstream.gate.observe('other', { kind: 'answer', ms: 5 });
+        return tries < 4 ? { kind: 'unavailable', message: 'refused' } : await upstream.client.send(...sent);
+      },
+    };
+    const states: SendState[] = [];
+    assertAnswered(await send({ ...upstream, client }, { states }), 200);
+    assert.deepEqual(
+      states.map(({ state }) => state),
+      ['sent', 'sent', 'unavailable', 'sent', 'unavailable', 'sent'],
+    );
+  });
+
+  it('is looked for although every place waits for an answer of it', async () => {
+    const upstream = upstreamAt(server.url, { maxInFlight: 1, limiter: 'fixed' });
+    const aborting = new AbortController();
+    const hanging = send(upstream, { key: 'a', script: 'mode=hang' }, { signal: aborting.signal });
+    await until(() => calls('a') === 1, { what: 'the first request to arrive' });
+    upstream.gate.observe('other', { kind: 'unavailable' });
+    assertAnswered(await send(upstream, { key: 'b' }), 200);
+    assert.deepEqual([upstream.gate.closed, upstream.limiter.inFlight], [null, 1]);
+    aborting.abort();
+    assert.deepEqual(await hanging, { kind: 'aborted' });
+  });
+
   it('ends waiting requests as connection_error when the patience is over', async () => {
     const upstream = upstreamAt(`http://127.0.0.1:${await freePort()}`, { unavailableMaxMs: 300 });
     for (const result of await Promise.all([send(upstream, { key: 'a' }), send(upstream, { key: 'b' })]))
