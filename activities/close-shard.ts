@@ -15,6 +15,8 @@ import { unknownBatch } from './save-batch.ts';
 
 /** Bytes of input that all closings of a process hold at a time, to learn the custom_ids of lines that never ran. */
 const INPUT_BYTES = 64 * 1024 * 1024;
+/** Result lines of small pieces that are kept from their listing to their writing: all, where a shard had an activity per line. */
+const KEEP_BYTES = 8 * 1024 * 1024;
 
 interface UnrunLine {
   line: number;
@@ -33,7 +35,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
   async function decide(batchId: string, plan: ShardPlan, beating: Beating): Promise<Map<number, PieceEntry>> {
     const wanted = new Set(plan.lines.map(({ line }) => line));
     const decided = new Map<number, PieceEntry>();
-    for await (const entries of pieces.listPieceEntries(batchId, plan.shard)) {
+    for await (const entries of pieces.listPieceEntries(batchId, plan.shard, { keepBytes: KEEP_BYTES })) {
       await beating.step();
       for (const entry of entries) {
         if (!wanted.has(entry.line)) continue;

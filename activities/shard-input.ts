@@ -4,6 +4,8 @@ import { readInput } from './read-input.ts';
 
 /** Four shards that hand out lines, of 8 MiB each. */
 const CACHE_BYTES = 32 * 1024 * 1024;
+/** Shards of which a single line was read. */
+const SHARDS_REMEMBERED = 256;
 /** What a line of a plan weighs in memory. */
 const PLANNED_LINE_BYTES = 100;
 
@@ -11,8 +13,8 @@ const PLANNED_LINE_BYTES = 100;
 export interface ShardInputs {
   plan(batchId: string, shard: number): Promise<ShardPlan>;
   /**
-   * A reader for the lines of a slice. Several lines take the shard as a whole into the cache; a single line reads its own
-   * range unless the shard is there.
+   * A reader for the lines of a slice. Several lines take the shard as a whole into the cache, and so does the second single line
+   * of a shard: more will follow. The first one reads its own range.
    */
   reader(
     input: { tenant: string; batchId: string; inputFileId: string },
@@ -26,9 +28,24 @@ export function createShardInputs({
   files,
   pieces,
   inputCacheBytes = CACHE_BYTES,
-}: Pick<ActivityDeps, 'files' | 'pieces' | 'inputCacheBytes'>): ShardInputs {
+}: {
+  files: Pick<ActivityDeps['files'], 'openContent'>;
+  pieces: Pick<ActivityDeps['pieces'], 'getPlanShard'>;
+} & Pick<ActivityDeps, 'inputCacheBytes'>): ShardInputs {
   const plans = createCache<ShardPlan>(inputCacheBytes / 8);
   const shards = createCache<Buffer>(inputCacheBytes);
+  const readOnce = new Set<string>();
+
+  /** Whether a line of the shard was read before; of the latest shards only. */
+  function isReadAgain(key: string): boolean {
+    if (readOnce.delete(key)) return true;
+    readOnce.add(key);
+    for (const oldest of readOnce) {
+      if (readOnce.size <= SHARDS_REMEMBERED) break;
+      readOnce.delete(oldest);
+    }
+    return false;
+  }
 
   async function loadPlan(batchId: string, shard: number): Promise<ShardPlan> {
     const plan = await pieces.getPlanShard(batchId, shard);
@@ -47,7 +64,7 @@ export function createShardInputs({
       const last = plan.lines.at(-1);
       const length = last === undefined ? 0 : last.offset + last.length - offset;
       const load = () => shards.put(key, readInput(files, input, { offset, length }), () => length);
-      const whole = shards.get(key) ?? (lines.length > 1 ? load() : null);
+      const whole = shards.get(key) ?? (lines.length > 1 || isReadAgain(key) ? load() : null);
       // Nobody may come to read it; then nobody needs to hear that it failed.
       whole?.catch(() => undefined);
       // Lines are handed out in order: after the last one only those come back that failed.

@@ -23,22 +23,30 @@ export function encodePiece(results: readonly LineResult[]): Buffer {
   return Buffer.concat([Buffer.from(JSON.stringify(header)), LINE_BREAK, ...lines]);
 }
 
-/** What a listed piece holds, and where. */
-export async function readPieceEntries(store: ObjectStore, { key, size }: ListedObject): Promise<PieceEntry[]> {
-  const headerBytes = await readFirstLine(store, key, size);
-  let offset = headerBytes.length + LINE_BREAK.length;
-  return parseJson<PieceHeader>(key, headerBytes).entries.map(({ line, outcome, usage, length }) => {
+/** What a listed piece holds, and where; with its result lines where the piece is read whole and `kept` has room for it. */
+export async function readPieceEntries(
+  store: ObjectStore,
+  { key, size }: ListedObject,
+  kept: { bytesLeft: number },
+): Promise<PieceEntry[]> {
+  const { body, headerEnd } = await readHeader(store, key, size);
+  const isKept = body.length >= size && size <= kept.bytesLeft;
+  if (isKept) kept.bytesLeft -= size;
+  let offset = headerEnd + LINE_BREAK.length;
+  return parseJson<PieceHeader>(key, body.subarray(0, headerEnd)).entries.map(({ line, outcome, usage, length }) => {
     const entry: PieceEntry = { line, outcome, usage, key, offset, length };
+    if (isKept) entry.resultLine = body.subarray(offset, offset + length);
     offset += length + LINE_BREAK.length;
     return entry;
   });
 }
 
-async function readFirstLine(store: ObjectStore, key: string, size: number): Promise<Buffer> {
+/** The beginning of a piece, header included. */
+async function readHeader(store: ObjectStore, key: string, size: number): Promise<{ body: Buffer; headerEnd: number }> {
   for (let wanted = FIRST_READ_BYTES; ; wanted *= 8) {
     const found = await (wanted >= size ? store.get(key) : store.get(key, { start: 0, end: wanted - 1 }));
-    const end = found?.body.indexOf('\n') ?? -1;
-    if (found !== null && end >= 0) return found.body.subarray(0, end);
+    const headerEnd = found?.body.indexOf('\n') ?? -1;
+    if (found !== null && headerEnd >= 0) return { body: found.body, headerEnd };
     if (found === null || wanted >= size) throw new ObjectStoreError('read', key, new Error('not a piece'));
   }
 }

@@ -21,8 +21,11 @@ export interface PieceStore {
 
   /** Stores results under a key no other attempt can have; never overwritten. `writer` is `<activity>-<attempt>-<nonce>`, `piece` counts from 1. */
   putPiece(at: { batchId: string; shard: number; writer: string; piece: number }, results: readonly LineResult[]): Promise<void>;
-  /** What pieces of a shard hold, without the result lines, piece by piece in key order. */
-  listPieceEntries(batchId: string, shard: number): AsyncIterable<PieceEntry[]>;
+  /**
+   * What pieces of a shard hold, piece by piece in key order. Result lines of small pieces come with it, `keepBytes` of them at most (none
+   * by default), so that who reads them afterwards does not fetch the piece twice.
+   */
+  listPieceEntries(batchId: string, shard: number, options?: { keepBytes?: number }): AsyncIterable<PieceEntry[]>;
   /** Reads the result lines of the entries given, in their order, some at a time; bounded memory whatever their size. */
   readResultLines(entries: readonly PieceEntry[]): AsyncIterable<Buffer[]>;
 
@@ -60,6 +63,8 @@ export interface PieceEntry {
   key: string;
   offset: number;
   length: number;
+  /** The result line itself, where it was kept. */
+  resultLine?: Buffer;
 }
 
 /** What a closed shard holds; everything published, counted and billed comes from these. */
@@ -119,8 +124,10 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
       await store.put(keys.piece(batchId, shard, writer, piece), encodePiece(results));
     },
 
-    listPieceEntries: (batchId, shard) =>
-      mapInOrder(store.list(keys.pieces(batchId, shard)), READS_AT_A_TIME, (piece) => readPieceEntries(store, piece)),
+    listPieceEntries(batchId, shard, { keepBytes = 0 } = {}) {
+      const kept = { bytesLeft: keepBytes };
+      return mapInOrder(store.list(keys.pieces(batchId, shard)), READS_AT_A_TIME, (piece) => readPieceEntries(store, piece, kept));
+    },
 
     readResultLines: (entries) => readLines(store, entries),
 

@@ -23,10 +23,11 @@ interface Span {
 export async function* readLines(store: ObjectStore, entries: readonly PieceEntry[]): AsyncGenerator<Buffer[], void, undefined> {
   for (const window of cutWindows(entries)) {
     const lines = new Map<PieceEntry, Buffer>();
-    for await (const read of mapInOrder(joinNeighbours(window), READS_AT_A_TIME, (span) => readSpan(store, span))) {
+    const unread = window.filter(({ resultLine }) => resultLine === undefined);
+    for await (const read of mapInOrder(joinNeighbours(unread), READS_AT_A_TIME, (span) => readSpan(store, span))) {
       for (const [entry, line] of read) lines.set(entry, line);
     }
-    yield window.flatMap((entry) => lines.get(entry) ?? []);
+    yield window.flatMap((entry) => entry.resultLine ?? lines.get(entry) ?? []);
   }
 }
 

@@ -99,6 +99,23 @@ describe('PieceStore: pieces', () => {
     assert.equal(proxy.seen.length, 20);
   });
 
+  it('keeps result lines from the listing to the reading, as many as it may, and reads the rest', async () => {
+    const batchId = newNonce();
+    const lines = Array.from({ length: 20 }, (_, i) => i + 1);
+    for (const line of lines) await pieces.putPiece({ batchId, shard: 0, writer: 'w', piece: line }, [lineResult(line, 5000)]);
+    const expected = lines.map((line) => lineResult(line, 5000).resultLine.toString());
+    for (const [keepBytes, read] of [
+      [1_000_000, 0],
+      [30_000, 15],
+      [0, 20],
+    ] as const) {
+      const entries = (await collect(pieces.listPieceEntries(batchId, 0, { keepBytes }))).flat();
+      proxy.seen.length = 0;
+      assert.deepEqual(await linesOf(entries), expected);
+      assert.equal(proxy.seen.length, read, `${keepBytes} bytes kept`);
+    }
+  });
+
   it('keeps few lines in memory when they are many bytes', async () => {
     const batchId = newNonce();
     for (let piece = 1; piece <= 10; piece += 1) {
