@@ -90,31 +90,34 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
 }
 
 /**
- * Reads a stream of bytes through the checker and hands on the lines to be planned. Ends early when nothing more can change
- * the verdict, which ends the stream too. `step` is awaited between lines.
+ * Reads a stream of bytes through the checker and hands on the lines to be planned. Ends early, which ends the stream too, when
+ * nothing more can change the verdict or the plan takes no more, and answers which. `step` is awaited between lines.
  */
 export async function readThroughChecker(given: {
   body: AsyncIterable<Buffer>;
   maxLineBytes: number;
   checker: InputChecker;
-  plan: (line: PlannedLine) => Promise<void> | void;
+  plan: (line: PlannedLine) => Promise<boolean> | boolean;
   step: () => Promise<void> | void;
-}): Promise<void> {
+}): Promise<'checked' | 'plan_full'> {
   const { body, maxLineBytes, checker, plan, step } = given;
   const splitter = createLineSplitter({ maxLineBytes });
 
-  async function takeAll(lines: readonly InputLine[]): Promise<boolean> {
+  /** Null when there may be more to come. */
+  async function takeAll(lines: readonly InputLine[]): Promise<'checked' | 'plan_full' | null> {
     for (const found of lines) {
       await step();
-      if (!checker.take(found)) return false;
-      if (checker.isClean) await plan({ line: found.line, offset: found.offset, length: found.length });
+      if (!checker.take(found)) return 'checked';
+      const { line, offset, length } = found;
+      if (checker.isClean && !(await plan({ line, offset, length }))) return 'plan_full';
     }
-    return true;
+    return null;
   }
 
   for await (const chunk of body) {
     await step();
-    if (!(await takeAll(splitter.push(chunk)))) return;
+    const ended = await takeAll(splitter.push(chunk));
+    if (ended !== null) return ended;
   }
-  await takeAll(splitter.end());
+  return (await takeAll(splitter.end())) ?? 'checked';
 }

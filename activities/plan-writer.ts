@@ -1,3 +1,4 @@
+import { MAX_SHARDS } from '../src/domain/limits.ts';
 import { createPlanner, type PlannedLine, type ShardPlan, type ShardRange } from '../src/domain/plan.ts';
 import type { PieceStore } from '../src/storage/piece-store.ts';
 
@@ -6,14 +7,17 @@ const WRITES_AT_A_TIME = 4;
 
 /** Cuts lines into shards and writes each as soon as it is cut, so that a plan never lies in memory as a whole. */
 export interface PlanWriter {
-  /** Answers a promise where a shard is to be written; it waits while four are on their way, and throws what a write threw. */
-  add(line: PlannedLine): Promise<void> | void;
+  /**
+   * False when a plan may not have so many shards. Answers a promise where a shard is to be written; it waits while four are on
+   * their way, and throws what a write threw.
+   */
+  add(line: PlannedLine): Promise<boolean> | boolean;
   /** Writes the last shard, waits for all, and answers what the head of the plan lists. */
   end(): Promise<ShardRange[]>;
 }
 
 /** Harmless a second time: the planner cuts the same input always the same way, so a repeat writes the same bytes. */
-export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batchId: string): PlanWriter {
+export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batchId: string, maxShards = MAX_SHARDS): PlanWriter {
   const planner = createPlanner();
   const ranges: ShardRange[] = [];
   const writing = new Set<Promise<void>>();
@@ -38,7 +42,9 @@ export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batch
   return {
     add(line) {
       const full = planner.add(line);
-      return full === null ? undefined : write(full);
+      if (full === null) return true;
+      // The line has begun one more.
+      return ranges.length + 1 < maxShards && write(full).then(() => true);
     },
     async end() {
       const last = planner.end();

@@ -1,5 +1,6 @@
 import { isFileId } from '../src/domain/ids.ts';
-import { inputFileNotFound, inputFileTooLarge } from '../src/domain/input-errors.ts';
+import { inputFileNotFound, inputFileTooLarge, inputTooSparse } from '../src/domain/input-errors.ts';
+import { MAX_SHARDS } from '../src/domain/limits.ts';
 import type { PlanHead } from '../src/domain/plan.ts';
 import { shownText } from '../src/domain/shown-text.ts';
 import type { ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
@@ -32,7 +33,7 @@ export function createValidateInput(
     const checker = createInputChecker({ endpoint, limits, routes });
     const writer = createPlanWriter(pieces, batchId);
     try {
-      await readThroughChecker({
+      const ended = await readThroughChecker({
         body: content.body,
         maxLineBytes: limits.maxLineBytes,
         checker,
@@ -42,6 +43,7 @@ export function createValidateInput(
         },
         step: beating.step,
       });
+      if (ended === 'plan_full') return { verdict: 'refused', errors: [inputTooSparse(MAX_SHARDS)] };
     } finally {
       content.body.destroy();
     }

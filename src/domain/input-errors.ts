@@ -113,6 +113,12 @@ export function tooManyEmbeddingInputs(maxInputs: number): BatchError {
   return { code: 'too_many_embedding_inputs', message, param: null, line: null };
 }
 
+/** So many blank lines stand between the requests that the plan would have more shards than a batch may have. */
+export function inputTooSparse(maxShards: number): BatchError {
+  const message = `The requests of the batch input file stand too far apart: they would be cut into more than ${maxShards} runs of lines. Please remove blank lines, or make several batches of it.`;
+  return { code: 'input_too_sparse', message, param: null, line: null };
+}
+
 /** The entry after the last error that is reported. */
 export function tooManyErrors(): BatchError {
   const message = `Validation stopped after ${MAX_BATCH_ERRORS} errors.`;

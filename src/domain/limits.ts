@@ -32,6 +32,8 @@ export const MODEL_MAX_LENGTH = 4096;
 export const SHARD_MAX_LINES = 1000;
 /** Most bytes of input in a shard; a longer line is a shard of its own. */
 export const SHARD_MAX_BYTES = 8 * 1024 * 1024;
+/** Most shards of a batch: a list of them still goes through Temporal, which takes 2 MiB. Full shards hold ten million lines. */
+export const MAX_SHARDS = 10_000;
 
 /** What one tenant may do and keep; null is no limit. */
 export interface TenantLimits {

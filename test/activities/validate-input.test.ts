@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { BatchError } from '../../src/domain/batch.ts';
 import { newBatchId } from '../../src/domain/ids.ts';
-import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import { DEFAULT_LIMITS, MAX_SHARDS, SHARD_MAX_LINES } from '../../src/domain/limits.ts';
 import { createModelRoutes } from '../../src/upstream/routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { ENDPOINT, randomHex, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
@@ -132,6 +132,31 @@ describe('validateInput refuses', () => {
     assert.equal(errors.length, 101);
     assert.deepEqual(errors.at(-1), { code: 'too_many_errors', message: 'Validation stopped after 100 errors.', param: null, line: null });
     assert.ok(errors.slice(0, 100).every(({ line: at }, index) => index === 0 || (at ?? 0) >= (errors[index - 1]?.line ?? 0)));
+  });
+});
+
+describe('validateInput and requests with blank lines between them', () => {
+  /** Of so many requests each has a shard of its own. */
+  const sparse = (requests: number) =>
+    Array.from({ length: requests }, (_, at) => chatLine(`line-${at}`)).join('\n'.repeat(SHARD_MAX_LINES));
+  // What is written of the plan is not the matter here.
+  const worker = () => stage.worker({ pieces: { ...stage.deps.pieces, putPlanShard: async () => undefined } });
+
+  it('accepts as many shards as Temporal can be told of', async () => {
+    const found = await run(worker().validateInput, await stage.submit(sparse(MAX_SHARDS)));
+    assert.ok(found.verdict === 'accepted' && found.shards.length === MAX_SHARDS);
+    const allClosed = { ...found, closed: found.shards.map(({ shard }) => shard) };
+    // An attempt that finds them all closed says so too.
+    assert.ok(Buffer.byteLength(JSON.stringify(allClosed)) < 1024 * 1024);
+  });
+
+  it('refuses one shard more, without reading on', async () => {
+    const input = `${sparse(MAX_SHARDS + 1)}\n{`;
+    const batch = await stage.submit(input);
+    assert.deepEqual(await run(worker().validateInput, batch), { verdict: 'refused' });
+    await run(stage.worker().saveBatch, { ...batch, to: 'failed', counts: null });
+    const { status, errors } = await stage.record(batch);
+    assert.deepEqual([status, shown(errors?.data ?? [])], ['failed', [['input_too_sparse', null, null]]]);
   });
 });
 

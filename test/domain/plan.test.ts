@@ -21,6 +21,14 @@ describe('createPlanner()', () => {
     ]);
   });
 
+  it('cuts a million lines into a thousand shards', () => {
+    const planner = createPlanner();
+    let shards = 0;
+    for (let line = 1; line <= 1_000_000; line += 1) if (planner.add({ line, offset: line * 100, length: 99 }) !== null) shards += 1;
+    assert.equal(planner.end()?.shard, 999);
+    assert.equal(shards, 999);
+  });
+
   it('answers nothing for an input without requests', () => {
     assert.deepEqual(cut([]), []);
   });
