@@ -8,6 +8,11 @@ describe('chaos', () => {
     const report = await runChaos({ seed: 20_261_123, seconds: 60, poisoned: false, print: () => undefined });
     t.diagnostic(toText(report));
     assert.deepEqual(report.complaints, [], `\n${report.faults.timeline.join('\n')}`);
+    // A run in which nothing of this happened would prove nothing.
+    const { faults: log, deeds, ran, shardsCompared, statuses } = report;
+    for (const kind of ['kill', 'long pause', 'drain']) assert.ok((log.counts.get(kind) ?? 0) > 0, `no ${kind}: ${toText(report)}`);
+    assert.ok(deeds.cancels.size > 0 && (statuses.get('cancelled') ?? 0) > 0, toText(report));
+    assert.ok(ran > 0 && shardsCompared * 2 >= ran, toText(report));
     const faults = [...report.faults.counts.values()].reduce((sum, count) => sum + count, 0);
     assert.ok(faults >= 5 && report.lines >= 500, toText(report));
   });
