@@ -57,6 +57,7 @@ async function row(lines: number, workers: number): Promise<string[]> {
     longLineBytes: null,
     latencyMs: Number(values.latency),
     sigma: Number(values.sigma),
+    capacity: null,
     inFlight: Number(values['in-flight']),
     batches: 1,
     polling: null,

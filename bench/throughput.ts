@@ -2,6 +2,7 @@
  * One run, everything on this machine: a bare undici loop against the example upstream, then Nightshift on the same
  * lines: the ratio of the two, how full each kept the upstream, what it cost in Temporal, and what each process cost.
  * `npm run bench -- --lines 10000 --latency 50 --in-flight 256`; `--sigma 1` makes the time of an answer log-normal,
+ * `--capacity 32` has the upstream work on so many at a time and queue the rest, as vLLM does,
  * `--warm 3000` runs a batch of so many lines before (0: a worker that has just started), `--behind` sends a one-line batch of another tenant after it, `--long-line BYTES` puts one such line in the middle,
  * `--workers 2` runs so many worker processes, `--polling` has 100 clients read the status of 20 batches that share the lines.
  */
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     'poll-every': { type: 'string', default: '1000' },
     'poll-clients': { type: 'string', default: '100' },
     'in-flight': { type: 'string', default: '256' },
+    capacity: { type: 'string' },
     bytes: { type: 'string', default: '400' },
     'long-line': { type: 'string' },
     'lines-per-activity': { type: 'string' },
@@ -41,6 +43,7 @@ const figures = await measureRun({
   longLineBytes: values['long-line'] === undefined ? null : Number(values['long-line']),
   latencyMs: Number(values.latency),
   sigma: Number(values.sigma),
+  capacity: values.capacity === undefined ? null : Number(values.capacity),
   workers,
   batches,
   polling: values.polling ? { clients: Number(values['poll-clients']), everyMs: Number(values['poll-every']) } : null,
@@ -52,7 +55,7 @@ const figures = await measureRun({
 const { bare, reads, temporal } = figures;
 
 console.log(
-  `\n${lines} lines in ${batches === 1 ? 'one batch' : `${batches} batches`} of about ${values.bytes} bytes, ${values.latency} ms upstream (sigma ${values.sigma}), ${inFlight} in flight` +
+  `\n${lines} lines in ${batches === 1 ? 'one batch' : `${batches} batches`} of about ${values.bytes} bytes, ${values.latency} ms upstream (sigma ${values.sigma}${values.capacity === undefined ? '' : `, ${values.capacity} at a time`}), ${inFlight} in flight` +
     `${workers === 1 ? '' : ` shared evenly by ${workers} worker processes`};` +
     ` ${machine} before it\n`,
 );
@@ -110,7 +113,7 @@ function useRow(use: UpstreamUse): Record<string, number | string> {
     'of the limit': round(use.meanInFlight / inFlight),
     'mean answer ms': round(use.meanAnswerMs),
     rate: `${Math.round(use.perSecond)}/s`,
-    'of in flight ÷ mean answer': round(use.shareOfIdeal),
+    'of places ÷ mean answer': round(use.shareOfIdeal),
   };
 }
 

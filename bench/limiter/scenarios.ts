@@ -1,4 +1,4 @@
-import { createHostedApi, createQueueingServer, longTailed, type SimulatedServer } from './servers.ts';
+import { createHostedApi, createQueueingServer, type HostedApi, longTailed, type SimulatedServer } from './servers.ts';
 import type { SimulatedTime } from './simulated-time.ts';
 
 export interface Scenario {
@@ -24,10 +24,10 @@ function tokensOf(capacity: number, minutes: number, msPerToken = MS_PER_TOKEN):
   return (capacity * minutes * 60_000 * MEAN_TOKENS) / (PREFILL_MS + MEAN_TOKENS * msPerToken);
 }
 
-function vllm(
-  capacity: number,
-  given: { usage: boolean; sigma?: number },
-): Pick<Scenario, 'server' | 'bestInFlight' | 'ideal' | 'measure'> {
+type Upstream = Pick<Scenario, 'server' | 'bestInFlight' | 'ideal' | 'measure'>;
+
+/** For an hour. One request in `refusesOneIn` is refused, however many there are. */
+function vllm(capacity: number, given: { usage: boolean; refusesOneIn?: number; retryAfterMs?: number }): Upstream {
   return {
     measure: 'tokens',
     bestInFlight: () => capacity,
@@ -37,8 +37,54 @@ function vllm(
         capacity: () => capacity,
         msPerToken: () => MS_PER_TOKEN,
         prefillMs: PREFILL_MS,
-        lengths: longTailed(MEAN_TOKENS, given.sigma ?? 1, random),
+        lengths: longTailed(MEAN_TOKENS, 1, random),
         usage: given.usage,
+        refuses: refusesOneIn(given.refusesOneIn, random),
+        retryAfterMs: given.retryAfterMs ?? null,
+      }),
+  };
+}
+
+/** Every answer takes so long, however many there are. */
+function steady(ms: number, minutes: number, given: { most: number; refusesOneIn?: number; retryAfterMs?: number }): Upstream {
+  return {
+    measure: 'answers',
+    bestInFlight: () => given.most,
+    ideal: (given.most * minutes * 60_000) / ms,
+    server: (time, _, random) =>
+      createQueueingServer(time, {
+        capacity: () => given.most,
+        msPerToken: () => 0,
+        prefillMs: ms,
+        lengths: () => 100,
+        usage: true,
+        refuses: refusesOneIn(given.refusesOneIn, random),
+        retryAfterMs: given.retryAfterMs ?? null,
+      }),
+  };
+}
+
+function refusesOneIn(count: number | undefined, random: () => number): () => boolean {
+  return count === undefined ? () => false : () => random() < 1 / count;
+}
+
+const MINUTES_HOSTED = 30;
+
+/** A minute's worth is in buckets that fill steadily at the beginning. */
+function hosted(given: Pick<HostedApi, 'tells' | 'fills'>, tokensPerMinute: number | null = null): Upstream {
+  const perMinute = tokensPerMinute ?? 600;
+  return {
+    measure: tokensPerMinute === null ? 'answers' : 'tokens',
+    bestInFlight: null,
+    ideal: perMinute * (MINUTES_HOSTED + (given.fills === 'steadily' ? 1 : 0)),
+    server: (time, _, random) =>
+      createHostedApi(time, {
+        ...given,
+        requestsPerMinute: 600,
+        tokensPerMinute: tokensPerMinute ?? 1e9,
+        msPerToken: 10,
+        lengths: longTailed(MEAN_TOKENS, 1, random),
+        usage: true,
       }),
   };
 }
@@ -108,11 +154,7 @@ export const scenarios: readonly Scenario[] = [
     minutes: 1,
     maxInFlight: 256,
     seed: 6,
-    bestInFlight: () => 256,
-    ideal: (256 * 60_000) / 50,
-    measure: 'answers',
-    server: (time) =>
-      createQueueingServer(time, { capacity: () => 256, msPerToken: () => 0, prefillMs: 50, lengths: () => 100, usage: true }),
+    ...steady(50, 1, { most: 256 }),
   },
   {
     name: 'room for all',
@@ -136,41 +178,34 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'hosted API with headers',
     about: '600 requests and 100,000 tokens per minute (tokens are what lacks), told by `x-ratelimit-*` and Retry-After.',
-    minutes: 30,
+    minutes: MINUTES_HOSTED,
     maxInFlight: 256,
     seed: 7,
-    bestInFlight: null,
-    // A minute's worth is in the buckets at the beginning.
-    ideal: 100_000 * 31,
-    measure: 'tokens',
-    server: (time, _, random) =>
-      createHostedApi(time, {
-        requestsPerMinute: 600,
-        tokensPerMinute: 100_000,
-        msPerToken: 10,
-        lengths: longTailed(MEAN_TOKENS, 1, random),
-        headers: true,
-        usage: true,
-      }),
+    ...hosted({ tells: 'headers', fills: 'steadily' }, 100_000),
   },
   {
     name: 'hosted API without headers',
     about: '600 requests per minute, and nothing but a bare 429 beyond.',
-    minutes: 30,
+    minutes: MINUTES_HOSTED,
     maxInFlight: 256,
     seed: 8,
-    bestInFlight: null,
-    ideal: 600 * 31,
-    measure: 'answers',
-    server: (time, _, random) =>
-      createHostedApi(time, {
-        requestsPerMinute: 600,
-        tokensPerMinute: 1e9,
-        msPerToken: 10,
-        lengths: longTailed(MEAN_TOKENS, 1, random),
-        headers: false,
-        usage: true,
-      }),
+    ...hosted({ tells: 'nothing', fills: 'steadily' }),
+  },
+  {
+    name: 'hosted API with Retry-After',
+    about: '600 requests per minute, and a 429 beyond whose `Retry-After` says when there is room for one.',
+    minutes: MINUTES_HOSTED,
+    maxInFlight: 256,
+    seed: 12,
+    ...hosted({ tells: 'retry-after', fills: 'steadily' }),
+  },
+  {
+    name: 'hosted API by the minute',
+    about: '600 requests in each minute of the clock, and a 429 beyond whose `Retry-After` is the rest of the minute.',
+    minutes: MINUTES_HOSTED,
+    maxInFlight: 256,
+    seed: 13,
+    ...hosted({ tells: 'retry-after', fills: 'with each minute' }),
   },
   {
     name: 'refuses one in thirty',
@@ -178,18 +213,24 @@ export const scenarios: readonly Scenario[] = [
     minutes: 60,
     maxInFlight: 256,
     seed: 10,
-    bestInFlight: () => 64,
-    ideal: tokensOf(64, 60),
-    measure: 'tokens',
-    server: (time, _, random) =>
-      createQueueingServer(time, {
-        capacity: () => 64,
-        msPerToken: () => MS_PER_TOKEN,
-        prefillMs: PREFILL_MS,
-        lengths: longTailed(MEAN_TOKENS, 1, random),
-        usage: true,
-        refuses: () => random() < 1 / 30,
-      }),
+    ...vllm(64, { usage: true, refusesOneIn: 30 }),
+  },
+  {
+    name: 'refuses one in ten for a minute',
+    about: 'the same with one in ten, and `Retry-After: 60`.',
+    minutes: 60,
+    maxInFlight: 256,
+    seed: 14,
+    ...vllm(64, { usage: true, refusesOneIn: 10, retryAfterMs: 60_000 }),
+  },
+  {
+    name: 'refuses one in thirty, fast',
+    about:
+      'every answer takes 100 ms, up to 64 of them; one request in thirty is answered with a 503 and `Retry-After: 10`; for five minutes.',
+    minutes: 5,
+    maxInFlight: 64,
+    seed: 15,
+    ...steady(100, 5, { most: 64, refusesOneIn: 30, retryAfterMs: 10_000 }),
   },
   {
     name: 'degrades, dies, comes back',

@@ -1,5 +1,6 @@
 import type { Usage } from '../../src/domain/batch.ts';
 import type { Attempt } from '../../src/upstream/client.ts';
+import type { RateBudget } from '../../src/upstream/rate-headers.ts';
 import type { SimulatedTime } from './simulated-time.ts';
 
 /** A server in simulated time, and what it counts of itself. */
@@ -30,7 +31,7 @@ export function longTailed(mean: number, sigma: number, random: () => number): L
 /**
  * Serves so many at a time and queues the rest without a word, as vLLM does. `msPerToken` may depend on how many are served:
  * larger batches are slower each and faster together. `capacity` and `down` may change with time; `refuses` is asked for each
- * request.
+ * request, and `retryAfterMs` told where it refuses.
  */
 export function createQueueingServer(
   time: SimulatedTime,
@@ -42,6 +43,7 @@ export function createQueueingServer(
     usage,
     down = () => false,
     refuses = () => false,
+    retryAfterMs = null,
   }: {
     capacity: () => number;
     msPerToken: (served: number) => number;
@@ -50,6 +52,7 @@ export function createQueueingServer(
     usage: boolean;
     down?: () => boolean;
     refuses?: () => boolean;
+    retryAfterMs?: number | null;
   },
 ): SimulatedServer {
   const queue = new Set<() => void>();
@@ -65,8 +68,7 @@ export function createQueueingServer(
       if (down()) return { kind: 'unavailable', message: 'down' };
       if (refuses()) {
         server.refused += 1;
-        await delay(time, 20);
-        return { kind: 'refusal', status: 503, body: Buffer.alloc(0), requestId: null, retryAfterMs: null, budgets: null, ms: 20 };
+        return await refusal(time, 503, retryAfterMs);
       }
       const sentMs = time.nowMs;
       const length = lengths();
@@ -101,26 +103,21 @@ export function createQueueingServer(
   return server;
 }
 
-/** Answers everything at once, as far as two budgets allow: buckets that fill steadily, told by headers as OpenAI does. */
-export function createHostedApi(
-  time: SimulatedTime,
-  given: { requestsPerMinute: number; tokensPerMinute: number; msPerToken: number; lengths: Lengths; headers: boolean; usage: boolean },
-): SimulatedServer {
-  const buckets = { requests: bucket(given.requestsPerMinute), tokens: bucket(given.tokensPerMinute) };
+export interface HostedApi {
+  requestsPerMinute: number;
+  tokensPerMinute: number;
+  msPerToken: number;
+  lengths: Lengths;
+  /** What it tells of them; by headers is Retry-After too. */
+  tells: 'headers' | 'retry-after' | 'nothing';
+  fills: 'steadily' | 'with each minute';
+  usage: boolean;
+}
 
-  function bucket(perMinute: number) {
-    let [left, filledMs] = [perMinute, 0];
-    return {
-      left() {
-        left = Math.min(perMinute, left + ((time.nowMs - filledMs) * perMinute) / 60_000);
-        filledMs = time.nowMs;
-        return left;
-      },
-      take: (count: number) => void (left -= count),
-      told: () => ({ remaining: Math.max(0, Math.floor(left)), resetMs: ((perMinute - left) * 60_000) / perMinute }),
-      waitMs: (count: number) => Math.max(0, ((count - left) * 60_000) / perMinute),
-    };
-  }
+/** Answers everything at once, as far as two budgets allow. OpenAI's fill steadily, and are told by headers. */
+export function createHostedApi(time: SimulatedTime, given: HostedApi): SimulatedServer {
+  const createBucket = given.fills === 'with each minute' ? createMinute : createSteadyBucket;
+  const buckets = { requests: createBucket(time, given.requestsPerMinute), tokens: createBucket(time, given.tokensPerMinute) };
 
   const server: SimulatedServer = {
     tokens: 0,
@@ -135,12 +132,11 @@ export function createHostedApi(
         requests.take(1);
         tokens.take(length);
       }
-      const budgets = given.headers ? { requests: requests.told(), tokens: tokens.told() } : null;
+      const budgets = given.tells === 'headers' ? { requests: requests.told(), tokens: tokens.told() } : null;
       if (!granted) {
         server.refused += 1;
-        const retryAfterMs = given.headers ? Math.max(requests.waitMs(1), tokens.waitMs(length)) : null;
-        await delay(time, 20);
-        return { kind: 'refusal', status: 429, body: Buffer.alloc(0), requestId: null, retryAfterMs, budgets, ms: 20 };
+        const retryAfterMs = given.tells === 'nothing' ? null : Math.max(requests.waitMs(1), tokens.waitMs(length));
+        return { ...(await refusal(time, 429, retryAfterMs)), budgets };
       }
       const ms = 200 + length * given.msPerToken;
       await delay(time, ms);
@@ -150,6 +146,50 @@ export function createHostedApi(
     },
   };
   return server;
+}
+
+interface Bucket {
+  left(): number;
+  take(count: number): void;
+  told(): RateBudget;
+  /** Until there is so much in it. */
+  waitMs(count: number): number;
+}
+
+function createSteadyBucket(time: SimulatedTime, perMinute: number): Bucket {
+  let [left, filledMs] = [perMinute, 0];
+  return {
+    left() {
+      left = Math.min(perMinute, left + ((time.nowMs - filledMs) * perMinute) / 60_000);
+      filledMs = time.nowMs;
+      return left;
+    },
+    take: (count) => void (left -= count),
+    told: () => ({ remaining: Math.max(0, Math.floor(left)), resetMs: ((perMinute - left) * 60_000) / perMinute }),
+    waitMs: (count) => Math.max(0, ((count - left) * 60_000) / perMinute),
+  };
+}
+
+function createMinute(time: SimulatedTime, perMinute: number): Bucket {
+  let [taken, minute] = [0, 0];
+  const leftMs = () => 60_000 - (time.nowMs % 60_000);
+  const left = () => {
+    const now = Math.floor(time.nowMs / 60_000);
+    if (now !== minute) [taken, minute] = [0, now];
+    return perMinute - taken;
+  };
+  return {
+    left,
+    take: (count) => void (taken += count),
+    told: () => ({ remaining: Math.max(0, left()), resetMs: leftMs() }),
+    waitMs: (count) => (count <= left() ? 0 : leftMs()),
+  };
+}
+
+/** It comes sooner than any answer. */
+async function refusal(time: SimulatedTime, status: number, retryAfterMs: number | null) {
+  await delay(time, 20);
+  return { kind: 'refusal' as const, status, body: Buffer.alloc(0), requestId: null, retryAfterMs, budgets: null, ms: 20 };
 }
 
 async function delay(time: SimulatedTime, ms: number): Promise<void> {

@@ -17,6 +17,8 @@ import { sharesInFlight, startWorkers } from './workers.ts';
 export interface RunOptions extends InputShape {
   latencyMs: number;
   sigma: number;
+  /** Requests that the upstream works on at a time, the others wait in its queue; null for all of them. */
+  capacity: number | null;
   /** Requests in flight, over all workers. */
   inFlight: number;
   workers: number;
@@ -51,7 +53,8 @@ export interface RunFigures {
 }
 
 export async function measureRun(options: RunOptions): Promise<RunFigures> {
-  const { lines, inFlight } = options;
+  const { lines, inFlight, capacity } = options;
+  const places = Math.min(inFlight, capacity ?? inFlight);
   const [ownShare, ...shares] = sharesInFlight(inFlight, options.workers);
   await using stack = await startStack({ env: { ...environment(options), ...ownShare }, upstream: upstreamFlags(options) });
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-bench-'));
@@ -59,7 +62,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
     const workers = await startWorkers(stack, shares);
     const { url } = stack.upstream;
     const bareSeconds = options.bare ? await bareLoop(url, options, inFlight) : null;
-    const bare = bareSeconds === null ? null : { seconds: bareSeconds, use: upstreamUse(await readLoad(url), inFlight) };
+    const bare = bareSeconds === null ? null : { seconds: bareSeconds, use: upstreamUse(await readLoad(url), places) };
 
     const client = stack.client();
     if (options.warmLines > 0) {
@@ -89,7 +92,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
       wholeSeconds: (endedMs - createdMs) / 1000,
       firstRequestSeconds: ((load.firstArrivalMs ?? 0) - createdMs) / 1000,
       endingSeconds: (endedMs - (load.lastEndMs ?? 0)) / 1000,
-      use: upstreamUse(load, inFlight),
+      use: upstreamUse(load, places),
       behindSeconds,
       reads,
       temporal: await temporalCost(stack.temporal.address, ids),
@@ -115,8 +118,8 @@ function environment({ inFlight, linesPerActivity }: RunOptions): Record<string,
   };
 }
 
-function upstreamFlags({ latencyMs, sigma }: RunOptions): string[] {
-  return ['--latency', String(latencyMs), '--sigma', String(sigma)];
+function upstreamFlags({ latencyMs, sigma, capacity }: RunOptions): string[] {
+  return ['--latency', String(latencyMs), '--sigma', String(sigma), ...(capacity === null ? [] : ['--capacity', String(capacity)])];
 }
 
 /** The clock of the example upstream's load. */

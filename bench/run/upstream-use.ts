@@ -16,11 +16,11 @@ export interface UpstreamUse {
   /** Of the time that answers were to take, as drawn for the requests that came. */
   meanAnswerMs: number;
   perSecond: number;
-  /** `perSecond` as a share of in flight ÷ mean answer time, which nobody can exceed for long. */
+  /** `perSecond` as a share of places ÷ mean answer time, which nobody can exceed for long: those in flight, or those the upstream has. */
   shareOfIdeal: number;
 }
 
-export function upstreamUse(load: Load, inFlight: number): UpstreamUse {
+export function upstreamUse(load: Load, places: number): UpstreamUse {
   const seconds = ((load.lastArrivalMs ?? 0) - (load.firstArrivalMs ?? 0)) / 1000;
   const meanAnswerMs = load.drawnMs / load.arrived;
   const perSecond = load.endedByLastArrival / seconds;
@@ -29,6 +29,6 @@ export function upstreamUse(load: Load, inFlight: number): UpstreamUse {
     meanInFlight: load.inFlightMs / 1000 / seconds,
     meanAnswerMs,
     perSecond,
-    shareOfIdeal: perSecond / (inFlight / (meanAnswerMs / 1000)),
+    shareOfIdeal: perSecond / (places / (meanAnswerMs / 1000)),
   };
 }
