@@ -20,13 +20,16 @@ export function createSweep(deps: Pick<ActivityDeps, 'batches' | 'housekeeping' 
   const { batches, housekeeping, runs, nowMs, uploadMarkerMaxAgeMs, logger } = deps;
 
   /** Looks after one batch that has not ended, or has and left its marker. */
-  async function lookAfter({ tenant, id, since }: OpenBatch, running: () => Promise<Set<string>>, result: SweepResult): Promise<void> {
+  async function lookAfter(marker: OpenBatch, running: () => Promise<Set<string>>, result: SweepResult): Promise<void> {
+    const { tenant, id, since, inputFileId } = marker;
     const ageMs = nowMs() - since.getTime();
     if (ageMs < MARKER_AGE_MS) return;
     const record = await batches.get(tenant, id);
     if (record === null ? ageMs >= ORPHAN_AGE_MS : isTerminal(record.batch.status)) {
       await batches.removeOpen(tenant, id);
       result.removed += 1;
+      // The creation may have stood still until just now, and have seen its marker before we took it.
+      if (record === null && (await batches.get(tenant, id)) !== null) await batches.markOpen(tenant, id, inputFileId);
     } else if (record !== null) {
       if (!(await running()).has(id)) {
         // Reads its record first: one that is cancelled meanwhile hears of it.

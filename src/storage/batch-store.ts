@@ -9,7 +9,7 @@ import { updateJson } from './update-json.ts';
 
 /** The batches of all tenants. A record is changed only by `update`, which reads, decides and writes by compare-and-set. */
 export interface BatchStore {
-  /** Writes open marker, then record, both create-only; finishing a creation that somebody began is no error. */
+  /** Writes open marker, then record, both create-only, and makes sure of the marker; finishing a creation that somebody began is no error. */
   create(record: BatchRecord): Promise<void>;
   /** The record; null when unknown or another tenant's. */
   get(tenant: string, id: string): Promise<BatchRecord | null>;
@@ -25,6 +25,8 @@ export interface BatchStore {
   listOpen(): AsyncIterable<OpenBatch>;
   /** How many batches of a tenant have not ended; counts no further than `most`. */
   countOpen(tenant: string, most: number): Promise<number>;
+  /** Writes the open marker where there is none. */
+  markOpen(tenant: string, id: string, inputFileId: string): Promise<void>;
   /** Removes the open marker, the last act of a batch. */
   removeOpen(tenant: string, id: string): Promise<void>;
 
@@ -74,12 +76,15 @@ export function createBatchStore({ store }: { store: ObjectStore }): BatchStore 
     get,
     getIdempotency,
     listOpen: () => openMarkers.list(),
+    markOpen: openMarkers.create,
 
     async create(record) {
       const { tenant, batch } = record;
       // The marker first: a record without one would never be started if this process died here.
       await openMarkers.create(tenant, batch.id, batch.input_file_id);
       await store.create(keys.batch(tenant, batch.id), toJsonBytes(record));
+      // And again: the sweep takes a marker that has had no record for an hour, and this process may have stood still for as long.
+      await openMarkers.create(tenant, batch.id, batch.input_file_id);
     },
 
     update: async (tenant, id, change) => await updateJson(store, keys.batch(tenant, id), change),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { BatchStore } from '../../src/storage/batch-store.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
 import { chatLines } from '../helpers/lines.ts';
 import { collect } from '../storage/test-bucket.ts';
@@ -13,7 +14,7 @@ before(async () => {
 after(async () => await stage[Symbol.asyncDispose]());
 
 /** Sweeps so long after now; answers what Temporal was asked to do, in place of a Temporal. */
-async function sweep(given: { inMs?: number; running?: string[]; start?: BatchRuns['start'] } = {}) {
+async function sweep(given: { inMs?: number; running?: string[]; start?: BatchRuns['start']; batches?: BatchStore } = {}) {
   const started: string[] = [];
   const cancelled: string[] = [];
   const runs: BatchRuns = {
@@ -25,7 +26,8 @@ async function sweep(given: { inMs?: number; running?: string[]; start?: BatchRu
     },
     cancel: async (batchId) => void cancelled.push(batchId),
   };
-  const worker = stage.worker({ runs, nowMs: () => Date.now() + (given.inMs ?? 2 * MINUTE_MS) });
+  const { batches = stage.deps.batches } = given;
+  const worker = stage.worker({ runs, batches, nowMs: () => Date.now() + (given.inMs ?? 2 * MINUTE_MS) });
   const result = await run(async () => await worker.sweep(), undefined).catch((error: unknown) => error);
   return { started, cancelled, result };
 }
@@ -83,6 +85,22 @@ describe('sweep', () => {
     assert.equal(await isOpen(batch), true);
     await sweep({ inMs: 61 * MINUTE_MS });
     assert.equal(await isOpen(batch), false);
+  });
+
+  it('puts a marker back whose record is written while it is taken for an orphan', async () => {
+    const { batches } = stage.deps;
+    const batch = await stage.submit(chatLines(1));
+    const record = await batches.get(batch.tenant, batch.batchId);
+    assert.ok(record);
+    await stage.bucket.store.remove([`batches/${batch.tenant}/${batch.batchId}`]);
+    const removeOpen = async (tenant: string, id: string) => {
+      await batches.create(record);
+      await batches.removeOpen(tenant, id);
+    };
+    await sweep({ inMs: 61 * MINUTE_MS, batches: { ...batches, removeOpen } });
+    assert.equal(await isOpen(batch), true);
+    assert.deepEqual((await sweep()).started, [batch.batchId]);
+    await finish(batch);
   });
 
   it('keeps the bytes of a deleted input while its batch is open, and removes them afterwards', async () => {

@@ -34,6 +34,25 @@ describe('BatchStore: one batch', () => {
     );
   });
 
+  it('has its marker although a sweep took that for an orphan before the record was written', async () => {
+    const record = newRecord(newNonce());
+    const [marker, key] = [`open/${record.tenant}/${record.batch.id}`, `batches/${record.tenant}/${record.batch.id}`];
+    const { store } = bucket;
+    const slow = createBatchStore({
+      store: {
+        ...store,
+        async create(at, body) {
+          if (at === key) await store.remove([marker]);
+          return await store.create(at, body);
+        },
+      },
+    });
+    await slow.create(record);
+    assert.deepEqual(await batches.get(record.tenant, record.batch.id), record);
+    assert.notEqual(await store.stat(marker), null);
+    await batches.removeOpen(record.tenant, record.batch.id);
+  });
+
   it('is unknown to another tenant', async () => {
     const record = newRecord('acme');
     await batches.create(record);
