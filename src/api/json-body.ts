@@ -1,10 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { bodyNotObject, bodyTooLarge, malformedJson } from '../domain/errors.ts';
 import { isJsonRecord } from '../domain/json-type.ts';
+import { parseJsonExactly } from '../domain/parse-json-exactly.ts';
 import { type BodyPace, BodyTooLarge, readWholeBody } from './request-body.ts';
 
 /** More than the largest metadata needs by far. */
 const MAX_JSON_BYTES = 1024 * 1024;
+/** More than 16 keys and values take, however they are written: nobody gets an exact echo of more, so nobody pays for one. */
+const MAX_EXACT_BYTES = 128 * 1024;
 
 /** A parsed body, and the bytes it came in. */
 export interface JsonBody {
@@ -24,7 +27,8 @@ export async function readJsonBody(request: IncomingMessage, pace: BodyPace): Pr
 
 function parse(bytes: Buffer): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return bytes.length <= MAX_EXACT_BYTES ? parseJsonExactly(text) : JSON.parse(text);
   } catch {
     throw malformedJson();
   }

@@ -1,3 +1,4 @@
+import { parseJsonExactly } from '../domain/parse-json-exactly.ts';
 import { ObjectStoreError, type ObjectStore } from './object-store.ts';
 
 /** Small GETs that run at a time when many records are read. */
@@ -24,7 +25,7 @@ export async function createJson<T>(store: ObjectStore, key: string, value: T): 
 
 export function parseJson<T>(key: string, bytes: Buffer): T {
   try {
-    return JSON.parse(bytes.toString());
+    return parseJsonExactly(bytes.toString()) as T;
   } catch (error) {
     // No retry cures it, and the bucket is not away: a defect, not an `ObjectStoreError`.
     throw new Error(`the object ${key} is not the JSON it should be`, { cause: error });

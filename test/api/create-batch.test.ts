@@ -93,6 +93,16 @@ describe('POST /v1/batches', () => {
       assert.equal((await post({ ...minimal(), metadata: sixteen })).status, 200);
     });
 
+    it('echoes keys of metadata that JSON writes with escapes, whatever keys others had before', async () => {
+      // Node's JSON.parse would take the second key for the first: in the body, in the record, and here.
+      for (const key of ['a\\', 'a\n', 'a"', '\\', '"']) {
+        const metadata = { escaped: 'keys', [key]: 'x' };
+        for (const answer of [await post({ ...minimal(), metadata }), await api.fetch('/v1/batches?limit=1')]) {
+          assert.ok((await answer.text()).includes(`"metadata":${JSON.stringify(metadata)}`), key);
+        }
+      }
+    });
+
     it('takes every endpoint and window that is open, and the bounds of the result files', async () => {
       for (const endpoint of DEFAULT_ENDPOINTS) assert.equal((await post({ ...minimal(), endpoint })).status, 200, endpoint);
       const short = Object(await (await post({ ...minimal(), completion_window: '1500ms' })).json());
