@@ -88,14 +88,20 @@ describe('batches that ran on the workflows as they were released', () => {
     for (const { error } of failed) assert.ok(error instanceof DeterminismViolationError);
   });
 
-  it('would not replay if slices were sized by the first rule, or a history might be longer', async () => {
+  it('are kept of shards of every rule that sizes slices', () => {
+    const shards = [...stored.values()].flat().filter(({ workflowId }) => workflowId.includes('/'));
+    const rules = new Set(shards.map((run) => payloadsOf(run).input['sizing'] ?? 1));
+    assert.deepEqual(rules, new Set(Array.from({ length: SIZING }, (_, index) => index + 1)));
+  });
+
+  it('would not replay if slices were sized by an earlier rule, or a history might be longer', async () => {
     const kinds = today();
     const other = (kind: string, change: (input: Record<string, unknown>) => object) =>
       (kinds.get(kind) ?? [])
         .filter(({ workflowId }) => workflowId.includes('/'))
         .map((run) => withInput(run, { ...payloadsOf(run).input, ...change(payloadsOf(run).input) }));
     for (const runs of [
-      other('sized-by-pace', () => ({ sizing: 1 })),
+      ...Array.from({ length: SIZING - 1 }, (_, index) => other('sized-by-pace', () => ({ sizing: index + 1 }))),
       other('long-history', ({ policy }) => ({ policy: { ...Object(policy), longHistoryEvents: 8_000 } })),
     ]) {
       const failed = await replay(runs);
