@@ -8,6 +8,7 @@ import type { BatchesRunning } from './batches-running.ts';
 import { type Beating, startBeating } from './beating.ts';
 import { createInputChecker, readThroughChecker } from './check-input.ts';
 import type { ActivityDeps } from './deps.ts';
+import { readFirstModel } from './first-model.ts';
 import { createPlanWriter } from './plan-writer.ts';
 
 /**
@@ -25,7 +26,8 @@ export function createValidateInput(
     const file = isFileId(inputFileId) ? await files.get(tenant, inputFileId) : null;
     if (file === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
     if (file.bytes > limits.maxBatchInputBytes) {
-      return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, null)] };
+      const model = await readFirstModel(files, { tenant, file, endpoint });
+      return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, model)] };
     }
     const content = await files.openContent(tenant, inputFileId);
     if (content === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };

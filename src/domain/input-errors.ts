@@ -100,7 +100,7 @@ export function tooManyTasks(maxRequests: number): BatchError {
   return { code: 'too_many_tasks', message, param: null, line: null };
 }
 
-/** V17: larger than an input file may be; `model` is the one its lines name, if it is known. */
+/** V17: larger than an input file may be; `model` is the one its first line names, if it is known. */
 export function inputFileTooLarge(maxBytes: number, model: string | null): BatchError {
   const suffix = model === null ? '' : ` for the ${model.slice(0, 200)} model`;
   const message = `The batch input file is larger than the ${maxBytes} maximum${suffix}`;

@@ -101,11 +101,32 @@ describe('validateInput refuses', () => {
     assert.deepEqual(shown(await errorsOf(await stage.submit(chatLines(11)), { limits })), [['too_many_tasks', null, null]]);
   });
 
-  it('V17: a byte too many, without reading', async () => {
+  it('V17: a byte too many, and reads no more of it than tells the model of the first line', async () => {
     const input = chatLines(3);
-    const limits = { ...DEFAULT_LIMITS, maxBatchInputBytes: input.length };
+    const maxBatchInputBytes = input.length;
+    const limits = { ...DEFAULT_LIMITS, maxBatchInputBytes };
     assert.deepEqual(await errorsOf(await stage.submit(input), { limits }), []);
-    assert.deepEqual(shown(await errorsOf(await stage.submit(`${input}\n`), { limits })), [['file_too_large', null, null]]);
+
+    const read: unknown[] = [];
+    const files: typeof stage.deps.files = {
+      ...stage.deps.files,
+      openContent(tenant, id, range) {
+        read.push(range);
+        return stage.deps.files.openContent(tenant, id, range);
+      },
+    };
+    const messageOf = async (text: string) => {
+      const errors = await errorsOf(await stage.submit(text), { limits, files });
+      assert.deepEqual(shown(errors), [['file_too_large', null, null]]);
+      return errors[0]?.message;
+    };
+    const message = `The batch input file is larger than the ${maxBatchInputBytes} maximum`;
+    assert.equal(await messageOf(`\n${input}`), `${message} for the example-model model`);
+    assert.equal(await messageOf(`\uFEFF${input}`), `${message} for the example-model model`);
+    assert.equal(await messageOf(`{"custom_id":"no model"}\n${input}`), message);
+    assert.equal(await messageOf(`no JSON\n${input}`), message);
+    assert.equal(await messageOf(`${body({ messages: ['x'.repeat(3_000_000)] })}\n`), message);
+    assert.deepEqual(read.at(-1), { start: 0, end: 1024 * 1024 - 1 });
   });
 
   it('V18: more embedding inputs than all lines together may have', async () => {
