@@ -16,8 +16,12 @@ export interface PlanWriter {
   end(): Promise<ShardRange[]>;
 }
 
-/** Harmless a second time: the planner cuts the same input always the same way, so a repeat writes the same bytes. */
-export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batchId: string, maxShards = MAX_SHARDS): PlanWriter {
+/** Harmless a second time: each run has a nonce of its own, and what no head names nobody reads. */
+export function createPlanWriter(
+  pieces: Pick<PieceStore, 'putPlanShard'>,
+  at: { batchId: string; nonce: string },
+  maxShards = MAX_SHARDS,
+): PlanWriter {
   const planner = createPlanner();
   const ranges: ShardRange[] = [];
   const writing = new Set<Promise<void>>();
@@ -29,7 +33,7 @@ export function createPlanWriter(pieces: Pick<PieceStore, 'putPlanShard'>, batch
     if (writing.size >= WRITES_AT_A_TIME) await Promise.race(writing);
     throwFailure();
     const written: Promise<void> = pieces
-      .putPlanShard(batchId, plan)
+      .putPlanShard(at, plan)
       .catch((error: unknown) => void failures.push(error))
       .finally(() => writing.delete(written));
     writing.add(written);

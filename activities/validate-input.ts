@@ -13,12 +13,12 @@ import { createPlanWriter } from './plan-writer.ts';
 
 /**
  * Checks every line of the input and writes the plan. A second run finds the head of the plan and uses it; one that runs
- * beside the first writes the same shards, and of two heads the first stands for both.
+ * beside the first writes shards under names of its own, and of two heads the first stands for both.
  */
 export function createValidateInput(
-  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams'> & { batchesRunning: BatchesRunning },
+  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams' | 'randomHex'> & { batchesRunning: BatchesRunning },
 ) {
-  const { files, pieces, routes, limits, upstreams, batchesRunning } = deps;
+  const { files, pieces, routes, limits, upstreams, randomHex, batchesRunning } = deps;
 
   async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
@@ -33,7 +33,8 @@ export function createValidateInput(
     if (content === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
 
     const checker = createInputChecker({ endpoint, limits, routes });
-    const writer = createPlanWriter(pieces, batchId);
+    const nonce = randomHex(16);
+    const writer = createPlanWriter(pieces, { batchId, nonce });
     try {
       const ended = await readThroughChecker({
         body: content.body,
@@ -51,16 +52,17 @@ export function createValidateInput(
     }
     const checked = checker.verdict();
     // The shards of a refused input stay behind; the sweep takes them with everything else under `work/`.
-    return checked.verdict === 'refused' ? checked : { ...checked, shards: await writer.end() };
+    return checked.verdict === 'refused' ? checked : { ...checked, nonce, shards: await writer.end() };
   }
 
   /** What the workflow needs of the plan, and what earlier runs of the batch have closed of it. */
   async function report(batchId: string, head: PlanHead): Promise<ValidatedInput> {
     if (head.verdict === 'refused') return { verdict: 'refused' };
     const results = await pieces.listShardResults(batchId);
+    const { nonce: _, ...plan } = head;
     const isBudgeted = (upstreams.get(head.upstream)?.requestsPerMinute ?? null) !== null;
     return {
-      ...head,
+      ...plan,
       model: head.model === null ? null : shownText(head.model),
       ...(isBudgeted ? { linesPerActivity: 1 } : {}),
       batchesRunning: batchesRunning.count,

@@ -41,6 +41,8 @@ export type PlanHead =
       model: string | null;
       /** Name of the upstream that serves every model of the batch. */
       upstream: string;
+      /** In the names of this plan's shards; absent in plans from before each validation had its own. */
+      nonce?: string;
       shards: ShardRange[];
     };
 

@@ -8,12 +8,14 @@ import type { ObjectStore } from './object-store.ts';
 import type { PartPool } from './part-pool.ts';
 import { encodePiece, readPieceEntries } from './piece-format.ts';
 import { readLines } from './read-lines.ts';
+import { createRecent } from './recent.ts';
 import { readShardObjects } from './shard-objects.ts';
 
 /** What lies under `work/<batch>/`: the plan, pieces, shard results and what publishing has decided. */
 export interface PieceStore {
-  /** Writes one shard of a plan; a repeat writes the same. */
-  putPlanShard(batchId: string, plan: ShardPlan): Promise<void>;
+  /** Writes one shard of a plan; `nonce` is that of one validation, which the head will name. */
+  putPlanShard(at: { batchId: string; nonce: string }, plan: ShardPlan): Promise<void>;
+  /** A shard of the plan whose head stands; null when there is none. */
   getPlanShard(batchId: string, shard: number): Promise<ShardPlan | null>;
   /** Create-only: answers the head that stands, which may be another's. */
   createPlanHead(batchId: string, head: PlanHead): Promise<PlanHead>;
@@ -89,6 +91,8 @@ export interface Publication {
 }
 
 const LINE_BREAK = Buffer.from('\n');
+/** Batches whose plan's nonce is remembered: it never changes, and a head may be long. */
+const PLANS_REMEMBERED = 10_000;
 /** Lines are written in blocks of about this size; a longer line is not copied. */
 const BLOCK_BYTES = 256 * 1024;
 
@@ -112,13 +116,36 @@ function* toBlocks(lines: readonly Buffer[]): Iterable<Buffer> {
 
 /** Plans, pieces and shard results in a bucket. */
 export function createPieceStore({ store, newNonce, parts }: { store: ObjectStore; newNonce: () => string; parts: PartPool }): PieceStore {
+  const nonces = createRecent<{ nonce: string | null }>(PLANS_REMEMBERED);
+
+  async function getPlanHead(batchId: string): Promise<PlanHead | null> {
+    return await getJson<PlanHead>(store, keys.planHead(batchId));
+  }
+
+  /** What the names of the plan's shards end in; null when there is no plan. */
+  async function planNonce(batchId: string): Promise<{ nonce: string | null } | null> {
+    const known = nonces.get(batchId);
+    if (known !== undefined) return known;
+    const head = await getPlanHead(batchId);
+    if (head?.verdict !== 'accepted') return null;
+    const found = { nonce: head.nonce ?? null };
+    nonces.set(batchId, found);
+    return found;
+  }
+
   return {
-    async putPlanShard(batchId, plan) {
-      await store.put(keys.planShard(batchId, plan.shard), toJsonBytes(plan));
+    getPlanHead,
+
+    async putPlanShard({ batchId, nonce }, plan) {
+      await store.put(keys.planShard(batchId, plan.shard, nonce), toJsonBytes(plan));
     },
-    getPlanShard: (batchId, shard) => getJson<ShardPlan>(store, keys.planShard(batchId, shard)),
+
+    async getPlanShard(batchId, shard) {
+      const found = await planNonce(batchId);
+      return found === null ? null : await getJson<ShardPlan>(store, keys.planShard(batchId, shard, found.nonce));
+    },
+
     createPlanHead: (batchId, head) => createJson(store, keys.planHead(batchId), head),
-    getPlanHead: (batchId) => getJson<PlanHead>(store, keys.planHead(batchId)),
 
     async putPiece({ batchId, shard, writer, piece }, results) {
       await store.put(keys.piece(batchId, shard, writer, piece), encodePiece(results));

@@ -3,6 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import type { BatchError } from '../../src/domain/batch.ts';
 import { newBatchId } from '../../src/domain/ids.ts';
 import { DEFAULT_LIMITS, MAX_SHARDS, SHARD_MAX_LINES } from '../../src/domain/limits.ts';
+import { createPartPool } from '../../src/storage/part-pool.ts';
+import { createPieceStore } from '../../src/storage/piece-store.ts';
 import { createModelRoutes } from '../../src/upstream/routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { ENDPOINT, randomHex, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
@@ -285,6 +287,34 @@ describe('validateInput and a model whose name is long', () => {
 });
 
 describe('validateInput, a second time', () => {
+  it('leaves the plan that stands as it is, whenever a validator that is late writes another', async () => {
+    const { pieces } = stage.deps;
+    const batch = await stage.submit(chatLines(3));
+    const written = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const late = stage.worker({
+      pieces: {
+        ...pieces,
+        // As a version would that cuts at another place.
+        async putPlanShard(at, { lines, ...range }) {
+          written.resolve();
+          await goOn.promise;
+          await pieces.putPlanShard(at, { ...range, lastLine: 1, lines: lines.slice(0, 1) });
+        },
+      },
+    });
+    const zombie = run(late.validateInput, batch);
+    await written.promise;
+    const found = await run(stage.worker().validateInput, batch);
+    const plan = await pieces.getPlanShard(batch.batchId, 0);
+    assert.equal(plan?.lines.length, 3);
+    goOn.resolve();
+    assert.deepEqual(await zombie, found);
+    // Nothing is remembered elsewhere.
+    const elsewhere = createPieceStore({ store: stage.bucket.store, newNonce: () => randomHex(16), parts: createPartPool(1) });
+    assert.deepEqual(await elsewhere.getPlanShard(batch.batchId, 0), plan);
+  });
+
   it('uses the plan that is there, even if the file is gone, and knows what is closed', async () => {
     const batch = await stage.begin(chatLines(3));
     const { pieces, files } = stage.deps;

@@ -234,16 +234,28 @@ describe('PieceStore: plan and publication', () => {
         { line: 2, offset: 11, length: 9 },
       ],
     };
-    await pieces.putPlanShard(batchId, plan);
-    await pieces.putPlanShard(batchId, plan);
+    await pieces.putPlanShard({ batchId, nonce: 'a' }, plan);
+    await pieces.putPlanShard({ batchId, nonce: 'b' }, { ...plan, lastLine: 1 });
+    assert.equal(await pieces.getPlanShard(batchId, 0), null, 'no head names either');
+    assert.equal(await pieces.getPlanHead(batchId), null);
+    const { lines: _, ...range } = plan;
+    const head = { verdict: 'accepted' as const, total: 2, model: null, upstream: 'u', nonce: 'a', shards: [range] };
+    assert.deepEqual(await pieces.createPlanHead(batchId, head), head);
+    assert.deepEqual(await pieces.createPlanHead(batchId, { ...head, nonce: 'b' }), head);
+    assert.deepEqual(await pieces.getPlanHead(batchId), head);
     assert.deepEqual(await pieces.getPlanShard(batchId, 0), plan);
     assert.equal(await pieces.getPlanShard(batchId, 1), null);
-    assert.equal(await pieces.getPlanHead(batchId), null);
-    const head = { verdict: 'refused' as const, errors: [] };
-    assert.deepEqual(await pieces.createPlanHead(batchId, head), head);
-    const other = { verdict: 'accepted' as const, total: 2, model: null, upstream: 'u', shards: [] };
-    assert.deepEqual(await pieces.createPlanHead(batchId, other), head);
-    assert.deepEqual(await pieces.getPlanHead(batchId), head);
+    const refused = { verdict: 'refused' as const, errors: [] };
+    assert.deepEqual(await pieces.createPlanHead('batch_b', refused), refused);
+    assert.equal(await pieces.getPlanShard('batch_b', 0), null);
+  });
+
+  it('reads a plan from before its shards had a nonce', async () => {
+    const batchId = newNonce();
+    const plan: ShardPlan = { shard: 0, firstLine: 1, lastLine: 1, requests: 1, lines: [{ line: 1, offset: 0, length: 10 }] };
+    await bucket.store.put(`work/${batchId}/plan/shard-0000`, Buffer.from(JSON.stringify(plan)));
+    await pieces.createPlanHead(batchId, { verdict: 'accepted', total: 1, model: null, upstream: 'u', shards: [] });
+    assert.deepEqual(await pieces.getPlanShard(batchId, 0), plan);
   });
 
   it('decides once under which ids a batch is published', async () => {
