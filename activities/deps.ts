@@ -23,12 +23,14 @@ export interface ActivityDeps {
   runs: BatchRuns;
   /** By name. */
   upstreams: ReadonlyMap<string, Upstream>;
+  /** Worker processes that take the requests of an upstream, this one included. */
+  workersOf: (upstream: string) => number;
   routes: ModelRoutes;
   sendUntilDone: typeof sendUntilDone;
   limits: Limits;
   /** Bytes of bodies and answers in flight, over all upstreams of this process (256 MiB). */
   memoryBytes?: number;
-  /** Bytes of shards that are kept for the next slice (64 MiB). */
+  /** Bytes of shards that are kept for the next slice (32 MiB). */
   inputCacheBytes?: number;
   /** Age at which a multipart upload is taken for dead. */
   uploadMarkerMaxAgeMs: number;

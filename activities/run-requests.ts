@@ -32,7 +32,18 @@ const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), refused: ne
  * has; what two runs both sent is decided when the shard is closed. Results in pieces are facts, whatever becomes of this run.
  */
 export function createRunRequests(deps: ActivityDeps & { batchesRunning: BatchesRunning }) {
-  const { batchesRunning, pieces, upstreams, sendUntilDone, nowMs, monotonicMs, randomHex, draining, memoryBytes = MEMORY_BYTES } = deps;
+  const {
+    batchesRunning,
+    pieces,
+    upstreams,
+    workersOf,
+    sendUntilDone,
+    nowMs,
+    monotonicMs,
+    randomHex,
+    draining,
+    memoryBytes = MEMORY_BYTES,
+  } = deps;
   const inputs = createShardInputs(deps);
   const readPieces = createPieceReader(pieces);
   const pulse = createPulse(deps);
@@ -104,6 +115,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
           batchesRunning: batchesRunning.count,
           // Twice the limit: where it climbs, slices are for what it is about to try.
           places: Math.min(upstream.maxInFlight, 2 * upstream.limiter.limit),
+          workers: workersOf(input.upstream),
         });
 
       if (lines.length > 1 && isSuspicious) {
@@ -226,8 +238,9 @@ function toReport(given: {
   meanUpstreamMs: number;
   batchesRunning: number;
   places: number;
+  workers: number;
 }): RanRequests {
-  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning, places } = given;
+  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning, places, workers } = given;
   const open = new Set(lines.flatMap(({ line }) => (stored.has(line) ? [] : [line])));
   const covered: number[] = [];
   // Blank lines are covered as soon as somebody has looked at them.
@@ -243,5 +256,6 @@ function toReport(given: {
     waitedMs,
     batchesRunning,
     places,
+    workers,
   };
 }

@@ -174,6 +174,8 @@ export interface RanRequests {
   batchesRunning: number;
   /** Requests that the upstream may have in flight from this worker; absent in histories from before slices went by it. */
   places?: number;
+  /** Workers that take requests for this upstream. */
+  workers?: number;
 }
 
 export interface CloseShardInput extends BatchRef {

@@ -22,8 +22,9 @@ export interface Pace {
   meanUpstreamMs: number | null;
   /** Batches that share the activity budget. */
   batchesRunning: number;
-  /** Requests that the upstream may have in flight from one worker, as it told last. */
+  /** Requests that the upstream may have in flight from one worker, and how many workers there are, as they told last. */
   places?: number;
+  workers?: number;
 }
 
 /** The pace of a batch that knows nothing yet. */
@@ -67,18 +68,19 @@ export function sliceLines(given: {
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
   if (pace.meanUpstreamMs === null) return 1;
   const expectedPerSecond = placesInFlight(pace, policy.maxInFlight, sizing) / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
-  const budget = policy.activitiesPerSecond / (1 + (expectedPerSecond / BUSY_PER_SECOND) ** Math.min(sizing, 2));
+  const perWorker = sizing === 3 ? expectedPerSecond / (pace.workers ?? 1) : expectedPerSecond;
+  const budget = policy.activitiesPerSecond / (1 + (perWorker / BUSY_PER_SECOND) ** Math.min(sizing, 2));
   // Since the third rule the requests expected are those of all batches, as the budget is.
   const share = sizing === 3 ? budget : budget / Math.max(1, pace.batchesRunning);
   return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
 }
 
-/** Of all batches of a worker by today's rule; of this batch by those before, which knew only what is configured. */
-function placesInFlight({ lead, batchesRunning, places }: Pace, maxInFlight: number, sizing: Sizing): number {
+/** Of all batches over all workers by today's rule; of this batch by those before, which knew only what is configured. */
+function placesInFlight({ lead, batchesRunning, places, workers = 1 }: Pace, maxInFlight: number, sizing: Sizing): number {
   if (sizing === 1) return Math.min(lead, maxInFlight);
   // Not the lead: it shrinks where slices wait, and smaller slices would wait longer.
   if (sizing === 2) return maxInFlight;
-  return Math.min(places ?? maxInFlight, maxInFlight * Math.max(1, batchesRunning));
+  return Math.min((places ?? maxInFlight) * workers, maxInFlight * Math.max(1, batchesRunning));
 }
 
 /** Lines that one shard may have out: its part of the lead, and what is left of a slice of this size while it ends. */
@@ -110,8 +112,9 @@ export interface SliceReport {
   meanUpstreamMs: number;
   waitedMs: number;
   batchesRunning: number;
-  /** Requests that the upstream may have in flight from this worker, with what it is about to try. */
+  /** Requests that the upstream may have in flight from this worker, with what it is about to try; and how many workers there are. */
   places?: number;
+  workers?: number;
 }
 
 /** The pace after one more slice. `lines` are those of a slice today, `scheduledAtMs` and `nowMs` the workflow's time. */
@@ -129,14 +132,16 @@ export function learn(
   };
   if (given.sizing < 3) return next;
   // A queue that is too long is heard of by every slice in it: one change is the answer to all of them.
-  const { leadSinceMs = -Infinity, places } = pace;
+  const { leadSinceMs = -Infinity } = pace;
   const lead = given.scheduledAtMs >= leadSinceMs ? next.lead : Math.min(pace.lead, most);
-  const since = lead === pace.lead ? pace.leadSinceMs : given.nowMs;
+  const { places, workers } = ran;
   return {
+    ...pace,
     ...next,
     lead,
-    ...(since === undefined ? {} : { leadSinceMs: since }),
-    ...((ran.places ?? places) === undefined ? {} : { places: ran.places ?? places }),
+    ...(lead === pace.lead ? {} : { leadSinceMs: given.nowMs }),
+    ...(places === undefined ? {} : { places }),
+    ...(workers === undefined ? {} : { workers }),
   };
 }
 

@@ -22,6 +22,7 @@ import { createMinioObjectStore } from '../storage/minio-object-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
+import { createWorkerCounts } from '../temporal/worker-counts.ts';
 import { traceActivities, traceSinks, traceStarts } from '../telemetry/temporal-tracing.ts';
 import { watchBatchRuns } from '../telemetry/watch-batch-runs.ts';
 import { watchBatchStore } from '../telemetry/watch-batch-store.ts';
@@ -44,7 +45,7 @@ Runs workflows and sends requests upstream. It waits for Temporal and the bucket
 
 /** Part buffers that all uploads of the process share. */
 const UPLOAD_PARTS = 16;
-const PROVISION_EVERY_MS = 60_000;
+const LOOK_EVERY_MS = 60_000;
 const RETENTION_DAYS = 3;
 /** What closing connections may take once the workers have drained. */
 const CLOSING_MS = 3_000;
@@ -110,6 +111,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   if (warning !== null) logger.warn(warning);
   await untilItWorks('the bucket', async () => await store.ensureBucket(), { logger, signal });
 
+  const workerCounts = createWorkerCounts({ connection, namespace, upstreams: [...upstreams.keys()], nowMs });
   const randomHex = createRandomHex();
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
@@ -120,6 +122,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     housekeeping: createHousekeeping({ store }),
     runs,
     upstreams,
+    workersOf: workerCounts.of,
     routes: createModelRoutes(config.upstreams),
     sendUntilDone: watchSending(sendUntilDone, { metrics, tracing, monotonicMs, logger }),
     limits: config.batches.limits,
@@ -153,7 +156,14 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   });
   isWorking = true;
   logger.info({ upstreams: config.upstreams.map(({ name }) => name) }, 'working');
-  void keepProvisioned(provisioning, signal, logger);
+  void everyMinute(
+    async () => {
+      await workerCounts.refresh();
+      await provision(provisioning);
+    },
+    signal,
+    logger,
+  );
 }
 
 async function run(worker: Worker, shutdown: Shutdown): Promise<void> {
@@ -164,13 +174,11 @@ async function run(worker: Worker, shutdown: Shutdown): Promise<void> {
   }
 }
 
-/** A Temporal database that was lost gets its schedule and attributes again. */
-async function keepProvisioned(provisioning: Parameters<typeof provision>[0], signal: AbortSignal, logger: Logger): Promise<void> {
+/** Looks at Temporal now and then: a database that was lost gets its schedule and attributes again, and workers come and go. */
+async function everyMinute(look: () => Promise<void>, signal: AbortSignal, logger: Logger): Promise<void> {
   while (!signal.aborted) {
-    await delay(PROVISION_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
-    await provision(provisioning).catch((error: unknown) =>
-      logger.warn({ err: error }, 'Temporal could not be provisioned; the next minute tries again'),
-    );
+    await look().catch((error: unknown) => logger.warn({ err: error }, 'Temporal could not be looked at; the next minute tries again'));
   }
 }

@@ -96,6 +96,7 @@ export async function startStage(): Promise<Stage> {
     },
     upstreams,
     routes: createModelRoutes([{ name: 'example', models: null }]),
+    workersOf: () => 1,
     sendUntilDone,
     limits: DEFAULT_LIMITS,
     uploadMarkerMaxAgeMs: DAY_MS,

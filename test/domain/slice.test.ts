@@ -60,6 +60,13 @@ describe('sliceLines()', () => {
     assert.deepEqual([16, 74, 128, 256, 10_000].map(lines), [1, 1, 2, 4, 4]);
   });
 
+  it('keeps all workers together to the budget', () => {
+    const lines = (workers: number, batches: number) =>
+      sliceLines({ pace: { ...pace(512, 1000, batches), places: 256, workers }, policy, shardLines: 500, sizing: SIZING });
+    assert.deepEqual([lines(1, 50), lines(4, 50), lines(46, 50)], [4, 13, 149]);
+    assert.equal(lines(4, 1), 3, 'one batch has its own places and no more, however many workers there are');
+  });
+
   it('does not become smaller with the lead, which shrinks where slices wait', () => {
     assert.equal(sliceLines({ pace: pace(8, 1000), policy, shardLines: 500, sizing: SIZING }), 4);
     assert.equal(sliceLines({ pace: pace(8, 1000), policy, shardLines: 500, sizing: 1 }), 1);
