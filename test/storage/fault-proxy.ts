@@ -33,6 +33,8 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
         if (fault === 'answer-lost') return void response.resume().on('end', () => outgoing.destroy());
         outgoing.writeHead(response.statusCode ?? 0, response.headers);
         if (fault === 'cut') return cut(response, outgoing);
+        // An answer that breaks off behind us breaks off before us as well.
+        response.on('close', () => response.complete || outgoing.destroy());
         response.pipe(outgoing);
       });
       forwarded.on('error', () => outgoing.destroy());
