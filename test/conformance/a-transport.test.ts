@@ -6,6 +6,7 @@ import { until } from '../helpers/until.ts';
 import { bucketOf } from './bucket.ts';
 import { type PythonCases, runPythonCases } from './python-cases.ts';
 import { startRecordingProxy } from './recording-proxy.ts';
+import { REDUCED } from './reduced.ts';
 import { assertEnvelope, json, send, upload } from './wire.ts';
 
 describe('A. Transport and envelope', () => {
@@ -111,7 +112,7 @@ describe('A. Transport and envelope', () => {
 
   it('case 10: a reply over the limit is 429 with a retry-after of at most 60, which the SDK waits out', async () => {
     // So few that the next one, ten seconds later, does not come between the first refusal and those that follow.
-    await using limited = await stack.startAnotherApi({ NIGHTSHIFT_TENANT_REQUESTS_PER_MINUTE: '6' });
+    await using limited = await stack.startAnotherApi({ NIGHTSHIFT_TENANT_REQUESTS_PER_MINUTE: String(REDUCED.requestsPerMinute) });
     await using proxy = await startRecordingProxy(limited.origin);
     const usedUp = await until(
       async () => {

@@ -12,10 +12,11 @@ import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 import { type Bucket, bucketOf, expireFile } from './bucket.ts';
 import { type PythonCases, runPythonCases } from './python-cases.ts';
+import { REDUCED } from './reduced.ts';
 import { assertEnvelope, fileForm, json, send, upload } from './wire.ts';
 
-const [CAP, HARD_CAP] = [1_000_000, 20_000_000];
-const IDLE_SECONDS = 6;
+const [CAP, HARD_CAP] = REDUCED.uploadCaps;
+const IDLE_SECONDS = REDUCED.uploadIdleSeconds;
 const HEAD = '{"a":1}\n';
 
 describe('B. Files: limits, lists and ends', () => {

@@ -6,6 +6,7 @@ import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 import { runPythonCases } from './python-cases.ts';
 import { startRecordingProxy } from './recording-proxy.ts';
+import { REDUCED } from './reduced.ts';
 import { accountFor, completedLines, names, statusesOf, watch } from './story.ts';
 import { assertEnvelope, json, send } from './wire.ts';
 
@@ -17,7 +18,9 @@ describe('F. Cancel', { concurrency: true }, () => {
   let stack: Stack;
   let client: OpenAI;
   before(async () => {
-    stack = await startStack({ env: { NIGHTSHIFT_CANCEL_GRACE_SECONDS: '10', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '128' } });
+    stack = await startStack({
+      env: { NIGHTSHIFT_CANCEL_GRACE_SECONDS: String(REDUCED.cancel.graceSeconds), NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '128' },
+    });
     client = stack.client();
   });
   after(async () => await stack[Symbol.asyncDispose]());
@@ -133,7 +136,7 @@ describe('F. Cancel', { concurrency: true }, () => {
     const began = performance.now();
     const { batch } = await lastOf(created);
     assert.equal(batch.status, 'cancelled');
-    assert.ok(performance.now() - began < 90_000);
+    assert.ok(performance.now() - began < REDUCED.cancel.maxSeconds * 1000);
     await accountFor(client, batch, names('hang-', 20));
   });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GROUPS } from './cases.ts';
 import { caseTests } from './coverage.ts';
-import { rowOf, tableRows } from './table.ts';
+import { readTable, rowOf, totalsOf } from './table.ts';
 
 const CASES = GROUPS.flatMap((group) => group.cases);
 
@@ -24,7 +24,7 @@ describe('the list of conformance cases', () => {
 
   it('is what docs/conformance.md shows (npm run conformance)', async () => {
     const tests = await caseTests();
-    const rows = await tableRows();
+    const { lastRun, totals, rows } = await readTable();
     assert.deepEqual(
       rows.map(({ number, text, file }) => ({ number, text, file })),
       CASES.map((each) => rowOf(each, tests)),
@@ -34,6 +34,9 @@ describe('the list of conformance cases', () => {
       const wanted = out === undefined ? /^(passes|\*\*fails\*\*)(; reduced: .+)?$/ : /^out: .+$/;
       assert.match(result, wanted, `case ${number}`);
       assert.ok(result.endsWith(out ?? reduced ?? result), `case ${number} says ${result}`);
+      assert.equal(result.includes('; reduced: '), reduced !== undefined, `case ${number} says ${result}`);
     }
+    assert.deepEqual(totals, totalsOf(rows.map(({ result }) => result)));
+    assert.match(lastRun ?? '', /^Last run on \d{4}-\d\d-\d\d( at commit [0-9a-f]{7,}(-dirty)?)?\.$/);
   });
 });

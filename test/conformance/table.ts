@@ -1,11 +1,14 @@
+import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { run } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { type Case, GROUPS } from './cases.ts';
 import { type CaseTest, caseFiles, caseTests } from './coverage.ts';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const TABLE = fileURLToPath(new URL('../../docs/conformance.md', import.meta.url));
+const FAILS = /^\*\*fails/;
 
 /** A row of docs/conformance.md as it is written there. */
 export interface Row {
@@ -15,10 +18,32 @@ export interface Row {
   file: string;
 }
 
-/** The rows of the table as it lies in `docs/`. */
-export async function tableRows(): Promise<Row[]> {
-  const lines = (await readFile(TABLE, 'utf8')).matchAll(/^\| (\d+) \| (.*) \| (.*) \| (.*) \|$/gm);
-  return [...lines].map(([, number, text = '', result = '', file = '']) => ({ number: Number(number), text, result, file }));
+/** The page as it lies in `docs/`: when it was written and of what, its totals and its rows. */
+export async function readTable(): Promise<{ lastRun: string | null; totals: Totals; rows: Row[] }> {
+  const page = await readFile(TABLE, 'utf8');
+  const [lastRun = null] = /^Last run .+$/m.exec(page) ?? [];
+  const totals = [...page.matchAll(/^\| ([a-z ]+) \| (\d+) \|$/gm)].map(([, what = '', count]) => [what, Number(count)] as const);
+  const rows = [...page.matchAll(/^\| (\d+) \| (.*) \| (.*) \| (.*) \|$/gm)];
+  return {
+    lastRun,
+    totals,
+    rows: rows.map(([, number, text = '', result = '', file = '']) => ({ number: Number(number), text, result, file })),
+  };
+}
+
+/** How many results are of which kind, as the page shows them. */
+export type Totals = readonly (readonly [what: string, count: number])[];
+
+/** The totals of these results. */
+export function totalsOf(results: readonly string[]): Totals {
+  const count = (what: RegExp) => results.filter((result) => what.test(result)).length;
+  return [
+    ['cases', results.length],
+    ['pass', count(/^passes/)],
+    ['of them in a reduced form', count(/^passes; reduced/)],
+    ['fail', count(FAILS)],
+    ['out', count(/^out/)],
+  ];
 }
 
 /** What the row of a case says beside its result. */
@@ -48,14 +73,21 @@ function resultOf({ number, out, reduced }: Case, tests: readonly CaseTest[], pa
   return reduced === undefined ? result : `${result}; reduced: ${reduced}`;
 }
 
+/** Today, and the commit that is run, with `-dirty` where files differ from it; an unpacked archive knows no commit. */
+async function lastRunLine(): Promise<string> {
+  const commit = await promisify(execFile)('git', ['describe', '--always', '--dirty', '--exclude=*'], { cwd: FOLDER }).then(
+    ({ stdout }) => ` at commit ${stdout.trim()}`,
+    () => '',
+  );
+  return `Last run on ${new Date().toISOString().slice(0, 10)}${commit}.`;
+}
+
 async function main(): Promise<void> {
+  const lastRun = await lastRunLine();
   const tests = await caseTests();
   const passed = await runTests();
   const cases = GROUPS.flatMap((group) => group.cases);
   const results = new Map(cases.map((each) => [each.number, resultOf(each, tests, passed)]));
-  const count = (what: RegExp) => [...results.values()].filter((result) => what.test(result)).length;
-  const failing = count(/^\*\*fails/);
-
   const sections = GROUPS.map(({ title, cases: ofGroup }) => {
     const rows = ofGroup.map((each) => {
       const { number, text, file } = rowOf(each, tests);
@@ -63,31 +95,27 @@ async function main(): Promise<void> {
     });
     return `## ${title}\n\n| number | case | result | test |\n| ---: | --- | --- | --- |\n${rows.join('\n')}\n`;
   });
-  const totals = [
-    ['cases', cases.length],
-    ['pass', count(/^passes/)],
-    ['of them in a reduced form', count(/^passes; reduced/)],
-    ['fail', failing],
-    ['out', count(/^out/)],
-  ];
   await writeFile(
     TABLE,
     `# Conformance
 
 The numbered cases of the wire contract: what any OpenAI client may expect of files and batches. Each case is a test over
 HTTP against real servers, with its number in its name (\`test/conformance/\`). This page is written by
-\`npm run conformance\`; results are those of the day it was run. "Reduced" says where a test does less than its case,
-"out" why there is none.
+\`npm run conformance\`. "Reduced" says where a test does less than its case, "out" why there is none.
+
+${lastRun}
 
 ## Totals
 
 | | |
 | --- | ---: |
-${totals.map(([what, number]) => `| ${what} | ${number} |`).join('\n')}
+${totalsOf([...results.values()])
+  .map(([what, number]) => `| ${what} | ${number} |`)
+  .join('\n')}
 
 ${sections.join('\n')}`,
   );
-  if (failing > 0) process.exitCode = 1;
+  if ([...results.values()].some((result) => FAILS.test(result))) process.exitCode = 1;
 }
 
 if (import.meta.main) await main();
