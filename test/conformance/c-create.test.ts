@@ -5,6 +5,7 @@ import { chatLine, chatLines, ended, resultLines } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { expireFile } from './bucket.ts';
 import { startRecordingProxy } from './recording-proxy.ts';
+import { REDUCED } from './reduced.ts';
 import { assertEnvelope, json, type Reply, send } from './wire.ts';
 
 describe('C. Create', () => {
@@ -35,14 +36,19 @@ describe('C. Create', () => {
   };
 
   it('case 32: a minimal create answers a whole batch within a second', async () => {
-    let reply = await create(wanted());
-    // The machine of a test may pause, but not at every create.
-    for (let tries = 1, ms = Infinity; ms >= 1000; tries += 1) {
-      assert.ok(tries <= 5, `none of five creates took less than a second, the last one ${ms} ms`);
+    const tookMs: number[] = [];
+    const replies: Reply[] = [];
+    while (replies.length < REDUCED.creates) {
       const began = performance.now();
-      reply = await create(wanted());
-      ms = performance.now() - began;
+      replies.push(await create(wanted()));
+      tookMs.push(performance.now() - began);
     }
+    const median = tookMs.toSorted((one, other) => one - other)[Math.trunc(tookMs.length / 2)] ?? Infinity;
+    assert.ok(median < 1000, `creates took ${tookMs.map(Math.round).join(', ')} ms`);
+    for (const reply of replies) assertWholeBatch(reply);
+  });
+
+  function assertWholeBatch(reply: Reply): void {
     assert.equal(reply.status, 200);
     const batch = json(reply);
     assert.match(String(batch['id']), /^batch_[0-9a-f]{32}$/);
@@ -78,7 +84,7 @@ describe('C. Create', () => {
       },
       metadata: null,
     });
-  });
+  }
 
   it('case 33: metadata is echoed unchanged, and null is accepted', async () => {
     const metadata = { a: 'b', 'ünï "q"': '😀\u2028' };

@@ -12,6 +12,9 @@ import { type ScriptedUpstream, startScriptedUpstream } from './scripted-upstrea
 import { accountFor, names } from './story.ts';
 import { send } from './wire.ts';
 
+/** Requests that an upstream shared by two models serves at a time. */
+const SHARED_IN_FLIGHT = 4;
+
 // Most of their time is backoff, and every case has an upstream of its own, so they run side by side.
 describe('E. Execution and results: upstreams that fail', { concurrency: true }, () => {
   let folder: string;
@@ -29,6 +32,7 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
       { ...base, name: 'busy', models: ['busy-model'], request_timeout_seconds: 300 },
       { ...base, name: 'narrow', models: ['narrow-model'], max_in_flight: 2, request_timeout_seconds: 300 },
       { ...base, name: 'wide', models: ['wide-model'], request_timeout_seconds: 300 },
+      { ...base, name: 'shared', models: ['x-model', 'y-model'], max_in_flight: SHARED_IN_FLIGHT, request_timeout_seconds: 300 },
       { ...base, name: 'late', models: ['late-model'], base_urls: [`http://127.0.0.1:${latePort}/v1`] },
       { ...base, name: 'gone', models: ['gone-model'], base_urls: [`http://127.0.0.1:${await freePort()}/v1`], unavailable_max_seconds: 2 },
     ];
@@ -170,9 +174,18 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
       what: 'a first answer',
       seconds: 120,
     });
-    const small = await run([lineFor('wide-model', 'only')], 60);
-    assert.deepEqual(small.request_counts, { total: 1, completed: 1, failed: 0 });
-    for (const { id } of [saturating, large]) {
+    // One upstream for two models: batch A of the one keeps it full for a minute and more, in which B of the other ends.
+    upstream.on('shared-84', () => ({ delayMs: 1000 }));
+    const sharing = await submit(
+      client,
+      names('x-', 80 * SHARED_IN_FLIGHT)
+        .map((id) => lineFor('x-model', id, 'shared-84'))
+        .join('\n'),
+    );
+    await until(() => upstream.callsOf('shared-84').length >= 2 * SHARED_IN_FLIGHT, { what: 'the shared upstream to be full' });
+    const small = await Promise.all(['wide-model', 'y-model'].map(async (model) => await run([lineFor(model, 'only')], 60)));
+    for (const { request_counts } of small) assert.deepEqual(request_counts, { total: 1, completed: 1, failed: 0 });
+    for (const { id } of [saturating, large, sharing]) {
       const { status, request_counts } = await client.batches.retrieve(id);
       assert.equal(status, 'in_progress');
       assert.ok((request_counts?.completed ?? 0) < (request_counts?.total ?? 0));

@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { toFile } from 'openai';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { type PythonCases, runPythonCases } from './python-cases.ts';
+import { REDUCED } from './reduced.ts';
 import { assertEnvelope, json, send } from './wire.ts';
 
 /** Each case has a tenant of its own, so that its lists hold nothing else. */
@@ -85,6 +86,15 @@ describe('H. Lists', () => {
     assert.equal(paged.length, 30);
     assert.deepEqual(new Set(paged), new Set(created));
     assert.deepEqual((await list('second', '?limit=100')).ids, paged);
+    const times: number[] = [];
+    for await (const batch of stack.client('key-second').batches.list({ limit: 7 })) times.push(batch.created_at);
+    assert.deepEqual(
+      times,
+      times.toSorted((one, other) => other - one),
+      'newest first',
+    );
+    const seconds = Number(times[0]) - Number(times.at(-1));
+    assert.ok(times.length === 30 && seconds <= REDUCED.createdWithinSeconds, `created within ${seconds} s`);
   });
 
   it('case 102: a deleted file goes on working as a cursor, an unknown one is 400', async () => {

@@ -41,7 +41,8 @@ export async function send(
     },
     ...(body === undefined ? {} : { body: isJson ? JSON.stringify(body) : Buffer.isBuffer(body) ? new Uint8Array(body) : String(body) }),
   });
-  return { status: answer.status, headers: answer.headers, text: await answer.text() };
+  // Not `text()`, which would hide a byte order mark.
+  return { status: answer.status, headers: answer.headers, text: Buffer.from(await answer.arrayBuffer()).toString() };
 }
 
 /** The answer's JSON object. */

@@ -27,7 +27,7 @@ const STRUCTURE = ['{', '}', '[', ']', ',', ':', ' ', "'", '\u007f', '\ufeff'];
 const NUMBERS = ['0', '-0', '1.0', '-0.0', '1e5', '1E+05', '1e400', '-1.50e-7', '9223372036854775807', '0.30000000000000004'];
 const LITERALS = ['null', 'true', 'false', '""', '{}', '[]'];
 const KEYS = ['"a"', '"body"', '"custom_id"', '"b\\u006fdy"', '"__proto__"', '"constructor"', '"0"', '""', '"\u2028"', '"é"'];
-/** More than a parser that calls itself for each level can be asked without asking how much stack it has. */
+/** Deep, and not too deep for `JSON.parse` on any stack. */
 const MAX_LEVELS = 3000;
 
 /** `breaks` are line breaks that may stand between tokens, beside blanks and tabs. */
