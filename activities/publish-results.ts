@@ -9,6 +9,9 @@ import { type Beating, startBeating } from './beating.ts';
 import type { ActivityDeps } from './deps.ts';
 import { asSaved, unknownBatch } from './save-batch.ts';
 
+/** What a result file has left to live, at least, when its publishing begins: half of the shortest life that a client may ask for. */
+const LEAST_LIFE_SECONDS = 1800;
+
 /** A result file to be: its id, name, and the objects of the shards that make it up. */
 interface ResultFile {
   id: string;
@@ -19,7 +22,8 @@ interface ResultFile {
 /**
  * Writes output and error file, then the terminal record, then removes the open marker. Ids and times are decided once per
  * batch, shard results never change, and file records are create-only: whoever runs this again, or at the same time, writes
- * the same bytes under the same names, and finds what is there already.
+ * the same bytes under the same names, and finds what is there already. Only after an outage that took the life of the files
+ * are ids and times decided anew; whoever still goes by the old ones ends without a terminal record.
  */
 export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'>) {
   const { files, batches, pieces, nowMs, randomHex } = deps;
@@ -71,6 +75,22 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
     return { outputFileId: newFileId(now, randomHex(12)), errorFileId: newFileId(now, randomHex(12)), createdAt: Math.floor(now / 1000) };
   }
 
+  /** The publication by which the files are written. One whose files would be gone, or nearly, has another put in its place. */
+  async function standingPublication(tenant: string, batchId: string, lifeSeconds: number): Promise<Publication> {
+    const next = decidePublication();
+    const standing = await pieces.createPublication(batchId, next);
+    if (standing.createdAt + lifeSeconds - next.createdAt >= LEAST_LIFE_SECONDS) return standing;
+    const replaced = await pieces.replacePublication(batchId, standing, next);
+    // No batch will name them.
+    for (const id of [standing.outputFileId, standing.errorFileId]) await files.delete(tenant, id);
+    return replaced;
+  }
+
+  async function assertStands(batchId: string, { outputFileId }: Publication): Promise<void> {
+    if ((await pieces.getPublication(batchId))?.outputFileId === outputFileId) return;
+    throw ApplicationFailure.retryable('The files were to be gone soon; others are published in their place.', 'PublicationReplaced');
+  }
+
   /** The record with everything that is known only now; null when the batch may not end this way any more. */
   function endedRecord(
     found: BatchRecord,
@@ -103,9 +123,10 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
     if (isTerminal(found.batch.status)) return await removeMarker(tenant, found);
 
     const results = await shardResults(batchId);
-    const publication = await pieces.createPublication(batchId, decidePublication());
+    const lifeSeconds = found.output_expires_after_seconds ?? DEFAULT_FILE_LIFE_SECONDS;
+    const publication = await standingPublication(tenant, batchId, lifeSeconds);
     const { createdAt } = publication;
-    const times = { createdAt, expiresAt: createdAt + (found.output_expires_after_seconds ?? DEFAULT_FILE_LIFE_SECONDS) };
+    const times = { createdAt, expiresAt: createdAt + lifeSeconds };
     const output = {
       id: publication.outputFileId,
       filename: `${batchId}_output.jsonl`,
@@ -120,6 +141,7 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
       if (file.objects.length > 0) await publishFile(tenant, file, times, progress, beating);
     }
 
+    await assertStands(batchId, publication);
     const ids = { output: idOf(output), error: idOf(error) };
     const nowSeconds = Math.floor(nowMs() / 1000);
     const record = await batches.update(tenant, batchId, (current) => endedRecord(current, to, results, ids, nowSeconds));

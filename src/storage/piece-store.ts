@@ -10,6 +10,7 @@ import { encodePiece, readPieceEntries } from './piece-format.ts';
 import { readLines } from './read-lines.ts';
 import { createRecent } from './recent.ts';
 import { readShardObjects } from './shard-objects.ts';
+import { updateJson } from './update-json.ts';
 
 /** What lies under `work/<batch>/`: the plan, pieces, shard results and what publishing has decided. */
 export interface PieceStore {
@@ -46,6 +47,9 @@ export interface PieceStore {
 
   /** Create-only: answers the publication that stands, so that two attempts write the same. */
   createPublication(batchId: string, publication: Publication): Promise<Publication>;
+  /** Puts `next` in the place of `past` by compare-and-set; answers the publication that stands then. */
+  replacePublication(batchId: string, past: Publication, next: Publication): Promise<Publication>;
+  getPublication(batchId: string): Promise<Publication | null>;
 }
 
 /** The end of one line: its outcome and the bytes to be written, without the line break. */
@@ -83,7 +87,7 @@ export interface ShardResult {
   error: { key: string; bytes: number } | null;
 }
 
-/** Ids, names and times of the result files, decided once per batch. */
+/** Ids, names and times of the result files, decided once per batch, and again only where those files would be gone too soon. */
 export interface Publication {
   outputFileId: string;
   errorFileId: string;
@@ -188,5 +192,11 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     readShardObjects: (objects) => readShardObjects(store, objects),
 
     createPublication: (batchId, publication) => createJson(store, keys.publish(batchId), publication),
+    getPublication: (batchId) => getJson<Publication>(store, keys.publish(batchId)),
+
+    async replacePublication(batchId, past, next) {
+      const isPast = (found: Publication) => found.outputFileId === past.outputFileId;
+      return (await updateJson<Publication>(store, keys.publish(batchId), (found) => (isPast(found) ? next : null))) ?? past;
+    },
   };
 }

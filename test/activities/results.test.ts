@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { newFileId } from '../../src/domain/ids.ts';
 import type { LineResult, PieceStore } from '../../src/storage/piece-store.ts';
 import type { ShardRange } from '../../src/domain/plan.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
@@ -263,6 +264,62 @@ describe('publishResults', () => {
     });
     await run(counting.publishResults, { ...batch, to: 'completed' });
     assert.deepEqual([(await stage.record(batch)).status, uploads], ['completed', 0]);
+  });
+
+  const filesOf = async (batch: StagedBatch) => {
+    const page = await stage.deps.files.list(TENANT, { limit: 1000, order: 'desc', after: null, purpose: 'batch_output' });
+    assert.ok(page !== 'unknown_cursor');
+    return page.data.filter(({ filename }) => filename.startsWith(batch.batchId));
+  };
+  const keepFor = async ({ tenant, batchId }: StagedBatch, seconds: number) =>
+    await stage.deps.batches.update(tenant, batchId, (found) => ({ ...found, output_expires_after_seconds: seconds }));
+
+  it('gives files their whole life when an outage took that of the first ones', async () => {
+    for (const [lostSeconds, isAnew] of [
+      [1700, false],
+      [1900, true],
+      [10_000, true],
+    ] as const) {
+      const batch = await closedBatch();
+      await keepFor(batch, 3600);
+      await move(batch, 'finalizing');
+      const dying = stage.worker({
+        nowMs: () => Date.now() - lostSeconds * 1000,
+        batches: { ...stage.deps.batches, update: async () => await Promise.reject(new Error('killed')) },
+      });
+      await assert.rejects(run(dying.publishResults, { ...batch, to: 'completed' }), /killed/);
+      assert.equal((await run(stage.worker().publishResults, { ...batch, to: 'completed' })).status, 'completed');
+      const { output_file_id, error_file_id } = await stage.record(batch);
+      const named = await Promise.all([output_file_id, error_file_id].map(async (id) => await stage.deps.files.get(TENANT, id ?? '')));
+      for (const file of named) {
+        assert.ok(file?.expires_at);
+        assert.equal(file.expires_at - file.created_at, 3600);
+        assert.equal(file.created_at > Date.now() / 1000 - 600, isAnew, `${lostSeconds} s`);
+      }
+      assert.deepEqual((await filesOf(batch)).map(({ id }) => id).sort(), [output_file_id, error_file_id].sort());
+      assert.equal((await stage.resultLines(output_file_id)).length, 15);
+    }
+  });
+
+  it('lets an attempt that stood still not name the files whose time is over', async () => {
+    const { files, pieces } = stage.deps;
+    const batch = await closedBatch();
+    await move(batch, 'finalizing');
+    const zombie = stage.worker({
+      files: {
+        ...files,
+        async createRecord(tenant, file) {
+          const created = await files.createRecord(tenant, file);
+          const past = await pieces.getPublication(batch.batchId);
+          assert.ok(past);
+          await pieces.replacePublication(batch.batchId, past, { ...past, outputFileId: newFileId(Date.now(), randomHex(12)) });
+          return created;
+        },
+      },
+    });
+    await assert.rejects(run(zombie.publishResults, { ...batch, to: 'completed' }), { type: 'PublicationReplaced', nonRetryable: false });
+    assert.equal((await stage.record(batch)).status, 'finalizing');
+    assert.equal((await run(stage.worker().publishResults, { ...batch, to: 'completed' })).status, 'completed');
   });
 
   it('writes nothing over a cancel that came first, and the same files for the cancelled batch', async () => {

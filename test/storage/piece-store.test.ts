@@ -264,6 +264,18 @@ describe('PieceStore: plan and publication', () => {
     assert.deepEqual(await pieces.createPublication(batchId, publication), publication);
     assert.deepEqual(await pieces.createPublication(batchId, { ...publication, createdAt: 6 }), publication);
   });
+
+  it('lets one of several put another publication in the place of one', async () => {
+    const batchId = newNonce();
+    const past = { outputFileId: 'file-1', errorFileId: 'file-2', createdAt: 5 };
+    assert.equal(await pieces.getPublication(batchId), null);
+    await pieces.createPublication(batchId, past);
+    const others = ['a', 'b', 'c'].map((name) => ({ outputFileId: `file-${name}1`, errorFileId: `file-${name}2`, createdAt: 6 }));
+    const seen = await Promise.all(others.map(async (next) => await pieces.replacePublication(batchId, past, next)));
+    const standing = await pieces.getPublication(batchId);
+    assert.ok(standing !== null && others.some(({ outputFileId }) => outputFileId === standing.outputFileId));
+    assert.deepEqual(seen, [standing, standing, standing]);
+  });
 });
 
 function lineResult(line: number, bytes = 20): LineResult {
