@@ -3,7 +3,7 @@ import type { ShardRange } from '../src/domain/plan.ts';
 import type { Pace, Sizing } from '../src/domain/slice.ts';
 
 /**
- * Names and shapes that cross the border between API, workflows and activities. Only keys, numbers and counters cross it:
+ * Names and shapes that cross the border between API, workflows and activities. Only keys, names, numbers and counters cross it:
  * no bodies and no text of an upstream, because all of this stands in Temporal's history. Times are Unix milliseconds.
  */
 
