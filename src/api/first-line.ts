@@ -4,6 +4,8 @@ import { createJsonCheck } from './json-check.ts';
 export interface FirstLineCheck {
   /** Takes the next bytes; false once it is certain that the first line is not JSON. */
   push(chunk: Uint8Array): boolean;
+  /** Whether no more bytes can change the verdict. */
+  readonly isSettled: boolean;
   /** The verdict at the end of the content: false as well when there are only blank lines, or nothing at all. */
   end(): boolean;
 }
@@ -42,6 +44,9 @@ export function createFirstLineCheck(maxLineBytes: number): FirstLineCheck {
       if (lineBytes > maxLineBytes || !json.push(chunk, at, end)) verdict = false;
       else if (lineBreak !== -1) verdict = json.end();
       return verdict !== false;
+    },
+    get isSettled() {
+      return verdict !== null;
     },
     end: () => verdict ?? (inLine && json.end()),
   };

@@ -52,6 +52,11 @@ export interface ContentWriter {
   readonly bytes: number;
   /** Takes a chunk; resolves when there is room for more, which is to be waited for before the next one. */
   write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Takes a whole object of the bucket, `bytes` long, without its bytes coming here. False, and nothing is taken, where the bucket cannot do
+   * that: before the end it makes no part of less than 5 MiB.
+   */
+  append(source: string, bytes: number): Promise<boolean>;
   /** Makes the object readable. If it throws, everything is dropped. */
   complete(): Promise<void>;
   /** Drops everything written; safe at any time and more than once, and without effect after `complete`. */
@@ -157,6 +162,7 @@ export function createFileStore({
           return writer.bytes;
         },
         write: writer.write,
+        append: writer.append,
         abort: writer.abort,
         async complete() {
           await writer.complete();

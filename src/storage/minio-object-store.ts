@@ -172,6 +172,12 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
       });
     },
 
+    async copyPart(key, uploadId, part, source) {
+      const path = [bucket, ...source.split('/')].map(encodeURIComponent).join('/');
+      const target = { bucketName: bucket, objectName: key, uploadID: uploadId, partNumber: part, headers: { 'x-amz-copy-source': path } };
+      return await withRetries('copyPart', key, async () => (await uploads.uploadPart(target)).etag);
+    },
+
     async completeMultipart(key, uploadId, parts) {
       await withRetries('completeMultipart', key, async (attempt) => {
         try {

@@ -5,6 +5,8 @@ import type { Part, PartPool } from './part-pool.ts';
 
 /** Parts of one upload on their way at a time. */
 const PARTS_IN_FLIGHT = 2;
+/** S3 takes no smaller part, except as the last one. */
+const MIN_PART_BYTES = 5 * 1024 * 1024;
 /** What an upload keeps before it asks for a part buffer: small files, and clients that hardly begin, need none. */
 const SMALL_BYTES = 64 * 1024;
 
@@ -13,6 +15,8 @@ export interface UploadMarker {
   key: string;
   uploadId: string | null;
 }
+
+type MakePart = (uploadId: string, number: number) => Promise<string>;
 
 /** `nonce` names the marker of the upload, `uploads/<nonce>`. */
 export interface MultipartWriterOptions {
@@ -69,26 +73,32 @@ export function createMultipartWriter({ store, key, nonce, parts, keepMarker = f
     return uploadId;
   }
 
-  async function sendPart(part: Part, body: Buffer): Promise<void> {
+  async function makePart(call: MakePart, buffer: Part | null): Promise<void> {
     started += 1;
     const number = started;
     try {
       upload ??= startUpload();
-      sent.push({ part: number, etag: await store.uploadPart(key, await upload, number, body) });
+      sent.push({ part: number, etag: await call(await upload, number) });
     } catch (error) {
       fail(error);
     } finally {
-      part.giveBack();
+      buffer?.giveBack();
     }
   }
 
-  /** Sends what is being filled, in the background, once fewer than two parts are on their way. */
-  async function flush(part: Part): Promise<void> {
-    part.seal();
+  /** Makes the next part in the background, once fewer than two are on their way. */
+  async function send(call: MakePart, buffer: Part | null): Promise<void> {
     while (sending.size >= PARTS_IN_FLIGHT) await Promise.race(sending);
     ending.signal.throwIfAborted();
-    const task = sendPart(part, part.buffer.subarray(0, filledBytes)).finally(() => sending.delete(task));
+    const task = makePart(call, buffer).finally(() => sending.delete(task));
     sending.add(task);
+  }
+
+  /** Sends what is being filled. */
+  async function flush(part: Part): Promise<void> {
+    part.seal();
+    const body = part.buffer.subarray(0, filledBytes);
+    await send((id, number) => store.uploadPart(key, id, number, body), part);
     filling = null;
     filledBytes = 0;
   }
@@ -166,6 +176,17 @@ export function createMultipartWriter({ store, key, nonce, parts, keepMarker = f
       if (started === 0 && filling === null && bytes <= SMALL_BYTES) return void small.push(Buffer.from(chunk));
       for (const early of small.splice(0)) await fill(early);
       await fill(chunk);
+    },
+
+    async append(source, length) {
+      if (completing !== null) throw new Error(`upload of ${key} was completed`);
+      ending.signal.throwIfAborted();
+      const isTooEarly = small.length > 0 || (filling !== null && filledBytes < MIN_PART_BYTES);
+      if (isTooEarly || length < MIN_PART_BYTES) return false;
+      if (filling !== null) await flush(filling);
+      await send((id, number) => store.copyPart(key, id, number, source), null);
+      bytes += length;
+      return true;
     },
 
     async complete() {

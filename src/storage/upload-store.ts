@@ -25,6 +25,8 @@ export interface UploadStore {
   beginPart(tenant: string, id: string, part: string): ContentWriter;
   /** The parts there are: bytes by part id. */
   listParts(tenant: string, id: string): Promise<ReadonlyMap<string, number>>;
+  /** Appends a part of so many bytes to a content, if that can be done within the bucket (see `ContentWriter.append`). */
+  appendPart(tenant: string, id: string, part: { id: string; bytes: number }, content: ContentWriter): Promise<boolean>;
   /** Opens the bytes of a part; null when it is gone. */
   openPart(tenant: string, id: string, part: string): Promise<Readable | null>;
   removePart(tenant: string, id: string, part: string): Promise<void>;
@@ -62,6 +64,7 @@ export function createUploadStore({
     get: async (tenant, id) => await getJson<UploadRecord>(store, keys.resumable(tenant, id)),
     update: async (tenant, id, change) => await updateJson(store, keys.resumable(tenant, id), change),
     beginPart: (tenant, id, part) => createMultipartWriter({ store, key: keys.resumablePart(tenant, id, part), nonce: newNonce(), parts }),
+    appendPart: async (tenant, id, part, content) => await content.append(keys.resumablePart(tenant, id, part.id), part.bytes),
     openPart: async (tenant, id, part) => (await store.open(keys.resumablePart(tenant, id, part)))?.body ?? null,
     removePart: async (tenant, id, part) => await store.remove([keys.resumablePart(tenant, id, part)]),
 

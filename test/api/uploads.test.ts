@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import OpenAI, { APIError, ConflictError, toFile } from 'openai';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
@@ -125,6 +126,43 @@ describe('/v1/uploads', () => {
       assert.deepEqual(await keysBelow('uploads/'), []);
     });
 
+    it('are copied within the bucket where they are large enough, and then no more of them is read than has to be checked', async () => {
+      const { open } = api.store;
+      const opened: string[] = [];
+      api.store.open = async (key, range) => {
+        opened.push(key);
+        return await open(key, range);
+      };
+      try {
+        const line = Buffer.from(`{"long":"${'x'.repeat(6 * MIB)}"}\n`);
+        const parts = [
+          line.subarray(0, 5 * MIB),
+          Buffer.concat([line.subarray(5 * MIB), randomBytes(6 * MIB)]),
+          randomBytes(6 * MIB),
+          LINE,
+        ];
+        const content = Buffer.concat(parts);
+        const md5 = createHash('md5').update(content).digest('hex');
+        const { id, part_ids } = await filled(...parts);
+        const error = await refused(await post(`/v1/uploads/${id}/complete`, { part_ids, md5: md5.replace(/./g, 'a') }), 400);
+        assert.equal(error.param, 'md5');
+        opened.length = 0;
+        const { file } = await client.uploads.complete(id, { part_ids });
+        const first = [part_ids[0], part_ids[1], part_ids[3]].map((part) => `resumable/tenant-a/${id}/parts/${part}`);
+        assert.deepEqual(opened, first);
+        assert.ok(content.equals(await contentOf(file?.id ?? '')));
+
+        const again = await filled(...parts);
+        const checked = await client.uploads.complete(again.id, { part_ids: again.part_ids, md5 });
+        assert.ok(content.equals(await contentOf(checked.file?.id ?? '')));
+        const bad = await filled(randomBytes(6 * MIB), LINE);
+        assert.match((await refused(await post(`/v1/uploads/${bad.id}/complete`, { part_ids: bad.part_ids }), 400)).message, /jsonl/);
+      } finally {
+        api.store.open = open;
+      }
+      await until(async () => (await keysBelow('uploads/')).length === 0, { what: 'half contents to be dropped' });
+    });
+
     it('may be none, for an empty file that is no batch', async () => {
       const upload = await announce(0, { purpose: 'user_data' });
       const { file } = await client.uploads.complete(upload.id, { part_ids: [] });
@@ -175,6 +213,32 @@ describe('/v1/uploads', () => {
       await client.files.delete(first.file?.id ?? '');
       assert.deepEqual(await client.uploads.complete(id, { part_ids }), first);
       await assert.rejects(client.files.retrieve(first.file?.id ?? ''), OpenAI.NotFoundError);
+    });
+
+    it('copies once for all that ask for the same meanwhile, and lets nobody wait who asks for something else', async () => {
+      const { id, part_ids } = await filled(LINE, Buffer.from('{}\n'));
+      const { beginContent } = api.files;
+      const [allRead, other] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      let [begun, read] = [0, 0];
+      api.files.beginContent = async (...given) => {
+        begun += 1;
+        await (begun === 1 ? other : allRead).promise;
+        return await beginContent(...given);
+      };
+      const count = (request: IncomingMessage) => request.once('end', () => (read += 1) === 5 && setImmediate(allRead.resolve));
+      api.server.prependListener('request', count);
+      try {
+        const wrong = client.uploads.complete(id, { part_ids, md5: '0'.repeat(32) });
+        await until(() => begun === 1, { what: 'the other completion' });
+        const all = await Promise.all(Array.from({ length: 4 }, async () => await client.uploads.complete(id, { part_ids })));
+        assert.equal(new Set(all.map(({ file }) => file?.id)).size, 1);
+        assert.equal(begun, 2);
+        other.resolve();
+        assert.deepEqual(await wrong, all[0]);
+      } finally {
+        api.files.beginContent = beginContent;
+        api.server.removeListener('request', count);
+      }
     });
 
     it('makes one file when many come at once', async () => {

@@ -156,6 +156,23 @@ describe('ObjectStore: multipart', () => {
     assert.deepEqual(await store.listMultipart(key), []);
   });
 
+  it('makes a part out of another object, whatever its key and however it was made', async () => {
+    const key = `multi/${newNonce()}`;
+    const [plain, parted] = [`from/a+b c%/ü"&?#/${newNonce()}`, `from/${newNonce()}`];
+    await store.put(plain, first);
+    const from = await store.startMultipart(parted);
+    await store.completeMultipart(parted, from, [{ part: 1, etag: await store.uploadPart(parted, from, 1, Buffer.from('end')) }]);
+    const id = await store.startMultipart(key);
+    await assert.rejects(store.copyPart(key, id, 1, `from/${newNonce()}`), ObjectStoreError);
+    const etags = [await store.copyPart(key, id, 1, plain), await store.copyPart(key, id, 2, parted)];
+    await store.completeMultipart(
+      key,
+      id,
+      etags.map((etag, i) => ({ part: i + 1, etag })),
+    );
+    assert.ok((await store.get(key))?.body.equals(Buffer.concat([first, Buffer.from('end')])));
+  });
+
   it('finds uploads of a key, ends them, and does not mind ending them again', async () => {
     const key = `multi/${newNonce()}`;
     const id = await store.startMultipart(key);

@@ -68,6 +68,53 @@ describe('createMultipartWriter: writing', () => {
     await nothingLeft();
   });
 
+  it('appends what lies in the bucket without reading it, where a part may stand, and keeps the order', async () => {
+    const [least, large] = [bytesOf(5 * 1024 * 1024), bytesOf(PART_BYTES + 3)];
+    const sources = [least, large, least.subarray(1)].map((body) => ({ body, key: `source/${newNonce()}` }));
+    for (const { key, body } of sources) await bucket.store.put(key, body);
+    const { writer, key, parts } = newWriter();
+    const whole: Buffer[] = [];
+    const write = async (body: Buffer) => {
+      await writer.write(body);
+      whole.push(body);
+    };
+    const append = async (index: 0 | 1 | 2) => {
+      const { body, key: source } = sources[index] ?? assert.fail();
+      const isTaken = await writer.append(source, body.length);
+      if (isTaken) whole.push(body);
+      return isTaken;
+    };
+    assert.equal(await append(2), false, 'too small');
+    assert.equal(await append(0), true);
+    assert.equal(await append(1), true);
+    await write(MEGABYTE);
+    assert.equal(await append(0), false, 'a megabyte before it');
+    for (let i = 0; i < 4; i += 1) await write(MEGABYTE);
+    assert.equal(await append(0), true, 'five megabytes before it');
+    await write(Buffer.from('end'));
+    await writer.complete();
+    const body = Buffer.concat(whole);
+    assert.equal(writer.bytes, body.length);
+    assert.ok((await store.get(key))?.body.equals(body));
+    assert.ok(!proxy.seen.some((request) => request.startsWith('GET /nightshift/source/')));
+    assert.equal(parts.taken, 0);
+
+    const small = newWriter();
+    await small.writer.write(Buffer.from('x'));
+    assert.equal(await small.writer.append(sources[0]?.key ?? '', least.length), false, 'a byte before it');
+    await small.writer.abort();
+    await nothingLeft();
+  });
+
+  it('leaves nothing when what is appended is not there', async () => {
+    const { writer, key } = newWriter();
+    assert.equal(await writer.append(`source/${newNonce()}`, PART_BYTES), true);
+    await assert.rejects(writer.complete(), /copyPart .* failed/);
+    await writer.abort();
+    assert.equal(await store.stat(key), null);
+    await nothingLeft();
+  });
+
   it('has a marker with key and upload id while a multipart upload runs', async () => {
     const { writer, key, nonce } = newWriter();
     for (let i = 0; i < 17; i += 1) await writer.write(MEGABYTE);

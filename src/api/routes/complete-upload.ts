@@ -26,11 +26,14 @@ interface Deps {
 }
 
 /**
- * `POST /v1/uploads/{id}/complete`: streams the parts, in the order given, into the content of a file. Whoever writes
+ * `POST /v1/uploads/{id}/complete`: puts the parts, in the order given, into the content of a file. Whoever writes
  * `completed` into the record first has made the file, and every other completion, then or later, answers that one. What is
  * wrong with the parts leaves the upload pending, so that it can be completed with others.
  */
 export function completeUpload({ uploads, files, limits, bodyPace, nowMs, randomHex, logger }: Deps): Route {
+  /** Completions under way, by what was asked: a client that asks again because it takes long waits for the first. */
+  const running = new Map<string, Promise<Upload>>();
+
   return async (ctx) => {
     const tenant = tenantOf(ctx);
     const id = pathParam(ctx, 'id');
@@ -38,9 +41,17 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
     const { value } = await readJsonBody(ctx.req, bodyPace);
     const request = readCompleteRequest(value);
     if (record.upload.status !== 'completed') assertPending(record, nowMs(), 'complete');
-    const upload = record.upload.status === 'completed' ? await adopt(tenant, record.upload) : await complete(tenant, record, request);
+    const upload = record.upload.status === 'completed' ? await adopt(tenant, record.upload) : await completeOnce(tenant, record, request);
     sendJson(ctx, upload);
   };
+
+  async function completeOnce(tenant: string, record: UploadRecord, request: CompleteRequest): Promise<Upload> {
+    const asked = createHash('sha256').update(JSON.stringify(request)).digest('hex');
+    const key = `${tenant}/${record.upload.id}/${asked}`;
+    const completing = running.get(key) ?? complete(tenant, record, request).finally(() => running.delete(key));
+    running.set(key, completing);
+    return await completing;
+  }
 
   async function complete(tenant: string, record: UploadRecord, request: CompleteRequest): Promise<Upload> {
     const { id } = record.upload;
@@ -78,29 +89,34 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
   /** Writes what the parts hold, and checks all of it. */
   async function assemble(tenant: string, upload: Upload, { partIds, md5 }: CompleteRequest, content: ContentWriter): Promise<void> {
     const there = await uploads.listParts(tenant, upload.id);
-    let bytes = 0;
-    for (const partId of partIds) {
-      const partBytes = there.get(partId);
-      if (partBytes === undefined) throw unknownPart(partId);
-      bytes += partBytes;
-    }
+    const parts = partIds.map((id) => {
+      const bytes = there.get(id);
+      if (bytes === undefined) throw unknownPart(id);
+      return { id, bytes };
+    });
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
     if (bytes !== upload.bytes) throw wrongBytes(bytes, upload.bytes);
 
-    const hash = createHash('md5');
-    const firstLine = createFirstLineCheck(limits.maxLineBytes);
-    for (const partId of partIds) {
-      const body = await uploads.openPart(tenant, upload.id, partId);
-      if (body === null) throw unknownPart(partId);
+    const hash = md5 === null ? null : createHash('md5');
+    const firstLine = upload.purpose === 'batch' ? createFirstLineCheck(limits.maxLineBytes) : null;
+    /** Whether parts have to be read that need not be written. */
+    const isChecking = () => hash !== null || firstLine?.isSettled === false;
+    for (const part of parts) {
+      const isAppended = await uploads.appendPart(tenant, upload.id, part, content);
+      if (isAppended && !isChecking()) continue;
+      const body = await uploads.openPart(tenant, upload.id, part.id);
+      if (body === null) throw unknownPart(part.id);
       const chunks: AsyncIterable<Buffer> = body;
       for await (const chunk of chunks) {
-        hash.update(chunk);
-        if (!firstLine.push(chunk) && upload.purpose === 'batch') throw notJsonl();
-        await content.write(chunk);
+        hash?.update(chunk);
+        if (firstLine?.push(chunk) === false) throw notJsonl();
+        if (!isAppended) await content.write(chunk);
+        else if (!isChecking()) break;
       }
     }
-    const found = hash.digest('hex');
-    if (md5 !== null && md5 !== found) throw md5Mismatch(found, md5);
-    if (upload.purpose === 'batch' && !firstLine.end()) throw notJsonl();
+    const found = hash?.digest('hex') ?? null;
+    if (md5 !== null && found !== null && md5 !== found) throw md5Mismatch(found, md5);
+    if (firstLine?.end() === false) throw notJsonl();
     if (content.bytes !== upload.bytes) throw wrongBytes(content.bytes, upload.bytes);
     await content.complete();
   }
