@@ -111,6 +111,7 @@ export function temporalArguments(config: Config, version: string): string[] {
 
 const DYNAMIC_CONFIG = [
   'history.MaxBufferedQueryCount=100',
+  'history.maximumBufferedEventsBatch=1000',
   'matching.numTaskqueueReadPartitions=1',
   'matching.numTaskqueueWritePartitions=1',
   'matching.enableFairness=true',
