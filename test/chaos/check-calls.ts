@@ -5,7 +5,7 @@ import type { Planted } from './make-input.ts';
 /** What went upstream, and whether it had to. */
 export interface CallSum {
   calls: number;
-  /** Most calls that lines, their scripts and all harms explain. */
+  /** Most calls that lines, their scripts and all harms explain: of each harm one for each line that was in flight or not yet stored. */
   bound: number;
   /** Answers that were faults, and calls that no answer reached: each is one more call. */
   faults: number;
@@ -34,49 +34,72 @@ export const CALL_TIMEOUT_SECONDS = 20;
 const MOST_TOLD = 20;
 
 /**
- * Each line is answered or ended with its batch once. Beyond that there is a fault or reset for each that its script plants, a
- * broken call for each that was under way while something was harmed, and another answer for each that a harm lost.
+ * Every call needs a cause of its own: of each line the one that is answered, or ends with its batch; a fault or a reset that its
+ * script plants; and of each harm one, which was in flight then and broke off, or whose answer was lost.
  */
 export function checkCalls(callsOf: ReadonlyMap<string, readonly Call[]>, causes: Causes): CallSum {
   const sum: CallSum = { calls: 0, bound: 0, faults: 0, broken: 0, answeredAgain: 0, complaints: [] };
   const harmsOf = Map.groupBy(causes.harms, ({ worker }) => worker);
-  const isLost = (call: Call) => harmsOf.get(call.worker)?.some(({ lost }) => lost !== null && isIn(endOf(call), lost)) ?? false;
-  const isHarmed = (call: Call) => harmsOf.get(call.worker)?.some((harm) => overlaps(call, harm, SETTLING_MS)) ?? false;
 
   for (const [key, calls] of callsOf) {
     const count = (end: Call['end']) => calls.filter((call) => call.end === end).length;
-    const [answered, faults] = [count('answered'), count('fault')];
-    const [broken, endingMs] = [calls.filter(isBroken), causes.endingMsOf(key)];
-    const planted = plantedIn(calls, key, causes);
-    const complain = (what: string) => void sum.complaints.push(`${key} ${what}: ${calls.slice(0, MOST_TOLD).map(describe).join('; ')}`);
     sum.calls += calls.length;
-    sum.faults += faults;
-    sum.broken += broken.length;
-    sum.answeredAgain += Math.max(0, answered - 1);
-    sum.bound += 1 + planted.faults + planted.resets;
+    sum.faults += count('fault');
+    sum.broken += count('broken') + count('open');
+    sum.answeredAgain += Math.max(0, count('answered') - 1);
 
+    const planted = plantedIn(calls, key, causes);
+    const endingMs = causes.endingMsOf(key);
+    const harms = [...new Set(calls.map(({ worker }) => worker))].flatMap((worker) => harmsOf.get(worker) ?? []);
+    sum.bound += 1 + planted.faults + planted.resets + harms.filter((harm) => calls.some((call) => costs(harm, call, 0))).length;
+
+    const complain = (what: string) => void sum.complaints.push(`${key} ${what}: ${calls.slice(0, MOST_TOLD).map(describe).join('; ')}`);
     if (causes.plantedOf(key) === null) complain('is no line, and was sent');
-    if (faults > planted.faults) complain(`was answered with a fault ${faults} times, and has ${planted.faults} planted`);
-    const unharmed = broken.filter((call) => !isHarmed(call));
-    const needless = unharmed.filter((call) => endOf(call) < endingMs).length;
-    if (needless > planted.resets) complain(`broke off ${needless} times without need, and has ${planted.resets} resets planted`);
-    const kept = calls.filter((call) => call.end === 'answered' && !isLost(call)).length;
-    // After a call that ended with its batch there is none, nor was there an answer before.
-    const ended = Math.max(0, unharmed.length - Math.max(needless, planted.resets));
-    if (kept + ended > 1) complain(`was answered ${answered} times without need, or sent after its batch had ended`);
+    const needless = withoutCause(calls, [
+      (call) => call.end === 'answered' || (isBroken(call) && endOf(call) >= endingMs),
+      ...Array.from(
+        { length: planted.faults },
+        (): Cause =>
+          ({ end }) =>
+            end === 'fault',
+      ),
+      ...Array.from({ length: planted.resets }, (): Cause => isBroken),
+      ...harms.map(
+        (harm): Cause =>
+          (call) =>
+            costs(harm, call, SETTLING_MS),
+      ),
+    ]);
+    if (needless.length > 0) complain(`was sent without need ${needless.length} times (${needless[0]?.end}) of ${calls.length}`);
   }
-
-  const all = [...callsOf.values()].flat();
-  // In flight, answered and not yet stored, and what one that was cut off sends until a beat is refused.
-  const cost = (harm: Harm) =>
-    all.filter(
-      (call) =>
-        call.worker === harm.worker &&
-        (overlaps(call, harm, 0) || (call.end === 'answered' && harm.lost !== null && isIn(endOf(call), harm.lost))),
-    ).length;
-  sum.bound += causes.harms.reduce((total, harm) => total + cost(harm), 0);
   if (sum.calls > sum.bound) sum.complaints.push(`${sum.calls} calls went upstream, and no more than ${sum.bound} had to`);
   return sum;
+}
+
+/** Whether something explains a call; it explains no more than one of each line. */
+type Cause = (call: Call) => boolean;
+
+/** The calls that are left when as many as possible have a cause that no other has. */
+function withoutCause(calls: readonly Call[], causes: readonly Cause[]): Call[] {
+  const explained = new Map<Cause, Call>();
+  /** Gives the call a cause, if need be one whose call finds another. */
+  function explain(call: Call, tried: Set<Cause>): boolean {
+    for (const cause of causes) {
+      if (tried.has(cause) || !cause(call)) continue;
+      tried.add(cause);
+      const other = explained.get(cause);
+      if (other === undefined || explain(other, tried)) return (explained.set(cause, call), true);
+    }
+    return false;
+  }
+  return calls.filter((call) => !explain(call, new Set()));
+}
+
+/** In flight, answered and not yet stored, or sent by one that was cut off until a beat is refused. */
+function costs(harm: Harm, call: Call, slackMs: number): boolean {
+  if (harm.worker !== call.worker) return false;
+  if (isBroken(call)) return call.sentAtMs <= harm.toMs + slackMs && endOf(call) >= harm.fromMs - slackMs;
+  return call.end === 'answered' && harm.lost !== null && isIn(endOf(call), harm.lost);
 }
 
 /** All that the script of a line may have done to these calls. */
@@ -97,10 +120,6 @@ function endOf({ sentAtMs, endedAtMs }: Call): number {
 
 function isIn(atMs: number, { fromMs, toMs }: Span): boolean {
   return atMs >= fromMs && atMs <= toMs;
-}
-
-function overlaps(call: Call, { fromMs, toMs }: Span, slackMs: number): boolean {
-  return call.sentAtMs <= toMs + slackMs && endOf(call) >= fromMs - slackMs;
 }
 
 function describe(call: Call): string {

@@ -24,3 +24,8 @@ export function checkMove(before: OpenAI.Batch, now: OpenAI.Batch): string[] {
   if (TERMINAL.includes(before.status) && JSON.stringify(before) !== JSON.stringify(now)) found.push(`changed after its end: ${what}`);
   return found;
 }
+
+/** A window ends by the clock, whatever time the record says. `seenAtMs` is Unix time. */
+export function checkExpiry({ id, status, expires_at = Infinity }: OpenAI.Batch, seenAtMs: number): string[] {
+  return status === 'expired' && seenAtMs < expires_at * 1000 ? [`${id} was expired before its window ended`] : [];
+}

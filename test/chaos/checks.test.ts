@@ -8,7 +8,7 @@ import { bucketOf } from './bucket.ts';
 import { md5 } from './calls.ts';
 import { checkBucket } from './check-bucket.ts';
 import { checkCreations, checkInputs } from './check-clients.ts';
-import { checkMove } from './check-move.ts';
+import { checkExpiry, checkMove } from './check-move.ts';
 import { facts, ID, TENANT } from './facts.ts';
 import { usageOf } from './usage.ts';
 import { sumShards } from './watch-batches.ts';
@@ -48,6 +48,14 @@ describe('the checks between two looks', () => {
       assertTold(checkMove(before, now), told);
     });
   }
+});
+
+describe('the check of what expires', () => {
+  it('tells of a batch that is expired before its window has ended by the clock', () => {
+    const expired: OpenAI.Batch = { ...facts().batch, status: 'expired', expires_at: 30, expired_at: 30 };
+    assert.deepEqual([...checkExpiry(expired, 30_000), ...checkExpiry({ ...expired, status: 'in_progress' }, 29_999)], []);
+    assertTold(checkExpiry(expired, 29_999), /expired before its window ended/);
+  });
 });
 
 describe('the checks of what clients did', () => {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { until } from '../helpers/until.ts';
 import type { House, Links } from './house.ts';
 import type { Part } from './part.ts';
 import type { Random } from './random.ts';
@@ -102,9 +103,9 @@ export async function runFaults({
     if (isBucket) bucketTrouble.push(trouble);
     if (kind === 'kill') {
       note(kind, part.name, ms);
-      await part.stop('SIGKILL');
-      // Nobody is there to refuse connections but the links.
+      // Nobody is there to refuse connections but the links; first, so that nothing is sent to one that dies.
       if (part === house.upstream) for (const { upstream } of house.links.values()) upstream?.cut();
+      await part.stop('SIGKILL');
       const deadMs = performance.now();
       if (house.workers.includes(part)) lost(part, fromMs, deadMs, 'kill');
       if (part === house.upstream) log.upstreamDeathsMs.push(deadMs);
@@ -198,9 +199,12 @@ export async function runFaults({
     }
   }
 
-  // Every run has at least one zombie, the first worker, which is taken for dead and comes back; one kill; and one drain of the API.
+  // Every run has a drain at a time that excuses nothing; a zombie, the first worker, which is taken for dead and comes back; a
+  // kill; and a drain of the API.
   const [zombie, other] = house.workers;
-  await delay(4_000);
+  const isSending = () => house.calls.some(({ worker, end }) => worker === other?.name && end === 'open');
+  await until(isSending, { what: 'a worker to send', seconds: 20, everyMs: 10 }).catch(() => undefined);
+  if (other !== undefined) await begin(other, async () => await harm(other, 'drain'));
   if (zombie !== undefined) void begin(zombie, async () => await harm(zombie, 'long pause'));
   await delay(random.between(300, 2_500));
   if (other !== undefined) await begin(other, async () => await harm(other, 'kill'));

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type OpenAI from 'openai';
 import type { Bucket } from './bucket.ts';
 import { md5 } from './calls.ts';
-import { checkMove, TERMINAL } from './check-move.ts';
+import { checkExpiry, checkMove, TERMINAL } from './check-move.ts';
 import { type Client, jsonOf } from './client.ts';
 import { sumOf, type Usage } from './usage.ts';
 
@@ -48,6 +48,7 @@ export async function watchBatches(given: {
   async function see(tenant: string, batch: OpenAI.Batch): Promise<void> {
     const before = watched.batches.get(batch.id)?.last;
     watched.batches.set(batch.id, { tenant, last: batch });
+    watched.complaints.push(...checkExpiry(batch, Date.now()));
     if (before !== undefined) watched.complaints.push(...checkMove(before, batch));
     if (batch.in_progress_at && TERMINAL.includes(batch.status) && !watched.shardSums.has(batch.id)) {
       const sum = await sumShards(bucket, batch.id).catch(() => null);
