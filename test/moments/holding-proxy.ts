@@ -28,6 +28,8 @@ interface Armed {
   reach(): Promise<boolean>;
 }
 
+const SIGN_OF_LIFE_MS = 5_000;
+
 /** Signatures stay valid, because the Host header goes on as it came. `onRequest` hears of everything that passes. */
 export async function startHoldingProxy(target: number, onRequest: (path: string) => void): Promise<HoldingProxy> {
   const agent = new http.Agent({ keepAlive: true });
@@ -39,7 +41,15 @@ export async function startHoldingProxy(target: number, onRequest: (path: string
     const text = armed.size === 0 ? '' : body.toString('latin1');
     const hold = [...armed].find(({ match }) => match({ method, path, body: text }));
     if (hold !== undefined) armed.delete(hold);
-    if (hold?.when === 'before' && !(await hold.reach())) return void outgoing.destroy();
+    const reach = async (): Promise<boolean> => {
+      // Who hears nothing for 30 s gives the request up.
+      const alive = setInterval(() => outgoing.writeProcessing(), SIGN_OF_LIFE_MS);
+      outgoing.once('close', () => clearInterval(alive));
+      const goesOn = await hold?.reach();
+      clearInterval(alive);
+      return goesOn ?? true;
+    };
+    if (hold?.when === 'before' && !(await reach())) return void outgoing.destroy();
     const sent = http.request(
       { host: '127.0.0.1', port: target, method, path: incoming.url, headers: incoming.headers, agent },
       (answer) => {
@@ -47,7 +57,7 @@ export async function startHoldingProxy(target: number, onRequest: (path: string
           outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
           answer.pipe(outgoing);
         };
-        if (hold?.when === 'after') void hold.reach().then((goesOn) => (goesOn ? reply() : outgoing.destroy()));
+        if (hold?.when === 'after') void reach().then((goesOn) => (goesOn ? reply() : outgoing.destroy()));
         else reply();
       },
     );

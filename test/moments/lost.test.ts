@@ -3,9 +3,10 @@ import { after, before, describe, it } from 'node:test';
 import { Connection, ScheduleClient } from '@temporalio/client';
 import type OpenAI from 'openai';
 import { bucketOf } from '../chaos/bucket.ts';
-import { jsonOf } from '../chaos/client.ts';
+import { type Client, jsonOf } from '../chaos/client.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
+import { copyBucket, linesWithPiece } from './copy-bucket.ts';
 import type { Match } from './holding-proxy.ts';
 import { type Stage, startStage } from './stage.ts';
 
@@ -23,37 +24,47 @@ const CREATION = [
   { name: 'after-record', when: 'after', match: put('batches'), exists: true },
 ] as const;
 const CLIENTS = ['asks-again', 'stays-away'] as const;
+const COPY = 'copy';
 
 describe('an API that is killed at an exact moment, and a Temporal whose database is lost', () => {
   let stage: Stage;
   const tenantOf = (client: string, moment: string) => `${client}-${moment}`;
   before(async () => {
     const tenants = CREATION.flatMap(({ name }) => CLIENTS.map((client) => tenantOf(client, name)));
-    stage = await startStage([...tenants, 'upload', 'delete', 'cancel', 'done', 'running', 'gone'], { temporalFile: false, plain: true });
+    stage = await startStage([...tenants, 'upload', 'delete', 'cancel', 'done', 'running', 'gone', 'unheard', 'copied', 'copied-cancel'], {
+      temporalFile: false,
+      plain: true,
+    });
   });
   after(async () => await stage[Symbol.asyncDispose]());
 
-  it('keeps every promise that was given, and gives none twice', { timeout: 540_000 }, async (t) => {
-    const { house, client, proxy } = stage;
-    const bucket = bucketOf(house);
-    const make = async (tenant: string, input_file_id: string, headers: Record<string, string> = {}) =>
-      jsonOf<OpenAI.Batch>(
-        await client.ask(
-          tenant,
-          'POST',
-          '/v1/batches',
-          JSON.stringify({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' }),
-          headers,
-        ),
-      );
-    const submit = async (tenant: string, text: string) => {
-      const batch = await make(tenant, await stage.upload(tenant, text));
-      assert.ok(batch);
-      return { tenant, batch };
-    };
-    const get = async (which: { tenant: string; batch: OpenAI.Batch }) => await stage.get(which);
-    const listed = async (tenant: string) => jsonOf<{ data: OpenAI.Batch[] }>(await client.ask(tenant, 'GET', '/v1/batches'))?.data ?? [];
+  const ask: Client['ask'] = (...asked) => stage.client.ask(...asked);
+  const make = async (
+    tenant: string,
+    input_file_id: string,
+    { window = '24h', headers = {} }: { window?: string; headers?: Record<string, string> } = {},
+  ) => {
+    const request = JSON.stringify({ input_file_id, endpoint: '/v1/chat/completions', completion_window: window });
+    return jsonOf<OpenAI.Batch>(await ask(tenant, 'POST', '/v1/batches', request, headers));
+  };
+  const submit = async (tenant: string, text: string, window?: string) => {
+    const batch = await make(tenant, await stage.upload(tenant, text), window === undefined ? {} : { window });
+    assert.ok(batch);
+    return { tenant, batch };
+  };
+  const get = async (which: { tenant: string; batch: OpenAI.Batch }) => await stage.get(which);
+  const listed = async (tenant: string) => jsonOf<{ data: OpenAI.Batch[] }>(await ask(tenant, 'GET', '/v1/batches'))?.data ?? [];
+  const completed = async (which: Parameters<typeof get>[0]) => (await get(which))?.request_counts?.completed ?? 0;
+  const answeredOf = (id: string) => stage.house.calls.filter(({ key, end }) => key.startsWith(`${id}-`) && end === 'answered');
+  const customIdsOf = async (which: Parameters<typeof get>[0]) => {
+    const file = await ask(which.tenant, 'GET', `/v1/files/${(await get(which))?.output_file_id}/content`);
+    const rows = file?.bytes.toString().trimEnd().split('\n') ?? [];
+    return rows.map((row) => String(Object(JSON.parse(row))['custom_id']));
+  };
 
+  it('keeps every promise that was given, and gives none twice', { timeout: 540_000 }, async (t) => {
+    const { house, proxy } = stage;
+    const bucket = bucketOf(house);
     // Everything that is to be cut off comes to its moment, and then the API dies.
     const done = await submit('done', chatLines(20, 'done-'));
     const cancelled = await submit('cancel', `${chatLine('slow', 'delay=200000')}\n`);
@@ -71,7 +82,7 @@ describe('an API that is killed at an exact moment, and a Temporal whose databas
     // From here on it must be quick: the API itself gives up a bucket that says nothing for 8 s.
     const creations = uploaded.map(({ moment, who, tenant, fileId }) => {
       const hold = proxy.hold(moment.when, moment.match(tenant));
-      return { moment, who, tenant, fileId, hold, asked: make(tenant, fileId, { 'idempotency-key': 'once' }) };
+      return { moment, who, tenant, fileId, hold, asked: make(tenant, fileId, { headers: { 'idempotency-key': 'once' } }) };
     });
     const holds = [
       ...creations.map(({ hold }) => hold),
@@ -84,8 +95,8 @@ describe('an API that is killed at an exact moment, and a Temporal whose databas
     ];
     const unanswered = [
       stage.upload('upload', chatLines(1)).catch(() => null),
-      client.ask('delete', 'DELETE', `/v1/files/${deletedId}`),
-      client.ask('cancel', 'POST', `/v1/batches/${cancelled.batch.id}/cancel`),
+      ask('delete', 'DELETE', `/v1/files/${deletedId}`),
+      ask('cancel', 'POST', `/v1/batches/${cancelled.batch.id}/cancel`),
     ];
     await until(() => holds.every(({ isReached }) => isReached), { what: 'the moments' });
     await house.api.stop('SIGKILL');
@@ -95,19 +106,19 @@ describe('an API that is killed at an exact moment, and a Temporal whose databas
     await stage.ready();
 
     await t.test('a half upload is no file, and its bytes have a marker', async () => {
-      assert.deepEqual(jsonOf<{ data: [] }>(await client.ask('upload', 'GET', '/v1/files'))?.data, []);
+      assert.deepEqual(jsonOf<{ data: [] }>(await ask('upload', 'GET', '/v1/files'))?.data, []);
       const markers = await Promise.all((await bucket.keys('uploads/')).map(async (key) => String(await bucket.read(key))));
       for (const key of await bucket.keys('content/upload/')) assert.ok(markers.some((marker) => marker.includes(key)));
     });
     await t.test('a deletion that was begun is ended by the next one', async () => {
-      assert.equal((await client.ask('delete', 'DELETE', `/v1/files/${deletedId}`))?.status, 200);
-      assert.equal((await client.ask('delete', 'GET', `/v1/files/${deletedId}`))?.status, 404);
+      assert.equal((await ask('delete', 'DELETE', `/v1/files/${deletedId}`))?.status, 200);
+      assert.equal((await ask('delete', 'GET', `/v1/files/${deletedId}`))?.status, 404);
       assert.deepEqual(await bucket.keys(`content/delete/`), []);
     });
     for (const { moment, who, tenant, fileId } of creations) {
       await t.test(`creation, ${moment.name}, the client ${who}`, async () => {
         if (who === 'stays-away') return assert.equal((await listed(tenant)).length, moment.exists ? 1 : 0);
-        const again = await make(tenant, fileId, { 'idempotency-key': 'once' });
+        const again = await make(tenant, fileId, { headers: { 'idempotency-key': 'once' } });
         assert.deepEqual(
           (await listed(tenant)).map(({ id }) => id),
           [again?.id],
@@ -119,13 +130,14 @@ describe('an API that is killed at an exact moment, and a Temporal whose databas
     const ids = Array.from({ length: 200 }, (_, index) => `running-${index + 1}`);
     const text = ids.map((id) => chatLine(id, 'delay=1500')).join('\n');
     const [running, gone] = [await submit('running', text), await submit('gone', text)];
-    const completed = async (which: typeof running) => (await get(which))?.request_counts?.completed ?? 0;
     await until(async () => (await completed(running)) >= 30 && (await completed(gone)) >= 30, { what: 'some answers' });
     await house.temporal.stop('SIGKILL');
     assert.equal((await get(done))?.status, 'completed');
     const outputId = (await get(done))?.output_file_id;
-    assert.equal((await client.ask('done', 'GET', `/v1/files/${outputId}/content`))?.status, 200);
-    assert.equal((await client.ask('gone', 'POST', `/v1/batches/${gone.batch.id}/cancel`))?.status, 200);
+    assert.equal((await ask('done', 'GET', `/v1/files/${outputId}/content`))?.status, 200);
+    assert.equal((await ask('gone', 'POST', `/v1/batches/${gone.batch.id}/cancel`))?.status, 200);
+    // Nobody starts it before its window has ended: the sweep looks after what is a minute old.
+    const unheard = await submit('unheard', chatLines(3), '28s');
     await house.temporal.start();
 
     const created = (
@@ -133,6 +145,7 @@ describe('an API that is killed at an exact moment, and a Temporal whose databas
     ).flat();
     const ends = new Map([...created, running].map((which) => [which, 'completed']));
     for (const which of [cancelled, gone]) ends.set(which, 'cancelled');
+    ends.set(unheard, 'expired');
     await until(async () => (await Promise.all([...ends].map(async ([which, end]) => (await get(which))?.status === end))).every(Boolean), {
       what: 'all batches to end',
       seconds: 300,
@@ -150,16 +163,44 @@ describe('an API that is killed at an exact moment, and a Temporal whose databas
       await connection.close();
     });
     await t.test('what has a piece is not sent again, and every line has one result', async () => {
-      const batch = await get(running);
-      assert.deepEqual(batch?.request_counts, { total: 200, completed: 200, failed: 0 });
-      const output = await client.ask('running', 'GET', `/v1/files/${batch?.output_file_id}/content`);
-      const found = output?.bytes.toString().trimEnd().split('\n') ?? [];
-      assert.deepEqual(
-        found.map((line) => Object(JSON.parse(line))['custom_id']),
-        ids,
-      );
-      const answered = house.calls.filter(({ key, end }) => key.startsWith(`${running.batch.id}-`) && end === 'answered');
-      assert.equal(answered.length, 200);
+      assert.deepEqual((await get(running))?.request_counts, { total: 200, completed: 200, failed: 0 });
+      assert.deepEqual(await customIdsOf(running), ids);
+      assert.equal(answeredOf(running.batch.id).length, 200);
     });
+    await t.test('what is heard of only after its window is not sent', async () => {
+      assert.equal((await get(unheard))?.request_counts?.completed, 0);
+      assert.deepEqual(answeredOf(unheard.batch.id), []);
+    });
+  });
+
+  it('goes on from a copy of the bucket that was made in the middle of a batch', { timeout: 300_000 }, async () => {
+    const { house } = stage;
+    const [worker] = house.workers;
+    assert.ok(worker);
+    const ids = Array.from({ length: 200 }, (_, index) => `copied-${index + 1}`);
+    const [copied, cancelled] = [
+      await submit('copied', ids.map((id) => chatLine(id, 'delay=1500')).join('\n')),
+      await submit('copied-cancel', `${chatLine('slow', 'delay=200000')}\n`),
+    ];
+    await until(async () => (await completed(copied)) >= 30, { what: 'some answers' });
+    assert.equal((await ask('copied-cancel', 'POST', `/v1/batches/${cancelled.batch.id}/cancel`))?.status, 200);
+    await Promise.all([worker.stop('SIGKILL'), house.api.stop('SIGKILL'), house.temporal.stop('SIGKILL')]);
+    await copyBucket(house, COPY);
+    const stored = await linesWithPiece(house, COPY, copied.batch.id);
+    const before = house.calls.length;
+
+    for (const part of [house.api, worker]) part.env = { ...part.env, NIGHTSHIFT_S3_BUCKET: COPY };
+    await Promise.all([house.temporal.start(), house.api.start(), worker.start()]);
+    await stage.ready();
+    const hasEnded = async () => (await get(copied))?.status === 'completed' && (await get(cancelled))?.status === 'cancelled';
+    await until(hasEnded, { what: 'the batches of the copy to end', seconds: 240, everyMs: 1_000 });
+    assert.deepEqual(await customIdsOf(copied), ids);
+    const sentAgain = house.calls.slice(before).map(({ key }) => Number(key.slice(`${copied.batch.id}-`.length)));
+    const lacking = ids.map((_, index) => index + 1).filter((line) => !stored.has(line));
+    assert.deepEqual(
+      sentAgain.toSorted((a, b) => a - b),
+      lacking,
+    );
+    assert.ok(stored.size >= 30 && lacking.length > 0, `${stored.size} lines had a piece`);
   });
 });

@@ -12,6 +12,16 @@ export interface Moment {
   both: string;
 }
 
+/** Temporal waits 30 s for the activity that does nothing but this, and for any other as long as it beats. */
+export function isBrief({ name }: Moment): boolean {
+  return /record-(in-progress|finalizing)$/.test(name);
+}
+
+/** Something is about to be written, and the batch has not ended. */
+export function isWrite({ when, cancelled }: Moment): boolean {
+  return when === 'before' && cancelled === 'cancelled';
+}
+
 type Ends = Pick<Moment, 'cancelled' | 'expired' | 'both'>;
 
 /** The record moves to a status. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
 import type OpenAI from 'openai';
 import { type Call, md5 } from '../chaos/calls.ts';
 import { checkBatch } from '../chaos/check-batch.ts';
@@ -8,10 +9,11 @@ import type { Input } from '../chaos/load.ts';
 import { readResults } from '../chaos/read-results.ts';
 import { until } from '../helpers/until.ts';
 import { type Hold, type HoldingProxy, startHoldingProxy } from './holding-proxy.ts';
-import { type Moment, momentsOf, SECOND_PART } from './moments.ts';
+import { isBrief, type Moment, momentsOf, SECOND_PART } from './moments.ts';
 
 /** A batch that has arrived at its moment and stands still there. */
 export interface Scene {
+  act: string;
   moment: Moment;
   tenant: string;
   input: Input;
@@ -19,25 +21,47 @@ export interface Scene {
   hold: Hold;
 }
 
+/** What is done to batches; one comes to every moment, or to those chosen. */
+export interface Act {
+  act: string;
+  /** A day by default. */
+  window?: string;
+  chosen?: (moment: Moment) => boolean;
+}
+
 /** A house with a holding proxy before its bucket, and batches that each stop at a moment of their own. */
 export interface Stage extends AsyncDisposable {
   readonly house: House;
   readonly client: Client;
   readonly proxy: HoldingProxy;
-  /** Brings one batch to every moment; the tenants are called `<act>-<moment>`. */
-  bringToMoments(act: string, options?: { withParts?: boolean; window?: string }): Promise<Scene[]>;
+  /** Brings batches to their moments, where all of them are when it answers; the tenants are called `<act>-<moment>`. */
+  bringToMoments(...acts: Act[]): Promise<Scene[]>;
   /** Waits until the API reaches bucket and Temporal; one that was just started refuses before. */
   ready(): Promise<void>;
   upload(tenant: string, text: string): Promise<string>;
   get(scene: Pick<Scene, 'tenant' | 'batch'>): Promise<OpenAI.Batch | null>;
+  /** Cancels a batch, which only one that has ended refuses; answers the status of the answer. */
+  cancel(scene: Scene): Promise<number | undefined>;
   ended(scenes: readonly Scene[], seconds: number): Promise<void>;
-  /** Fails when a batch does not hold to what it promises; answers it, and how often each of its lines was answered upstream. */
-  assertWhole(scene: Scene): Promise<{ batch: OpenAI.Batch; answers: number[] }>;
+  /** A subtest for each batch, when all have ended; what does not end within 150 s fails. */
+  checkEnds(t: TestContext, scenes: readonly Scene[], check: (found: Found, scene: Scene) => void): Promise<void>;
+  /** Fails when a batch does not hold to what it promises. */
+  assertWhole(scene: Scene): Promise<Found>;
 }
 
+/** A batch as it ended, and how often each of its lines was answered upstream. */
+export interface Found {
+  batch: OpenAI.Batch;
+  answers: number[];
+}
+
+const DAY = '24h';
+/** The short windows, and what the worker and Temporal bear where they do not bear everything. */
+const BRIEF_SECONDS = 28;
 const LINES = 6;
-/** 190 KB a line: two parts of a file. */
-const WIDE_LINES = 50;
+/** A megabyte a line: two parts of a file. */
+const WIDE_LINES = 9;
+const WIDE_TEXTS = 22;
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
 
 /** `acts` are all that will be used, because tenants are made when the house is; `plain` ones are tenants and nothing more. */
@@ -46,7 +70,7 @@ export async function startStage(
   { plain = false, temporalFile = true }: { plain?: boolean; temporalFile?: boolean } = {},
 ): Promise<Stage> {
   const batches = new Map<string, string>();
-  const moments = momentsOf((tenant) => batches.get(tenant));
+  const moments = [SECOND_PART, ...momentsOf((tenant) => batches.get(tenant))];
   const proxies: HoldingProxy[] = [];
   /** A batch is known by its marker, long before its creation is answered. */
   function learn(path: string): void {
@@ -55,9 +79,15 @@ export async function startStage(
   }
   const house = await startHouse({
     temporalFile,
-    env: { NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2', NIGHTSHIFT_COMPLETION_WINDOWS: '24h,28s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' },
+    env: {
+      NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2',
+      NIGHTSHIFT_COMPLETION_WINDOWS: `${DAY},${BRIEF_SECONDS}s`,
+      NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32',
+      // Enough slices for what is tested; one for each line would be half of the work that the machine has with them.
+      NIGHTSHIFT_LINES_PER_ACTIVITY: '2',
+    },
     upstreamFlags: ['--latency', '20'],
-    tenants: plain ? acts : acts.flatMap((act) => [...moments, SECOND_PART].map(({ name }) => `${act}-${name}`)),
+    tenants: plain ? acts : acts.flatMap((act) => moments.map(({ name }) => `${act}-${name}`)),
     bucketPort: async (minioPort) => {
       const proxy = await startHoldingProxy(minioPort, learn);
       proxies.push(proxy);
@@ -91,23 +121,67 @@ export async function startStage(
     return file.id;
   }
 
-  async function prepare(moment: Moment, act: string) {
+  async function prepare({ act, window = DAY }: Act, moment: Moment) {
     const tenant = `${act}-${moment.name}`;
     const { input, text, endpoint } = makeInput(tenant, moment === SECOND_PART);
-    return { moment, tenant, input, endpoint, input_file_id: await upload(tenant, text) };
+    return { act, moment, tenant, input, endpoint, window, input_file_id: await upload(tenant, text) };
   }
 
-  async function bring(prepared: Awaited<ReturnType<typeof prepare>>, window: string): Promise<Scene> {
-    const { moment, tenant, input, endpoint, input_file_id } = prepared;
+  type Prepared = Awaited<ReturnType<typeof prepare>>;
+
+  async function start(prepared: Prepared): Promise<Scene> {
+    const { act, moment, tenant, input, endpoint, window, input_file_id } = prepared;
     const hold = proxy?.hold(moment.when, moment.match(tenant));
     const request = JSON.stringify({ input_file_id, endpoint, completion_window: window });
     const batch = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'POST', '/v1/batches', request));
     assert.ok(batch && hold);
-    return { moment, tenant, input, batch, hold };
+    return { act, moment, tenant, input, batch, hold };
   }
 
   async function get({ tenant, batch }: Pick<Scene, 'tenant' | 'batch'>): Promise<OpenAI.Batch | null> {
     return jsonOf<OpenAI.Batch>(await client.ask(tenant, 'GET', `/v1/batches/${batch.id}`));
+  }
+
+  async function bring(prepared: readonly Prepared[], seconds: number): Promise<Scene[]> {
+    const scenes = await Promise.all(prepared.map(start));
+    await until(() => scenes.every(({ hold }) => hold.isReached), { what: 'all batches to come to their moment', seconds }).catch(
+      (error: unknown) => {
+        const missing = scenes.filter(({ hold }) => !hold.isReached).map(({ tenant }) => tenant);
+        throw new Error(`not reached: ${missing.join(', ')}`, { cause: error });
+      },
+    );
+    return scenes;
+  }
+
+  async function ended(scenes: readonly Scene[], seconds: number): Promise<void> {
+    const open = new Set(scenes);
+    await until(
+      async () => {
+        for (const scene of open) {
+          const batch = await get(scene);
+          if (batch !== null && TERMINAL.includes(batch.status)) open.delete(scene);
+        }
+        return open.size === 0;
+      },
+      { what: 'all batches to end', seconds, everyMs: 500 },
+    ).catch(async (error: unknown) => {
+      const left = await Promise.all([...open].map(async (scene) => `${scene.tenant} ${(await get(scene))?.status}`));
+      throw new Error(`still open: ${left.join(', ')}`, { cause: error });
+    });
+  }
+
+  async function assertWhole({ tenant, input, batch: { id } }: Scene): Promise<Found> {
+    const batch = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'GET', `/v1/batches/${id}`));
+    assert.ok(batch);
+    const callsOf = Map.groupBy(house.calls, ({ key }: Call) => key);
+    const results = await readResults(client, tenant, batch);
+    const { complaints } = checkBatch({ batch, results, input, callsOf, shards: null });
+    assert.deepEqual(complaints, []);
+    const answers = input.customIds.map((_, index) => {
+      const calls = callsOf.get(`${id}-${index + 1}`) ?? [];
+      return calls.filter(({ end }) => end === 'answered').length;
+    });
+    return { batch, answers };
   }
 
   return {
@@ -118,49 +192,24 @@ export async function startStage(
     upload,
     get,
 
-    async bringToMoments(act, { withParts = false, window = '24h' } = {}) {
+    async bringToMoments(...acts) {
       // All files first: from the first batch on, time runs.
-      const prepared = await Promise.all([...(withParts ? [SECOND_PART] : []), ...moments].map((moment) => prepare(moment, act)));
-      const scenes = await Promise.all(prepared.map((each) => bring(each, window)));
-      // A worker waits 30 s for one answer of the bucket, and the windows are as short.
-      await until(() => scenes.every(({ hold }) => hold.isReached), { what: 'all batches to come to their moment', seconds: 28 }).catch(
-        (error: unknown) => {
-          const missing = scenes.filter(({ hold }) => !hold.isReached).map(({ tenant }) => tenant);
-          throw new Error(`not reached: ${missing.join(', ')}`, { cause: error });
-        },
+      const all = await Promise.all(
+        acts.flatMap((act) => moments.filter(act.chosen ?? (() => true)).map((moment) => prepare(act, moment))),
       );
-      return scenes;
+      const waits = ({ moment, window }: Prepared) => (isBrief(moment) ? 'briefly' : window === DAY ? 'long' : 'for its window');
+      const { long = [], 'for its window': windowed = [], briefly = [] } = Object.groupBy(all, waits);
+      // One after the other: what has little time then has the machine to itself.
+      return [...(await bring(long, 120)), ...(await bring(windowed, BRIEF_SECONDS)), ...(await bring(briefly, BRIEF_SECONDS))];
     },
 
-    async ended(scenes, seconds) {
-      const open = new Set(scenes);
-      await until(
-        async () => {
-          for (const scene of open) {
-            const batch = await get(scene);
-            if (batch !== null && TERMINAL.includes(batch.status)) open.delete(scene);
-          }
-          return open.size === 0;
-        },
-        { what: 'all batches to end', seconds, everyMs: 500 },
-      ).catch(async (error: unknown) => {
-        const left = await Promise.all([...open].map(async (scene) => `${scene.tenant} ${(await get(scene))?.status}`));
-        throw new Error(`still open: ${left.join(', ')}`, { cause: error });
-      });
-    },
+    ended,
+    assertWhole,
+    cancel: async ({ tenant, batch }) => (await client.ask(tenant, 'POST', `/v1/batches/${batch.id}/cancel`))?.status,
 
-    async assertWhole({ tenant, input, batch: { id } }) {
-      const batch = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'GET', `/v1/batches/${id}`));
-      assert.ok(batch);
-      const callsOf = Map.groupBy(house.calls, ({ key }: Call) => key);
-      const results = await readResults(client, tenant, batch);
-      const { complaints } = checkBatch({ batch, results, input, callsOf, shards: null });
-      assert.deepEqual(complaints, []);
-      const answers = input.customIds.map((_, index) => {
-        const calls = callsOf.get(`${id}-${index + 1}`) ?? [];
-        return calls.filter(({ end }) => end === 'answered').length;
-      });
-      return { batch, answers };
+    async checkEnds(t, scenes, check) {
+      await ended(scenes, 150);
+      for (const scene of scenes) await t.test(scene.tenant, async () => check(await assertWhole(scene), scene));
     },
 
     async [Symbol.asyncDispose]() {
@@ -168,6 +217,11 @@ export async function startStage(
       await proxy[Symbol.asyncDispose]();
     },
   };
+}
+
+/** What a cancel is answered: a batch that has ended refuses it. */
+export function assertTaken({ tenant, moment }: Scene, status: number | undefined): void {
+  assert.equal(status, moment.cancelled === 'completed' ? 409 : 200, tenant);
 }
 
 /** Lines of which the last is refused by the upstream, so that there are both files. */
@@ -178,7 +232,7 @@ function makeInput(tenant: string, isWide: boolean): { input: Input; text: strin
     const custom_id = `${tenant}-${index + 1}`;
     const failing = index === LINES - 1 ? { user: 'status=400' } : {};
     const body = isWide
-      ? { model: 'example-model', input: ['a', 'b', 'c', custom_id], dimensions: 4096 }
+      ? { model: 'example-model', input: Array.from({ length: WIDE_TEXTS }, () => custom_id), dimensions: 4096 }
       : { model: 'example-model', messages: [{ role: 'user', content: custom_id }], ...failing };
     input.customIds.push(custom_id);
     input.bodyHashes.push(md5(JSON.stringify(body)));

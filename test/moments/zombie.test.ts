@@ -3,28 +3,39 @@ import { after, before, describe, it } from 'node:test';
 import { bucketOf } from '../chaos/bucket.ts';
 import { leftovers, startADayLater } from '../chaos/leftovers.ts';
 import { until } from '../helpers/until.ts';
-import { type Stage, startStage } from './stage.ts';
+import { isWrite, type Moment } from './moments.ts';
+import { assertTaken, type Stage, startStage } from './stage.ts';
 
 describe('a worker that is paused at an exact moment and goes on when others have done its work', () => {
   let stage: Stage;
-  before(async () => (stage = await startStage(['zombie'])));
+  before(async () => (stage = await startStage(['zombie', 'zombie-cancel', 'zombie-expire'])));
   after(async () => await stage[Symbol.asyncDispose]());
 
   it('changes nothing, whatever it was about to write', { timeout: 540_000 }, async (t) => {
     const { house, client } = stage;
     const [zombie, successor] = house.workers;
     assert.ok(zombie && successor);
-    const scenes = await stage.bringToMoments('zombie', { withParts: true });
+    const scenes = await stage.bringToMoments(
+      { act: 'zombie' },
+      { act: 'zombie-cancel', chosen: isWrite },
+      { act: 'zombie-expire', chosen: isWrite, window: '28s' },
+    );
+    const [kept, cancelled, expired] = ['zombie', 'zombie-cancel', 'zombie-expire'].map((act) =>
+      scenes.filter((scene) => scene.act === act),
+    );
+    assert.ok(kept && cancelled && expired);
     zombie.pause();
     // Or Temporal would give the zombie's open polls half of the second attempts, each of which costs another 30 s.
     const link = house.links.get(zombie)?.temporal;
     link?.cut();
     await link?.heal();
+    await Promise.all(cancelled.map(async (scene) => assertTaken(scene, await stage.cancel(scene))));
+    // By the time the zombie is missed, the short windows have ended.
     await successor.start();
     await stage.ended(scenes, 180);
-    const before = await Promise.all(scenes.map(async (scene) => JSON.stringify(await stage.get(scene))));
+    const before = new Map(await Promise.all(scenes.map(async (scene) => [scene, JSON.stringify(await stage.get(scene))] as const)));
     // A reader deletes a file that the zombie is about to write.
-    const deleted = scenes.find(({ moment }) => moment.name === 'before-bytes-of-a-file');
+    const deleted = kept.find(({ moment }) => moment.name === 'before-bytes-of-a-file');
     const deletedId = deleted === undefined ? null : (await stage.get(deleted))?.output_file_id;
     assert.ok(deleted && deletedId);
     await stage.assertWhole(deleted);
@@ -37,13 +48,17 @@ describe('a worker that is paused at an exact moment and goes on when others hav
     zombie.resume();
     assert.equal(await zombie.stop('SIGTERM'), 0);
 
-    for (const [index, scene] of scenes.entries()) {
-      if (scene === deleted) continue;
-      await t.test(scene.moment.name, async () => {
-        const { batch, answers } = await stage.assertWhole(scene);
-        assert.equal(batch.status, 'completed');
-        assert.equal(JSON.stringify(batch), before[index], 'a terminal record never changes');
-        assert.equal(Math.max(...answers), scene.moment.name === 'before-piece' ? 2 : 1);
+    const rest = kept.filter((scene) => scene !== deleted);
+    for (const [some, endOf] of [
+      [rest, () => 'completed'],
+      [cancelled, () => 'cancelled'],
+      // Answers that were never stored are lost, and after the end of the window nobody asks for them again.
+      [expired, ({ name, expired }: Moment) => (name === 'before-piece' ? 'expired' : expired)],
+    ] as const) {
+      await stage.checkEnds(t, some, ({ batch, answers }, scene) => {
+        assert.equal(batch.status, endOf(scene.moment), JSON.stringify(batch));
+        assert.equal(JSON.stringify(batch), before.get(scene), 'a terminal record never changes');
+        assert.ok(Math.max(...answers) <= (some === rest && scene.moment.name === 'before-piece' ? 2 : 1), answers.join(' '));
       });
     }
     await t.test('does not bring back what was deleted', async () => {
