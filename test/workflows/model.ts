@@ -21,8 +21,9 @@ export interface ModelOptions {
   policy?: Partial<BatchPolicy>;
   /** What slices report as the mean time of their requests upstream; 10 by default. */
   meanUpstreamMs?: number;
-  /** What they report as the requests that the upstream may have in flight; 16 by default. */
+  /** What they report as the requests that the upstream may have in flight from each worker, 16 by default, and as the workers, 1 by default. */
   places?: number;
+  workers?: number;
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
   fate?: (line: number, attempt: number) => Fate | Promise<Fate>;
   /** Called at the beginning of these activities. */
@@ -54,7 +55,8 @@ let made = 0;
 
 export function createModel(options: ModelOptions): Model {
   const id = `batch_${process.pid}_${++made}`;
-  const { windowMs = 60_000, refused = false, upstream = 'main', meanUpstreamMs = 10, places = 16, fate = () => 'completed' } = options;
+  const { windowMs = 60_000, refused = false, upstream = 'main', fate = () => 'completed' } = options;
+  const { meanUpstreamMs = 10, places = 16, workers = 1 } = options;
   const nowSeconds = (): number => Math.floor(Date.now() / 1000);
   const attempts = new Map<number, number>();
   const ranges: ShardRange[] = [];
@@ -176,6 +178,7 @@ export function createModel(options: ModelOptions): Model {
       waitedMs: 10,
       batchesRunning: 1,
       places,
+      workers,
     };
     const cancelled = new Promise<'untouched'>((resolve) => cancellationSignal.addEventListener('abort', () => resolve('untouched')));
     try {
