@@ -1,9 +1,10 @@
 import type { Observation } from './limiter.ts';
+import { createRefusalCount } from './refusal-count.ts';
 import { createCohort, type Cohort, elasticity, type Level } from './latency-cohort.ts';
 
 /**
- * Finds how many requests in flight an upstream can use, from what is seen of them. No clock: it goes on from one cohort of
- * requests to the next, so a slow upstream is learnt as surely as a fast one.
+ * Finds how many requests in flight an upstream can use, from what is seen of them. It goes on from one cohort of requests to
+ * the next and by no clock, so a slow upstream is learnt as surely as a fast one.
  */
 export interface ConcurrencyControl {
   /** Whole, from 1 to the maximum. */
@@ -18,6 +19,8 @@ export interface ConcurrencyControlOptions {
   maxInFlight: number;
   /** Where it begins, and begins again after the upstream was away. */
   firstInFlight?: number;
+  /** Tells how long a refusal takes. */
+  monotonicMs?: () => number;
 }
 
 type Phase =
@@ -52,13 +55,18 @@ const MAX_CHECK_COHORTS = 256;
 /** A dip that finds this share of the level of use has found the level right. */
 const CONFIRMED = 0.9;
 const OVERLOAD_FACTOR = 0.8;
-/** Share of refusals, or of faults, among what was lately seen that counts as too much load: a few come whatever the load. */
-const MANY = 0.2;
-const REFUSAL_MEMORY = 30;
+/** Share of refusals, or of faults, among the latest requests that counts as too much load: a few come whatever the load. */
+const MANY_REFUSALS = 0.25;
+const MANY_FAULTS = 0.2;
+const REFUSAL_MEMORY = 24;
 const FAULT_MEMORY = 20;
 
 /** Begins modestly. */
-export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN_FLIGHT }: ConcurrencyControlOptions): ConcurrencyControl {
+export function createConcurrencyControl({
+  maxInFlight,
+  firstInFlight = FIRST_IN_FLIGHT,
+  monotonicMs = () => performance.now(),
+}: ConcurrencyControlOptions): ConcurrencyControl {
   const first = Math.min(firstInFlight, maxInFlight);
   let limit = first;
   let phase: Phase = { kind: 'climb', below: null, factor: START_FACTOR };
@@ -69,7 +77,8 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
   let patience = MIN_PATIENCE;
   let unchecked = 0;
   let checkAfter = MIN_CHECK_COHORTS;
-  let [refusalShare, faultShare] = [0, 0];
+  const refusals = createRefusalCount({ memory: REFUSAL_MEMORY });
+  let faultShare = 0;
 
   function go(nextLimit: number, next: Phase): void {
     const whole = Math.max(1, Math.min(maxInFlight, Math.round(nextLimit)));
@@ -147,22 +156,19 @@ export function createConcurrencyControl({ maxInFlight, firstInFlight = FIRST_IN
     const at = generation;
     // Below the limit there was too little to do: that tells nothing about it.
     const end = inFlight >= 0.8 * limit ? cohort.join() : null;
+    const count = refusals.sent(monotonicMs());
     return (seen) => {
       const isCurrent = at === generation;
-      // A server with connections enough takes no more of them.
-      const isRefused = seen.kind === 'overload' || seen.kind === 'unavailable';
-      if (seen.kind !== 'ignored') {
-        refusalShare += ((isRefused ? 1 : 0) - refusalShare) / REFUSAL_MEMORY;
-        faultShare += ((seen.kind === 'fault' ? 1 : 0) - faultShare) / FAULT_MEMORY;
-      }
-      if (isRefused) {
-        if (isCurrent && refusalShare > MANY) {
-          refusalShare = 0;
+      count(seen, monotonicMs());
+      if (seen.kind !== 'ignored') faultShare += ((seen.kind === 'fault' ? 1 : 0) - faultShare) / FAULT_MEMORY;
+      if (seen.kind === 'overload' || seen.kind === 'unavailable') {
+        if (isCurrent && refusals.share > MANY_REFUSALS) {
+          refusals.reset();
           shrink(OVERLOAD_FACTOR, 1);
         }
       } else if (seen.kind === 'fault') {
         // Requests may fail by themselves, whatever the load: they never shrink it below where it begins.
-        if (isCurrent && faultShare > MANY) {
+        if (isCurrent && faultShare > MANY_FAULTS) {
           faultShare = 0;
           shrink(OVERLOAD_FACTOR, first);
         }

@@ -71,7 +71,7 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
     maxInFlight,
     intake: createIntake({ limit: () => limiter.limit, maxSlices: MAX_SLICES }),
     requestsPerMinute: options.requestsPerMinute,
-    gate: createGate({ unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
+    gate: createGate({ refusedInARow: () => limiter.refusing.inARow, unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
     rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
     redact: createRedaction({ apiKey, headers, userinfos }),
   };

@@ -24,8 +24,8 @@ export interface GateOptions {
   nowMs?: () => number;
   /** For what is waited. */
   monotonicMs?: () => number;
-  /** Different requests that must be refused, with no success between, before the gate closes. */
-  refusalsToClose?: number;
+  /** Requests refused since one was last taken, in the order in which they went out. */
+  refusedInARow?: () => number;
   firstProbeMs?: number;
   /** Longest interval between probes. */
   maxProbeMs?: number;
@@ -40,11 +40,18 @@ interface Waiting {
   readonly resolve: (verdict: 'open' | 'probe' | 'given_up') => void;
 }
 
+/**
+ * Different requests that must be refused with no answer between before the gate closes, and refusals in a row: of many under
+ * way three are refused by chance before the next one is answered.
+ */
+const REFUSED_TO_CLOSE = 3;
+const REFUSALS_IN_A_ROW = 6;
+
 /** An open gate. */
 export function createGate({
   nowMs = Date.now,
   monotonicMs = () => performance.now(),
-  refusalsToClose = 3,
+  refusedInARow = () => REFUSALS_IN_A_ROW,
   firstProbeMs = 250,
   maxProbeMs = 15_000,
   maxRetryAfterMs = 60_000,
@@ -54,7 +61,7 @@ export function createGate({
   let closedAtMs = 0;
   /** Whether anything has come back from it since it opened, and since a connection failed. */
   let isThere = false;
-  /** Requests refused since the last success. */
+  /** Requests refused since the last answer. */
   const refused = new Set<string>();
   /** Requests on their way while closed. A slow one does not hold up the next probe: its answer may take minutes. */
   const probes = new Set<string>();
@@ -173,7 +180,7 @@ export function createGate({
         isThere = false;
       } else if (seen.kind === 'overload') {
         refused.add(requestKey);
-        if (refused.size >= refusalsToClose) close('it refuses all requests');
+        if (refused.size >= REFUSED_TO_CLOSE && refusedInARow() >= REFUSALS_IN_A_ROW) close('it refuses all requests');
         if (closed !== null && seen.retryAfterMs !== null) {
           nextProbeMs = Math.max(nextProbeMs, monotonicMs() + Math.min(seen.retryAfterMs, maxRetryAfterMs));
           planProbe();

@@ -1,4 +1,5 @@
 import { onAbort } from './on-abort.ts';
+import type { Refusing } from './refusal-count.ts';
 import type { RateBudgets } from './rate-headers.ts';
 
 /** How many requests an upstream has in flight from this process, and when the next one may go out. */
@@ -13,6 +14,7 @@ export interface Limiter {
   readonly inFlight: number;
   readonly limit: number;
   readonly waiting: number;
+  readonly refusing: Refusing;
 }
 
 /** A place in flight; `release` exactly once, with what was seen. */
@@ -37,6 +39,7 @@ export type Observation =
 export interface LimiterPolicy {
   /** Places in flight, at least 1. */
   readonly limit: number;
+  readonly refusing: Refusing;
   /** Milliseconds until the next request may go out; 0 for now. */
   waitMs(): number;
   /** One goes out, the `inFlight`th at a time; answers what becomes of what is seen of it. */
@@ -47,7 +50,13 @@ export interface LimiterPolicy {
 
 /** A limiter with a fixed number of places. */
 export function createFixedLimiter({ maxInFlight }: { maxInFlight: number }): Limiter {
-  return createLimiter({ limit: maxInFlight, waitMs: () => 0, sent: () => () => undefined, probed: () => () => undefined });
+  return createLimiter({
+    limit: maxInFlight,
+    refusing: { isMost: false, inARow: 0 },
+    waitMs: () => 0,
+    sent: () => () => undefined,
+    probed: () => () => undefined,
+  });
 }
 
 interface Waiting {
@@ -155,5 +164,6 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
     get waiting() {
       return waiting;
     },
+    refusing: policy.refusing,
   };
 }

@@ -141,9 +141,9 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
       seen = observationOf(attempt);
       return attempt;
     } finally {
-      // Both learn before anything else happens, so that whoever comes next finds the gate as it must be.
-      gate.observe(requestKey, seen);
+      // Both learn before anything else happens, so that whoever comes next finds the gate as it must be; it asks the limiter.
       permit.release(seen);
+      gate.observe(requestKey, seen);
     }
   }
 

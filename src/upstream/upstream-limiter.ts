@@ -1,5 +1,6 @@
 import { type ConcurrencyControl, createConcurrencyControl } from './concurrency-control.ts';
 import { createLimiter, type Limiter, type Observation } from './limiter.ts';
+import { createRefusalCount } from './refusal-count.ts';
 import { createSendBudget } from './send-budget.ts';
 
 export interface UpstreamLimiterOptions {
@@ -15,13 +16,12 @@ export interface UpstreamLimiterOptions {
   monotonicMs?: () => number;
 }
 
-/** Share of refusals among the latest observations from which a Retry-After is heeded by everybody. */
-const MANY_REFUSALS = 0.25;
-const REFUSAL_MEMORY = 8;
+/** Of ten in a hundred that are refused by chance it makes most of the latest hardly ever. */
+const REFUSAL_MEMORY = 12;
 
 /**
  * The limiter of an upstream: the number in flight that it can use, the budgets that are configured or that its headers tell
- * of, and a pause for everybody until Retry-After when refusals are more than a few.
+ * of, and a pause for everybody until Retry-After when most requests are refused.
  */
 export function createUpstreamLimiter({
   limiter,
@@ -30,43 +30,42 @@ export function createUpstreamLimiter({
   maxWaitMs,
   monotonicMs = () => performance.now(),
 }: UpstreamLimiterOptions): Limiter {
-  const control: ConcurrencyControl = limiter === 'fixed' ? createFixedControl(maxInFlight) : createConcurrencyControl({ maxInFlight });
+  const control: ConcurrencyControl =
+    limiter === 'fixed' ? createFixedControl(maxInFlight) : createConcurrencyControl({ maxInFlight, monotonicMs });
   const budget = createSendBudget({ tokensPerMinute, maxWaitMs });
-  let refusalShare = 0;
+  const refusing = createRefusalCount({ memory: REFUSAL_MEMORY });
   let pausedUntilMs = 0;
 
   function heed(seen: Observation): void {
-    if (seen.kind !== 'answer' && seen.kind !== 'overload') return;
-    refusalShare += ((seen.kind === 'overload' ? 1 : 0) - refusalShare) / REFUSAL_MEMORY;
-    if (seen.kind !== 'overload' || seen.retryAfterMs === null || refusalShare < MANY_REFUSALS) return;
+    if (seen.kind !== 'overload' || seen.retryAfterMs === null || !refusing.isMost) return;
     pausedUntilMs = Math.max(pausedUntilMs, monotonicMs() + Math.min(seen.retryAfterMs, maxWaitMs));
+  }
+
+  /** Whatever goes out counts, probes too. */
+  function watch(learn: (seen: Observation) => void): (seen: Observation) => void {
+    const sentMs = monotonicMs();
+    const request = budget.sent(sentMs);
+    const count = refusing.sent(sentMs);
+    return (seen) => {
+      const nowMs = monotonicMs();
+      learn(seen);
+      budget.seen(request, seen, nowMs);
+      count(seen, nowMs);
+      heed(seen);
+    };
   }
 
   return createLimiter({
     get limit() {
       return control.limit;
     },
+    refusing,
     waitMs() {
       const nowMs = monotonicMs();
-      return Math.max(Math.ceil(pausedUntilMs - nowMs), budget.waitMs(nowMs), 0);
+      return Math.max(Math.ceil(pausedUntilMs - nowMs), refusing.waitMs(nowMs), budget.waitMs(nowMs), 0);
     },
-    sent(inFlight) {
-      const learn = control.sent(inFlight);
-      const request = budget.sent(monotonicMs());
-      return (seen) => {
-        learn(seen);
-        budget.seen(request, seen, monotonicMs());
-        heed(seen);
-      };
-    },
-    probed() {
-      const learn = control.probed();
-      const request = budget.sent(monotonicMs());
-      return (seen) => {
-        learn(seen);
-        budget.seen(request, seen, monotonicMs());
-      };
-    },
+    sent: (inFlight) => watch(control.sent(inFlight)),
+    probed: () => watch(control.probed()),
   });
 }
 

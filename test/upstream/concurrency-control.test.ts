@@ -12,6 +12,8 @@ interface Server {
   down?: () => boolean;
   /** Whether it refuses a request, the `inFlight`th, at once. */
   refuses?: (inFlight: number) => boolean;
+  /** Is told the time. */
+  clock?: { nowMs: number };
 }
 
 /** Keeps a server that queues as full as the control allows. Each call goes on for so many answers, and answers the limits after each and the time. */
@@ -53,6 +55,7 @@ function createDriver(control: ConcurrencyControl, server: Server): (answers: nu
       const next = running.reduce((first, each) => (each.endsMs < first.endsMs ? each : first));
       running.splice(running.indexOf(next), 1);
       nowMs = next.endsMs;
+      if (server.clock !== undefined) server.clock.nowMs = nowMs;
       next.end();
       limits.push(control.limit);
     }
@@ -213,6 +216,23 @@ describe('createConcurrencyControl', () => {
       const drive = createDriver(control, { capacity: () => Infinity, request, refuses });
       drive(2000);
       assert.ok(mean(drive(4000).limits) > 20);
+    });
+  }
+
+  for (const [answerMs, seed] of [
+    [100, 1],
+    [6000, 2],
+  ] as const) {
+    it(`keeps an upstream full that refuses one request in ten at once and answers the others after ${answerMs} ms`, () => {
+      const clock = { nowMs: 0 };
+      const control = createConcurrencyControl({ maxInFlight: 128, monotonicMs: () => clock.nowMs });
+      const random = numbers(seed);
+      const refuses = () => random() < 0.1;
+      const request = () => ({ ms: answerMs * (0.5 + random()), tokens: null });
+      const drive = createDriver(control, { capacity: () => Infinity, request, refuses, clock });
+      drive(2000);
+      const limit = mean(drive(6000).limits);
+      assert.ok(limit > 80, `${limit}`);
     });
   }
 

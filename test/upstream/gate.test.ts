@@ -84,6 +84,16 @@ describe('createGate', () => {
     assert.notEqual(gate.closed, null);
   });
 
+  it('stays open when three are refused before the next answer comes while others are taken, and closes when six are in a row', () => {
+    let inARow = 3;
+    const gate = newGate({ refusedInARow: () => inARow });
+    for (const key of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) gate.observe(key, refusal);
+    assert.equal(gate.closed, null);
+    inARow = 6;
+    gate.observe('h', refusal);
+    assert.notEqual(gate.closed, null);
+  });
+
   it('begins to count refusals again after a success', () => {
     const gate = newGate();
     gate.observe('a', refusal);
