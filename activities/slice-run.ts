@@ -93,6 +93,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
 
   async function send(line: number, body: Uint8Array, onSent: () => void): Promise<SendResult> {
     let isInFlight = false;
+    let stepBack = (): void => undefined;
     const goesOut = (): void => {
       board.show(line, { state: 'sent' });
       answerTime.begin();
@@ -112,6 +113,8 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
     const onState = (state: SendState): void | Promise<void> => {
       if (isInFlight) answerTime.end(false);
       isInFlight = false;
+      stepBack();
+      if (state.state === 'refused') stepBack = run.taken.stepAside();
       if (state.state !== 'sent') return board.show(line, state);
       // Where there is nothing to wait for, nothing is awaited: this happens thousands of times a second.
       return run.beforeSend === null && isClear() ? goesOut() : preparesToGo();
@@ -135,6 +138,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       isAnswered = sent.kind === 'outcome' && sent.outcome.kind === 'answered';
       return sent;
     } finally {
+      stepBack();
       if (isInFlight) answerTime.end(isAnswered);
     }
   }

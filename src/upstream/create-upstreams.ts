@@ -69,7 +69,7 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
     }),
     limiter,
     maxInFlight,
-    intake: createIntake({ limit: () => limiter.limit, maxSlices: MAX_SLICES }),
+    intake: createIntake({ limit: () => limiter.limit, isRefusing: () => limiter.refusing.isMost, maxSlices: MAX_SLICES }),
     requestsPerMinute: options.requestsPerMinute,
     gate: createGate({ refusedInARow: () => limiter.refusing.inARow, unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
     rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },

@@ -23,6 +23,11 @@ export interface TakenSlice extends Disposable {
   /** Of slices of this upstream, counted as they are taken. */
   readonly ordinal: number;
   finishLine(): void;
+  /**
+   * A line that was refused and waits gives its room to others, but where most are refused: others would be as well. What is
+   * answered takes it back, even where there is none by then: to be called when the line goes on, before the slice ends.
+   */
+  stepAside(): () => void;
 }
 
 /** In places in flight: as many lines again as fill them, so that a place never waits for Temporal. */
@@ -34,13 +39,15 @@ const WINDOW_MS = 250;
 /** A slice that has not come yet counts for as many lines as slices lately had. */
 const SHARE_OF_NEWEST = 0.25;
 
-/** Nothing taken. `limit` is how many requests the upstream may have in flight now. */
+/** Nothing taken. `limit` is how many requests the upstream may have in flight now, `isRefusing` whether it refuses most of them. */
 export function createIntake({
   limit,
+  isRefusing = () => false,
   maxSlices,
   monotonicMs = () => performance.now(),
 }: {
   limit: () => number;
+  isRefusing?: () => boolean;
   maxSlices: number;
   monotonicMs?: () => number;
 }): Intake {
@@ -110,7 +117,7 @@ export function createIntake({
       return waiting.size === 0 && hasRoom() ? reserve() : null;
     },
     take(count) {
-      let left = count;
+      let [left, aside] = [count, 0];
       taken += 1;
       lines += count;
       slices += 1;
@@ -124,8 +131,22 @@ export function createIntake({
           countFinished();
           wake();
         },
+        stepAside() {
+          let isAside = aside < left && !isRefusing();
+          if (isAside) {
+            aside += 1;
+            lines -= 1;
+            wake();
+          }
+          return () => {
+            if (!isAside) return;
+            isAside = false;
+            aside -= 1;
+            lines += 1;
+          };
+        },
         [Symbol.dispose]() {
-          lines -= left;
+          lines -= left - aside;
           left = 0;
           slices -= 1;
           wake();

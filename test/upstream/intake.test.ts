@@ -87,6 +87,46 @@ describe('createIntake', () => {
     assert.equal(takeAll(intake, 1).length, 200);
   });
 
+  it('has room for others while a line waits out its refusal, and none when it goes on', () => {
+    const intake = createIntake({ limit: () => 10, maxSlices: 2000 });
+    const slices = takeAll(intake, 1);
+    const [one, other] = slices;
+    assert.ok(one && other);
+    const backs = [one.stepAside(), other.stepAside()];
+    assert.equal(takeAll(intake, 1).length, 2);
+    for (const back of backs) {
+      back();
+      back();
+    }
+    one.finishLine();
+    one[Symbol.dispose]();
+    assert.equal(takeAll(intake, 1).length, 0, 'there is one line too many still');
+    other.finishLine();
+    other[Symbol.dispose]();
+    for (const slice of slices.slice(2, 5)) slice[Symbol.dispose]();
+    assert.equal(takeAll(intake, 1).length, 3);
+  });
+
+  it('wakes who waits for room when a line steps aside', async () => {
+    const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
+    const slice = intake.take(2);
+    const room = intake.room(never);
+    slice.stepAside();
+    (await room).end();
+  });
+
+  it('keeps the room of refused lines where most are refused, and of slices that take none', () => {
+    let isRefusing = true;
+    const intake = createIntake({ limit: () => 1, isRefusing: () => isRefusing, maxSlices: 2000 });
+    const slice = intake.take(2);
+    const back = slice.stepAside();
+    assert.equal(intake.roomNow(), null);
+    isRefusing = false;
+    back();
+    intake.take(0).stepAside();
+    assert.equal(intake.roomNow(), null);
+  });
+
   it('takes no more slices than allowed, however short', () => {
     const intake = createIntake({ limit: () => 1000, maxSlices: 5 });
     assert.equal(takeAll(intake, 1).length, 5);

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { createIntake } from '../../src/upstream/intake.ts';
+import type { Upstream } from '../../src/upstream/routes.ts';
+import { chatLine } from '../helpers/lines.ts';
+import { until } from '../helpers/until.ts';
+import { attempt, slice, type Stage, startStage } from './stage.ts';
+
+let stage: Stage;
+before(async () => {
+  stage = await startStage();
+});
+after(async () => await stage[Symbol.asyncDispose]());
+beforeEach(() => stage.upstream.reset());
+
+const scripted = (...scripts: string[]) => scripts.map((script, at) => chatLine(`line-${at + 1}`, script)).join('\n');
+const callsOf = (marker: string) => stage.upstream.calls.get(marker)?.length ?? 0;
+
+/** The upstream of the stage, changed. */
+function upstreamWith(changes: Partial<Upstream>): Map<string, Upstream> {
+  const upstream = stage.deps.upstreams.get('example');
+  assert.ok(upstream);
+  return new Map([['example', { ...upstream, ...changes }]]);
+}
+
+describe('runSlice', () => {
+  it('gives room to others while lines wait out their refusals, and owes none when it is over', async () => {
+    const intake = createIntake({ limit: () => 1, maxSlices: 100 });
+    const room = () => {
+      const taken = [];
+      for (let next = intake.roomNow(); next !== null; next = intake.roomNow()) {
+        next.end();
+        taken.push(intake.take(1));
+      }
+      for (const each of taken) each[Symbol.dispose]();
+      return taken.length;
+    };
+    const worker = stage.worker({ upstreams: upstreamWith({ intake }) });
+    const batch = await stage.begin(scripted('marker=a; status=503,200', 'marker=b; status=503,200', 'marker=hanging; mode=hang'));
+    const { run, cancel } = attempt();
+    const running = run(worker.runRequests, slice(batch, 1, 3, { cancelGraceMs: 0 }));
+    await until(() => ['a', 'b', 'hanging'].every((marker) => callsOf(marker) === 1), { what: 'three calls', everyMs: 5 });
+    await until(() => room() === 1, { what: 'room for the second of two lines', everyMs: 5 });
+    assert.equal(callsOf('a') + callsOf('b'), 2, 'they wait still');
+    await until(async () => (await stage.entries(batch)).length === 2, { what: 'the refused ones to be answered' });
+    cancel();
+    assert.equal((await running).completed, 2);
+    assert.equal(room(), 2);
+  });
+});
