@@ -55,6 +55,11 @@ const ALLOWED: readonly Case[] = [
     [fault(20_000), fault(22_000), answered(23_000)],
     { ...planted(1, 0), upstreamDeathsMs: [21_000] },
   ],
+  [
+    'the same reset again from an upstream that died meanwhile',
+    [broken(20_000), broken(22_000), answered(23_000)],
+    { ...planted(0, 1), upstreamDeathsMs: [21_000] },
+  ],
   ['a call that broke off when its batch was cancelled', [broken(20_000)], { endingMsOf: () => 19_000 }],
 ];
 

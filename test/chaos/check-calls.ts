@@ -81,14 +81,15 @@ type Cause = (call: Call) => boolean;
 
 /** The calls that are left when as many as possible have a cause that no other has. */
 function withoutCause(calls: readonly Call[], causes: readonly Cause[]): Call[] {
-  const explained = new Map<Cause, Call>();
+  /** By place: two causes may be the same function. */
+  const explained = new Map<number, Call>();
   /** Gives the call a cause, if need be one whose call finds another. */
-  function explain(call: Call, tried: Set<Cause>): boolean {
-    for (const cause of causes) {
-      if (tried.has(cause) || !cause(call)) continue;
-      tried.add(cause);
-      const other = explained.get(cause);
-      if (other === undefined || explain(other, tried)) return (explained.set(cause, call), true);
+  function explain(call: Call, tried: Set<number>): boolean {
+    for (const [at, cause] of causes.entries()) {
+      if (tried.has(at) || !cause(call)) continue;
+      tried.add(at);
+      const other = explained.get(at);
+      if (other === undefined || explain(other, tried)) return (explained.set(at, call), true);
     }
     return false;
   }
