@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { stdout } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
-import { NativeConnection, type Worker } from '@temporalio/worker';
+import { NativeConnection } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
 import { createWorkers } from './create-workers.ts';
 import { createRandomHex } from './random-hex.ts';
 import { keepHeapLean } from './lean-heap.ts';
+import { runUntilStopped } from './run-until-stopped.ts';
 import { createShutdown, type Shutdown } from './shutdown.ts';
 import { freeLoopbackAddress, letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
@@ -149,7 +150,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       // Each attempt in vain leaves a thread behind: none is made while the namespace does not answer.
       await untilItWorks('the namespace', async () => (await runs.ping(), await attempt()), { logger, signal }),
   });
-  const running = workers.map(async (worker) => await run(worker, shutdown));
+  const running = workers.map(async (worker) => await runUntilStopped(worker, { shutdown, logger }));
   shutdown.closes('workers', async () => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     await Promise.all(running);
@@ -164,14 +165,6 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     signal,
     logger,
   );
-}
-
-async function run(worker: Worker, shutdown: Shutdown): Promise<void> {
-  try {
-    await worker.run();
-  } catch (error) {
-    shutdown.fail(error);
-  }
 }
 
 /** Looks at Temporal now and then: a database that was lost gets its schedule and attributes again, and workers come and go. */

@@ -52,7 +52,9 @@ export function createShutdown({ deadlineMs, logger }: { deadlineMs: number; log
     draining: draining.signal,
     closes: (what, close) => void open.push({ what, close }),
     fail(error) {
-      logger.fatal({ err: error }, 'this process cannot go on');
+      // Nobody needs to be told that a process which is ending cannot go on.
+      if (draining.signal.aborted) logger.error({ err: error }, 'this process does not end in order');
+      else logger.fatal({ err: error }, 'this process cannot go on');
       exitCode = 1;
       draining.abort();
     },

@@ -59,6 +59,15 @@ describe('createShutdown', () => {
     assert.equal((await runWith(`shutdown.fail(new Error('broken'));`, { failed: true })).code, 1);
   });
 
+  it('says of a failure that comes while it ends that it does not end in order, and ends with 1', async () => {
+    const { code, out } = await runWith(`
+      shutdown.closes('store', () => console.log('store'));
+      shutdown.closes('worker', () => shutdown.fail(new Error('broken')));`);
+    assert.equal(code, 1);
+    assert.match(out, /this process does not end in order\nstore/);
+    assert.doesNotMatch(out, /cannot go on/);
+  });
+
   it('goes on closing in order when the first signal comes after the failure', async () => {
     const { code, out } = await runWith(`
       shutdown.closes('store', () => console.log('store'));
