@@ -1,5 +1,4 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { ApplicationFailureCategory } from '@temporalio/common';
 import { lineRanges } from '../src/domain/line-ranges.ts';
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { readRequestLine } from '../src/domain/request-line.ts';
@@ -16,7 +15,8 @@ import { createPieceReader } from './shard-pieces.ts';
 import { createSliceBoard, type SliceBoard } from './slice-board.ts';
 import { startSliceHeart } from './slice-heart.ts';
 import { recall, type Recollection, type SliceMemory } from './slice-memory.ts';
-import { type Fault, isStop, type Refusal, runSlice, type SliceTally } from './slice-run.ts';
+import { toFailure, toPostponed } from './slice-failures.ts';
+import { isStop, runSlice, type SliceTally } from './slice-run.ts';
 import { watchForStop } from './slice-stop.ts';
 import { createSuspects } from './suspects.ts';
 
@@ -25,7 +25,7 @@ const MEMORY_BYTES = 256 * 1024 * 1024;
 const SUSPICIOUS_LOSSES = 2;
 /** The loss of the worker, with the request on the wire, that ends a request. */
 const MAX_LOSSES_ON_WIRE = 5;
-const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), refused: new Map(), answered: 0 };
+const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), postponed: new Map(), answered: 0 };
 
 /**
  * Sends the requests of a slice and stores what came of them. A second run lists the pieces first and sends what none of them
@@ -113,8 +113,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
           waitedMs,
           meanUpstreamMs: running.answerTime.meanMs ?? 0,
           batchesRunning: batchesRunning.count,
-          // Twice the limit: where it climbs, slices are for what it is about to try.
-          places: Math.min(upstream.maxInFlight, 2 * upstream.limiter.limit),
+          places: upstream.limiter.reach,
           workers: workersOf(input.upstream),
         });
 
@@ -147,7 +146,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
         faults: past.faults,
         refusals: past.refusals,
         // Each time that a request goes out counts against the budget, and only Temporal knows all of them.
-        refusalEnds: only !== undefined && upstream.requestsPerMinute !== null,
+        isPaced: only !== undefined && upstream.requestsPerMinute !== null,
         nowMs,
         // Who may kill the worker says before that it is about to.
         beforeSend: isSuspect ? async () => await heart.beatAndFlush(stop.stopSending) : null,
@@ -161,8 +160,8 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       const fault = tally.faulted.get(only.line);
       own.faults = fault?.faults ?? own.faults;
       if (fault !== undefined && !stop.stopSending.aborted) throw toFailure(fault, input.upstream);
-      const refusal = tally.refused.get(only.line);
-      if (refusal !== undefined && !stop.stopSending.aborted) throw toRefused(refusal, input.upstream);
+      const postponed = tally.postponed.get(only.line);
+      if (postponed !== undefined && !stop.stopSending.aborted) throw toPostponed(postponed, input.upstream);
       // Faults that this activity has learnt of live on in the next one only if they are handed back.
       const isOwing = !tally.stored.has(only.line) && own.faults > input.faults;
       return report(tally, isOwing ? [{ line: only.line, faults: own.faults }] : []);
@@ -207,25 +206,6 @@ function toMemory(attempt: number, past: Recollection, own: { faults: number; en
     losses,
     losses_on_wire: lossesOnWire,
   };
-}
-
-/** Class, status and upstream, and no word of the upstream's. Benign, because it is the request's affair and not ours. */
-function toFailure({ code, status }: Fault, upstream: string): ApplicationFailure {
-  return ApplicationFailure.create({
-    type: 'UpstreamFault',
-    message: `${code}${status === null ? '' : ` (status ${status})`} from upstream ${upstream}`,
-    category: ApplicationFailureCategory.BENIGN,
-  });
-}
-
-/** Not a fault: comes again when the upstream wants it, and when the budget has room. */
-function toRefused({ status, refusals, waitMs }: Refusal, upstream: string): ApplicationFailure {
-  return ApplicationFailure.create({
-    type: 'UpstreamRefusal',
-    message: `refused ${refusals} times (status ${status}) by upstream ${upstream}`,
-    category: ApplicationFailureCategory.BENIGN,
-    nextRetryDelay: waitMs,
-  });
 }
 
 function toReport(given: {

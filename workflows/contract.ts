@@ -172,7 +172,7 @@ export interface RanRequests {
   waitedMs: number;
   /** Batches this worker runs requests of; shares the activity budget. */
   batchesRunning: number;
-  /** Requests that the upstream may have in flight from this worker; absent in histories from before slices went by it. */
+  /** Requests that the upstream may come to have in flight from this worker; absent in histories from before slices went by it. */
   places?: number;
   /** Workers that take requests for this upstream. */
   workers?: number;

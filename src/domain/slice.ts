@@ -112,7 +112,7 @@ export interface SliceReport {
   meanUpstreamMs: number;
   waitedMs: number;
   batchesRunning: number;
-  /** Requests that the upstream may have in flight from this worker, with what it is about to try; and how many workers there are. */
+  /** Requests that the upstream may come to have in flight from this worker, and how many workers there are. */
   places?: number;
   workers?: number;
 }

@@ -9,6 +9,8 @@ import { createCohort, type Cohort, elasticity, type Level } from './latency-coh
 export interface ConcurrencyControl {
   /** Whole, from 1 to the maximum. */
   readonly limit: number;
+  /** What the limit may come to before long: anything while it has not met a level yet, then what is tried next. */
+  readonly reach: number;
   /** Notes a request that goes out as the `inFlight`th; answers what becomes of what is seen of it. */
   sent(inFlight: number): (seen: Observation) => void;
   /** The same for a request that goes out beside the limit, to find out whether the upstream is back. */
@@ -191,6 +193,10 @@ export function createConcurrencyControl({
   return {
     get limit() {
       return limit;
+    },
+    get reach() {
+      const isNew = phase.kind === 'climb' && phase.factor === START_FACTOR;
+      return isNew ? maxInFlight : Math.min(maxInFlight, Math.ceil(PROBE_FACTOR * limit));
     },
     sent,
     probed,

@@ -68,7 +68,6 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
       connections: Math.ceil(maxInFlight * CONNECTIONS_PER_PLACE),
     }),
     limiter,
-    maxInFlight,
     intake: createIntake({ limit: () => limiter.limit, isRefusing: () => limiter.refusing.isMost, maxSlices: MAX_SLICES }),
     requestsPerMinute: options.requestsPerMinute,
     gate: createGate({ refusedInARow: () => limiter.refusing.inARow, unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),

@@ -13,6 +13,8 @@ export interface Limiter {
   probe(): Permit;
   readonly inFlight: number;
   readonly limit: number;
+  /** What the limit may come to before long. */
+  readonly reach: number;
   readonly waiting: number;
   readonly refusing: Refusing;
 }
@@ -39,6 +41,7 @@ export type Observation =
 export interface LimiterPolicy {
   /** Places in flight, at least 1. */
   readonly limit: number;
+  readonly reach: number;
   readonly refusing: Refusing;
   /** Milliseconds until the next request may go out; 0 for now. */
   waitMs(): number;
@@ -52,6 +55,7 @@ export interface LimiterPolicy {
 export function createFixedLimiter({ maxInFlight }: { maxInFlight: number }): Limiter {
   return createLimiter({
     limit: maxInFlight,
+    reach: maxInFlight,
     refusing: { isMost: false, inARow: 0 },
     waitMs: () => 0,
     sent: () => () => undefined,
@@ -160,6 +164,9 @@ export function createLimiter(policy: LimiterPolicy): Limiter {
     },
     get limit() {
       return policy.limit;
+    },
+    get reach() {
+      return policy.reach;
     },
     get waiting() {
       return waiting;

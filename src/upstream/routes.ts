@@ -10,8 +10,6 @@ export interface Upstream {
   readonly limiter: Limiter;
   readonly gate: Gate;
   readonly intake: Intake;
-  /** Most requests in flight from this process. */
-  readonly maxInFlight: number;
   /** Requests per minute from all workers together, held by the rate of its task queue; null for no limit. */
   readonly requestsPerMinute: number | null;
   readonly rules: UpstreamRules;

@@ -59,6 +59,9 @@ export function createUpstreamLimiter({
     get limit() {
       return control.limit;
     },
+    get reach() {
+      return control.reach;
+    },
     refusing,
     waitMs() {
       const nowMs = monotonicMs();
@@ -71,5 +74,5 @@ export function createUpstreamLimiter({
 
 function createFixedControl(limit: number): ConcurrencyControl {
   const nothing = () => () => undefined;
-  return { limit, sent: nothing, probed: nothing };
+  return { limit, reach: limit, sent: nothing, probed: nothing };
 }

@@ -15,7 +15,6 @@ const upstream: Upstream = {
   client: { send: async () => ({ kind: 'aborted' }), close: async () => undefined },
   limiter: createFixedLimiter({ maxInFlight: 8 }),
   intake: createIntake({ limit: () => 8, maxSlices: 8 }),
-  maxInFlight: 8,
   requestsPerMinute: null,
   gate: createGate(),
   rules: { maxFaults: 5, maxRefusals: 20, maxRetryAfterMs: 1_000, refusalBackoffMs: 1_000, unavailableMaxMs: null },
@@ -41,7 +40,7 @@ function send(suspects: Suspects, lossesOnWire: number, states: (say: Parameters
     stopSending: never,
     faults: 0,
     onState: () => undefined,
-    refusalEnds: false,
+    isPaced: false,
   });
 }
 

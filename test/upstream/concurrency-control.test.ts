@@ -75,6 +75,17 @@ function longTailed(seed: number, given: { usage: boolean }): () => { ms: number
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 describe('createConcurrencyControl', () => {
+  it('may come to anything while no level is met, and then to what it tries next', () => {
+    const control = createConcurrencyControl({ maxInFlight: 256 });
+    const go = createDriver(control, { capacity: () => 32, request: () => ({ ms: 100, tokens: null }) });
+    assert.deepEqual([control.limit, control.reach], [16, 256]);
+    go(2000);
+    assert.ok(control.limit < 64 && control.reach === Math.ceil(1.5 * control.limit), `${control.limit}, ${control.reach}`);
+    const free = createConcurrencyControl({ maxInFlight: 256 });
+    createDriver(free, { capacity: () => 1000, request: () => ({ ms: 100, tokens: null }) })(3000);
+    assert.deepEqual([free.limit, free.reach], [256, 256]);
+  });
+
   it('begins modestly and reaches the maximum within eight round trips where latency holds', () => {
     const control = createConcurrencyControl({ maxInFlight: 256 });
     assert.equal(control.limit, 16);
