@@ -22,10 +22,10 @@ export interface Fault {
   status: number | null;
 }
 
-/** A request that is to be sent again when the wait is over. */
-export interface Refusal {
+/** A request that a new attempt is to send when the wait is over: it was refused, or held back where `status` is null. */
+export interface Postponed {
   refusals: number;
-  status: number;
+  status: number | null;
   waitMs: number;
 }
 
@@ -34,8 +34,8 @@ export interface SliceTally {
   /** Lines with an outcome in a piece. */
   stored: Map<number, 'completed' | 'failed'>;
   faulted: Map<number, Fault>;
-  /** Only where refusals end a request. */
-  refused: Map<number, Refusal>;
+  /** Only where Temporal paces them. */
+  postponed: Map<number, Postponed>;
   /** Requests answered. */
   answered: number;
 }
@@ -58,8 +58,8 @@ export interface SliceRun {
   /** Of each request, from earlier attempts. */
   faults: number;
   refusals: number;
-  /** Whether a refused request is for Temporal to send again. */
-  refusalEnds: boolean;
+  /** Whether each time that a request goes out is for Temporal to time. */
+  isPaced: boolean;
   nowMs: () => number;
   /** Awaited right before a request goes out; null where nothing is to be done. */
   beforeSend: (() => Promise<void>) | null;
@@ -75,7 +75,7 @@ const LANES = 32;
 export async function runSlice(run: SliceRun): Promise<SliceTally> {
   const { input, lines, upstream, sendUntilDone, randomHex, memory, writer, stop, pulse, board, answerTime } = run;
   const { stopSending } = stop;
-  const tally: SliceTally = { stored: new Map(), faulted: new Map(), refused: new Map(), answered: 0 };
+  const tally: SliceTally = { stored: new Map(), faulted: new Map(), postponed: new Map(), answered: 0 };
 
   /** Whether the bucket keeps up with what has been answered; throws when nothing may be sent any more. */
   function isClear(): boolean {
@@ -133,7 +133,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
         faults: run.faults,
         refusals: run.refusals,
         onState,
-        refusalEnds: run.refusalEnds,
+        isPaced: run.isPaced,
       });
       isAnswered = sent.kind === 'outcome' && sent.outcome.kind === 'answered';
       return sent;
@@ -158,8 +158,8 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
       board.show(line, { state: 'waiting' });
       const sent = await send(line, body, onSent);
       if (sent.kind === 'fault') tally.faulted.set(line, sent);
-      if (sent.kind === 'refused') {
-        tally.refused.set(line, sent);
+      if (sent.kind === 'postponed') {
+        tally.postponed.set(line, sent);
         // The next attempt goes on counting from here.
         board.show(line, { state: 'refused', refusals: sent.refusals, nextTryMs: run.nowMs() + sent.waitMs });
       }

@@ -9,8 +9,8 @@ export type SendResult =
   | { kind: 'outcome'; outcome: SendOutcome; faults: number }
   /** One more fault, not the last one allowed: to be tried again later, with `faults` as they are now. */
   | { kind: 'fault'; faults: number; code: FaultCode; status: number | null }
-  /** Refused and `refusalEnds`: to be tried again when the wait is over, with `refusals` as they are now. */
-  | { kind: 'refused'; refusals: number; status: number; waitMs: number }
+  /** Only if `isPaced`: to be tried again when the wait is over, with `refusals` as they are now; `status` is null if nobody refused it. */
+  | { kind: 'postponed'; refusals: number; status: number | null; waitMs: number }
   /** Nothing is in flight and nothing was concluded: sending was stopped. */
   | { kind: 'not_sent'; faults: number; refusals: number }
   /** Aborted in flight. */
@@ -45,8 +45,11 @@ export interface SendOptions {
   refusals?: number;
   /** Hears of every change; when it answers a promise, that is awaited before the request goes out. */
   onState: (state: SendState) => void | Promise<void>;
-  /** A refusal is answered instead of waited out: where Temporal holds a budget of requests, sending again is for it to time. */
-  refusalEnds: boolean;
+  /**
+   * Temporal holds a budget of requests: what it let go may go out once and without delay. A refusal is answered instead of waited out,
+   * and who was held back at the gate goes out by a new attempt, unless as a probe.
+   */
+  isPaced: boolean;
   nowMs?: () => number;
 }
 
@@ -60,13 +63,14 @@ const MAX_FREE_TRIES = 20;
  * unavailability are waited out in here and cost the request nothing; faults are counted. Rejects only on defects.
  */
 export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
-  const { upstream, batchId, rank, requestKey, request, signal, stopSending, onState, refusalEnds, nowMs = Date.now } = options;
+  const { upstream, batchId, rank, requestKey, request, signal, stopSending, onState, isPaced, nowMs = Date.now } = options;
   const { client, limiter, gate, rules } = upstream;
   let { faults, refusals = 0 } = options;
-  let [freeTries, unreached] = [0, 0];
+  let [freeTries, unreached, isLate] = [0, 0, false];
   const ended = eitherOf(signal, stopSending);
 
   for (;;) {
+    isLate ||= gate.closed !== null;
     if (gate.closed !== null) await onState({ state: 'unavailable', ...gate.closed });
     const passed = gate.closed === null ? 'open' : await orStopped(gate.pass(requestKey, ended), ended);
     if (passed === null) return { kind: 'not_sent', faults, refusals };
@@ -76,6 +80,8 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
     }
 
     const isProbe = passed === 'probe';
+    // All that waited would go out at once, and beside the budget. A new attempt knows of refusals and of no free tries.
+    if (isPaced && isLate && !isProbe) return { kind: 'postponed', refusals: refusals + freeTries, status: null, waitMs: 0 };
     if (!isProbe && limiter.inFlight >= limiter.limit) await onState({ state: 'waiting' });
     const permit = isProbe ? limiter.probe() : await orStopped(limiter.acquire(batchId, ended, rank), ended);
     // The gate may have closed while this request waited for its place: it waits for the gate again.
@@ -96,13 +102,14 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         return { kind: 'outcome', outcome: answered(attempt), faults };
 
       case 'unavailable':
-        if (gate.closed !== null) continue;
-        // Others are answered: at once the first time, for it may have been this connection alone.
-        if (unreached > 0) {
-          await onState({ state: 'unavailable', sinceMs: nowMs(), reason: 'no connection to it was made' });
-          await sleep(backoffMs(unreached), ended);
-        }
         unreached += 1;
+        // Others are answered: at once the first time, for it may have been this connection alone.
+        if (gate.closed !== null || unreached === 1) continue;
+        isLate = true;
+        if (!isPaced) {
+          await onState({ state: 'unavailable', sinceMs: nowMs(), reason: 'no connection to it was made' });
+          await sleep(backoffMs(unreached - 1), ended);
+        }
         continue;
 
       case 'refusal': {
@@ -111,7 +118,7 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
         refusals += 1;
         if (refusals >= rules.maxRefusals) return { kind: 'outcome', outcome: answered(attempt), faults };
         const waitMs = refusalWaitMs(refusals, attempt.retryAfterMs);
-        if (refusalEnds) return { kind: 'refused', refusals, status: attempt.status, waitMs };
+        if (isPaced) return { kind: 'postponed', refusals, status: attempt.status, waitMs };
         await onState({ state: 'refused', refusals, nextTryMs: nowMs() + waitMs });
         await sleep(waitMs, ended);
         continue;
@@ -119,9 +126,11 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
 
       case 'fault': {
         const isReset = attempt.code === 'connection_error';
-        const isFree = freeTries < MAX_FREE_TRIES && (isProbe || (isReset && (await gate.closesWithin(RESET_GRACE_MS, ended))));
+        const mostFree = isPaced ? rules.maxRefusals - 1 - refusals : MAX_FREE_TRIES;
+        const isFree = freeTries < mostFree && (isProbe || (isReset && (await gate.closesWithin(RESET_GRACE_MS, ended))));
         if (isFree) {
           freeTries += 1;
+          isLate = true;
           continue;
         }
         faults += 1;

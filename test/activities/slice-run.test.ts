@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { ApplicationFailure } from '@temporalio/activity';
+import { createGate } from '../../src/upstream/gate.ts';
 import { createIntake } from '../../src/upstream/intake.ts';
 import type { Upstream } from '../../src/upstream/routes.ts';
 import { chatLine } from '../helpers/lines.ts';
@@ -46,5 +48,48 @@ describe('runSlice', () => {
     cancel();
     assert.equal((await running).completed, 2);
     assert.equal(room(), 2);
+  });
+
+  it('leaves what an upstream that was away held back to Temporal, where that holds a budget of requests', async () => {
+    const [arrival, opening] = [Promise.withResolvers<void>(), Promise.withResolvers<'open'>()];
+    const closed = {
+      ...createGate(),
+      closed: { sinceMs: Date.now(), reason: 'away' },
+      async pass() {
+        arrival.resolve();
+        return await opening.promise;
+      },
+    };
+    const worker = stage.worker({ upstreams: upstreamWith({ gate: closed, requestsPerMinute: 600 }) });
+    const batch = await stage.begin(scripted('marker=held'));
+    const { run, beats } = attempt();
+    const running = assert.rejects(run(worker.runRequests, slice(batch, 1, 1)), (error) => {
+      assert.ok(error instanceof ApplicationFailure);
+      assert.deepEqual(
+        [error.type, error.message, error.category, error.nonRetryable, error.nextRetryDelay],
+        ['UpstreamUnavailable', 'upstream example was unavailable', 'BENIGN', false, 1],
+      );
+      return true;
+    });
+    await arrival.promise;
+    opening.resolve('open');
+    await running;
+    assert.equal(callsOf('held'), 0);
+    const last = beats.at(-1);
+    assert.deepEqual([last?.['ended'], last?.['faults'], last?.['refusals']], [true, 0, 0]);
+    const again = attempt({ attempt: 2, heartbeatDetails: last });
+    assert.equal((await again.run(stage.worker().runRequests, slice(batch, 1, 1))).completed, 1);
+  });
+
+  it('never asks Temporal to try again after no time at all, which would be the end of it', async () => {
+    stage.upstream.set({ retryAfter: 0 });
+    const worker = stage.worker({ upstreams: upstreamWith({ requestsPerMinute: 600 }) });
+    const batch = await stage.begin(scripted('status=429'));
+    const { run } = attempt();
+    await assert.rejects(run(worker.runRequests, slice(batch, 1, 1)), (error) => {
+      assert.ok(error instanceof ApplicationFailure);
+      assert.deepEqual([error.type, error.nextRetryDelay], ['UpstreamRefusal', 1]);
+      return true;
+    });
   });
 });

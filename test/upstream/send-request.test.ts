@@ -62,7 +62,7 @@ function send(
     stopSending: new AbortController().signal,
     faults: 0,
     onState: (state) => void states.push(state),
-    refusalEnds: false,
+    isPaced: false,
     ...changes,
   });
 }
@@ -223,6 +223,35 @@ describe('an upstream that is away', () => {
     assert.deepEqual(await hanging, { kind: 'aborted' });
   });
 
+  it('is for Temporal to send to again where it holds a budget of requests: who waited goes out by a new attempt', async () => {
+    const upstream = upstreamAt(server.url);
+    upstream.gate.observe('other', { kind: 'unavailable' });
+    const paced = { isPaced: true, refusals: 2 };
+    const states: SendState[] = [];
+    const [probe, waiting] = [send(upstream, { key: 'a' }, paced), send(upstream, { key: 'b', states }, paced)];
+    assertAnswered(await probe, 200);
+    assert.deepEqual(await waiting, { kind: 'postponed', refusals: 2, status: null, waitMs: 0 });
+    assert.deepEqual([states.map(({ state }) => state), calls('b')], [['unavailable'], 0]);
+    assertAnswered(await send(upstream, { key: 'c' }, paced), 200);
+  });
+
+  it('counts as a refusal there what cost nothing, so that a request which kills its server does not do so for ever', async () => {
+    await using dying = await startRawServer((socket) => socket.resetAndDestroy());
+    const upstream = upstreamAt(dying.url);
+    const attempt = async (key: string, refusals: number) => {
+      const sending = send(upstream, { key }, { isPaced: true, refusals });
+      const sent = dying.requests.length + 1;
+      await until(() => dying.requests.length === sent && upstream.limiter.inFlight === 0, { what: 'the reset' });
+      upstream.gate.observe('other', { kind: 'unavailable' });
+      const held = upstream.gate.pass('probe', new AbortController().signal);
+      if ((await held) === 'probe') upstream.gate.observe('probe', { kind: 'answer', ms: 5 });
+      return await sending;
+    };
+    assert.deepEqual(await attempt('a', 17), { kind: 'postponed', refusals: 18, status: null, waitMs: 0 });
+    const last = await send(upstream, { key: 'b' }, { isPaced: true, refusals: 19 });
+    assert.deepEqual([last.kind, 'faults' in last && last.faults], ['fault', 1]);
+  });
+
   it('ends waiting requests as connection_error when the patience is over', async () => {
     const upstream = upstreamAt(`http://127.0.0.1:${await freePort()}`, { unavailableMaxMs: 300 });
     for (const result of await Promise.all([send(upstream, { key: 'a' }), send(upstream, { key: 'b' })]))
@@ -315,8 +344,8 @@ describe('stopping', () => {
 
   it('answers a refusal when asked to', async () => {
     const upstream = upstreamAt(server.url);
-    const refused = await send(upstream, { script: 'status=503' }, { refusalEnds: true, refusals: 4 });
-    assert.deepEqual(refused, { kind: 'refused', refusals: 5, status: 503, waitMs: 10 });
+    const refused = await send(upstream, { script: 'status=503' }, { isPaced: true, refusals: 4 });
+    assert.deepEqual(refused, { kind: 'postponed', refusals: 5, status: 503, waitMs: 10 });
     assert.equal(calls(), 1);
   });
 });
