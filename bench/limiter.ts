@@ -1,14 +1,15 @@
 /**
- * The adaptive limiter in simulated time: the real sending loop, gate and limiter against servers that behave like a vLLM,
+ * The adaptive limiter in simulated time: the real sending loop, intake, gate and limiter against servers that behave like a vLLM,
  * a hosted API and a server that fails. Always the same result. `npm run bench:limiter` writes bench/limiter.md and .svg.
  */
+import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { numbers } from '../examples/upstream/behaviour.ts';
 import { createGate } from '../src/upstream/gate.ts';
-import { createIntake } from '../src/upstream/intake.ts';
-import { createFixedLimiter, type Limiter } from '../src/upstream/limiter.ts';
+import { createIntake, type TakenSlice } from '../src/upstream/intake.ts';
+import type { Limiter } from '../src/upstream/limiter.ts';
 import { sendUntilDone } from '../src/upstream/send-request.ts';
 import { createUpstreamLimiter } from '../src/upstream/upstream-limiter.ts';
 import { plot } from './limiter/plot.ts';
@@ -39,7 +40,15 @@ for (const scenario of scenarios) {
     'adaptive',
   );
   rows.push(adaptive.row);
-  rows.push((await run(scenario, createFixedLimiter({ maxInFlight: scenario.maxInFlight }), `fixed ${scenario.maxInFlight}`)).row);
+  rows.push(
+    (
+      await run(
+        scenario,
+        createUpstreamLimiter({ limiter: 'fixed', maxInFlight: scenario.maxInFlight, maxWaitMs: 60_000 }),
+        `fixed ${scenario.maxInFlight}`,
+      )
+    ).row,
+  );
   curves.push({ title: scenario.name, minutes: scenario.minutes, best: scenario.bestInFlight, curve: adaptive.curve });
 }
 if (filter !== '')
@@ -68,38 +77,56 @@ async function run(
     name: 'simulated',
     client: { send: async () => await server.send(ending.signal), close: async () => undefined },
     limiter,
-    intake: createIntake({ limit: () => limiter.limit, maxSlices: 1 }),
-    maxInFlight: 256,
+    intake: createIntake({
+      limit: () => limiter.limit,
+      isRefusing: () => limiter.refusing.isMost,
+      maxSlices: 2000,
+      monotonicMs: () => time.nowMs,
+    }),
     requestsPerMinute: null,
-    gate: createGate({ monotonicMs: () => time.nowMs }),
+    gate: createGate({ refusedInARow: () => limiter.refusing.inARow, monotonicMs: () => time.nowMs }),
     rules: { maxFaults: 1_000, maxRefusals: 1_000, maxRetryAfterMs: 60_000, refusalBackoffMs: 1_000, unavailableMaxMs: null },
     redact: (body: Buffer) => body,
   };
   let [next, faults] = [0, 0];
-  // As many as a worker takes: twice what may be in flight.
-  const lane = async () => {
-    while (!ending.signal.aborted) {
-      const requestKey = String(next++);
-      let sent = 0;
-      for (;;) {
-        const result = await sendUntilDone({
-          upstream,
-          batchId: `batch ${Number(requestKey) % 3}`,
-          requestKey,
-          request: { endpoint: '/v1/chat/completions', body: Buffer.alloc(0), idempotencyKey: requestKey },
-          signal: ending.signal,
-          stopSending: ending.signal,
-          faults: sent,
-          onState: () => undefined,
-          refusalEnds: false,
-        });
-        if (result.kind !== 'fault') break;
-        sent = result.faults;
-        faults += 1;
-      }
+  /** As `runSlice` does with a slice of one. */
+  async function send(taken: TakenSlice): Promise<void> {
+    const requestKey = String(next++);
+    let sent = 0;
+    let stepBack = (): void => undefined;
+    for (;;) {
+      const result = await sendUntilDone({
+        upstream,
+        batchId: `batch ${Number(requestKey) % 3}`,
+        rank: taken.ordinal,
+        requestKey,
+        request: { endpoint: '/v1/chat/completions', body: Buffer.alloc(0), idempotencyKey: requestKey },
+        signal: ending.signal,
+        stopSending: ending.signal,
+        faults: sent,
+        onState({ state }) {
+          stepBack();
+          if (state === 'refused') stepBack = taken.stepAside();
+        },
+        isPaced: false,
+      });
+      if (result.kind !== 'fault') break;
+      sent = result.faults;
+      faults += 1;
     }
-  };
-  const lanes = Array.from({ length: 2 * scenario.maxInFlight }, lane);
+    taken.finishLine();
+    taken[Symbol.dispose]();
+  }
+  /** Temporal has no end of slices of one. */
+  async function take(): Promise<void> {
+    while (!ending.signal.aborted) {
+      const room = await upstream.intake.room(ending.signal);
+      room.end();
+      sending.push(send(upstream.intake.take(1)));
+    }
+  }
+  const sending: Promise<void>[] = [];
+  const taking = assert.rejects(take());
   const curve = [];
   let [limits, longest] = [0, 0];
   const totalMs = scenario.minutes * 60_000;
@@ -112,7 +139,7 @@ async function run(
   const { tokens, answers, refused } = server;
   ending.abort();
   await time.runUntil(time.nowMs + 3_600_000);
-  await Promise.all(lanes);
+  await Promise.all([taking, ...sending]);
   await immediate();
   return {
     row: {
@@ -134,7 +161,7 @@ function page(): string {
   return [
     '# The adaptive limiter, simulated',
     '',
-    'Written by `npm run bench:limiter`: the real sending loop, gate and limiter in simulated time, always with the same result.',
+    'Written by `npm run bench:limiter`: the real sending loop, intake, gate and limiter in simulated time, always with the same result.',
     'Ideal is what the simulated server could do at best if it were kept full from the first to the last second.',
     '',
     '![the limit over time in each scenario](limiter.svg)',

@@ -1,5 +1,6 @@
-import { createHostedApi, createQueueingServer, type HostedApi, longTailed, type SimulatedServer } from './servers.ts';
+import { createQueueingServer, longTailed, type SimulatedServer } from './servers.ts';
 import type { SimulatedTime } from './simulated-time.ts';
+import { hosted, MEAN_TOKENS, MINUTES_HOSTED, MS_PER_TOKEN, PREFILL_MS, steady, tokensOf, vllm } from './upstreams.ts';
 
 export interface Scenario {
   name: string;
@@ -13,80 +14,6 @@ export interface Scenario {
   measure: 'tokens' | 'answers';
   seed: number;
   server(time: SimulatedTime, startMs: number, random: () => number): SimulatedServer;
-}
-
-const MEAN_TOKENS = 300;
-const MS_PER_TOKEN = 20;
-const PREFILL_MS = 200;
-
-/** Tokens that a queueing server serves in so many minutes. */
-function tokensOf(capacity: number, minutes: number, msPerToken = MS_PER_TOKEN): number {
-  return (capacity * minutes * 60_000 * MEAN_TOKENS) / (PREFILL_MS + MEAN_TOKENS * msPerToken);
-}
-
-type Upstream = Pick<Scenario, 'server' | 'bestInFlight' | 'ideal' | 'measure'>;
-
-/** For an hour. One request in `refusesOneIn` is refused, however many there are. */
-function vllm(capacity: number, given: { usage: boolean; refusesOneIn?: number; retryAfterMs?: number }): Upstream {
-  return {
-    measure: 'tokens',
-    bestInFlight: () => capacity,
-    ideal: tokensOf(capacity, 60),
-    server: (time, _, random) =>
-      createQueueingServer(time, {
-        capacity: () => capacity,
-        msPerToken: () => MS_PER_TOKEN,
-        prefillMs: PREFILL_MS,
-        lengths: longTailed(MEAN_TOKENS, 1, random),
-        usage: given.usage,
-        refuses: refusesOneIn(given.refusesOneIn, random),
-        retryAfterMs: given.retryAfterMs ?? null,
-      }),
-  };
-}
-
-/** Every answer takes so long, however many there are. */
-function steady(ms: number, minutes: number, given: { most: number; refusesOneIn?: number; retryAfterMs?: number }): Upstream {
-  return {
-    measure: 'answers',
-    bestInFlight: () => given.most,
-    ideal: (given.most * minutes * 60_000) / ms,
-    server: (time, _, random) =>
-      createQueueingServer(time, {
-        capacity: () => given.most,
-        msPerToken: () => 0,
-        prefillMs: ms,
-        lengths: () => 100,
-        usage: true,
-        refuses: refusesOneIn(given.refusesOneIn, random),
-        retryAfterMs: given.retryAfterMs ?? null,
-      }),
-  };
-}
-
-function refusesOneIn(count: number | undefined, random: () => number): () => boolean {
-  return count === undefined ? () => false : () => random() < 1 / count;
-}
-
-const MINUTES_HOSTED = 30;
-
-/** A minute's worth is in buckets that fill steadily at the beginning. */
-function hosted(given: Pick<HostedApi, 'tells' | 'fills'>, tokensPerMinute: number | null = null): Upstream {
-  const perMinute = tokensPerMinute ?? 600;
-  return {
-    measure: tokensPerMinute === null ? 'answers' : 'tokens',
-    bestInFlight: null,
-    ideal: perMinute * (MINUTES_HOSTED + (given.fills === 'steadily' ? 1 : 0)),
-    server: (time, _, random) =>
-      createHostedApi(time, {
-        ...given,
-        requestsPerMinute: 600,
-        tokensPerMinute: tokensPerMinute ?? 1e9,
-        msPerToken: 10,
-        lengths: longTailed(MEAN_TOKENS, 1, random),
-        usage: true,
-      }),
-  };
 }
 
 /** Milliseconds per token of a batch of this size: the weights are read once for all, the rest grows with each. */
