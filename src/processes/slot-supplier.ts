@@ -20,8 +20,8 @@ export function createSlotSupplier(intake: Intake): CustomSlotSupplier<ActivityS
       const reservation = intake.roomNow();
       return reservation === null ? null : permitFor(reservation);
     },
-    // From here on the slice counts by its lines.
-    markSlotUsed: ({ permit }) => reservations.get(permit)?.end(),
+    // When it begins, the slice counts by its lines.
+    markSlotUsed: ({ permit }) => reservations.get(permit)?.arrive(),
     releaseSlot: ({ permit }) => reservations.get(permit)?.end(),
   };
 }

@@ -13,8 +13,11 @@ export interface Intake {
   take(lines: number): TakenSlice;
 }
 
-/** Room kept for a slice that has not come yet; ended once, when it has come or will not. */
+/** Room kept for a slice that has not begun yet. */
 export interface Reservation {
+  /** The slice has come: the next one that begins ends this, so that none counts twice or, for a moment, not at all. */
+  arrive(): void;
+  /** It will not begin, or has ended. Ends once. */
   end(): void;
 }
 
@@ -52,6 +55,7 @@ export function createIntake({
   monotonicMs?: () => number;
 }): Intake {
   const waiting = new Set<() => void>();
+  const arrived = new Set<Reservation>();
   let [lines, slices, taken, reserved, linesPerSlice] = [0, 0, 0, 0, 1];
   let [linesPerMs, windowLines, windowSinceMs] = [0, 0, 0];
 
@@ -79,13 +83,19 @@ export function createIntake({
   function reserve(): Reservation {
     reserved += 1;
     let ended = false;
-    return {
+    const reservation: Reservation = {
+      arrive() {
+        if (!ended) arrived.add(reservation);
+      },
       end() {
-        if (!ended) reserved -= 1;
+        if (ended) return;
         ended = true;
+        arrived.delete(reservation);
+        reserved -= 1;
         wake();
       },
     };
+    return reservation;
   }
 
   function wake(): void {
@@ -122,6 +132,8 @@ export function createIntake({
       lines += count;
       slices += 1;
       linesPerSlice += (Math.max(1, count) - linesPerSlice) * SHARE_OF_NEWEST;
+      const [reservation] = arrived;
+      reservation?.end();
       return {
         ordinal: taken,
         finishLine() {
