@@ -69,6 +69,16 @@ const DOCTORED: readonly (readonly [what: string, doctor: (fact: Facts) => void,
     /c has bytes or a status that nobody answered/,
   ],
   [
+    'a fault that ended its line at the fourth try',
+    ({ calls }) =>
+      calls.splice(
+        2,
+        1,
+        Array.from({ length: 4 }, () => ({ ...(calls[2]?.[0] ?? assert.fail()), end: 'fault' })),
+      ),
+    /c has bytes or a status that nobody answered/,
+  ],
+  [
     'another status than was answered',
     (fact) => (fact.errors[0] = (fact.errors[0] ?? '').replace('400', '404')),
     /c has bytes or a status that nobody answered/,
@@ -112,13 +122,13 @@ const DOCTORED: readonly (readonly [what: string, doctor: (fact: Facts) => void,
     /1 lines never ran, as batch_expired/,
   ],
   [
-    'a line that was given up because the upstream was away',
+    'a line that was given up before it was tried five times',
     (fact) =>
       (fact.errors[0] = (fact.errors[0] ?? '').replace(
         /"response":.*,"error":null/,
         '"response":null,"error":{"code":"connection_error"}',
       )),
-    /1 lines were given up: connection_error/,
+    /c was given up after 0 tries: connection_error/,
   ],
   [
     'a line that is said to have crashed its worker',
@@ -154,6 +164,20 @@ describe('the checks of a batch', () => {
     );
     assert.deepEqual(
       complaintsOf((fact) => (fact.shards = shardsOf(fact))),
+      [],
+    );
+  });
+
+  it('let a line end with what its fifth fault was answered', () => {
+    const fault = (calls: Facts['calls']) => ({ ...(calls[2]?.[0] ?? assert.fail()), end: 'fault' as const });
+    assert.deepEqual(
+      complaintsOf(({ calls }) =>
+        calls.splice(
+          2,
+          1,
+          Array.from({ length: 5 }, () => fault(calls)),
+        ),
+      ),
       [],
     );
   });

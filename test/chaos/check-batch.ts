@@ -22,6 +22,9 @@ interface LinesOf {
 const NOT_RUN: readonly string[] = ['batch_cancelled', 'batch_expired'];
 const CRASHED = 'request_crashed_worker';
 const BODY = '"body":';
+/** Tries in vain after which a request ends with what the last of them was answered: faults, and refusals. */
+const MOST_FAULTS = 5;
+const MOST_REFUSALS = 20;
 
 /** What a batch that ended owes to whoever made it, however it ended; answers what is wrong with it, and its lines. */
 export function checkBatch(given: {
@@ -69,21 +72,8 @@ export function checkBatch(given: {
   if (JSON.stringify(batch.request_counts) !== JSON.stringify(counts))
     complain(`counts ${JSON.stringify(batch.request_counts)}, lines ${JSON.stringify(counts)}`);
   checkUnanswered(batch, all, input, complain);
-
-  for (const [{ rows, lines }, isOutput] of [[output, true] as const, [error, false] as const]) {
-    for (const [index, { custom_id, response }] of lines.entries()) {
-      if (response === null) continue;
-      const row = rows[index] ?? '';
-      const status = response.status_code;
-      if (isOutput !== (status >= 200 && status < 300)) complain(`${custom_id} was answered ${status} and stands in the other file`);
-      // The exact bytes of the answer are in the line, last but the error member.
-      const body = row.slice(row.indexOf(BODY) + BODY.length, row.lastIndexOf('}', row.lastIndexOf(',"error"')));
-      const isAnswer = ({ end, status: answered, answerHash }: Call) =>
-        end === 'answered' && answered === status && answerHash === md5(body);
-      if (!callsOfLine(place.get(custom_id) ?? -1).some(isAnswer))
-        complain(`${custom_id} has bytes or a status that nobody answered: ${row.slice(0, 300)}`);
-    }
-  }
+  const callsOfId = (customId: string) => callsOfLine(place.get(customId) ?? -1);
+  checkAnswers(output, error, callsOfId, complain);
   const usage = sumOf(output.lines.map(({ response }) => usageOf(response?.body.usage)));
   if (!isSameUsage(batch.usage, usage)) complain(`usage ${JSON.stringify(batch.usage)}, sum of the lines ${JSON.stringify(usage)}`);
   for (const [index, expected] of input.bodyHashes.entries()) {
@@ -102,7 +92,39 @@ export function checkBatch(given: {
   return { complaints, lines: all.length };
 }
 
-/** A line without an answer never ran because its batch ended first, or is poison: nothing else keeps an answer from it for good. */
+/** Every line that ran holds, byte for byte, what its last call was answered, and only as many tries in vain as end a request end one. */
+function checkAnswers(
+  output: LinesOf,
+  error: LinesOf,
+  callsOfId: (customId: string) => readonly Call[],
+  complain: (what: string) => void,
+): void {
+  // A script begins again with an upstream that dies, and so may fail a line as often as ends it.
+  const triesOf = (customId: string) => callsOfId(customId).filter(({ end }) => end !== 'answered').length;
+  for (const { custom_id, response, error: its } of error.lines) {
+    const code = its?.code ?? '';
+    const tries = triesOf(custom_id);
+    if (response === null && code !== CRASHED && !NOT_RUN.includes(code) && tries < MOST_FAULTS)
+      complain(`${custom_id} was given up after ${tries} tries: ${code}`);
+  }
+  for (const { rows, lines } of [output, error]) {
+    for (const [index, { custom_id, response }] of lines.entries()) {
+      if (response === null) continue;
+      const row = rows[index] ?? '';
+      const { status_code } = response;
+      if ((lines === output.lines) !== (status_code >= 200 && status_code < 300))
+        complain(`${custom_id} was answered ${status_code} and stands in the other file`);
+      // The exact bytes of the answer are in the line, last but the error member.
+      const body = row.slice(row.indexOf(BODY) + BODY.length, row.lastIndexOf('}', row.lastIndexOf(',"error"')));
+      const isLast = triesOf(custom_id) >= (status_code === 503 ? MOST_REFUSALS : MOST_FAULTS);
+      const isAnswer = ({ end, status, answerHash }: Call) =>
+        (end === 'answered' || (end === 'fault' && isLast)) && status === status_code && answerHash === md5(body);
+      if (!callsOfId(custom_id).some(isAnswer)) complain(`${custom_id} has bytes or a status that nobody answered: ${row.slice(0, 300)}`);
+    }
+  }
+}
+
+/** A line never ran because its batch ended first, and only poison crashes a worker. */
 function checkUnanswered(batch: OpenAI.Batch, lines: readonly Line[], input: Input, complain: (what: string) => void): void {
   const { status, expires_at = Infinity, cancelled_at = 0 } = batch;
   const reasons = {
@@ -119,9 +141,6 @@ function checkUnanswered(batch: OpenAI.Batch, lines: readonly Line[], input: Inp
   const poisonous = input.poison === null ? [] : [input.poison];
   if (crashed.join() !== poisonous.join())
     complain(`said to have crashed their worker: ${crashed.join() || 'none'}; did: ${poisonous.join() || 'none'}`);
-  const codes = lines.flatMap(({ response, error }) => (response === null ? (error?.code ?? 'no code') : []));
-  const others = codes.filter((code) => code !== CRASHED && !NOT_RUN.includes(code));
-  if (others.length > 0) complain(`${others.length} lines were given up: ${[...new Set(others)].join(', ')}`);
 }
 
 function checkTimes(batch: OpenAI.Batch, complain: (what: string) => void): void {

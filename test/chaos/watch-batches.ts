@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type OpenAI from 'openai';
 import type { Bucket } from './bucket.ts';
 import { md5 } from './calls.ts';
-import { checkExpiry, checkMove, TERMINAL } from './check-move.ts';
+import { checkExpiry, checkMove } from './check-move.ts';
 import { type Client, jsonOf } from './client.ts';
 import { sumOf, type Usage } from './usage.ts';
 
@@ -30,12 +30,12 @@ interface ShardResult {
 /** What was seen of all batches while everything was harmed. */
 export interface Watched {
   batches: Map<string, { tenant: string; last: OpenAI.Batch }>;
-  /** Of the batches whose shard results were caught between their end and the sweep. */
+  /** Of the batches whose shard results were caught before the sweep took them. */
   shardSums: Map<string, ShardSum>;
   complaints: string[];
 }
 
-/** Reads the lists of all tenants twice a second, compares what it sees with what it saw, and keeps the shard results of what ends. */
+/** Reads the lists of all tenants twice a second, compares what it sees with what it saw, and keeps the shard results of all. */
 export async function watchBatches(given: {
   client: Client;
   bucket: Bucket;
@@ -45,25 +45,34 @@ export async function watchBatches(given: {
   const { client, bucket, tenants, signal } = given;
   const watched: Watched = { batches: new Map(), shardSums: new Map(), complaints: [] };
 
-  async function see(tenant: string, batch: OpenAI.Batch): Promise<void> {
+  function see(tenant: string, batch: OpenAI.Batch): void {
     const before = watched.batches.get(batch.id)?.last;
     watched.batches.set(batch.id, { tenant, last: batch });
     watched.complaints.push(...checkExpiry(batch, Date.now()));
     if (before !== undefined) watched.complaints.push(...checkMove(before, batch));
-    if (batch.in_progress_at && TERMINAL.includes(batch.status) && !watched.shardSums.has(batch.id)) {
-      const sum = await sumShards(bucket, batch.id).catch(() => null);
-      if (sum !== null) watched.shardSums.set(batch.id, sum);
+  }
+
+  /** Past the API, which may be away from the end of a batch until the sweep: shard results never change once all are there. */
+  async function catchShards(): Promise<void> {
+    for (const [id, { last }] of watched.batches) {
+      // Whether it is in progress only the API would say.
+      if (last.status === 'failed' || watched.shardSums.has(id)) continue;
+      const sum = await sumShards(bucket, id).catch(() => null);
+      if (sum !== null) watched.shardSums.set(id, sum);
     }
   }
 
   async function look(tenant: string): Promise<void> {
-    for (const batch of await listAll<OpenAI.Batch>(client, tenant, '/v1/batches')) await see(tenant, batch);
+    for (const batch of await listAll<OpenAI.Batch>(client, tenant, '/v1/batches')) see(tenant, batch);
   }
 
-  while (!signal.aborted) {
-    await Promise.all(tenants.map(look));
-    await delay(500);
+  async function again(look: () => Promise<unknown>): Promise<void> {
+    while (!signal.aborted) {
+      await look();
+      await delay(500);
+    }
   }
+  await Promise.all([again(catchShards), again(async () => await Promise.all(tenants.map(look)))]);
   return watched;
 }
 
