@@ -26,14 +26,14 @@ const BODY = '"body":';
 const MOST_FAULTS = 5;
 const MOST_REFUSALS = 20;
 
-/** What a batch that ended owes to whoever made it, however it ended; answers what is wrong with it, and its lines. */
+/** What a batch that ended owes to whoever made it, however it ended; answers what is wrong with it, its lines, and those of them that faults ended. */
 export function checkBatch(given: {
   batch: OpenAI.Batch;
   results: Results;
   input: Input;
   callsOf: ReadonlyMap<string, readonly Call[]>;
   shards: ShardSum | null;
-}): { complaints: string[]; lines: number } {
+}): { complaints: string[]; lines: number; endedByFaults: string[] } {
   const { batch, results, input, callsOf, shards } = given;
   const complaints: string[] = [];
   const complain = (what: string) => void complaints.push(`${batch.id} (${batch.status}): ${what}`);
@@ -41,7 +41,7 @@ export function checkBatch(given: {
 
   if (!batch.in_progress_at) {
     if (batch.output_file_id || batch.error_file_id) complain('has files, and never started');
-    return { complaints, lines: 0 };
+    return { complaints, lines: 0, endedByFaults: [] };
   }
 
   function read(name: string, file: ResultFile | null): LinesOf {
@@ -73,7 +73,7 @@ export function checkBatch(given: {
     complain(`counts ${JSON.stringify(batch.request_counts)}, lines ${JSON.stringify(counts)}`);
   checkUnanswered(batch, all, input, complain);
   const callsOfId = (customId: string) => callsOfLine(place.get(customId) ?? -1);
-  checkAnswers(output, error, callsOfId, complain);
+  const endedByFaults = checkAnswers(output, error, callsOfId, complain);
   const usage = sumOf(output.lines.map(({ response }) => usageOf(response?.body.usage)));
   if (!isSameUsage(batch.usage, usage)) complain(`usage ${JSON.stringify(batch.usage)}, sum of the lines ${JSON.stringify(usage)}`);
   for (const [index, expected] of input.bodyHashes.entries()) {
@@ -89,23 +89,25 @@ export function checkBatch(given: {
       complain(`the shard results have other counts: ${shards.completed} completed, ${shards.failed} failed, ${shards.notRun} not run`);
     if (!isSameUsage(shards.usage, usage)) complain(`the shard results have another usage: ${JSON.stringify(shards.usage)}`);
   }
-  return { complaints, lines: all.length };
+  return { complaints, lines: all.length, endedByFaults };
 }
 
-/** Every line that ran holds, byte for byte, what its last call was answered, and only as many tries in vain as end a request end one. */
+/** Every line that ran holds, byte for byte, what its last call was answered, and only as many tries in vain as end a request end one: answers those. */
 function checkAnswers(
   output: LinesOf,
   error: LinesOf,
   callsOfId: (customId: string) => readonly Call[],
   complain: (what: string) => void,
-): void {
+): string[] {
+  const ended: string[] = [];
   // A script begins again with an upstream that dies, and so may fail a line as often as ends it.
   const triesOf = (customId: string) => callsOfId(customId).filter(({ end }) => end !== 'answered').length;
   for (const { custom_id, response, error: its } of error.lines) {
     const code = its?.code ?? '';
+    if (response !== null || code === CRASHED || NOT_RUN.includes(code)) continue;
     const tries = triesOf(custom_id);
-    if (response === null && code !== CRASHED && !NOT_RUN.includes(code) && tries < MOST_FAULTS)
-      complain(`${custom_id} was given up after ${tries} tries: ${code}`);
+    ended.push(`${custom_id}: ${code} after ${tries} tries`);
+    if (tries < MOST_FAULTS) complain(`${custom_id} was given up after ${tries} tries: ${code}`);
   }
   for (const { rows, lines } of [output, error]) {
     for (const [index, { custom_id, response }] of lines.entries()) {
@@ -117,11 +119,15 @@ function checkAnswers(
       // The exact bytes of the answer are in the line, last but the error member.
       const body = row.slice(row.indexOf(BODY) + BODY.length, row.lastIndexOf('}', row.lastIndexOf(',"error"')));
       const isLast = triesOf(custom_id) >= (status_code === 503 ? MOST_REFUSALS : MOST_FAULTS);
-      const isAnswer = ({ end, status, answerHash }: Call) =>
-        (end === 'answered' || (end === 'fault' && isLast)) && status === status_code && answerHash === md5(body);
-      if (!callsOfId(custom_id).some(isAnswer)) complain(`${custom_id} has bytes or a status that nobody answered: ${row.slice(0, 300)}`);
+      const same = callsOfId(custom_id).filter(({ status, answerHash }) => status === status_code && answerHash === md5(body));
+      if (same.some(({ end }) => end === 'answered')) continue;
+      const ends = callsOfId(custom_id).map(({ end }) => end);
+      ended.push(`${custom_id}: ${status_code} after ${ends.join(', ')}`);
+      if (!isLast || same.length === 0)
+        complain(`${custom_id} has bytes or a status that nobody answered (${ends.join(', ')}): ${row.slice(0, 300)}`);
     }
   }
+  return ended;
 }
 
 /** A line never ran because its batch ended first, and only poison crashes a worker. */

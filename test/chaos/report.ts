@@ -9,6 +9,8 @@ export interface ChaosReport {
   faults: FaultLog;
   statuses: Map<string, number>;
   lines: number;
+  /** Lines that had as many faults as end a request, and what these were. */
+  endedByFaults: string[];
   deeds: Deeds;
   /** Deaths of workers by a poisonous line; null where none was planted. */
   poisonings: number | null;
@@ -27,6 +29,7 @@ export function toText({
   faults,
   statuses,
   lines,
+  endedByFaults,
   deeds,
   poisonings,
   calls,
@@ -42,7 +45,8 @@ export function toText({
     `poison          ${poisonings === null ? 'none' : `${poisonings} deaths of workers`}`,
     `clients         ${deeds.inputs.size} uploads, ${deeds.uploadsInParts} of them in parts, ${deeds.givenUp.size} given up, ${deeds.cancels.size} batches cancelled, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
     `batches         ${batches}: ${list(statuses)}; shard results of ${shardsCompared} of ${ran} compared`,
-    `lines           ${lines}`,
+    `lines           ${lines}, ${endedByFaults.length} of them ended by faults`,
+    ...endedByFaults.map((line) => `  ${line}`),
     `calls upstream  ${calls.calls}, at most ${calls.bound}: ${calls.faults} faults, ${calls.broken} broken off, ${calls.answeredAgain} answered again`,
     `complaints      ${complaints.length}`,
     ...complaints.slice(0, 200).map((complaint) => `  ${complaint}`),

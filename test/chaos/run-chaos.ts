@@ -76,6 +76,7 @@ export async function runChaos({
   const complaints = [...calm.complaints, ...watched.complaints];
   const statuses = new Map<string, number>();
   let [lines, ran] = [0, 0];
+  const endedByFaults: string[] = [];
   for (const [tenant, batches] of calm.batches) {
     for (const batch of batches) {
       statuses.set(batch.status, (statuses.get(batch.status) ?? 0) + 1);
@@ -88,6 +89,7 @@ export async function runChaos({
         const checked = checkBatch({ batch, results, input, callsOf, shards: watched.shardSums.get(batch.id) ?? null });
         complaints.push(...checked.complaints, ...checkEnd(batch, input, deeds.cancels.get(batch.id) ?? []));
         lines += checked.lines;
+        endedByFaults.push(...checked.endedByFaults);
       }
     }
   }
@@ -104,7 +106,7 @@ export async function runChaos({
   complaints.push(...client.complaints, ...deeds.complaints);
   for (const part of [house.api, ...house.workers, house.temporal, house.minio]) complaints.push(...part.complaints);
   const poisonings = poison === null ? null : house.poisonings.length;
-  return { seed, seconds, faults: log, statuses, lines, deeds, poisonings, calls, ran, shardsCompared, complaints };
+  return { seed, seconds, faults: log, statuses, lines, endedByFaults, deeds, poisonings, calls, ran, shardsCompared, complaints };
 }
 
 /** Waits until every batch of everybody has ended. */
