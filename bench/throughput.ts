@@ -106,6 +106,13 @@ console.table(
   Object.fromEntries(Object.entries({ ...workerCosts(figures.workers), ...figures.others }).map(([name, cost]) => [name, costRow(cost)])),
 );
 
+console.log('\nResident memory, MB: the largest reading in each tenth of the time from creation to completed');
+console.table(
+  Object.fromEntries(
+    Object.entries(figures.memory).map(([name, parts]) => [name, Object.fromEntries(parts.map((mb, part) => [`${part + 1}/10`, mb]))]),
+  ),
+);
+
 function useRow(use: UpstreamUse): Record<string, number | string> {
   return {
     seconds: round(use.seconds),

@@ -5,6 +5,7 @@ import { startStack } from '../../test/helpers/stack.ts';
 import { bareLoop } from './bare-loop.ts';
 import { createBatches, oneLineBehind, uploadLines, whenAnswered, whenEnded } from './batches.ts';
 import type { InputShape } from './input-file.ts';
+import { type MemoryOverTime, watchMemory } from './memory-over-time.ts';
 import { type ReadTimes, startPollers } from './pollers.ts';
 import { type ProcessCost, processCost } from './process-cost.ts';
 import { seenLines } from './results.ts';
@@ -50,6 +51,8 @@ export interface RunFigures {
   temporal: TemporalCost;
   workers: ProcessCost[];
   others: Record<string, ProcessCost>;
+  /** From the creation until the status read is `completed`. */
+  memory: MemoryOverTime;
 }
 
 export async function measureRun(options: RunOptions): Promise<RunFigures> {
@@ -72,6 +75,12 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
     }
     const { fileIds, seconds: uploadSeconds } = await uploadLines(stack.origin, directory, options, options.batches);
     await forgetLoad(url);
+    const memory = watchMemory({
+      ...Object.fromEntries(workers.map(({ child }, at) => [at === 0 ? 'worker' : `worker ${at + 1}`, child.pid])),
+      api: stack.api.child.pid,
+      temporal: stack.temporal.process.pid,
+      minio: stack.minio.process.pid,
+    });
     let createdMs = 0;
     const ids = await createBatches(client, fileIds, () => (createdMs ||= unixMs()));
     const [first = ''] = ids;
@@ -80,6 +89,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
     await whenAnswered(client, url, ids, lines);
     const [batches, reads] = await Promise.all([whenEnded(client, ids), pollers?.stop() ?? null]);
     const endedMs = unixMs();
+    const memoryOverTime = await memory.stop();
     const load = await readLoad(url);
 
     const seen = seenLines(lines);
@@ -103,6 +113,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
         minio: await processCost(stack.minio.process.pid),
         'example upstream': await processCost(stack.upstream.child.pid),
       },
+      memory: memoryOverTime,
     };
   } finally {
     await rm(directory, { recursive: true, force: true });
