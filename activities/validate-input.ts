@@ -16,9 +16,11 @@ import { createPlanWriter } from './plan-writer.ts';
  * beside the first writes shards under names of its own, and of two heads the first stands for both.
  */
 export function createValidateInput(
-  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams' | 'randomHex'> & { batchesRunning: BatchesRunning },
+  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex'> & {
+    batchesRunning: BatchesRunning;
+  },
 ) {
-  const { files, pieces, routes, limits, upstreams, randomHex, batchesRunning } = deps;
+  const { files, pieces, routes, limits, upstreams, workersOf, randomHex, batchesRunning } = deps;
 
   async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
@@ -60,12 +62,14 @@ export function createValidateInput(
     if (head.verdict === 'refused') return { verdict: 'refused' };
     const results = await pieces.listShardResults(batchId);
     const { nonce: _, ...plan } = head;
-    const isBudgeted = (upstreams.get(head.upstream)?.requestsPerMinute ?? null) !== null;
+    const upstream = upstreams.get(head.upstream);
+    const isBudgeted = (upstream?.requestsPerMinute ?? null) !== null;
     return {
       ...plan,
       model: head.model === null ? null : shownText(head.model),
       ...(isBudgeted ? { linesPerActivity: 1 } : {}),
       batchesRunning: batchesRunning.count,
+      ...(upstream === undefined || isBudgeted ? {} : { room: upstream.limiter.limit * workersOf(head.upstream) }),
       closed: results.map(({ shard }) => shard),
       completed: results.reduce((sum, { completed }) => sum + completed, 0),
       failed: results.reduce((sum, { failed }) => sum + failed, 0),

@@ -58,8 +58,9 @@ export function createShardPool(
   const handingOut = new Set<number>();
   const open = new Set<number>();
   let { completed, failed } = plan;
-  const { batchesRunning } = plan;
-  let pace = input.pace ?? (batchesRunning === undefined ? INITIAL_PACE : firstPace({ batchesRunning, maxInFlight: policy.maxInFlight }));
+  const { batchesRunning, room } = plan;
+  const { maxInFlight } = policy;
+  let pace = input.pace ?? (batchesRunning === undefined ? INITIAL_PACE : firstPace({ batchesRunning, maxInFlight, room }));
 
   setHandler(shardDrained, (drained) => {
     handingOut.delete(drained.shard);

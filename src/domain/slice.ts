@@ -20,6 +20,8 @@ export interface Pace {
   leadSinceMs?: number;
   /** Mean time upstream of a request, send to last byte; null before the first answer. */
   meanUpstreamMs: number | null;
+  /** Lines of a slice before the first answer; 1 where nothing is said. */
+  firstLines?: number;
   /** Batches that share the activity budget. */
   batchesRunning: number;
   /** Requests that the upstream may have in flight from one worker, and how many workers there are, as they told last. */
@@ -32,11 +34,26 @@ export const INITIAL_PACE: Readonly<Pace> = { lead: 8, meanUpstreamMs: null, bat
 
 /** What the batches of a worker may have out together when they begin. */
 const FIRST_LEADS = 32;
+/** Slices that a batch begins with: how long answers take is not known yet, so neither one for each line nor few large ones. */
+const FIRST_SLICES = 32;
 
-/** The pace of a batch that begins as one of so many: modest, so that thousands of open batches do not flood the engine. */
-export function firstPace({ batchesRunning, maxInFlight }: { batchesRunning: number; maxInFlight: number }): Pace {
-  const share = Math.min(maxInFlight, Math.floor(FIRST_LEADS / Math.max(1, batchesRunning)));
-  return { ...INITIAL_PACE, lead: Math.max(INITIAL_PACE.lead, share) };
+/**
+ * The pace of a batch that begins as one of so many: modest, so that thousands of open batches do not flood the engine, unless
+ * their upstream is known to have `room` for more requests at once, over all of them.
+ */
+export function firstPace({
+  batchesRunning,
+  maxInFlight,
+  room = 0,
+}: {
+  batchesRunning: number;
+  maxInFlight: number;
+  room?: number | undefined;
+}): Pace {
+  const share = Math.min(maxInFlight, Math.floor(Math.max(FIRST_LEADS, room) / Math.max(1, batchesRunning)));
+  const lead = Math.max(INITIAL_PACE.lead, share);
+  const firstLines = Math.ceil(lead / FIRST_SLICES);
+  return { ...INITIAL_PACE, lead, ...(firstLines > 1 ? { firstLines } : {}) };
 }
 
 /** Slices that start this soon show that there is room for more. */
@@ -66,7 +83,7 @@ export function sliceLines(given: {
 }): number {
   const { pace, policy, shardLines, sizing } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
-  if (pace.meanUpstreamMs === null) return 1;
+  if (pace.meanUpstreamMs === null) return clamp(pace.firstLines ?? 1, 1, shardLines);
   const expectedPerSecond = placesInFlight(pace, policy.maxInFlight, sizing) / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
   const perWorker = sizing === 3 ? expectedPerSecond / (pace.workers ?? 1) : expectedPerSecond;
   const budget = policy.activitiesPerSecond / (1 + (perWorker / BUSY_PER_SECOND) ** Math.min(sizing, 2));

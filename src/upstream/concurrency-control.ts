@@ -1,6 +1,6 @@
 import type { Observation } from './limiter.ts';
 import { createRefusalCount } from './refusal-count.ts';
-import { createCohort, type Cohort, elasticity, type Level } from './latency-cohort.ts';
+import { type Cohort, createCohort, elasticity, type Level, type Patience } from './latency-cohort.ts';
 
 /**
  * Finds how many requests in flight an upstream can use, from what is seen of them. It goes on from one cohort of requests to
@@ -26,6 +26,8 @@ export interface ConcurrencyControlOptions {
 }
 
 type Phase =
+  /** Growing at a glance, for as long as nothing seems wrong. `doubt` is what a first look at this level and the one below found. */
+  | { kind: 'leap'; below: Level | null; doubt: { below: Level; here: Level } | null }
   /** Growing, as long as more in flight gets more done than at the level below. */
   | { kind: 'climb'; below: Level | null; factor: number }
   /** Staying, and learning what is usual here; `slow` counts cohorts in a row that were slower. */
@@ -71,8 +73,8 @@ export function createConcurrencyControl({
 }: ConcurrencyControlOptions): ConcurrencyControl {
   const first = Math.min(firstInFlight, maxInFlight);
   let limit = first;
-  let phase: Phase = { kind: 'climb', below: null, factor: START_FACTOR };
-  let cohort: Cohort = createCohort({ inFlight: limit, patient: false });
+  let phase: Phase = { kind: 'leap', below: null, doubt: null };
+  let cohort: Cohort = createCohort({ inFlight: limit, patience: patienceOf(phase) });
   /** Changes with the limit, so that what was sent before does not speak about it. */
   let generation = 0;
   // Cohorts to stay before growth is tried again: doubles with every try in vain.
@@ -87,7 +89,7 @@ export function createConcurrencyControl({
     if (whole !== limit) generation += 1;
     limit = whole;
     phase = next;
-    cohort = createCohort({ inFlight: limit, patient: next.kind !== 'climb' || next.factor < START_FACTOR });
+    cohort = createCohort({ inFlight: limit, patience: patienceOf(next) });
   }
 
   function hold(nextLimit: number): void {
@@ -106,9 +108,21 @@ export function createConcurrencyControl({
 
   function conclude(level: Level): void {
     unchecked += 1;
-    if (phase.kind === 'climb') concludeClimb(phase.below, phase.factor, level);
+    if (phase.kind === 'leap') concludeLeap(phase, level);
+    else if (phase.kind === 'climb') concludeClimb(phase.below, phase.factor, level);
     else if (phase.kind === 'hold') concludeHold(phase, level);
     else concludeDip(phase.above, phase.factor, level);
+  }
+
+  function concludeLeap({ below, doubt }: Phase & { kind: 'leap' }, level: Level): void {
+    const here = doubt === null || below === null ? level : doubt.here.with(level);
+    if (below !== null && elasticity(below, here) > USEFUL_ELASTICITY) {
+      // A glance is easily wrong: both levels are looked at once more, and then as long as it takes.
+      if (doubt === null) go(below.inFlight, { kind: 'leap', below: null, doubt: { below, here } });
+      else go(below.inFlight, { kind: 'climb', below: null, factor: START_FACTOR });
+    } else if (limit === maxInFlight) hold(limit);
+    else if (below === null && doubt !== null) go(doubt.here.inFlight, { kind: 'leap', below: doubt.below.with(level), doubt });
+    else go(limit * START_FACTOR, { kind: 'leap', below: here, doubt: null });
   }
 
   function concludeClimb(below: Level | null, factor: number, level: Level): void {
@@ -186,7 +200,7 @@ export function createConcurrencyControl({
       // It is away, and nobody knows what it can do when it is back.
       generation += 1;
       patience = MIN_PATIENCE;
-      go(Math.min(limit, first), { kind: 'climb', below: null, factor: START_FACTOR });
+      go(Math.min(limit, first), { kind: 'leap', below: null, doubt: null });
     };
   }
 
@@ -195,12 +209,17 @@ export function createConcurrencyControl({
       return limit;
     },
     get reach() {
-      const isNew = phase.kind === 'climb' && phase.factor === START_FACTOR;
+      const isNew = phase.kind === 'leap' || (phase.kind === 'climb' && phase.factor === START_FACTOR);
       return isNew ? maxInFlight : Math.min(maxInFlight, Math.ceil(PROBE_FACTOR * limit));
     },
     sent,
     probed,
   };
+}
+
+function patienceOf(phase: Phase): Patience {
+  if (phase.kind === 'leap') return 'glance';
+  return phase.kind === 'climb' && phase.factor === START_FACTOR ? 'short' : 'long';
 }
 
 /** Where growth stopped to be of use, if it was of full use up to there. */

@@ -33,28 +33,32 @@ export interface Cohort {
   join(): ((seen: Observation) => Level | null) | null;
 }
 
+/** How much is wanted before a level is known. Only levels of the same patience, or of the two longer ones, can be compared. */
+export type Patience = keyof typeof PATIENCE;
+
 const MIN_SIZE = 16;
-const MAX_IMPATIENT_SIZE = 64;
-const MAX_PATIENT_SIZE = 400;
-/** Enough for a growth by half to be told from nothing in most cases. */
-const PATIENT_PRECISION = 16;
-const IMPATIENT_PRECISION = 8;
-/** Share that must have ended: waiting for the longest answers would take many times longer. */
-const ENOUGH = 0.8;
 /**
- * Time spent in a queue adds to every answer alike. With log-normal lengths the quantile of times that grows like their mean
- * lies above the median; of times per token, where short answers grow most, below it.
+ * `size` is the least in requests per place, `precision` and `most` say how it grows where answers differ much, `enough` is the
+ * share that must have ended: waiting for the longest answers would take many times longer.
+ *
+ * Time spent in a queue adds to every answer alike. With log-normal lengths the quantile of times that grows like their mean lies
+ * above the median, at 0.67; who looks when half have ended takes a lower one, which shows a queue all the more.
  */
-const PLAIN_QUANTILE = 0.67;
+const PATIENCE = {
+  glance: { size: 1, precision: 0, most: 0, enough: 0.5, quantile: 0.4 },
+  short: { size: 0.5, precision: 8, most: 64, enough: 0.8, quantile: 0.67 },
+  /** Enough for a growth by half to be told from nothing in most cases. */
+  long: { size: 1, precision: 16, most: 400, enough: 0.8, quantile: 0.67 },
+};
+/** Of times per token, where short answers grow most. */
 const PER_TOKEN_QUANTILE = 0.33;
 
-/** An empty cohort. A patient one waits for more answers where these differ much. */
-export function createCohort({ inFlight, patient }: { inFlight: number; patient: boolean }): Cohort {
+/** An empty cohort. */
+export function createCohort({ inFlight, patience }: { inFlight: number; patience: Patience }): Cohort {
+  const { size, precision, most, enough, quantile } = PATIENCE[patience];
   let answers: { ms: number; outputTokens: number }[] = [];
   let [joined, ended, done] = [0, 0, false];
-  const least = Math.max(MIN_SIZE, Math.ceil(patient ? inFlight : inFlight / 2));
-  const most = Math.max(least, patient ? MAX_PATIENT_SIZE : MAX_IMPATIENT_SIZE);
-  const precision = patient ? PATIENT_PRECISION : IMPATIENT_PRECISION;
+  const least = Math.max(MIN_SIZE, Math.ceil(size * inFlight));
   /** Grows when answers turn out to differ. */
   let wanted = least;
   const lookEvery = Math.ceil(least / 8);
@@ -63,13 +67,13 @@ export function createCohort({ inFlight, patient }: { inFlight: number; patient:
     if (ended < joined / 2) return null;
     if (answers.length < ended / 2) {
       // Faults tell no time: anew from here on, with those that are still under way.
-      if (joined >= wanted && ended >= ENOUGH * joined) [answers, joined, ended] = [[], joined - ended, 0];
+      if (joined >= wanted && ended >= enough * joined) [answers, joined, ended] = [[], joined - ended, 0];
       return null;
     }
-    const measures = measure(answers, joined - ended);
+    const measures = measure(answers, joined - ended, quantile);
     const spread = Math.min(measures.plain.spread, measures.perToken?.spread ?? Infinity);
-    wanted = Math.max(wanted, Math.min(most, Math.ceil((precision * spread) ** 2)));
-    return joined >= wanted && ended >= ENOUGH * joined ? createLevel(inFlight, measures) : null;
+    wanted = Math.max(wanted, Math.min(Math.max(least, most), Math.ceil((precision * spread) ** 2)));
+    return joined >= wanted && ended >= enough * joined ? createLevel(inFlight, measures) : null;
   }
 
   return {
@@ -116,12 +120,12 @@ function mean(one: Measure, other: Measure): Measure {
   return { log: (one.log + other.log) / 2, spread: (one.spread + other.spread) / 2 };
 }
 
-/** `missing` requests have not ended: theirs are the longest times. */
-function measure(answers: readonly { ms: number; outputTokens: number }[], missing: number): Measures {
+/** `missing` requests have not ended: theirs are the longest times. `quantile` is the typical one of the plain times. */
+function measure(answers: readonly { ms: number; outputTokens: number }[], missing: number, quantile: number): Measures {
   const plain = answers.map(({ ms }) => Math.log(ms));
   const hasTokens = answers.every(({ outputTokens }) => outputTokens > 0);
   return {
-    plain: describe(plain, missing, PLAIN_QUANTILE),
+    plain: describe(plain, missing, quantile),
     perToken: hasTokens
       ? describe(
           answers.map(({ ms, outputTokens }) => Math.log(ms / outputTokens)),

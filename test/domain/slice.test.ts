@@ -91,6 +91,19 @@ describe('firstPace()', () => {
     );
     assert.equal(firstPace({ batchesRunning: 1, maxInFlight: 20 }).lead, 20);
   });
+
+  it('takes its part of the room that its upstream is known to have, in few slices', () => {
+    const begun = (batches: number, room: number) => firstPace({ batchesRunning: batches, maxInFlight: 256, room });
+    assert.deepEqual(
+      [1, 2, 20, 10_000].map((batches) => begun(batches, 256).lead),
+      [256, 128, 12, 8],
+    );
+    assert.equal(begun(1, 16).lead, 32);
+    assert.equal(begun(1, 4096).lead, 256);
+    const linesOf = (pace: Pace) => sliceLines({ pace, policy: { ...policy, maxInFlight: 256 }, shardLines: 500, sizing: SIZING });
+    assert.deepEqual([linesOf(begun(1, 256)), linesOf(begun(2, 256)), linesOf(begun(4, 256)), linesOf(begun(1, 16))], [8, 4, 2, 1]);
+    assert.equal(linesOf({ ...begun(1, 256), meanUpstreamMs: 20_000 }), 1);
+  });
 });
 
 describe('shardShare()', () => {
