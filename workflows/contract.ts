@@ -116,7 +116,7 @@ export type ValidatedInput =
       shards: ShardRange[];
       /** Batches that the worker runs, this one included; absent in histories from before the lead began by it. */
       batchesRunning?: number;
-      /** Requests that the upstream has been found to have room for at once, over all batches and workers; absent in histories from before. */
+      /** Requests that the upstream may have in flight as far as its limiter knows by now, over all batches and workers; absent in histories from before. */
       room?: number;
       /** Numbers of the shards that are closed already (a batch started again). */
       closed: number[];

@@ -75,7 +75,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
     }
     const { fileIds, seconds: uploadSeconds } = await uploadLines(stack.origin, directory, options, options.batches);
     await forgetLoad(url);
-    const memory = watchMemory({
+    await using memory = watchMemory({
       ...Object.fromEntries(workers.map(({ child }, at) => [at === 0 ? 'worker' : `worker ${at + 1}`, child.pid])),
       api: stack.api.child.pid,
       temporal: stack.temporal.process.pid,

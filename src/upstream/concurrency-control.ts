@@ -1,6 +1,6 @@
 import type { Observation } from './limiter.ts';
 import { createRefusalCount } from './refusal-count.ts';
-import { type Cohort, createCohort, elasticity, type Level, type Patience } from './latency-cohort.ts';
+import { type Cohort, createCohort, elasticity, type Level, type Care } from './latency-cohort.ts';
 
 /**
  * Finds how many requests in flight an upstream can use, from what is seen of them. It goes on from one cohort of requests to
@@ -74,7 +74,7 @@ export function createConcurrencyControl({
   const first = Math.min(firstInFlight, maxInFlight);
   let limit = first;
   let phase: Phase = { kind: 'leap', below: null, doubt: null };
-  let cohort: Cohort = createCohort({ inFlight: limit, patience: patienceOf(phase) });
+  let cohort: Cohort = createCohort({ inFlight: limit, care: careOf(phase) });
   /** Changes with the limit, so that what was sent before does not speak about it. */
   let generation = 0;
   // Cohorts to stay before growth is tried again: doubles with every try in vain.
@@ -89,7 +89,7 @@ export function createConcurrencyControl({
     if (whole !== limit) generation += 1;
     limit = whole;
     phase = next;
-    cohort = createCohort({ inFlight: limit, patience: patienceOf(next) });
+    cohort = createCohort({ inFlight: limit, care: careOf(next) });
   }
 
   function hold(nextLimit: number): void {
@@ -217,7 +217,7 @@ export function createConcurrencyControl({
   };
 }
 
-function patienceOf(phase: Phase): Patience {
+function careOf(phase: Phase): Care {
   if (phase.kind === 'leap') return 'glance';
   return phase.kind === 'climb' && phase.factor === START_FACTOR ? 'short' : 'long';
 }

@@ -33,8 +33,8 @@ export interface Cohort {
   join(): ((seen: Observation) => Level | null) | null;
 }
 
-/** How much is wanted before a level is known. Only levels of the same patience, or of the two longer ones, can be compared. */
-export type Patience = keyof typeof PATIENCE;
+/** How much is wanted before a level is known. Only levels learnt with the same care, or of the two longer ones, can be compared. */
+export type Care = keyof typeof CARE;
 
 const MIN_SIZE = 16;
 /**
@@ -44,7 +44,7 @@ const MIN_SIZE = 16;
  * Time spent in a queue adds to every answer alike. With log-normal lengths the quantile of times that grows like their mean lies
  * above the median, at 0.67; who looks when half have ended takes a lower one, which shows a queue all the more.
  */
-const PATIENCE = {
+const CARE = {
   glance: { size: 1, precision: 0, most: 0, enough: 0.5, quantile: 0.4 },
   short: { size: 0.5, precision: 8, most: 64, enough: 0.8, quantile: 0.67 },
   /** Enough for a growth by half to be told from nothing in most cases. */
@@ -54,8 +54,8 @@ const PATIENCE = {
 const PER_TOKEN_QUANTILE = 0.33;
 
 /** An empty cohort. */
-export function createCohort({ inFlight, patience }: { inFlight: number; patience: Patience }): Cohort {
-  const { size, precision, most, enough, quantile } = PATIENCE[patience];
+export function createCohort({ inFlight, care }: { inFlight: number; care: Care }): Cohort {
+  const { size, precision, most, enough, quantile } = CARE[care];
   let answers: { ms: number; outputTokens: number }[] = [];
   let [joined, ended, done] = [0, 0, false];
   const least = Math.max(MIN_SIZE, Math.ceil(size * inFlight));
@@ -95,6 +95,8 @@ export function createCohort({ inFlight, patience }: { inFlight: number; patienc
 
 /** Which share of the growth in flight from one level to the other went into waiting: 0 for none, 1 for all of it. */
 export function elasticity(below: Level, above: Level): number {
+  // No growth, nothing lost: without this a limit could become NaN.
+  if (above.inFlight === below.inFlight) return 0;
   return Math.log(above.slowness(below) / below.slowness(above)) / Math.log(above.inFlight / below.inFlight);
 }
 
