@@ -189,7 +189,8 @@ export function createConcurrencyControl({
           shrink(OVERLOAD_FACTOR, first);
         }
       }
-      const level = isCurrent ? (end?.(seen) ?? null) : null;
+      // Asked anew: what has just shrunk the limit may end its cohort too, whose level is then no longer this one.
+      const level = at === generation ? (end?.(seen) ?? null) : null;
       if (level !== null) conclude(level);
     };
   }

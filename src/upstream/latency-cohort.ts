@@ -95,8 +95,6 @@ export function createCohort({ inFlight, care }: { inFlight: number; care: Care 
 
 /** Which share of the growth in flight from one level to the other went into waiting: 0 for none, 1 for all of it. */
 export function elasticity(below: Level, above: Level): number {
-  // No growth, nothing lost: without this a limit could become NaN.
-  if (above.inFlight === below.inFlight) return 0;
   return Math.log(above.slowness(below) / below.slowness(above)) / Math.log(above.inFlight / below.inFlight);
 }
 
