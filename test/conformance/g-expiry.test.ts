@@ -8,8 +8,11 @@ import { accountFor, completedLines, names, statusesOf, watch } from './story.ts
 
 const EXPIRED = { code: 'batch_expired', message: 'This request could not be executed before the completion window expired.' };
 
-/** Few enough that a batch of hanging lines saturates the upstream. */
-const IN_FLIGHT = 8;
+/**
+ * Few enough that a batch of hanging lines saturates the upstream, and room for all lines of every other case: an activity
+ * for each of them may reach the worker in any order, and one that answers must not wait behind those that hang.
+ */
+const IN_FLIGHT = 10;
 /** Temporal waits 30 s for a sign of what a killed worker was doing; then the shards have to be closed. */
 const PROMPT_SECONDS = 45;
 
