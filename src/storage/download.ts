@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 
 /** What is read ahead of the reader: less, and the connection is stopped and started for every chunk. */
@@ -8,18 +7,19 @@ const MAX_FRUITLESS_BREAKS = 3;
 
 /**
  * The body of `first` as a stream that outlives its connection: MinIO hangs up on whoever takes nothing for 30 s, and our
- * readers may be as slow as they like. After a break the rest is fetched once somebody wants it: `fetchFrom` is given the
- * number of bytes that have come. An error that `mayPass` refuses, or that `fetchFrom` throws, errors the stream through `toError`.
+ * readers may be as slow as they like. After a break the rest of its `size` bytes is fetched once somebody wants it: `fetchFrom` is
+ * given the number of bytes that have come. An error that `mayPass` refuses, or that `fetchFrom` throws, errors the stream through `toError`.
  */
 export function createDownload(
-  first: IncomingMessage,
+  first: Readable,
   given: {
-    fetchFrom: (bytes: number) => Promise<IncomingMessage>;
+    size: number;
+    fetchFrom: (bytes: number) => Promise<Readable>;
     mayPass: (error: unknown) => boolean;
     toError: (error: unknown) => Error;
   },
 ): Readable {
-  const size = Number(first.headers['content-length']);
+  const { size } = given;
   let response = first;
   let received = 0;
   let fruitlessBreaks = 0;
@@ -39,7 +39,7 @@ export function createDownload(
     },
   });
 
-  function follow(next: IncomingMessage): void {
+  function follow(next: Readable): void {
     response = next;
     next.on('data', (chunk: Buffer) => {
       received += chunk.length;

@@ -2,6 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { Client } from 'minio';
 import { createTransport, type Patience } from './minio-transport.ts';
+import { createObjectReader, type ObjectReader } from './object-reader.ts';
 
 /** Where the bucket is; `endpoint` is `http://host:port` or `https://host`. */
 export interface MinioOptions {
@@ -19,14 +20,14 @@ export interface MinioOptions {
   answerMs?: number;
 }
 
-/** Three ways to one server, so that neither bodies nor their slow readers hold up a record's PUT. */
+/** Ways to one server, so that neither bodies nor their slow readers hold up a record's PUT. */
 export interface MinioClients {
   readonly calls: Client;
   /** For bodies that take time to send. */
   readonly uploads: Client;
-  /** With as many connections as it takes. */
-  readonly downloads: Client;
-  /** Closes idle connections. */
+  /** For bodies that take time to read, with as many connections as it takes. */
+  readonly downloads: ObjectReader;
+  /** Ends all connections. */
   close(): void;
 }
 
@@ -56,12 +57,16 @@ export function createMinioClients(options: MinioOptions): MinioClients {
     });
   }
 
+  const patienceMs = Math.min(silenceMs, answerMs ?? silenceMs);
+  const calls = newClient(64, { silenceMs: patienceMs, answerMs });
+  const downloads = createObjectReader({ client: calls, bucket: options.bucket, silenceMs, answerMs: patienceMs });
   return {
-    calls: newClient(64, { silenceMs: Math.min(silenceMs, answerMs ?? silenceMs), answerMs }),
+    calls,
     uploads: newClient(64, { silenceMs, answerMs: null }),
-    downloads: newClient(Infinity, { silenceMs, answerMs }),
+    downloads,
     close() {
       for (const agent of agents) agent.destroy();
+      downloads.close();
     },
   };
 }

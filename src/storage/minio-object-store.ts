@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Client } from 'minio';
 import { createDownload } from './download.ts';
 import { createMinioClients, type MinioOptions } from './minio-clients.ts';
 import { errorCode, mayPass, toObjectStoreError, withRetries } from './minio-transport.ts';
@@ -22,25 +21,29 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
     await readAll(await client.makeRequestAsync(request, body));
   }
 
-  /** The answer to a GET; null when there is no such object. */
-  async function send(
-    client: Client,
+  /** The answer of `ask` to a GET; null when there is no such object. */
+  async function send<T>(
+    ask: (key: string, headers: Record<string, string>) => Promise<T>,
     key: string,
     range?: ByteRange,
     condition: Record<string, string> = {},
-  ): Promise<IncomingMessage | null> {
+  ): Promise<T | null> {
     const headers = range === undefined ? condition : { ...condition, range: `bytes=${range.start}-${range.end}` };
     try {
-      return await client.makeRequestAsync({ method: 'GET', bucketName: bucket, objectName: key, headers }, '', [200, 206]);
+      return await ask(key, headers);
     } catch (error) {
       if (errorCode(error) === 'NoSuchKey') return null;
       throw error;
     }
   }
 
+  async function askForRecord(key: string, headers: Record<string, string>): Promise<IncomingMessage> {
+    return await calls.makeRequestAsync({ method: 'GET', bucketName: bucket, objectName: key, headers }, '', [200, 206]);
+  }
+
   async function get(key: string, range?: ByteRange): Promise<StoredBytes | null> {
     return await withRetries('get', key, async () => {
-      const response = await send(calls, key, range);
+      const response = await send(askForRecord, key, range);
       return response === null ? null : { body: await readAll(response), etag: etagOf(response) };
     });
   }
@@ -84,21 +87,22 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
     abortMultipart,
 
     async open(key, range) {
-      const response = await withRetries('open', key, () => send(downloads, key, range));
+      const response = await withRetries('open', key, () => send(downloads.read, key, range));
       if (response === null) return null;
-      const { start, end } = range ?? { start: 0, end: Number(response.headers['content-length']) - 1 };
+      const size = Number(response.headers['content-length']);
+      const { start, end } = range ?? { start: 0, end: size - 1 };
       const condition = { 'if-match': `"${etagOf(response)}"` };
-      const body = createDownload(response, {
+      const body = createDownload(response.body, {
+        size,
         async fetchFrom(bytes) {
-          const rest = await withRetries('open', key, () => send(downloads, key, { start: start + bytes, end }, condition));
+          const rest = await withRetries('open', key, () => send(downloads.read, key, { start: start + bytes, end }, condition));
           if (rest === null) throw new Error('it was removed while it was read');
-          return rest;
+          return rest.body;
         },
         mayPass,
         toError: (error) => (error instanceof ObjectStoreError ? error : toObjectStoreError('open', key, error)),
       });
-      const total = response.headers['content-range']?.split('/')[1] ?? response.headers['content-length'];
-      return { body, size: Number(total) };
+      return { body, size: Number(response.headers['content-range']?.split('/')[1] ?? size) };
     },
 
     async put(key, body) {
@@ -219,7 +223,7 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
   };
 }
 
-function etagOf(response: IncomingMessage): string {
+function etagOf(response: Pick<IncomingMessage, 'headers'>): string {
   return (response.headers.etag ?? '').replaceAll('"', '');
 }
 

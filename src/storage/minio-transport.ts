@@ -30,8 +30,7 @@ export function createTransport(protocol: string, { silenceMs, answerMs }: Patie
     const onResponse = typeof second === 'function' ? second : third;
     const sent = typeof second === 'object' && (typeof target === 'string' || target instanceof URL) ? send(target, second) : send(target);
     let answer: IncomingMessage | null = null;
-    const end = (ms: number) =>
-      (answer ?? sent).destroy(Object.assign(new Error(`no sign of the server for ${ms} ms`), { code: 'ETIMEDOUT' }));
+    const end = (ms: number) => (answer ?? sent).destroy(withCode(`no sign of the server for ${ms} ms`, 'ETIMEDOUT'));
     const deadline = answerMs === null ? null : setTimeout(end, answerMs, answerMs);
     const stopDeadline = () => void (deadline !== null && clearTimeout(deadline));
     sent.once('close', stopDeadline);
@@ -80,8 +79,14 @@ export function errorCode(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }
 
+export function withCode(message: string, code: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
 const PASSING_CODES = new Set([
   ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'EAI_AGAIN'],
+  // As undici says that the server hung up: with an RST or in order, and in the middle of a body.
+  ...['UND_ERR_SOCKET', 'HPE_INVALID_EOF_STATE'],
   // Two conditional writes at the same moment, as Amazon answers them; the second try gets a plain 412.
   ...['ConditionalRequestConflict', 'OperationAborted'],
 ]);
@@ -89,14 +94,21 @@ const PASSING_CODES = new Set([
 /** A full disk, or the quota of the bucket, as MinIO says it; the latter as Ceph does. */
 const FULL_CODES = new Set(['XMinioStorageFull', 'XMinioAdminBucketQuotaExceeded', 'QuotaExceeded']);
 
+/** What minio-js says of an answer that asks for a later try. */
+const BUSY_MESSAGE = 'Retryable HTTP status';
+
 /** Whether a later try may work: the connection was lost, or the server asked for it. */
 export function mayPass(error: unknown): boolean {
   const code = errorCode(error);
   if (code !== null) return PASSING_CODES.has(code);
   // minio-js drops the answer of a retryable status and throws a plain error.
-  return error instanceof Error && error.message.includes('Retryable HTTP status');
+  return error instanceof Error && error.message.includes(BUSY_MESSAGE);
 }
 
-function isBusy(status: number): boolean {
+export function busyError(status: number): Error {
+  return new Error(`${BUSY_MESSAGE}: ${status}`);
+}
+
+export function isBusy(status: number): boolean {
   return [408, 429, 499, 500, 502, 503, 504, 520].includes(status);
 }

@@ -55,7 +55,7 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
       NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1',
       NIGHTSHIFT_LOG_LEVEL: 'error',
       // A small heap, so that garbage not yet collected is not taken for memory that is kept.
-      NODE_OPTIONS: '--max-old-space-size=64 --max-semi-space-size=8',
+      NODE_OPTIONS: '--max-old-space-size=64 --max-semi-space-size=4',
       ...env,
     },
   });
