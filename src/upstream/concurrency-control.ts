@@ -55,6 +55,8 @@ const MIN_PATIENCE = 2;
 const MAX_PATIENCE = 8;
 /** Cohorts after which a level is checked although nothing seems wrong: soon, and less often each time that it was right. */
 const MIN_CHECK_COHORTS = 16;
+/** By so much later at the maximum, which somebody has thought of. */
+const LATER_AT_MAX = 2;
 const MAX_CHECK_COHORTS = 256;
 /** A dip that finds this share of the level of use has found the level right. */
 const CONFIRMED = 0.9;
@@ -146,7 +148,7 @@ export function createConcurrencyControl({
     const known = usual === null ? level : slowCohorts > 0 ? usual : usual.with(level);
     // If it can do less by so much, then this is where it can be kept full.
     if (slowdown > MUCH_SLOWER) dip(level, Math.min(slowdown, MAX_DIP_FACTOR));
-    else if (slowCohorts >= 2 || unchecked >= checkAfter) dip(level, DIP_FACTOR);
+    else if (slowCohorts >= 2 || unchecked >= (limit === maxInFlight ? LATER_AT_MAX : 1) * checkAfter) dip(level, DIP_FACTOR);
     else if (cohorts + 1 >= patience && limit < maxInFlight) climb(known, PROBE_FACTOR);
     else go(limit, { kind: 'hold', usual: known, cohorts: cohorts + 1, slow: slowCohorts });
   }
@@ -220,7 +222,8 @@ export function createConcurrencyControl({
 
 function careOf(phase: Phase): Care {
   if (phase.kind === 'leap') return 'glance';
-  return phase.kind === 'climb' && phase.factor === START_FACTOR ? 'short' : 'long';
+  // Half or twice as many in flight are told apart by few answers, and waiting for many at half of what is needed costs.
+  return phase.kind !== 'hold' && phase.factor === START_FACTOR ? 'short' : 'long';
 }
 
 /** Where growth stopped to be of use, if it was of full use up to there. */

@@ -136,6 +136,17 @@ describe('createConcurrencyControl', () => {
     }
   }
 
+  it('keeps a server full that has room for just as many as it begins with', () => {
+    const ms = (control: ConcurrencyControl, seed: number) =>
+      createDriver(control, { capacity: () => 16, request: longTailed(seed, { usage: false }) })(700).ms;
+    let [found, ideal] = [0, 0];
+    for (const seed of Array.from({ length: 12 }, (_, at) => at + 1)) {
+      found += ms(createConcurrencyControl({ maxInFlight: 256 }), seed);
+      ideal += ms(createConcurrencyControl({ maxInFlight: 16 }), seed);
+    }
+    assert.ok(ideal / found > 0.93, `${ideal / found} of what it could do`);
+  });
+
   it('finds a capacity below where it begins', () => {
     const control = createConcurrencyControl({ maxInFlight: 256 });
     const server = { capacity: () => 2, request: longTailed(4, { usage: true }) };
@@ -184,7 +195,7 @@ describe('createConcurrencyControl', () => {
     drive(10_000);
     assert.equal(control.limit, 256);
     ms = 10_000;
-    const { limits } = drive(1000);
+    const { limits } = drive(1500);
     assert.ok(Math.min(...limits) >= 64, `${Math.min(...limits)} in flight`);
     assert.equal(control.limit, 256);
   });
