@@ -41,6 +41,8 @@ const FIRST_IN_FLIGHT = 16;
  * nothing more gets done; servers that batch slow down a little long before.
  */
 const USEFUL_ELASTICITY = 0.7;
+/** The same where few answers were looked at: with less, one glance in ten at an upstream with room would see a queue. */
+const DOUBTFUL_ELASTICITY = 0.85;
 const START_FACTOR = 2;
 const PROBE_FACTOR = 1.5;
 const DIP_FACTOR = 1.4;
@@ -118,7 +120,7 @@ export function createConcurrencyControl({
 
   function concludeLeap({ below, doubt }: Phase & { kind: 'leap' }, level: Level): void {
     const here = doubt === null || below === null ? level : doubt.here.with(level);
-    if (below !== null && elasticity(below, here) > USEFUL_ELASTICITY) {
+    if (below !== null && elasticity(below, here) > DOUBTFUL_ELASTICITY) {
       // A glance is easily wrong: both levels are looked at once more, and then as long as it takes.
       if (doubt === null) go(below.inFlight, { kind: 'leap', below: null, doubt: { below, here } });
       else go(below.inFlight, { kind: 'climb', below: null, factor: START_FACTOR });
