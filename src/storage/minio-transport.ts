@@ -85,8 +85,8 @@ export function withCode(message: string, code: string): Error {
 
 const PASSING_CODES = new Set([
   ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'EAI_AGAIN'],
-  // As undici says that the server hung up: with an RST or in order, and in the middle of a body.
-  ...['UND_ERR_SOCKET', 'HPE_INVALID_EOF_STATE'],
+  // As undici says that the server hung up, the second one after a `Connection: close`.
+  ...['UND_ERR_SOCKET', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'],
   // Two conditional writes at the same moment, as Amazon answers them; the second try gets a plain 412.
   ...['ConditionalRequestConflict', 'OperationAborted'],
 ]);

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 
 /**
  * What goes wrong with one request: an answer `503` (SlowDown) that MinIO never saw; the one of a `full` disk; silence; half a second that nothing happens
- * (`slow`); an answer cut off in the middle; or a request that MinIO carries out but whose answer is a 500 (`answer-500`) or gets lost with its connection (`answer-lost`).
+ * (`slow`); an answer cut off in the middle, with its connection (`cut`) or in order (`cut-closing`); or a request that MinIO carries out but whose answer is a 500 (`answer-500`) or gets lost with its connection (`answer-lost`).
  */
-export type Fault = '503' | 'full' | 'silence' | 'slow' | 'cut' | 'answer-500' | 'answer-lost';
+export type Fault = '503' | 'full' | 'silence' | 'slow' | 'cut' | 'cut-closing' | 'answer-500' | 'answer-lost';
 
 /** A real HTTP proxy in front of MinIO that does harm on request. */
 export interface FaultProxy extends AsyncDisposable {
@@ -31,8 +31,12 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
       const forwarded = http.request({ hostname, port, method, path, headers: incoming.headers }, (response) => {
         if (fault === 'answer-500') return void response.resume().on('end', () => answer(outgoing, 500));
         if (fault === 'answer-lost') return void response.resume().on('end', () => outgoing.destroy());
-        outgoing.writeHead(response.statusCode ?? 0, response.headers);
-        if (fault === 'cut') return cut(response, outgoing);
+        outgoing.writeHead(
+          response.statusCode ?? 0,
+          fault === 'cut-closing' ? { ...response.headers, connection: 'close' } : response.headers,
+        );
+        if (fault === 'cut') return cut(response, outgoing, () => outgoing.destroy());
+        if (fault === 'cut-closing') return cut(response, outgoing, () => outgoing.socket?.end());
         // An answer that breaks off behind us breaks off before us as well.
         response.on('close', () => response.complete || outgoing.destroy());
         response.pipe(outgoing);
@@ -75,14 +79,14 @@ function answer(outgoing: ServerResponse, status: number, code = 'Injected'): vo
   outgoing.end(`<Error><Code>${code}</Code><Message>injected</Message></Error>`);
 }
 
-function cut(response: IncomingMessage, outgoing: ServerResponse): void {
+function cut(response: IncomingMessage, outgoing: ServerResponse, end: () => void): void {
   const half = Math.floor(Number(response.headers['content-length']) / 2);
   let sent = 0;
   response.on('data', (chunk: Buffer) => {
     const some = chunk.subarray(0, half - sent);
     sent += some.length;
     outgoing.write(some, () => {
-      if (sent >= half) outgoing.destroy();
+      if (sent >= half) end();
     });
   });
 }
