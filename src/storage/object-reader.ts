@@ -27,8 +27,8 @@ const SIGNED_SECONDS = 900;
 /** `silenceMs` is the longest wait for the next byte of a body; `answerMs`, from the call to the first byte of its answer. */
 export function createObjectReader(given: { client: Client; bucket: string; silenceMs: number; answerMs: number }): ObjectReader {
   const { client, bucket, silenceMs, answerMs } = given;
-  // Our own timer covers connecting and waiting; undici has one for each, and they may be half a second late.
-  const agent = new Agent({ connect: { timeout: answerMs * 2 }, headersTimeout: 0, bodyTimeout: silenceMs });
+  // Once connected, our own timer covers what is left: undici would begin to count anew, and it aborts nothing that still connects.
+  const agent = new Agent({ connect: { timeout: answerMs }, headersTimeout: 0, bodyTimeout: silenceMs });
 
   return {
     async read(key, headers) {

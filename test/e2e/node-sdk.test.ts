@@ -13,7 +13,10 @@ describe('the official Node SDK, unmodified', () => {
   let stack: Stack;
   let client: OpenAI;
   before(async () => {
-    stack = await startStack({ env: { NIGHTSHIFT_COMPLETION_WINDOWS: '24h,10s' } });
+    // A place for each of the lines that a batch hands out at first, which come in any order: those that answer must not wait behind
+    // those that hang.
+    const env = { NIGHTSHIFT_COMPLETION_WINDOWS: '24h,10s', NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' };
+    stack = await startStack({ env });
     client = stack.client();
   });
   after(async () => await stack[Symbol.asyncDispose]());
@@ -128,8 +131,7 @@ describe('the official Node SDK, unmodified', () => {
 
   it('cancels: what is done stays, the rest is batch_cancelled, every custom_id once', async () => {
     const lines = ['quick-1', 'quick-2'].map((id) => chatLine(id));
-    // All of them have a place at once: activities come in any order, and the quick ones must not wait behind these.
-    for (let index = 1; index <= 12; index += 1) lines.push(chatLine(`slow-${index}`, 'mode=hang'));
+    for (let index = 1; index <= 60; index += 1) lines.push(chatLine(`slow-${index}`, 'mode=hang'));
     const created = await submit(client, lines.join('\n'));
     await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 2, { what: 'two answers' });
     const cancelling = await client.batches.cancel(created.id);
@@ -138,14 +140,14 @@ describe('the official Node SDK, unmodified', () => {
     const batch = await ended(client, created.id);
     assert.equal(batch.status, 'cancelled');
     assert.equal(batch.finalizing_at, null);
-    assert.deepEqual(batch.request_counts, { total: 14, completed: 2, failed: 0 });
+    assert.deepEqual(batch.request_counts, { total: 62, completed: 2, failed: 0 });
     const output = await resultLines(client, batch.output_file_id);
     const errors = await resultLines(client, batch.error_file_id);
     assert.deepEqual(
       output.map((line) => line.custom_id),
       ['quick-1', 'quick-2'],
     );
-    assert.equal(errors.length, 12);
+    assert.equal(errors.length, 60);
     for (const line of errors) {
       assert.equal(line.response, null);
       assert.deepEqual(line.error, { code: 'batch_cancelled', message: 'This request was not executed because the batch was cancelled.' });

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
 import { after, afterEach, before, describe, it, mock } from 'node:test';
 import { ObjectStoreError, type ObjectStore } from '../../src/storage/object-store.ts';
 import { first, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
@@ -110,6 +112,19 @@ describe('a server that is silent', () => {
     proxy.fault = () => null;
     assert.equal(await hurried.get('silent/nothing'), null);
     hurried.close();
+  });
+
+  it('fails calls within that time as well when it takes connections and no more', async (test) => {
+    const mute = net.createServer().listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const { port } = mute.address() as AddressInfo;
+    // Who connects with TLS waits for its part of the handshake.
+    const hurried = bucket.connect({ endpoint: `https://127.0.0.1:${port}`, answerMs: 3000 });
+    test.after(() => (hurried.close(), mute.close()));
+    const startedMs = performance.now();
+    const ends = await Promise.allSettled([hurried.get('mute/a'), hurried.open('mute/a')]);
+    assert.ok(ends.every(({ status }) => status === 'rejected'));
+    assert.ok(performance.now() - startedMs < 5000, `${performance.now() - startedMs} ms`);
   });
 
   it('may take its time for a body that is under way', async () => {
