@@ -7,6 +7,10 @@ export interface ApiState {
   requestId: string;
   /** Whose key was sent; null outside `/v1`. */
   tenant: string | null;
+  /** The path as logs show it: without its query, cut. Nothing that a client sends makes reading it throw. */
+  path: string;
+  /** Whether the request line asks for a path; otherwise `ctx.path` is `/`, and the request is refused. */
+  isTargetValid: boolean;
 }
 
 /** A request on its way through the middleware. */
@@ -26,7 +30,7 @@ export interface Logger {
 
 /** The tenant of the request. Throws where no key was checked, so that a route outside authentication serves nobody. */
 export function tenantOf(ctx: ApiContext): string {
-  if (ctx.state.tenant === null) throw new Error(`${ctx.path} is served without authentication`);
+  if (ctx.state.tenant === null) throw new Error(`${ctx.state.path} is served without authentication`);
   return ctx.state.tenant;
 }
 

@@ -29,7 +29,8 @@ export function createHttpServer(app: Koa<ApiState>, randomHex: (bytes: number) 
     lastAnswers.set(request.socket, response);
     // While it closes, a client that goes on asking on one connection would hold it open until the deadline.
     if (!server.listening) response.setHeader('Connection', 'close');
-    void handle(request, response);
+    // Koa answers what a handler throws. What it throws itself ends this connection, never the process.
+    handle(request, response).catch(() => response.destroy());
   }
 
   /** The last answer of a connection, where there is no request that the app could answer. */

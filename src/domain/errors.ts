@@ -53,6 +53,14 @@ export function unknownRoute(method: string, path: string): ApiError {
   return new ApiError({ status: 404, message: `Invalid URL (${method} ${shown(path)})` });
 }
 
+/** 400: the request line asks for nothing that is a path. */
+export function badTarget(target: string): ApiError {
+  return new ApiError({
+    status: 400,
+    message: `Invalid URL: the request line asks for '${shown(target)}'. Expected a path such as '/v1/batches', percent-encoded and without '#'.`,
+  });
+}
+
 /** 405: the path exists, but not for this method. */
 export function methodNotAllowed(method: string, path: string): ApiError {
   return new ApiError({ status: 405, code: 'method_not_supported', message: `Not allowed to ${method} on ${shown(path)}.` });

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
 import { createWorkers } from './create-workers.ts';
+import { endOnUncaught } from './end-on-uncaught.ts';
 import { createRandomHex } from './random-hex.ts';
 import { keepHeapLean } from './lean-heap.ts';
 import { runUntilStopped } from './run-until-stopped.ts';
@@ -60,6 +61,7 @@ export async function runWorker(args: string[]): Promise<number> {
   const env = environment();
   const config = loadConfig(env, 'worker');
   const logger = createLogger(config.log, 'worker');
+  endOnUncaught(logger);
   logger.info({ config: printable(config) }, 'starting');
   for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
   const shutdown = createShutdown({ deadlineMs: config.shutdownGraceMs + CLOSING_MS, logger });

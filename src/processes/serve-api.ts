@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { stdout } from 'node:process';
 import { batchPolicy } from './batch-policy.ts';
+import { endOnUncaught } from './end-on-uncaught.ts';
 import { keepHeapLean } from './lean-heap.ts';
 import { createShutdown } from './shutdown.ts';
 import { letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
@@ -43,6 +44,7 @@ export async function serveApi(args: string[]): Promise<number> {
   const env = environment();
   const config = loadConfig(env, 'api');
   const logger = createLogger(config.log, 'api');
+  endOnUncaught(logger);
   logger.info({ config: printable(config) }, 'starting');
   for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
   const shutdown = createShutdown({ deadlineMs: config.shutdownGraceMs, logger });

@@ -22,7 +22,10 @@ export interface HostileApi extends AsyncDisposable {
    * Sends exactly these bytes, or bytes as they come, which may depend on what was received, and reads what is answered until the other side
    * ends it or enough has come.
    */
-  send(bytes: string | Sending | ((received: () => string) => Sending), options?: { enough?: RegExp; seconds?: number }): Promise<string>;
+  send(
+    bytes: string | Sending | ((received: () => string) => Sending),
+    options?: { enough?: RegExp; seconds?: number; encoding?: BufferEncoding },
+  ): Promise<string>;
   /** Resident memory of the process, in bytes. */
   residentBytes(): Promise<number>;
   /** Fails if the process has ended, or has logged a fault of its own. */
@@ -76,7 +79,7 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
       const answer = await fetch(origin + path, { ...init, headers: { authorization: 'Bearer key-a', ...Object(init.headers) } });
       return { status: answer.status, headers: answer.headers, text: await answer.text() };
     },
-    async send(bytes, { enough = /(?!)/, seconds = 60 } = {}) {
+    async send(bytes, { enough = /(?!)/, seconds = 60, encoding = 'utf8' } = {}) {
       const socket = connect(port, '127.0.0.1');
       await once(socket, 'connect');
       let text = '';
@@ -90,7 +93,7 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
           // What has come meanwhile is read first: to write to who has closed would throw it away.
           await setImmediate();
           if (isOver() || socket.destroyed) return;
-          socket.write(some);
+          socket.write(some, encoding);
         }
       })();
       try {

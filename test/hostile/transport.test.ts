@@ -252,10 +252,72 @@ describe('hostile transport', () => {
         '/v1/../etc',
         '/%2e%2e/v1/files',
         '/v1/files/%zz',
+        'http://%@x/',
+        'http://[/',
+        'https://a:b@x/v1/files',
+        'http://%41%@x/v1/files#',
+        '//%ff@x/#',
+        '//%@x/#',
+        '//[/#',
+        '/v1/files#x',
+        'ftp://x/v1/files',
+        'x',
+        '?',
+        '/v1/files\t',
+        '/v1/files/\xa0',
       ])
         assertRefused(firstAnswer(await api.send(head('GET', path), { enough: /\}\}$/ })), [400, 404]);
       api.assertSound();
     });
+  });
+
+  describe('request targets', () => {
+    /** Every byte but the ones that end a request line, and the strings that parsers of URLs trip over. */
+    const piece = fc.oneof(
+      fc
+        .integer({ min: 0, max: 255 })
+        .filter((byte) => byte !== 10 && byte !== 13)
+        .map((byte) => String.fromCharCode(byte)),
+      fc.constantFrom(
+        'http://',
+        'https://',
+        '//',
+        '/v1/files',
+        '/',
+        '%',
+        '%ff',
+        '@',
+        '[',
+        ']',
+        '[::1',
+        '#',
+        '?',
+        ':',
+        '..',
+        '\t',
+        '\xa0',
+        'xn--',
+      ),
+    );
+    const targets = fc.array(piece, { minLength: 1, maxLength: 12 }).map((pieces) => pieces.join(''));
+
+    for (const [whose, key] of [
+      ['with a key', 'authorization: Bearer key-a'],
+      ['without a key', 'x-key: none'],
+    ] as const) {
+      it(`of any bytes are answered with an envelope, ${whose}`, async () => {
+        await fc.assert(
+          fc.asyncProperty(targets, async (target) => {
+            const request = [`GET ${target} HTTP/1.1`, 'host: x', key, 'connection: close', '', ''].join('\r\n');
+            const answer = firstAnswer(await api.send(request, { encoding: 'latin1' }));
+            if (answer.status !== 200) assertRefused(answer, [400, 401, 404, 405]);
+          }),
+          { numRuns: 400 },
+        );
+        api.assertSound();
+        assert.equal((await api.fetch('/health')).status, 200);
+      });
+    }
   });
 
   it('leaves the process sound', () => api.assertSound());

@@ -9,8 +9,8 @@ import { until } from '../helpers/until.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
-function startApi(env: Record<string, string>) {
-  const child = spawn(process.execPath, [MAIN, 'api'], {
+function startApi(env: Record<string, string>, flags: string[] = []) {
+  const child = spawn(process.execPath, [...flags, MAIN, 'api'], {
     cwd: tmpdir(),
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {
@@ -51,6 +51,30 @@ describe('nightshift api', () => {
     api.child.kill('SIGTERM');
     assert.deepEqual(await closed, [0, null], api.log());
     assert.doesNotMatch(api.log(), /nightshift-test/);
+  });
+
+  it('logs an uncaught error as one line of JSON and ends with code 1, thrown or rejected', async () => {
+    for (const [fault, origin] of [
+      ["() => { throw new Error('planted') }", 'uncaughtException'],
+      ["() => void Promise.reject(new Error('planted'))", 'unhandledRejection'],
+    ]) {
+      const port = await freePort();
+      await using api = startApi({ NIGHTSHIFT_API_PORT: String(port), NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1' }, [
+        '--import',
+        `data:text/javascript,process.on('SIGUSR2', ${fault})`,
+      ]);
+      await until(async () => (await statusOf(`http://127.0.0.1:${port}/health`)) === 200, { what: 'the API' });
+      const closed = once(api.child, 'close');
+      api.child.kill('SIGUSR2');
+      assert.deepEqual(await closed, [1, null], api.log());
+      const lines = api
+        .log()
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      const last = lines.at(-1);
+      assert.deepEqual([last.level, last.origin, last.err.message], ['fatal', origin, 'planted']);
+    }
   });
 
   it('makes the bucket once it can', async () => {

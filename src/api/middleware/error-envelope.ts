@@ -15,7 +15,7 @@ export function errorEnvelope({ logger }: { logger: Logger }): Middleware<ApiSta
       const apiError = toApiError(error);
       if (apiError.status >= 500) {
         logger.error(
-          { request_id: ctx.state.requestId, tenant: ctx.state.tenant, method: ctx.method, path: ctx.path, err: error },
+          { request_id: ctx.state.requestId, tenant: ctx.state.tenant, method: ctx.method, path: ctx.state.path, err: error },
           'request failed',
         );
       }

@@ -1,16 +1,17 @@
 import type { Middleware } from 'koa';
-import { ApiError } from '../../domain/errors.ts';
+import { ApiError, badTarget } from '../../domain/errors.ts';
 import type { ApiState } from '../context.ts';
 
 /** What Node takes for the one expectation there is; it has been answered by then. */
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
 
 /**
- * Refuses what HTTP/1.1 itself demands to be refused: a request without `Host`, and an expectation nobody knows. Node would do
- * it with an empty answer. Throws the 400 or the 417.
+ * Refuses what HTTP/1.1 itself demands to be refused: a target that is no path, a request without `Host`, and an unknown
+ * expectation. Node would answer without the envelope. Throws the 400 or the 417.
  */
 export function httpRules(): Middleware<ApiState> {
-  return async ({ req: { httpVersion, headers } }, next) => {
+  return async ({ req: { httpVersion, headers }, state }, next) => {
+    if (!state.isTargetValid) throw badTarget(state.path);
     if (httpVersion === '1.1') {
       if (headers.host === undefined) throw new ApiError({ status: 400, message: "The request has no 'Host' header." });
       if (headers.expect !== undefined && !CONTINUE.test(headers.expect)) {
