@@ -75,17 +75,37 @@ export function createSweep(deps: Pick<ActivityDeps, 'batches' | 'housekeeping' 
     const work = await housekeeping.listWork();
     const { open, inputs, failed } = await lookAfterBatches(result, beating);
 
-    for (const batchId of work) {
-      await beating.step();
-      if (!open.has(batchId)) result.removed += await housekeeping.removeWork(batchId, beating.check);
+    async function removeAllWork(): Promise<number> {
+      let removed = 0;
+      for (const batchId of work) {
+        await beating.step();
+        if (!open.has(batchId)) removed += await housekeeping.removeWork(batchId, beating.check);
+      }
+      return removed;
     }
-    result.removed += await housekeeping.removeExpiredFiles(beganMs, inputs, beating.check);
-    result.removed += await housekeeping.removeDeletedContent(beganMs, inputs, beating.check);
-    result.removed += await housekeeping.removeStaleUploads(beganMs, uploadMarkerMaxAgeMs, inputs, beating.check);
-    result.removed += await housekeeping.removeExpiredUploads(beganMs, beating.check);
-    result.removed += await housekeeping.removeOldIdempotency(beganMs, IDEMPOTENCY_AGE_MS, beating.check);
-    // Only now, so that one sick batch does not keep the house dirty.
-    if (failed > 0) throw ApplicationFailure.retryable(`${failed} open batches could not be looked after.`, 'SweepIncomplete');
+
+    const { check } = beating;
+    const steps = {
+      'work of ended batches': removeAllWork,
+      'expired files': async () => await housekeeping.removeExpiredFiles(beganMs, check),
+      'stale uploads': async () => await housekeeping.removeStaleUploads(beganMs, uploadMarkerMaxAgeMs, inputs, check),
+      'expired uploads': async () => await housekeeping.removeExpiredUploads(beganMs, check),
+      'old idempotency entries': async () => await housekeeping.removeOldIdempotency(beganMs, IDEMPOTENCY_AGE_MS, check),
+      // Last, because the bucket answers only late where somebody reads what is to be removed.
+      'contents of deleted files': async () => await housekeeping.removeDeletedContent(beganMs, inputs, check),
+    };
+    const failures = failed === 0 ? [] : [`${failed} open batches`];
+    for (const [what, remove] of Object.entries(steps)) {
+      try {
+        result.removed += await remove();
+      } catch (error) {
+        check();
+        failures.push(what);
+        logger.warn({ err: error, step: what }, 'a step of the sweep failed');
+      }
+    }
+    // Only now, so that one failure keeps nothing else from being swept.
+    if (failures.length > 0) throw ApplicationFailure.retryable(`Could not be looked after: ${failures.join(', ')}.`, 'SweepIncomplete');
     return result;
   };
 }

@@ -1,4 +1,5 @@
 import {
+  emptyString,
   invalidType,
   invalidValue,
   metadataTooManyProperties,
@@ -8,6 +9,7 @@ import {
 } from '../domain/errors.ts';
 import { describeJsonType, isJsonRecord } from '../domain/json-type.ts';
 import { PRIORITIES, PRIORITY_KEY } from '../domain/priority.ts';
+import { codePoints } from '../domain/shown-text.ts';
 import { readExpiresAfter } from './expires-after.ts';
 
 /** What a client asks for with `POST /v1/batches`, checked. */
@@ -38,6 +40,7 @@ const MAX_FILE_ID_LENGTH = 512;
 export function readBatchRequest(body: Record<string, unknown>, { endpoints, completionWindows }: OpenChoices): BatchRequest {
   for (const name of REQUIRED) if (body[name] === undefined || body[name] === null) throw missingParameter(name);
   const inputFileId = readString(body, 'input_file_id');
+  if (inputFileId === '') throw emptyString('input_file_id');
   if (inputFileId.length > MAX_FILE_ID_LENGTH) throw stringAboveMaxLength('input_file_id', MAX_FILE_ID_LENGTH, inputFileId.length);
   const endpoint = readString(body, 'endpoint');
   if (!endpoints.includes(endpoint)) throw invalidValue('endpoint', endpoint, endpoints);
@@ -72,10 +75,4 @@ function readMetadataValue(key: string, value: unknown): string {
   // The one key that means something to us: better refused than quietly not honoured.
   if (key === PRIORITY_KEY && !PRIORITIES.some((priority) => priority === value)) throw invalidValue(`metadata.${key}`, value, PRIORITIES);
   return value;
-}
-
-function codePoints(text: string): number {
-  let count = 0;
-  for (const _ of text) count++;
-  return count;
 }

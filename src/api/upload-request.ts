@@ -1,13 +1,6 @@
-import {
-  arrayAboveMaxLength,
-  fileTooLarge,
-  integerAboveMax,
-  integerBelowMin,
-  invalidType,
-  missingParameter,
-  stringAboveMaxLength,
-} from '../domain/errors.ts';
+import { arrayAboveMaxLength, fileTooLarge, integerAboveMax, integerBelowMin, invalidType, missingParameter } from '../domain/errors.ts';
 import { DEFAULT_FILE_LIFE_SECONDS, type UploadPurpose } from '../domain/file.ts';
+import { checkFilename } from './filename.ts';
 import { describeJsonType } from '../domain/json-type.ts';
 import type { Limits } from '../domain/limits.ts';
 import { MAX_UPLOAD_PARTS } from '../domain/upload.ts';
@@ -34,8 +27,6 @@ export interface CompleteRequest {
 }
 
 const REQUIRED = ['bytes', 'filename', 'mime_type', 'purpose'] as const;
-/** In UTF-16 units; what file systems allow is less. */
-const MAX_FILENAME_LENGTH = 1024;
 
 /** Checks an announced upload. `mime_type` is demanded, as at OpenAI, and then means nothing. Throws the first 400. */
 export function readUploadRequest(body: Record<string, unknown>, limits: Limits): UploadRequest {
@@ -43,7 +34,7 @@ export function readUploadRequest(body: Record<string, unknown>, limits: Limits)
   const { bytes, filename, mime_type: mimeType } = body;
   if (typeof bytes !== 'number' || !Number.isInteger(bytes)) throw invalidType('bytes', 'an integer', describeJsonType(bytes));
   if (typeof filename !== 'string') throw invalidType('filename', 'a string', describeJsonType(filename));
-  if (filename.length > MAX_FILENAME_LENGTH) throw stringAboveMaxLength('filename', MAX_FILENAME_LENGTH, filename.length);
+  checkFilename('filename', filename);
   if (typeof mimeType !== 'string') throw invalidType('mime_type', 'a string', describeJsonType(mimeType));
   const purpose = readPurpose(body['purpose']);
   if (bytes < 0) throw integerBelowMin('bytes', 0, bytes);

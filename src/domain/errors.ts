@@ -142,6 +142,12 @@ export function metadataTooManyProperties(got: number): ApiError {
   });
 }
 
+/** 400: an empty string where an empty one can mean nothing. */
+export function emptyString(param: string): ApiError {
+  const message = `Invalid '${param}': empty string. Expected a string with minimum length 1, but got an empty string instead.`;
+  return new ApiError({ status: 400, param, code: 'empty_string', message });
+}
+
 /** 400: a string of too many code points. */
 export function stringAboveMaxLength(param: string, max: number, got: number): ApiError {
   const message = `Invalid '${shown(param)}': string too long. Expected a string with maximum length ${max}, but got a string with length ${got} instead.`;

@@ -21,6 +21,9 @@ export interface File {
   status_details: null;
 }
 
+/** Unicode code points of a file's name, at both endpoints that take one; file systems allow less. */
+export const MAX_FILENAME_LENGTH = 1024;
+
 /** Life of batch input and result files unless the client asks for another: 30 days, in seconds. */
 export const DEFAULT_FILE_LIFE_SECONDS = 2_592_000;
 

@@ -4,6 +4,13 @@
  */
 const SHOWN_LENGTH = 255;
 
+/** How many Unicode code points a text has, as OpenAI counts lengths. */
+export function codePoints(text: string): number {
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
+}
+
 /** The first `maxLength` UTF-16 units at most, and no half of a character. */
 export function cutText(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text;

@@ -122,7 +122,10 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     files: createFileStore({ store, nowMs, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store }), { metrics, nowMs, logger }),
     pieces: watchPieceStore(createPieceStore({ store, newNonce, parts }), metrics),
-    housekeeping: createHousekeeping({ store }),
+    housekeeping: createHousekeeping({
+      store,
+      onFailure: (key, err) => logger.warn({ err, key }, 'the sweep leaves an object for later'),
+    }),
     runs,
     upstreams,
     workersOf: workerCounts.of,

@@ -67,7 +67,13 @@ export async function serveApi(args: string[]): Promise<number> {
     tracing,
   });
   const app = createApp({
-    files: createFileStore({ store: objectStore, nowMs: Date.now, newNonce, parts }),
+    files: createFileStore({
+      store: objectStore,
+      nowMs: Date.now,
+      newNonce,
+      parts,
+      onBytesLeft: (content, err) => logger.warn({ err, content }, 'the bytes of a deleted file are left to the sweep'),
+    }),
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store: objectStore }), { metrics, nowMs, logger }),
     runs,

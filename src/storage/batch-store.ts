@@ -1,6 +1,6 @@
 import type { BatchRecord } from '../domain/batch.ts';
 import type { Page } from './file-store.ts';
-import { mapInOrder } from './in-order.ts';
+import { firstMapped } from './in-order.ts';
 import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -95,13 +95,12 @@ export function createBatchStore({ store }: { store: ObjectStore }): BatchStore 
         startAfter: after === null ? '' : keys.batch(tenant, after),
         pageSize: Math.min(limit + 1, 1000),
       });
-      const data: BatchRecord[] = [];
-      for await (const record of mapInOrder(listed, READS_AT_A_TIME, ({ key }) => getJson<BatchRecord>(store, key))) {
-        if (record === null) continue;
-        if (data.length === limit) return { data, hasMore: true };
-        data.push(record);
-      }
-      return { data, hasMore: false };
+      const found = await firstMapped(
+        listed,
+        { count: limit + 1, limit: READS_AT_A_TIME },
+        async ({ key }) => await getJson<BatchRecord>(store, key),
+      );
+      return { data: found.slice(0, limit), hasMore: found.length > limit };
     },
 
     async countOpen(tenant, most) {

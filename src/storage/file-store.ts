@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { type File, type FilePurpose, isExpired } from '../domain/file.ts';
-import { mapInOrder } from './in-order.ts';
+import { firstMapped } from './in-order.ts';
 import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import { createMultipartWriter } from './multipart-writer.ts';
@@ -29,7 +29,11 @@ export interface FileStore {
   list(tenant: string, query: FileQuery): Promise<Page<File> | 'unknown_cursor'>;
   /** Bytes of all contents of a tenant, complete ones only. */
   storedBytes(tenant: string): Promise<number>;
-  /** Tombstone first, then the record; bytes go at once unless an open batch names the file. False when there is no such file. */
+  /**
+   * Tombstone first, then the record; resolves once that is gone, false when there is no such file. The bytes follow in the
+   * background unless an open batch names the file, because a bucket lets nobody remove an object that is being read; what is
+   * left of them goes with the sweep.
+   */
   delete(tenant: string, id: string): Promise<boolean>;
 }
 
@@ -63,24 +67,34 @@ export interface ContentWriter {
   abort(): Promise<void>;
 }
 
-const RECORDS_REMEMBERED = 100_000;
+/** Bytes of the records that a process remembers: some 50,000 files with usual names. */
+const REMEMBERED_BYTES = 32 * 1024 * 1024;
+/** Removals in the background at a time: each of an object that is being read holds a connection until the bucket's answer is overdue. */
+const REMOVALS_AT_A_TIME = 4;
+/** Bytes of memory of an entry besides its strings. */
+const ENTRY_BYTES = 300;
 /** Open markers looked at when a file is deleted; with more the bytes are left to the sweep, which reads them all anyway. */
 const MARKERS_LOOKED_AT = 1000;
 
-/** The files in a bucket. `nowMs` is the clock (Unix milliseconds), `newNonce` makes names no other process has. */
+/**
+ * The files in a bucket. `nowMs` is the clock (Unix milliseconds), `newNonce` makes names no other process has, `onBytesLeft` hears
+ * of the bytes of a deleted file that could not be removed.
+ */
 export function createFileStore({
   store,
   nowMs,
   newNonce,
   parts,
+  onBytesLeft = () => undefined,
 }: {
   store: ObjectStore;
   nowMs: () => number;
   newNonce: () => string;
   parts: PartPool;
+  onBytesLeft?: (contentKey: string, error: unknown) => void;
 }): FileStore {
   // A record never changes, so what was read once is known; whether it still exists only the bucket says.
-  const records = createRecent<File>(RECORDS_REMEMBERED);
+  const records = createRecent<File>(REMEMBERED_BYTES, (key, { filename }) => ENTRY_BYTES + 2 * (key.length + filename.length));
   const openMarkers = createOpenMarkers(store);
   /** Markers of contents whose record is still to come, by content key. */
   const markers = new Map<string, string>();
@@ -121,8 +135,18 @@ export function createFileStore({
     return false;
   }
 
+  let removing = 0;
   async function removeContent(tenant: string, file: File): Promise<void> {
-    if (!(await isRead(tenant, file))) await store.remove([keys.content(tenant, file.id)]);
+    if (removing >= REMOVALS_AT_A_TIME) return;
+    removing += 1;
+    const key = keys.content(tenant, file.id);
+    try {
+      if (!(await isRead(tenant, file))) await store.remove([key]);
+    } catch (error) {
+      onBytesLeft(key, error);
+    } finally {
+      removing -= 1;
+    }
   }
 
   async function unmark(contentKey: string): Promise<void> {
@@ -179,7 +203,7 @@ export function createFileStore({
       if (await isDeleted(tenant, file.id)) {
         result = 'exists';
         await store.remove([key]);
-        await removeContent(tenant, file);
+        void removeContent(tenant, file);
       }
       await unmark(contentKey);
       return result;
@@ -201,14 +225,16 @@ export function createFileStore({
         const known = await Promise.all([store.stat(keys.file(tenant, after)), store.stat(keys.tombstone(tenant, after))]);
         if (known.every((found) => found === null)) return 'unknown_cursor';
       }
-      const data: File[] = [];
-      const found = mapInOrder(listKeys(tenant, query), READS_AT_A_TIME, async (key) => records.get(key) ?? (await read(key)));
-      for await (const file of found) {
-        if (file === null || !isVisible(file) || (purpose !== null && file.purpose !== purpose)) continue;
-        if (data.length === limit) return { data, hasMore: true };
-        data.push(file);
-      }
-      return { data, hasMore: false };
+      const found = await firstMapped(
+        listKeys(tenant, query),
+        // With a purpose most records may be of another one.
+        { count: limit + 1, limit: READS_AT_A_TIME, atLeast: purpose === null ? 1 : READS_AT_A_TIME },
+        async (key) => {
+          const file = records.get(key) ?? (await read(key));
+          return file !== null && isVisible(file) && (purpose === null || file.purpose === purpose) ? file : null;
+        },
+      );
+      return { data: found.slice(0, limit), hasMore: found.length > limit };
     },
 
     storedBytes: async (tenant) => await bytesBelow(store, keys.contents(tenant)),
@@ -218,7 +244,7 @@ export function createFileStore({
       if (file === null) return false;
       await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
       await store.remove([keys.file(tenant, id)]);
-      await removeContent(tenant, file);
+      void removeContent(tenant, file);
       return true;
     },
   };

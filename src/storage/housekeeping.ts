@@ -10,12 +10,12 @@ import { createRecent } from './recent.ts';
 
 /**
  * What the sweep removes from the bucket. Each call is idempotent, safe at any moment, calls `beat` as it goes and answers
- * how many things it removed. `openInputs` are the keys `<tenant>/<file id>` of input files that an open batch still reads;
+ * how many things it removed. An object that cannot be removed is left for a later sweep and keeps no other one back. `openInputs` are the keys `<tenant>/<file id>` of input files that an open batch still reads;
  * `nowMs` (Unix milliseconds) is a time before they were listed, so that no batch which began since can lose its input.
  */
 export interface Housekeeping {
-  /** Expired file records become tombstones; their bytes go unless an open batch reads them. */
-  removeExpiredFiles(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
+  /** Expired file records become tombstones; `removeDeletedContent` takes their bytes a minute later. */
+  removeExpiredFiles(nowMs: number, beat: () => void): Promise<number>;
   /** Bytes of files deleted more than a minute ago that no open batch reads; the tombstones themselves 30 days later, as they are cursors. */
   removeDeletedContent(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
   /** Aborts multipart uploads whose marker is older than `maxAgeMs`, removes content that neither a record nor an open batch needs, then the marker. */
@@ -37,12 +37,37 @@ const CURSOR_LIFE_MS = 30 * 24 * 3_600_000;
 /** An upload may be completed until it expires; one that is being put together then still needs its parts. */
 const COMPLETING_MS = 3_600_000;
 const REMEMBERED = 200_000;
+/** A bucket lets nobody remove an object that is being read, and says so only by silence: not asked again for so long. */
+const REFUSED_REST_MS = 10 * 60_000;
+/** Time in which one sweep begins to remove contents: many that are being read must not use up the time of the whole sweep. */
+const REMOVING_MS = 60_000;
 
-/** Housekeeping in a bucket. */
-export function createHousekeeping({ store }: { store: ObjectStore }): Housekeeping {
+/** Housekeeping in a bucket; `onFailure` hears of each object that could not be looked after. `monotonicMs` measures durations. */
+export function createHousekeeping({
+  store,
+  onFailure = () => undefined,
+  monotonicMs = () => performance.now(),
+}: {
+  store: ObjectStore;
+  onFailure?: (key: string, error: unknown) => void;
+  monotonicMs?: () => number;
+}): Housekeeping {
   // So that a sweep a minute reads what is new, and not every record and tombstone again.
   const expiries = createRecent<{ atSeconds: number | null }>(REMEMBERED);
   const emptied = createRecent<true>(REMEMBERED);
+  /** When the bucket last failed to remove the content of a tombstone, by `monotonicMs`. */
+  const refusedMs = createRecent<number>(REMEMBERED);
+
+  /** Whether the work on one object was done. */
+  async function isDone(key: string, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      onFailure(key, error);
+      return false;
+    }
+  }
 
   async function expiryOf(key: string): Promise<number | null> {
     const known = expiries.get(key);
@@ -96,7 +121,7 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
   }
 
   return {
-    async removeExpiredFiles(nowMs, openInputs, beat) {
+    async removeExpiredFiles(nowMs, beat) {
       let removed = 0;
       const listed = store.list(prefixes.files);
       const read = async ({ key }: ListedObject) => ({ key, atSeconds: await expiryOf(key) });
@@ -106,7 +131,6 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
         const { tenant, id } = ownerOf(key);
         await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
         await store.remove([key]);
-        if (!openInputs.has(`${tenant}/${id}`)) await store.remove([keys.content(tenant, id)]);
         removed += 1;
       }
       return removed;
@@ -114,17 +138,28 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
 
     async removeDeletedContent(nowMs, openInputs, beat) {
       let removed = 0;
-      const empty = async (tombstone: ListedObject) => {
-        const { tenant, id } = ownerOf(tombstone.key);
+      const startedMs = monotonicMs();
+      const mayTry = (key: string) =>
+        monotonicMs() - startedMs < REMOVING_MS && monotonicMs() - (refusedMs.get(key) ?? -Infinity) >= REFUSED_REST_MS;
+
+      async function removeOf({ tenant, id }: { tenant: string; id: string }): Promise<void> {
         const content = keys.content(tenant, id);
-        const isRead = openInputs.has(`${tenant}/${id}`);
-        if (isRead || emptied.get(tombstone.key) === true) return { ...tombstone, isEmpty: !isRead };
-        // A deletion that died half-way left the record too.
         const left = (await store.stat(content)) === null ? 0 : 1;
-        await store.remove([keys.file(tenant, id), content]);
-        emptied.set(tombstone.key, true);
+        // A deletion that died half-way left the record too. The content goes by itself: somebody may be reading it.
+        await store.remove([keys.file(tenant, id)]);
+        if (left > 0) await store.remove([content]);
         removed += left;
-        return { ...tombstone, isEmpty: true };
+      }
+
+      const empty = async (tombstone: ListedObject) => {
+        const { key } = tombstone;
+        const owner = ownerOf(key);
+        const isRead = openInputs.has(`${owner.tenant}/${owner.id}`);
+        if (isRead || emptied.get(key) === true) return { ...tombstone, isEmpty: !isRead };
+        const isEmpty = mayTry(key) && (await isDone(key, async () => await removeOf(owner)));
+        if (isEmpty) emptied.set(key, true);
+        else if (mayTry(key)) refusedMs.set(key, monotonicMs());
+        return { ...tombstone, isEmpty };
       };
       const listed = olderThan(prefixes.tombstones, nowMs - DELETION_MS);
       for await (const { key, lastModified, isEmpty } of mapInOrder(listed, READS_AT_A_TIME, empty)) {
@@ -157,13 +192,15 @@ export function createHousekeeping({ store }: { store: ObjectStore }): Housekeep
       }))) {
         beat();
         if (marker === null) continue;
-        if (marker.uploadId !== null) await store.abortMultipart(marker.key, marker.uploadId);
-        for (const upload of await store.listMultipart(marker.key)) {
-          if (upload.since.getTime() <= staleMs) await store.abortMultipart(marker.key, upload.uploadId);
-        }
-        if (marker.key.startsWith(prefixes.content)) await removeUnclaimedContent(marker.key, openInputs, isClaimed);
-        await store.remove([key]);
-        removed += 1;
+        const isRemoved = await isDone(marker.key, async () => {
+          if (marker.uploadId !== null) await store.abortMultipart(marker.key, marker.uploadId);
+          for (const upload of await store.listMultipart(marker.key)) {
+            if (upload.since.getTime() <= staleMs) await store.abortMultipart(marker.key, upload.uploadId);
+          }
+          if (marker.key.startsWith(prefixes.content)) await removeUnclaimedContent(marker.key, openInputs, isClaimed);
+          await store.remove([key]);
+        });
+        removed += isRemoved ? 1 : 0;
       }
       return removed;
     },

@@ -19,3 +19,36 @@ export async function* mapInOrder<T, R>(
   }
   for (const result of running) yield await result;
 }
+
+/**
+ * The first `count` results that are not null, in the order of the items. It takes no more items than it needs for that, at
+ * least `atLeast` at a time, and maps at most `limit` at once: a listing of as many keys as a page has is asked for one page.
+ */
+export async function firstMapped<T, R>(
+  items: AsyncIterable<T>,
+  { count, limit, atLeast = 1 }: { count: number; limit: number; atLeast?: number },
+  map: (item: T) => Promise<R | null>,
+): Promise<R[]> {
+  const found: R[] = [];
+  const iterator = items[Symbol.asyncIterator]();
+  try {
+    while (found.length < count) {
+      const taken = await take(iterator, Math.min(limit, Math.max(atLeast, count - found.length)));
+      if (taken.length === 0) break;
+      for (const result of await Promise.all(taken.map(map))) if (result !== null) found.push(result);
+    }
+  } finally {
+    await iterator.return?.();
+  }
+  return found.slice(0, count);
+}
+
+async function take<T>(iterator: AsyncIterator<T>, most: number): Promise<T[]> {
+  const taken: T[] = [];
+  while (taken.length < most) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    taken.push(next.value);
+  }
+  return taken;
+}

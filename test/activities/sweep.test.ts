@@ -121,8 +121,25 @@ describe('sweep', () => {
     };
     const { started, result } = await sweep({ start });
     assert.deepEqual(started, [second.batchId]);
-    assert.equal(result instanceof Error && result.message, '1 open batches could not be looked after.');
+    assert.equal(result instanceof Error && result.message, 'Could not be looked after: 1 open batches.');
     await finish(first);
     await finish(second);
+  });
+
+  it('goes on with its other steps when one fails, and names it in the end', async () => {
+    const { housekeeping } = stage.deps;
+    const steps: string[] = [];
+    const failing = {
+      ...housekeeping,
+      removeExpiredFiles: async () => await Promise.reject(new Error('planted')),
+      removeOldIdempotency: async () => (steps.push('idempotency'), 0),
+      removeDeletedContent: async () => (steps.push('contents'), 0),
+    };
+    const worker = stage.worker({ housekeeping: failing });
+    await assert.rejects(
+      run(async () => await worker.sweep(), undefined),
+      { message: 'Could not be looked after: expired files.' },
+    );
+    assert.deepEqual(steps, ['idempotency', 'contents']);
   });
 });

@@ -115,7 +115,7 @@ describe('POST /v1/batches', () => {
 
     it('takes a file that cannot be found: the batch will fail later', async () => {
       const foreign = await api.client('key-b').files.create({ file: await toFile(Buffer.from('{}\n'), 'x'), purpose: 'user_data' });
-      for (const unknown of [`file-${'0'.repeat(24)}`, 'nope', '../../x', '', foreign.id]) {
+      for (const unknown of [`file-${'0'.repeat(24)}`, 'nope', '../../x', foreign.id]) {
         const batch = Object(await (await post({ ...minimal(), input_file_id: unknown })).json());
         assert.deepEqual([batch.status, batch.input_file_id], ['validating', unknown]);
       }
@@ -163,6 +163,11 @@ describe('POST /v1/batches', () => {
         }
         assert.partialDeepStrictEqual(await refused({ ...minimal(), [name]: 5 }), { param: name, code: 'invalid_type' });
       }
+    });
+
+    it('refuses an empty input_file_id, which can name no file', async () => {
+      const error = await refused({ ...minimal(), input_file_id: '' });
+      assert.partialDeepStrictEqual(error, { param: 'input_file_id', code: 'empty_string' });
     });
 
     it('lists the endpoints there are', async () => {

@@ -174,6 +174,20 @@ describe('POST /v1/files', () => {
       return { param, code, message };
     };
 
+    it('bounds the name of the file, in code points', async () => {
+      for (const [char, count, ok] of [
+        ['x', 1024, true],
+        ['ä', 1024, true],
+        ['x', 1025, false],
+        ['ä', 1025, false],
+        ['x', 3000, false],
+      ] as const) {
+        const parts = [{ ...file, filename: char.repeat(count) }, purpose];
+        if (ok) assert.equal((await post(form(parts))).status, 200);
+        else assert.partialDeepStrictEqual(await refused(parts), { param: 'file', code: 'string_above_max_length' });
+      }
+    });
+
     it('names what is missing or unknown', async () => {
       assert.partialDeepStrictEqual(await refused([file]), { param: 'purpose', code: 'missing_required_parameter' });
       assert.partialDeepStrictEqual(await refused([purpose]), { param: 'file', code: 'missing_required_parameter' });

@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { type BatchRecord, zeroUsage } from '../../src/domain/batch.ts';
 import { newBatchId } from '../../src/domain/ids.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
 
 let bucket: TestBucket;
@@ -112,6 +113,28 @@ describe('BatchStore: lists', () => {
       if (!page.hasMore) break;
     }
     assert.deepEqual(seen, ids);
+  });
+
+  it('takes no more keys from a listing, and reads no more records, than a page needs', async () => {
+    const tenant = newNonce();
+    for (let i = 0; i < 6; i += 1) await batches.create(newRecord(tenant));
+    let [taken, reads] = [0, 0];
+    const counting: ObjectStore = {
+      ...bucket.store,
+      async get(key) {
+        reads += 1;
+        return await bucket.store.get(key);
+      },
+      async *list(prefix, options) {
+        for await (const object of bucket.store.list(prefix, options)) {
+          taken += 1;
+          yield object;
+        }
+      },
+    };
+    const page = await createBatchStore({ store: counting }).list(tenant, { limit: 3, after: null });
+    assert.partialDeepStrictEqual(page, { hasMore: true });
+    assert.deepEqual([taken, reads], [4, 4]);
   });
 
   it('lists the open markers of 500 batches of many tenants', async () => {

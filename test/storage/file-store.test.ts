@@ -6,6 +6,7 @@ import { createFileStore, type FileStore } from '../../src/storage/file-store.ts
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { type Fault, first, startFaultProxy } from './fault-proxy.ts';
+import { until } from '../helpers/until.ts';
 import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
 
 let bucket: TestBucket;
@@ -104,7 +105,20 @@ describe('FileStore: delete', () => {
     assert.equal(await files.delete(tenant, file.id), false);
     assert.equal(await elsewhere.get(tenant, file.id), null);
     assert.deepEqual(await elsewhere.list(tenant, query()), { data: [], hasMore: false });
-    assert.equal(await files.openContent(tenant, file.id), null);
+    await assertBytesGone(tenant, file.id);
+  });
+
+  it('is done once the record is gone, although the bytes are being read', async () => {
+    const tenant = newNonce();
+    const file = await upload(tenant, newFile(), 'x'.repeat(30_000_000));
+    const reading = await files.openContent(tenant, file.id);
+    assert.ok(reading !== null);
+    const startedMs = performance.now();
+    assert.equal(await files.delete(tenant, file.id), true);
+    assert.ok(performance.now() - startedMs < 2000, 'the deletion waited for the reader');
+    assert.equal(await files.get(tenant, file.id), null);
+    reading.body.destroy();
+    await assertBytesGone(tenant, file.id);
   });
 
   it('leaves the bytes while an open batch names the file', async () => {
@@ -126,7 +140,7 @@ describe('FileStore: delete', () => {
     await again.complete();
     assert.equal(await elsewhere.createRecord(tenant, file), 'exists');
     assert.equal(await files.get(tenant, file.id), null);
-    assert.equal(await files.openContent(tenant, file.id), null);
+    await assertBytesGone(tenant, file.id);
     assert.deepEqual(await collect(store.list('uploads/')), []);
   });
 
@@ -141,6 +155,27 @@ describe('FileStore: delete', () => {
 });
 
 describe('FileStore: lists', () => {
+  it('takes no more keys from a listing than a page needs', async () => {
+    const tenant = newNonce();
+    for (let i = 0; i < 12; i += 1) await files.createRecord(tenant, newFile());
+    let taken = 0;
+    const counting: ObjectStore = {
+      ...store,
+      async *list(prefix, options) {
+        for await (const object of store.list(prefix, options)) {
+          taken += 1;
+          yield object;
+        }
+      },
+    };
+    const there = createFileStore({ store: counting, nowMs: () => nowMs, newNonce: () => newNonce(), parts: createPartPool(4) });
+    for (const limit of [1, 5, 11]) {
+      taken = 0;
+      assert.partialDeepStrictEqual(await there.list(tenant, query({ limit })), { hasMore: true });
+      assert.equal(taken, limit + 1);
+    }
+  });
+
   it('pages newest first, oldest first, and by purpose', async () => {
     const tenant = newNonce();
     const all: File[] = [];
@@ -246,6 +281,11 @@ async function pageThrough(tenant: string, fields: Partial<Parameters<FileStore[
     after = page.data.at(-1)?.id ?? null;
     if (!page.hasMore) return ids;
   }
+}
+
+/** The bytes of a deleted file go in the background. */
+async function assertBytesGone(tenant: string, id: string): Promise<void> {
+  await until(async () => (await store.stat(`content/${tenant}/${id}`)) === null, { what: 'the bytes to be removed' });
 }
 
 async function contentOf(tenant: string, id: string): Promise<string | null> {

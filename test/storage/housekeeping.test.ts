@@ -32,12 +32,13 @@ beforeEach(async () => {
 after(() => bucket[Symbol.asyncDispose]());
 
 describe('Housekeeping: expired files', () => {
-  it('turns them into tombstones and removes their bytes, but not those an open batch reads', async () => {
+  it('turns them into tombstones, and leaves their bytes to the tombstones', async () => {
     const inAnHour = Math.floor(Date.now() / 1000) + 3600;
     const [kept, expired, read] = [await upload('a', null), await upload('a', inAnHour), await upload('b', inAnHour)];
-    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000 - 1, none, beat), 0);
-    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, new Set([`b/${read}`]), beat), 2);
-    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, none, beat), 0);
+    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000 - 1, beat), 0);
+    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, beat), 2);
+    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, beat), 0);
+    assert.equal(await housekeeping.removeDeletedContent(Date.now() + 2 * MINUTE_MS, new Set([`b/${read}`]), beat), 1);
     assert.deepEqual(await keysBelow(''), [
       `content/a/${kept}`,
       `content/b/${read}`,
@@ -53,9 +54,8 @@ describe('Housekeeping: expired files', () => {
 describe('Housekeeping: deleted files', () => {
   it('removes bytes once no open batch reads them, and the tombstone only after 30 days', async () => {
     const id = await upload('a', null);
-    await store.put('open/a/batch_1', Buffer.from(JSON.stringify({ inputFileId: id })));
-    await files.delete('a', id);
-    await store.remove(['open/a/batch_1']);
+    await store.create(`deleted/a/${id}`, Buffer.alloc(0));
+    await store.remove([`files/a/${id}`]);
     const later = Date.now() + 2 * MINUTE_MS;
     const open = new Set([`a/${id}`]);
     assert.equal(await housekeeping.removeDeletedContent(later, open, beat), 0);
@@ -66,6 +66,43 @@ describe('Housekeeping: deleted files', () => {
     assert.equal(await housekeeping.removeDeletedContent(later + 29 * DAY_MS, none, beat), 0);
     assert.equal(await housekeeping.removeDeletedContent(later + 31 * DAY_MS, none, beat), 1);
     assert.deepEqual(await keysBelow(''), []);
+  });
+
+  it('leaves bytes that the bucket does not let go for ten minutes, and removes those of all others', async () => {
+    const ids = [await upload('a', null), await upload('b', null), await upload('c', null)];
+    const [locked = ''] = ids;
+    for (const [at, id] of ids.entries()) {
+      const tenant = ['a', 'b', 'c'][at] ?? '';
+      await store.create(`deleted/${tenant}/${id}`, Buffer.alloc(0));
+      await store.remove([`files/${tenant}/${id}`]);
+    }
+    let isLocked = true;
+    let tries = 0;
+    let clockMs = 0;
+    const failures: string[] = [];
+    const busy = createHousekeeping({
+      store: {
+        ...store,
+        async remove(keys) {
+          if (keys.includes(`content/a/${locked}`)) {
+            tries += 1;
+            if (isLocked) throw new Error('no sign of the server for 30000 ms');
+          }
+          await store.remove(keys);
+        },
+      },
+      onFailure: (key) => failures.push(key),
+      monotonicMs: () => clockMs,
+    });
+    const later = Date.now() + 2 * MINUTE_MS;
+    assert.equal(await busy.removeDeletedContent(later, none, beat), 2);
+    assert.equal(await busy.removeDeletedContent(later, none, beat), 0);
+    assert.deepEqual(await keysBelow('content/'), [`content/a/${locked}`]);
+    assert.deepEqual([tries, failures], [1, [`deleted/a/${locked}`]]);
+    isLocked = false;
+    clockMs += 10 * MINUTE_MS;
+    assert.equal(await busy.removeDeletedContent(later, none, beat), 1);
+    assert.deepEqual(await keysBelow('content/'), []);
   });
 
   it('leaves a deletion of this minute alone, and finishes one that died half-way', async () => {

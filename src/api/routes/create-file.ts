@@ -6,6 +6,7 @@ import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
 import { type Logger, type Route, sendJson, tenantOf } from '../context.ts';
 import { dropHalfContent } from '../drop-half-content.ts';
 import { readFormExpiresAfter } from '../expires-after.ts';
+import { checkFilename } from '../filename.ts';
 import { createFirstLineCheck, type FirstLineCheck } from '../first-line.ts';
 import { readForm } from '../multipart.ts';
 import { readPurpose } from '../purpose.ts';
@@ -36,6 +37,7 @@ export function createFile({ files, limits, bodyPace, nowMs, randomHex, logger }
     try {
       const bounds = { maxBytes: limits.maxUploadBytes, ...bodyPace };
       const fields = await readForm(ctx.req, bounds, async (filename, bytes, fieldsSoFar) => {
+        checkFilename('file', filename);
         const purpose = fieldsSoFar.has('purpose') ? readPurpose(fieldsSoFar.get('purpose')) : null;
         begun.upload = { filename, content: await files.beginContent(tenant, id), firstLine: createFirstLineCheck(limits.maxLineBytes) };
         await take(begun.upload, bytes, purpose);

@@ -3,6 +3,7 @@ import type { File } from '../../domain/file.ts';
 import { isFileId } from '../../domain/ids.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import { readRange } from '../byte-range.ts';
+import { contentDisposition } from '../filename.ts';
 import { pathParam, type Route, tenantOf } from '../context.ts';
 
 /** `GET /v1/files/{id}/content`: streams the bytes, all or a range; a client that hangs up ends the read from the bucket. */
@@ -37,14 +38,4 @@ function rangeNotSatisfiable({ bytes }: File): ApiError {
     message: `The requested range is not satisfiable: the content has ${bytes} bytes.`,
     headers: { 'content-range': `bytes */${bytes}` },
   });
-}
-
-/** The name for old readers in ASCII, and as it is for all others (RFC 6266). */
-function contentDisposition(filename: string): string {
-  const ascii = filename.replace(/[^\x20-\x7e]|["\\]/g, '_');
-  const encoded = encodeURIComponent(filename.toWellFormed()).replace(
-    /['()*]/g,
-    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-  return `attachment; filename="${ascii}"; filename*=UTF-8''${encoded}`;
 }
