@@ -55,7 +55,6 @@ export function createUpstreams(
 function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamSecrets): Upstream {
   const { name, baseUrls, maxInFlight, requestTimeoutMs, maxResponseBytes, maxFaults, maxRefusals, unavailableMaxMs } = options;
   const limiter = createUpstreamLimiter({ ...options, maxWaitMs: MAX_RETRY_AFTER_MS });
-  const userinfos = baseUrls.flatMap((text) => parseBaseUrl(text).userinfo ?? []);
   return {
     name,
     client: createUpstreamClient({
@@ -72,6 +71,6 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
     requestsPerMinute: options.requestsPerMinute,
     gate: createGate({ refusedInARow: () => limiter.refusing.inARow, unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
     rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
-    redact: createRedaction({ apiKey, headers, userinfos }),
+    redact: createRedaction({ apiKey, headers, baseUrls }),
   };
 }

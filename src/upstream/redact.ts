@@ -1,35 +1,81 @@
-/** Names of headers that let somebody in; others, such as an organisation, may be shown. */
-const SECRET_HEADER = /authorization|cookie|key|token|secret|password/i;
+import { parseBaseUrl } from './base-url.ts';
+
+/** Names of headers, and of parameters of a base URL, that let a client in; others, such as an organisation, may be shown. */
+const SECRET_NAME = /authorization|cookie|key|token|secret|password|^code$|^sig/i;
 
 /**
- * Replaces every occurrence of configured credentials by `***`: some servers repeat the key they refuse. Bytes without one
- * come back as they are.
+ * Values that stand where a server wants some key and checks none. They are words that an answer may well hold, and the bytes of a
+ * successful answer pass unchanged.
  */
-export function createRedaction({
-  apiKey,
-  headers,
-  userinfos,
-}: {
+const PLACEHOLDERS: ReadonlySet<string> = new Set([
+  'lm-studio',
+  'no-api-key',
+  'no-key-required',
+  'not-needed',
+  'not-required',
+  'sk-no-key-required',
+]);
+/** Shorter ones (`EMPTY`, `none`, `ollama`) are placeholders too. */
+const SHORTEST_KEY = 8;
+
+/**
+ * Replaces every occurrence of configured credentials by `***`: some servers repeat the key they refuse, and some gateways repeat
+ * the request in their answers. Bytes without one come back as they are. In a successful answer a value that is plainly no
+ * secret (`PLACEHOLDERS`, less than 8 characters, digits only) stays, because it would change what a model said.
+ */
+export type Redaction = (body: Buffer, isSuccess: boolean) => Buffer;
+
+/** What one upstream is given and may repeat. */
+export interface Credentials {
   apiKey: string | null;
   headers: Readonly<Record<string, string>>;
-  /** `user:password` of base URLs. */
-  userinfos: readonly string[];
-}): (body: Buffer) => Buffer {
-  const plain = new Set<string>();
-  if (apiKey !== null) plain.add(apiKey);
+  baseUrls: readonly string[];
+}
+
+export function createRedaction(credentials: Credentials): Redaction {
+  const secrets = secretsOf(credentials);
+  const all = toBytes(secrets);
+  const certain = toBytes(secrets.filter((secret) => !isPlaceholder(secret)));
+  return (body, isSuccess) => (isSuccess ? certain : all).reduce(replaceAll, body);
+}
+
+function secretsOf({ apiKey, headers, baseUrls }: Credentials): string[] {
+  const secrets: string[] = [];
+  if (apiKey !== null) secrets.push(apiKey);
   for (const [name, value] of Object.entries(headers)) {
     // The scheme (`Bearer …`) is no secret, and a server may repeat the key without it.
-    if (SECRET_HEADER.test(name)) plain.add(value.trim().replace(/^\S+\s+/, ''));
+    if (SECRET_NAME.test(name)) secrets.push(value.trim().replace(/^\S+\s+/, ''));
   }
-  for (const userinfo of userinfos) {
-    plain.add(userinfo.slice(userinfo.indexOf(':') + 1));
-    plain.add(Buffer.from(userinfo).toString('base64'));
+  for (const text of baseUrls) {
+    const { userinfo } = parseBaseUrl(text);
+    if (userinfo !== null) secrets.push(userinfo.slice(userinfo.indexOf(':') + 1), Buffer.from(userinfo).toString('base64'));
+    for (const [name, value] of new URL(text).searchParams) if (SECRET_NAME.test(name)) secrets.push(value);
   }
-  // Inside a JSON string a key may stand escaped.
-  const written = new Set([...plain].flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]));
-  written.delete('');
-  const secrets = [...written].toSorted((a, b) => b.length - a.length).map((secret) => Buffer.from(secret));
-  return (body) => secrets.reduce(replaceAll, body);
+  return [...new Set(secrets)].filter((secret) => secret !== '');
+}
+
+function isPlaceholder(secret: string): boolean {
+  return secret.length < SHORTEST_KEY || PLACEHOLDERS.has(secret.toLowerCase()) || /^\d+$/.test(secret);
+}
+
+/** Every form in which servers write the secrets, the longest first, so that no form is left of one that holds another. */
+function toBytes(secrets: readonly string[]): Buffer[] {
+  const forms = new Set(secrets.flatMap(formsOf));
+  return [...forms].toSorted((a, b) => b.length - a.length).map((form) => Buffer.from(form));
+}
+
+/** Plain, in a JSON string as different libraries escape it, in a URL, in HTML and in base64. */
+function formsOf(secret: string): string[] {
+  const json = JSON.stringify(secret).slice(1, -1);
+  const unicode = (hex: (code: string) => string) =>
+    json.replace(/[&<>'+`\u007f-\uffff]/g, (char) => `\\u${hex(char.charCodeAt(0).toString(16)).padStart(4, '0')}`);
+  const html = secret.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  const forms = [secret, json, json.replaceAll('/', '\\/'), unicode((hex) => hex), unicode((hex) => hex.toUpperCase()), html];
+  return [
+    ...forms,
+    encodeURIComponent(secret.toWellFormed()),
+    ...(secret.length < SHORTEST_KEY ? [] : [Buffer.from(secret).toString('base64')]),
+  ];
 }
 
 const STARS = Buffer.from('***');

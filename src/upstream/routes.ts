@@ -2,6 +2,7 @@ import type { UpstreamClient } from './client.ts';
 import type { Gate } from './gate.ts';
 import type { Intake } from './intake.ts';
 import type { Limiter } from './limiter.ts';
+import type { Redaction } from './redact.ts';
 
 /** One upstream as workers use it: the client, what limits it, and its rules. */
 export interface Upstream {
@@ -13,8 +14,7 @@ export interface Upstream {
   /** Requests per minute from all workers together, held by the rate of its task queue; null for no limit. */
   readonly requestsPerMinute: number | null;
   readonly rules: UpstreamRules;
-  /** Replaces configured credentials in an answer with a status other than 2xx by `***`. */
-  redact(body: Buffer): Buffer;
+  readonly redact: Redaction;
 }
 
 /** Counts and waits of §6 of the design; configuration. */
@@ -47,12 +47,12 @@ export interface ModelRoutes {
  */
 export function createModelRoutes(upstreams: readonly { name: string; models: readonly string[] | null }[]): ModelRoutes {
   const exact = new Map<string, string>();
-  const patterns: { pattern: RegExp; length: number; upstream: string }[] = [];
+  const patterns: { matches: (model: string) => boolean; length: number; upstream: string }[] = [];
   let rest: string | null = null;
   for (const { name, models } of upstreams) {
     if (models === null) rest ??= name;
     for (const model of models ?? []) {
-      if (model.includes('*')) patterns.push({ pattern: glob(model), length: model.length, upstream: name });
+      if (model.includes('*')) patterns.push({ matches: createGlob(model), length: model.length, upstream: name });
       // Of two upstreams that name the same model the first one has it.
       else if (!exact.has(model)) exact.set(model, name);
     }
@@ -60,7 +60,7 @@ export function createModelRoutes(upstreams: readonly { name: string; models: re
   patterns.sort((a, b) => b.length - a.length);
 
   function upstreamOf(model: string): string | null {
-    return exact.get(model) ?? patterns.find(({ pattern }) => pattern.test(model))?.upstream ?? rest;
+    return exact.get(model) ?? patterns.find(({ matches }) => matches(model))?.upstream ?? rest;
   }
 
   return {
@@ -80,7 +80,20 @@ export function createModelRoutes(upstreams: readonly { name: string; models: re
   };
 }
 
-function glob(model: string): RegExp {
-  const literal = model.split('*').map((text) => text.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&'));
-  return new RegExp(`^${literal.join('.*')}$`, 's');
+/** Matches in time that grows with the name, whatever the pattern: a regular expression would try every way to place each `*`. */
+function createGlob(pattern: string): (model: string) => boolean {
+  const [first = '', ...rest] = pattern.split('*');
+  const last = rest.pop() ?? '';
+  return (model) => {
+    if (model.length < first.length + last.length || !model.startsWith(first) || !model.endsWith(last)) return false;
+    const end = model.length - last.length;
+    let at = first.length;
+    // The leftmost place of each piece leaves the most for those that follow.
+    for (const piece of rest) {
+      const found = model.indexOf(piece, at);
+      if (found === -1 || found + piece.length > end) return false;
+      at = found + piece.length;
+    }
+    return true;
+  };
 }

@@ -16,7 +16,7 @@ export type SendResult =
   /** Aborted in flight. */
   | { kind: 'aborted' };
 
-/** What the attempts of a request ended in: an answer of any status (redacted unless 2xx; `usage` as a 2xx reports it), or none. */
+/** What the attempts of a request ended in: an answer of any status (without configured credentials; `usage` as a 2xx reports it), or none. */
 export type SendOutcome =
   | { kind: 'answered'; status: number; body: Buffer; requestId: string | null; usage: Usage | null }
   | { kind: 'errored'; code: FaultCode; message: string };
@@ -158,7 +158,10 @@ export async function sendUntilDone(options: SendOptions): Promise<SendResult> {
 
   function answered(answer: { status: number; body: Buffer; requestId: string | null; usage?: Usage | null }): SendOutcome {
     const { status, body, requestId, usage = null } = answer;
-    return { kind: 'answered', status, body: status >= 200 && status < 300 ? body : upstream.redact(body), requestId, usage };
+    const redacted = upstream.redact(body, status >= 200 && status < 300);
+    // Some gateways make the id out of headers of the request.
+    const id = requestId === null ? null : upstream.redact(Buffer.from(requestId), false).toString();
+    return { kind: 'answered', status, body: redacted, requestId: id, usage };
   }
 
   function refusalWaitMs(count: number, retryAfterMs: number | null): number {

@@ -181,15 +181,17 @@ describe('E. Execution and results: what the files hold', () => {
       body: `{"error":{"message":"Incorrect API key provided: ${KEY}","code":"invalid_api_key"}}`,
     }));
     upstream.on('html-82', () => ({ status: 403, headers: { 'content-type': 'text/html' }, body: `<p>${KEY}</p>` }));
+    upstream.on('echo-82', () => ({ status: 200, body: `{"object":"chat.completion","choices":[],"seen":"Bearer ${KEY}"}` }));
     const headers = { authorization: 'Bearer sk-client', 'x-api-key': 'sk-client' };
     const forged = JSON.stringify({ ...JSON.parse(chatLine('forged', 'forged-82')), headers, api_key: 'sk-client' });
-    const batch = await run([forged, chatLine('leak', 'leak-82'), chatLine('html', 'html-82')]);
-    assert.deepEqual(batch.request_counts, { total: 3, completed: 1, failed: 2 });
+    const batch = await run([forged, chatLine('leak', 'leak-82'), chatLine('html', 'html-82'), chatLine('echo', 'echo-82')]);
+    assert.deepEqual(batch.request_counts, { total: 4, completed: 2, failed: 2 });
     const [call] = upstream.callsOf('forged-82');
     assert.equal(call?.headers.authorization, `Bearer ${KEY}`);
     assert.doesNotMatch(JSON.stringify([call?.headers, call?.body]), /sk-client|key-a/);
     assert.doesNotMatch((await text(batch.output_file_id)) + (await text(batch.error_file_id)), new RegExp(KEY));
     assert.match(await text(batch.error_file_id), /Incorrect API key provided: \*\*\*/);
+    assert.match(await text(batch.output_file_id), /"seen":"Bearer \*\*\*"/);
   });
 
   it('case 83: the upstream gets the body of the line and nothing else, at its base and the endpoint', async () => {

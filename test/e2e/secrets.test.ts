@@ -19,11 +19,13 @@ describe('credentials and bodies', () => {
     // The worst upstream: it repeats the credentials it was given, in what it answers and in what it refuses.
     const seen = new Set<string>();
     const upstream = createServer((request, answer) => {
-      seen.add(String(request.headers.authorization));
+      const given = String(request.headers.authorization);
       request.resume().on('end', () => {
-        answer
-          .writeHead(400, { 'content-type': 'application/json', 'x-request-id': 'one' })
-          .end(JSON.stringify({ error: { message: `bad key ${request.headers.authorization}` } }));
+        const headers = { 'content-type': 'application/json', 'x-request-id': `id-of-${UPSTREAM_KEY}` };
+        // The first is refused, all others are answered.
+        if (seen.size === 0) answer.writeHead(400, headers).end(JSON.stringify({ error: { message: `bad key ${given}` } }));
+        else answer.writeHead(200, headers).end(JSON.stringify({ object: 'chat.completion', choices: [], debug: { key: given } }));
+        seen.add(given);
       });
     }).listen(0, '127.0.0.1');
     await once(upstream, 'listening');
@@ -39,12 +41,15 @@ describe('credentials and bodies', () => {
       },
     });
     const client = stack.client(TENANT_KEY);
-    const line = chatLine('one').replace('Say one', BODY_WORDS);
-    const batch = await ended(client, (await submit(client, line)).id);
+    const lines = [chatLine('one').replace('Say one', BODY_WORDS), chatLine('two')];
+    const batch = await ended(client, (await submit(client, lines.join('\n'))).id);
+    assert.deepEqual(batch.request_counts, { total: 2, completed: 1, failed: 1 });
     upstream.close();
     assert.deepEqual([...seen], [`Bearer ${UPSTREAM_KEY}`], 'the configured key, and no key of a client, goes upstream');
     const [error] = await resultLines(client, batch.error_file_id);
     assert.match(JSON.stringify(error?.response?.body), /bad key Bearer \*\*\*/);
+    const [output] = await resultLines(client, batch.output_file_id);
+    assert.deepEqual([output?.response?.body['debug'], output?.response?.request_id], [{ key: 'Bearer ***' }, 'id-of-***']);
 
     const connection = await Connection.connect({ address: stack.temporal.address });
     const temporal = new Client({ connection });

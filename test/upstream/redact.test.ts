@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createRedaction } from '../../src/upstream/redact.ts';
+import { type Credentials, createRedaction } from '../../src/upstream/redact.ts';
 
-function redacted(text: string, changes: Partial<Parameters<typeof createRedaction>[0]> = {}): string {
-  const redact = createRedaction({ apiKey: 'sk-night', headers: {}, userinfos: [], ...changes });
-  return redact(Buffer.from(text)).toString();
+const NIGHT: Credentials = { apiKey: 'sk-night', headers: {}, baseUrls: [] };
+
+function redacted(text: string, changes: Partial<Credentials> = {}, isSuccess = false): string {
+  return createRedaction({ ...NIGHT, ...changes })(Buffer.from(text), isSuccess).toString();
 }
 
 describe('createRedaction', () => {
@@ -14,7 +15,7 @@ describe('createRedaction', () => {
 
   it('hands back the same bytes when there is no key in them', () => {
     const body = Buffer.from([0xff, 0x00, 0x41]);
-    assert.equal(createRedaction({ apiKey: 'sk-night', headers: {}, userinfos: [] })(body), body);
+    for (const isSuccess of [true, false]) assert.equal(createRedaction(NIGHT)(body, isSuccess), body);
     assert.equal(redacted('{"a":"text"}', { apiKey: '' }), '{"a":"text"}');
   });
 
@@ -29,6 +30,34 @@ describe('createRedaction', () => {
 
   it('replaces the password of a base URL, plain and as it was sent', () => {
     const sent = Buffer.from('me:hidden').toString('base64');
-    assert.equal(redacted(`hidden ${sent}`, { userinfos: ['me:hidden'] }), '*** ***');
+    assert.equal(redacted(`hidden ${sent}`, { baseUrls: ['http://me:hidden@x/v1'] }), '*** ***');
+  });
+
+  it('replaces secrets in the query of a base URL, and no other parameter', () => {
+    const baseUrls = ['https://x/v1?api-version=2024-10-21&api-key=query-key&code=query-code'];
+    assert.equal(redacted('2024-10-21 query-key query-code', { baseUrls }), '2024-10-21 *** ***');
+  });
+
+  it('replaces a key in every form in which servers write it', () => {
+    const apiKey = 'sk/a+b=c&d<"é>';
+    const forms = [
+      apiKey,
+      JSON.stringify(apiKey),
+      JSON.stringify(apiKey).replaceAll('/', '\\/'),
+      'sk/a\\u002Bb=c\\u0026d\\u003C\\"\\u00E9\\u003E',
+      encodeURIComponent(apiKey),
+      Buffer.from(apiKey).toString('base64'),
+      'sk/a+b=c&amp;d&lt;&quot;é&gt;',
+    ];
+    for (const form of forms) assert.match(redacted(`before ${form} after`, { apiKey }, true), /^before "?\*\*\*"? after$/, form);
+  });
+
+  it('leaves words that are plainly no secret in a successful answer', () => {
+    for (const apiKey of ['EMPTY', 'none', 'ollama', 'lm-studio', 'not-needed', '1234567890']) {
+      const said = `{"content":"${apiKey}","n":1234567890}`;
+      assert.equal(redacted(said, { apiKey }, true), said);
+      assert.doesNotMatch(redacted(said, { apiKey }, false), new RegExp(`"${apiKey}"`));
+    }
+    assert.equal(redacted('{"content":"sk-night"}', {}, true), '{"content":"***"}');
   });
 });

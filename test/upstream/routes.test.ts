@@ -40,4 +40,19 @@ describe('createModelRoutes', () => {
     assert.equal(routes.route(['tiny', 'llama-70b']), 'mismatched');
     assert.deepEqual(routes.route(['tiny', 'llama-2']), { upstream: 'small' });
   });
+
+  it('matches every place of a star, and none twice', () => {
+    const globs = createModelRoutes([{ name: 'a', models: ['a*b*c', 'x*x', '*mid*', '**z'] }]);
+    for (const model of ['abc', 'a-b-c', 'aXbYbZc', 'xx', 'x-x', 'mid', 'amidst', 'z', 'aaz'])
+      assert.deepEqual(globs.route([model]), { upstream: 'a' }, model);
+    for (const model of ['ac', 'acb', 'ab', 'x', 'mi', 'zq', '']) assert.deepEqual(globs.route([model]), { unknownModel: model }, model);
+  });
+
+  it('matches patterns of several stars against long names in linear time', () => {
+    const globs = createModelRoutes([{ name: 'a', models: ['*llama*instruct*q4*'] }]);
+    const startedMs = performance.now();
+    assert.equal('unknownModel' in Object(globs.route(['llama'.repeat(2_000_000)])), true);
+    // A backtracking match of this name takes years.
+    assert.ok(performance.now() - startedMs < 5000);
+  });
 });

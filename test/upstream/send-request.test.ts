@@ -139,7 +139,7 @@ describe('sendUntilDone', () => {
     );
   });
 
-  it('hides the configured key in answers that are no success', async () => {
+  it('hides the configured key in every answer and in its request id', async () => {
     await using echoing = await startRawServer((socket, count) =>
       socket.write(httpAnswer(count === 1 ? 401 : 200, '{"error":"wrong key sk-night"}')),
     );
@@ -151,7 +151,7 @@ describe('sendUntilDone', () => {
     );
     assert.equal(
       accepted.kind === 'outcome' && accepted.outcome.kind === 'answered' && accepted.outcome.body.toString(),
-      '{"error":"wrong key sk-night"}',
+      '{"error":"wrong key ***"}',
     );
   });
 });
