@@ -1,4 +1,3 @@
-import { parseBaseUrl } from './base-url.ts';
 import { createUpstreamClient } from './client.ts';
 import { createGate } from './gate.ts';
 import { createIntake } from './intake.ts';
