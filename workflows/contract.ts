@@ -50,6 +50,8 @@ export interface BatchPolicy {
   longHistoryEvents?: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
+  /** How long after that the batch waits for a shard that was asked to stop; absent in batches that began before it stood here. */
+  shardStopTimeoutMs?: number;
 }
 
 export interface BatchInput extends BatchRef {

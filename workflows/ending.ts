@@ -6,7 +6,7 @@ import { type BatchInput, CANCEL_SIGNAL, type SaveBatchInput, type SavedBatch } 
 const cancelSignal = defineSignal(CANCEL_SIGNAL);
 const READ_AGAIN_MS = 10_000;
 
-/** Why a batch stops handing out lines, and the scopes that stop with it. */
+/** Why a batch stops handing out lines, and what stops with it. */
 export interface Ending {
   /** Null while the batch goes on; `expired` may still become `cancelled`, never the reverse. */
   readonly reason: 'cancelled' | 'expired' | null;
@@ -16,6 +16,8 @@ export interface Ending {
   save(to: SaveBatchInput['to'], counts?: SaveBatchInput['counts']): Promise<SavedBatch>;
   /** Heeds the status of the record as some other activity found it. */
   see(status: BatchStatus): void;
+  /** Calls `stop` when the batch ends, and again if the reason changes, until the function that it returns is called. */
+  onEnd(stop: () => void): () => void;
   /** What `work` answers; null when the batch ends meanwhile, which cancels it. */
   orNull<T>(work: () => Promise<T>): Promise<T | null>;
 }
@@ -28,7 +30,7 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
   let reason: Ending['reason'] = null;
   let native = false;
   let calls = 0;
-  const scopes = new Set<CancellationScope>();
+  const stops = new Set<() => void>();
   setHandler(cancelSignal, () => {
     calls += 1;
   });
@@ -41,7 +43,7 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
   function end(why: 'cancelled' | 'expired'): void {
     reason = why;
     window.cancel();
-    for (const scope of scopes) scope.cancel();
+    for (const stop of stops) stop();
   }
 
   function see(status: BatchStatus): void {
@@ -72,6 +74,11 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
     }
   }
 
+  function onEnd(stop: () => void): () => void {
+    stops.add(stop);
+    return () => void stops.delete(stop);
+  }
+
   void CancellationScope.nonCancellable(async () => {
     void heedCalls();
     try {
@@ -91,17 +98,18 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
     },
     save,
     see,
+    onEnd,
     async orNull(work) {
       if (reason !== null) return null;
       const scope = new CancellationScope({ cancellable: true });
-      scopes.add(scope);
+      const forget = onEnd(() => scope.cancel());
       try {
         return await scope.run(work);
       } catch (error) {
         if (reason === null || !isCancellation(error)) throw error;
         return null;
       } finally {
-        scopes.delete(scope);
+        forget();
       }
     },
   };

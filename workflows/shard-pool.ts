@@ -1,13 +1,4 @@
-import {
-  ChildWorkflowCancellationType,
-  condition,
-  defineSignal,
-  executeChild,
-  ParentClosePolicy,
-  setHandler,
-  sleep,
-  TemporalFailure,
-} from '@temporalio/workflow';
+import { condition, defineSignal, patched, setHandler, sleep } from '@temporalio/workflow';
 import type { ShardRange } from '../src/domain/plan.ts';
 import { firstPace, INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
 import { closeShard } from './activities.ts';
@@ -16,20 +7,23 @@ import {
   type Progress,
   SHARD_DRAINED_SIGNAL,
   type ShardDrained,
-  type ShardEnd,
   type ShardInput,
-  shardWorkflowId,
   type ValidatedInput,
 } from './contract.ts';
 import type { Ending } from './ending.ts';
-import type { shard } from './shard.ts';
+import { ASKS_SHARDS_TO_STOP, runShardWorkflow } from './shard-run.ts';
 
 const shardDrained = defineSignal<[ShardDrained]>(SHARD_DRAINED_SIGNAL);
 const CLOSING_AT_A_TIME = 8;
+/** `shardStopTimeoutMs` of batches whose policy does not say. */
+const SHARD_STOP_TIMEOUT_MS = 5 * 60_000;
 
 /** The shards of a batch and what became of them. */
 export interface ShardPool {
-  /** Works on up to `shardsPerRun` shards until they are closed, or until the batch ends. */
+  /**
+   * Works on up to `shardsPerRun` shards until they are closed, or until the batch ends. Then it waits for the open ones to
+   * stop, but not for a shard that does not answer: `closeRest` closes that one, and it is terminated with the batch.
+   */
   run(): Promise<void>;
   /** Closes the shards that are left, started or not; only for a batch that ends. */
   closeRest(): Promise<void>;
@@ -75,35 +69,10 @@ export function createShardPool(
     onChange();
   }
 
-  async function runShard(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): Promise<ShardEnd | null> {
-    const shardInput: ShardInput = {
-      tenant,
-      batchId,
-      endpoint,
-      inputFileId,
-      upstream: plan.upstream,
-      expiresAtMs,
-      policy,
-      range,
-      pace,
-      shardsHandingOut,
-      sizing: SIZING,
-      resumed: mayHavePieces,
-    };
-    try {
-      return await executeChild<typeof shard>('shard', {
-        workflowId: shardWorkflowId(batchId, range.shard),
-        args: [shardInput],
-        parentClosePolicy: ParentClosePolicy.TERMINATE,
-        cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-        staticSummary: `lines ${range.firstLine}–${range.lastLine}`,
-        staticDetails: `${range.requests} requests for upstream ${plan.upstream}`,
-      });
-    } catch (error) {
-      // Terminated, failed, or not started because its predecessor is still dying: begun again.
-      if (error instanceof TemporalFailure) return null;
-      throw error;
-    }
+  function shardInput(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): ShardInput {
+    const { upstream } = plan;
+    const ids = { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs };
+    return { ...ids, policy, range, pace, shardsHandingOut, sizing: SIZING, resumed: mayHavePieces };
   }
 
   async function keepRunning(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): Promise<void> {
@@ -111,7 +80,7 @@ export function createShardPool(
     for (let runs = 0, failures = 0; goOn(); runs++) {
       open.add(range.shard);
       handingOut.add(range.shard);
-      const end = await ending.orNull(() => runShard(range, shardsHandingOut, mayHavePieces || runs > 0));
+      const end = await runShardWorkflow(shardInput(range, shardsHandingOut, mayHavePieces || runs > 0), ending);
       open.delete(range.shard);
       handingOut.delete(range.shard);
       if (end !== null) pace = end.pace;
@@ -119,6 +88,14 @@ export function createShardPool(
       failures = end === null ? failures + 1 : 0;
       if (goOn()) await ending.orNull(() => sleep(backoffMs(failures)));
     }
+  }
+
+  /** Returns when `isDone`, or when the batch has ended and its shards have had the time that they get to stop. */
+  async function doneOrGivenUp(isDone: () => boolean): Promise<void> {
+    await condition(() => isDone() || ending.reason !== null);
+    if (isDone()) return;
+    const { cancelGraceMs, shardStopTimeoutMs = SHARD_STOP_TIMEOUT_MS } = policy;
+    await (patched(ASKS_SHARDS_TO_STOP) ? condition(isDone, cancelGraceMs + shardStopTimeoutMs) : condition(isDone));
   }
 
   return {
@@ -134,7 +111,11 @@ export function createShardPool(
         running.push(keepRunning(range, handingOutWithIt, resumed && index < policy.maxOpenShards));
         onChange();
       }
-      await Promise.all(running);
+      let isDone = false;
+      const all = Promise.all(running).then(() => {
+        isDone = true;
+      });
+      await Promise.race([all, doneOrGivenUp(() => isDone)]);
     },
 
     async closeRest() {

@@ -13,5 +13,6 @@ export function batchPolicy({ batches }: Config): BatchPolicy {
     // A shard has 1,000 lines, and a line costs six events at most where nothing goes wrong.
     longHistoryEvents: 8_000,
     cancelGraceMs,
+    shardStopTimeoutMs: 5 * 60_000,
   };
 }

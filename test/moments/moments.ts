@@ -17,7 +17,7 @@ export function isBrief({ name }: Moment): boolean {
   return /record-(in-progress|finalizing)$/.test(name);
 }
 
-/** Something is about to be written, and the batch has not ended. */
+/** Something is about to be written or started, and the batch has not ended. */
 export function isWrite({ when, cancelled }: Moment): boolean {
   return when === 'before' && cancelled === 'cancelled';
 }
@@ -33,13 +33,13 @@ const record =
 
 /** A key below `work/<batch>/`. */
 const work =
-  (pattern: RegExp) =>
+  (pattern: RegExp, wanted: 'GET' | 'PUT' = 'PUT') =>
   (batchOf: (tenant: string) => string | undefined) =>
   (tenant: string): Match =>
   ({ method, path }) => {
     const batch = batchOf(tenant);
     const at = batch === undefined ? -1 : path.indexOf(`/work/${batch}/`);
-    return method === 'PUT' && at >= 0 && pattern.test(path.slice(at + `/work/${batch}/`.length));
+    return method === wanted && at >= 0 && pattern.test(path.slice(at + `/work/${batch}/`.length));
   };
 
 const ALL_CANCELLED: Ends = { cancelled: 'cancelled', expired: 'expired', both: 'cancelled' };
@@ -72,6 +72,8 @@ export function momentsOf(batchOf: (tenant: string) => string | undefined): Mome
     at('head-of-the-plan', 'after', work(/^plan\/head/)(batchOf), ALL_CANCELLED),
     at('record-in-progress', 'before', record('in_progress'), ALL_CANCELLED),
     at('record-in-progress', 'after', record('in_progress'), ALL_CANCELLED),
+    // The batch has just started the shard, whose first slice reads which lines it has.
+    at('start-of-a-shard', 'before', work(/^plan\/shard-/, 'GET')(batchOf), ALL_CANCELLED),
     at('piece', 'before', work(/^shard-/)(batchOf), ALL_ANSWERED),
     at('piece', 'after', work(/^shard-/)(batchOf), ALL_ANSWERED),
     at('objects-of-a-shard', 'before', work(/^closed\//)(batchOf), ALL_ANSWERED),

@@ -20,8 +20,8 @@ export interface Engine extends AsyncDisposable {
   add(model: Model): void;
   /** Adds a model and starts its batch. */
   start(model: Model): Promise<WorkflowHandle>;
-  /** Replays every history of this server on the workflows; answers how many, and what did not replay. */
-  replay(): Promise<{ replayed: number; errors: string[] }>;
+  /** Replays the histories of this server on the workflows, or those of one type; answers how many, and what did not replay. */
+  replay(type?: 'batch' | 'shard'): Promise<{ replayed: number; errors: string[] }>;
 }
 
 /** Starts workers for all models against a dev server, or against one whose clock skips what nobody works in. */
@@ -82,8 +82,9 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
       });
     },
-    async replay() {
-      const [histories, errors] = [client.workflow.list().intoHistories(), new Array<string>()];
+    async replay(type) {
+      const query = type === undefined ? '' : `WorkflowType = '${type}'`;
+      const [histories, errors] = [client.workflow.list({ query }).intoHistories(), new Array<string>()];
       let replayed = 0;
       for await (const { workflowId, error } of Worker.runReplayHistories({ workflowBundle: bundle }, histories)) {
         replayed += 1;

@@ -49,7 +49,7 @@ describe('batches that ran on the workflows as they were released', () => {
       const { input, results } = payloadsOf(run);
       if (run.workflowId.includes('/')) {
         const saysAll = results.every((result) => !('covered' in result) || ('places' in result && 'workers' in result));
-        return input['sizing'] === SIZING && 'longHistoryEvents' in Object(input['policy']) && saysAll;
+        return input['sizing'] === SIZING && 'shardStopTimeoutMs' in Object(input['policy']) && saysAll;
       }
       return results.every((result) => result['verdict'] !== 'accepted' || 'batchesRunning' in result);
     });

@@ -115,6 +115,29 @@ export const KINDS: Record<string, Kind> = {
     },
   },
 
+  'shard-given-up': {
+    runs: 3,
+    async play(engine) {
+      const held = gate();
+      let closings = 0;
+      const model = createModel({
+        shards: [2, 2],
+        windowMs: 2_000,
+        fate: () => never,
+        policy: { shardStopTimeoutMs: 1_000 },
+        before: {
+          async closeShard() {
+            closings += 1;
+            if (closings === 1) await held.wait();
+          },
+        },
+      });
+      await (await engine.start(model)).result();
+      held.open();
+      return model;
+    },
+  },
+
   'cancelled-while-finalizing': {
     runs: 2,
     async play(engine) {

@@ -6,7 +6,7 @@ import { raiseCounts, started, transition } from '../../src/domain/lifecycle.ts'
 import { lineRanges } from '../../src/domain/line-ranges.ts';
 import { newBatch } from '../../src/domain/new-batch.ts';
 import type { ShardRange } from '../../src/domain/plan.ts';
-import type { BatchInput, BatchPolicy, RanRequests, RunRequestsInput, SavedBatch } from '../../workflows/contract.ts';
+import type { BatchInput, BatchPolicy, RanRequests, RunRequestsInput, SaveBatchInput, SavedBatch } from '../../workflows/contract.ts';
 
 /** What happens to a line in one attempt: an outcome, a fault, an answer whose piece gets lost, or not touched at all. */
 export type Fate = 'completed' | 'failed' | 'fault' | 'lost' | 'untouched';
@@ -27,7 +27,9 @@ export interface ModelOptions {
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
   fate?: (line: number, attempt: number) => Fate | Promise<Fate>;
   /** Called at the beginning of these activities. */
-  before?: Partial<Record<'validateInput' | 'closeShard' | 'publishResults', () => Promise<void>>>;
+  before?: Partial<Record<'validateInput' | 'closeShard' | 'publishResults', () => Promise<void>>> & {
+    saveBatch?: (to: SaveBatchInput['to']) => Promise<void>;
+  };
 }
 
 /** A batch in memory that obeys the contract: a record, pieces, shard results. Bucket and upstream in one. */
@@ -83,6 +85,7 @@ export function createModel(options: ModelOptions): Model {
         linesPerActivity: null,
         longHistoryEvents: 8_000,
         cancelGraceMs: 1_000,
+        shardStopTimeoutMs: 60_000,
         ...options.policy,
       },
     },
@@ -151,6 +154,7 @@ export function createModel(options: ModelOptions): Model {
       },
 
       async saveBatch({ to, counts }) {
+        await options.before?.saveBatch?.(to);
         if (to === null) return saved();
         move(to);
         if (model.record.status === 'in_progress') model.record.request_counts.total = total;

@@ -1,0 +1,78 @@
+import {
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  type ChildWorkflowHandle,
+  condition,
+  getExternalWorkflowHandle,
+  ParentClosePolicy,
+  patched,
+  startChild,
+  TemporalFailure,
+} from '@temporalio/workflow';
+import { type ShardEnd, type ShardInput, shardWorkflowId } from './contract.ts';
+import type { Ending } from './ending.ts';
+import type { shard } from './shard.ts';
+
+/** The patch since which a batch waits for the start of a shard, then requests its cancellation until Temporal accepts the request. */
+export const ASKS_SHARDS_TO_STOP = 'asks-shards-to-stop';
+
+interface StartedRun {
+  workflowId: string;
+  firstExecutionRunId?: string;
+}
+
+/**
+ * Runs one shard as a child workflow. Returns null if the shard ended without a result: it was terminated, it failed, or it
+ * did not start because its predecessor still runs. When the batch ends, the shard is asked to stop and returns what it has.
+ */
+export async function runShardWorkflow(input: ShardInput, { onEnd }: Pick<Ending, 'onEnd'>): Promise<ShardEnd | null> {
+  const scope = new CancellationScope({ cancellable: true });
+  const starting = scope.run(() => startShard(input));
+  let isRunning = true;
+  const forget = onEnd(() => {
+    forget();
+    // Temporal passes the cancellation of a scope on at once, and drops it if the shard does not exist yet.
+    if (patched(ASKS_SHARDS_TO_STOP)) void askToStop(starting, () => isRunning);
+    else scope.cancel();
+  });
+  try {
+    const child = await starting;
+    return await child.result();
+  } catch (error) {
+    if (error instanceof TemporalFailure) return null;
+    throw error;
+  } finally {
+    isRunning = false;
+    forget();
+  }
+}
+
+async function startShard(input: ShardInput): Promise<ChildWorkflowHandle<typeof shard>> {
+  const { batchId, range, upstream } = input;
+  return await startChild<typeof shard>('shard', {
+    workflowId: shardWorkflowId(batchId, range.shard),
+    args: [input],
+    parentClosePolicy: ParentClosePolicy.TERMINATE,
+    cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+    staticSummary: `lines ${range.firstLine}–${range.lastLine}`,
+    staticDetails: `${range.requests} requests for upstream ${upstream}`,
+  });
+}
+
+/** Waits for a workflow to start, then requests its cancellation until Temporal accepts the request or the workflow has ended. */
+export async function askToStop(starting: Promise<StartedRun>, isRunning: () => boolean): Promise<void> {
+  const started = await starting.catch(() => null);
+  // Not started: there is nothing to stop.
+  if (started === null) return;
+  // The id of the run, because a predecessor with the same workflow id may still be dying.
+  const run = getExternalWorkflowHandle(started.workflowId, started.firstExecutionRunId);
+  for (let waitMs = 1_000; isRunning(); waitMs = Math.min(30_000, 2 * waitMs)) {
+    try {
+      await run.cancel();
+      return;
+    } catch (error) {
+      if (!(error instanceof TemporalFailure)) throw error;
+      await condition(() => !isRunning(), waitMs);
+    }
+  }
+}
