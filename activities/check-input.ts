@@ -30,11 +30,12 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
   const errors: BatchError[] = [];
   let requests = 0;
   let embeddingInputs = 0;
-  let mismatched = false;
   /** The model of the first line, and whether others follow. */
   let model: string | null = null;
   let severalModels = false;
-  let upstream: string | null = null;
+  /** The first model with an upstream, and the first one that another upstream serves. */
+  let first: fault.NamedModel | null = null;
+  let mismatched: fault.NamedModel | null = null;
   /** Most batches name one model: the route of the last one is known. */
   let last: { model: string; route: ReturnType<ModelRoutes['route']> } | null = null;
 
@@ -42,12 +43,13 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
     if (last?.model !== name) last = { model: name, route: routes.route([name]) };
     model ??= name;
     severalModels ||= model !== name;
-    if (last.route === 'mismatched') mismatched = true;
-    else if ('unknownModel' in last.route) errors.push(fault.modelNotFound(name, line));
-    else {
-      upstream ??= last.route.upstream;
-      mismatched ||= upstream !== last.route.upstream;
+    if (last.route === 'mismatched' || 'unknownModel' in last.route) {
+      errors.push(fault.modelNotFound(name, line));
+      return;
     }
+    const named = { line, model: name, upstream: last.route.upstream };
+    first ??= named;
+    if (named.upstream !== first.upstream) mismatched ??= named;
   }
 
   /** What no single line is to blame for. */
@@ -55,7 +57,7 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
     if (requests === 0) return [fault.emptyFile()];
     if (requests > limits.maxRequestsPerBatch) return [fault.tooManyTasks(limits.maxRequestsPerBatch)];
     return [
-      ...(mismatched ? [fault.mismatchedModel()] : []),
+      ...(first !== null && mismatched !== null ? [fault.mismatchedModel(first, mismatched)] : []),
       ...(embeddingInputs > limits.maxEmbeddingInputs ? [fault.tooManyEmbeddingInputs(limits.maxEmbeddingInputs)] : []),
     ];
   }
@@ -81,10 +83,10 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
     verdict() {
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
-      if (all.length > 0 || upstream === null) return { verdict: 'refused', errors: all };
+      if (all.length > 0 || first === null) return { verdict: 'refused', errors: all };
       // A line may be all name, and the record is written and listed many times.
       const oneModel = severalModels || model === null ? null : cutText(model, MODEL_MAX_LENGTH);
-      return { verdict: 'accepted', total: requests, model: oneModel, upstream };
+      return { verdict: 'accepted', total: requests, model: oneModel, upstream: first.upstream };
     },
   };
 }

@@ -1,5 +1,7 @@
+import { Context } from '@temporalio/activity';
 import { isFileId } from '../src/domain/ids.ts';
-import { inputFileNotFound, inputFileTooLarge, inputTooSparse } from '../src/domain/input-errors.ts';
+import { inputCrashedWorker, inputFileNotFound, inputFileTooLarge, inputTooSparse } from '../src/domain/input-errors.ts';
+import { isJsonRecord } from '../src/domain/json-type.ts';
 import { MAX_SHARDS } from '../src/domain/limits.ts';
 import type { PlanHead } from '../src/domain/plan.ts';
 import { shownText } from '../src/domain/shown-text.ts';
@@ -10,6 +12,10 @@ import { createInputChecker, readThroughChecker } from './check-input.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
 import { createPlanWriter } from './plan-writer.ts';
+import { recall, type SliceMemory } from './slice-memory.ts';
+
+/** Losses of the worker after which the input is refused: it would take down one worker after the other. */
+const MAX_LOSSES = 3;
 
 /**
  * Checks every line of the input and writes the plan. A second run finds the head of the plan and uses it; one that runs
@@ -77,14 +83,36 @@ export function createValidateInput(
   }
 
   return async function validateInput(input: ValidateInputInput): Promise<ValidatedInput> {
-    const progress = { line: 0 };
-    using beating = startBeating(() => progress);
+    const context = Context.current();
+    const progress = progressOf(context.info);
+    try {
+      return await validate(input, progress);
+    } catch (error) {
+      // Beaten before the attempt ends, so that the next one knows that no worker was lost.
+      context.heartbeat({ ...progress, ended: true });
+      throw error;
+    }
+  };
+
+  async function validate(input: ValidateInputInput, progress: ValidationProgress): Promise<ValidatedInput> {
+    const { losses, line } = progress;
+    using beating = startBeating(() => ({ ...progress }));
     // It begins to run here: of twenty that begin together none is the only one.
     using _running = batchesRunning.enter(input.batchId);
     const found = await pieces.getPlanHead(input.batchId);
     if (found !== null) return await report(input.batchId, found);
-    const made = await makeHead(input, progress, beating);
+    const made: PlanHead =
+      losses < MAX_LOSSES ? await makeHead(input, progress, beating) : { verdict: 'refused', errors: [inputCrashedWorker(losses, line)] };
     beating.check();
     return await report(input.batchId, await pieces.createPlanHead(input.batchId, made));
-  };
+  }
+}
+
+/** What validation writes into its heartbeats: the last line it took, for people, and for its next attempt how the earlier ones ended. */
+type ValidationProgress = SliceMemory & { line: number };
+
+function progressOf({ attempt, heartbeatDetails }: { attempt: number; heartbeatDetails: unknown }): ValidationProgress {
+  const { losses } = recall(heartbeatDetails, { attempt, faults: 0 });
+  const line = isJsonRecord(heartbeatDetails) ? Number(heartbeatDetails['line']) || 0 : 0;
+  return { line, attempt, faults: 0, refusals: 0, sent: false, ended: false, losses, losses_on_wire: 0 };
 }

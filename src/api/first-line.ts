@@ -1,4 +1,4 @@
-import { createJsonCheck } from './json-check.ts';
+import { createJsonCheck } from '../domain/json-check.ts';
 
 /** Looks at content as it streams by and says whether its first line that is not blank is JSON; keeps nothing of it. */
 export interface FirstLineCheck {
@@ -10,30 +10,22 @@ export interface FirstLineCheck {
   end(): boolean;
 }
 
-const BOM = [0xef, 0xbb, 0xbf];
 const LINE_BREAK = 0x0a;
-const isBlank = (byte: number) => byte === 0x20 || byte === 0x09 || byte === 0x0d;
+/** What blank lines and the beginnings of lines are made of: ASCII white space, and the bytes of U+00A0 and of a byte order mark. */
+const BLANK: ReadonlySet<number> = new Set([0x20, 0x09, 0x0b, 0x0c, 0x0d, LINE_BREAK, 0xc2, 0xa0, 0xef, 0xbb, 0xbf]);
 
 /** A check of one content. A first line of more than `maxLineBytes` is taken for no JSONL. */
 export function createFirstLineCheck(maxLineBytes: number): FirstLineCheck {
   const json = createJsonCheck();
   let verdict: boolean | null = null;
-  let bomMatched = 0;
   let inLine = false;
   let lineBytes = 0;
 
   return {
     push(chunk) {
       let at = 0;
-      // One BOM may stand before everything else; it may be cut anywhere by the chunks.
-      while (bomMatched < BOM.length && at < chunk.length && chunk[at] === BOM[bomMatched]) [bomMatched, at] = [bomMatched + 1, at + 1];
-      if (at < chunk.length) {
-        if (bomMatched > 0 && bomMatched < BOM.length) verdict = false;
-        bomMatched = BOM.length;
-      }
-      while (verdict === null && !inLine && at < chunk.length) {
-        const byte = chunk[at] ?? 0;
-        if (byte === LINE_BREAK || isBlank(byte)) at++;
+      while (!inLine && at < chunk.length) {
+        if (BLANK.has(chunk[at] ?? 0)) at++;
         else inLine = true;
       }
       if (verdict !== null || at >= chunk.length) return verdict !== false;

@@ -1,5 +1,6 @@
 import type { BatchError } from './batch.ts';
 import { MAX_BATCH_ERRORS } from './limits.ts';
+import { shownText } from './shown-text.ts';
 
 /** The faults of an input file (reference: Batch API, "Input validation"): codes, params and texts in one place. */
 
@@ -15,9 +16,9 @@ export function emptyFile(): BatchError {
   return { code: 'empty_file', message, param: null, line: null };
 }
 
-/** V3: neither JSON nor UTF-8 will do. */
-export function invalidJsonLine(line: number): BatchError {
-  return { code: 'invalid_json_line', message: 'This line is not parseable as valid JSON.', param: null, line };
+/** V3: not JSON in UTF-8; `why` is a sentence. */
+export function invalidJsonLine(line: number, why: string): BatchError {
+  return { code: 'invalid_json_line', message: `This line is not parseable as valid JSON. ${why}`, param: null, line };
 }
 
 /** A line that is longer than the configured cap; it was not even read. */
@@ -27,7 +28,8 @@ export function lineTooLarge(line: number, maxBytes: number): BatchError {
 
 /** V4: JSON, but no object. `got` has its article. */
 export function notAnObject(line: number, got: string): BatchError {
-  return { code: 'invalid_request', message: `This line must be a JSON object, but it is ${got}.`, param: null, line };
+  const hint = got === 'an array' ? ' A JSONL file has one object on each line, not one array of all.' : '';
+  return { code: 'invalid_request', message: `This line must be a JSON object, but it is ${got}.${hint}`, param: null, line };
 }
 
 /** V5: absent or null. */
@@ -66,8 +68,8 @@ export function invalidMethod(line: number, method: string): BatchError {
 }
 
 /** V10: another endpoint than that of the batch. */
-export function invalidUrl(line: number): BatchError {
-  const message = 'The URL provided for this request does not match the batch endpoint.';
+export function invalidUrl(line: number, url: string, endpoint: string): BatchError {
+  const message = `The URL provided for this request does not match the batch endpoint. Line ${line} has "${quoted(url)}", the batch "${endpoint}".`;
   return { code: 'invalid_url', message, param: 'url', line };
 }
 
@@ -88,9 +90,17 @@ export function modelNotFound(model: string, line: number): BatchError {
   return { code: 'model_not_found', message, param: 'body.model', line };
 }
 
-/** V15: the lines name models that no single upstream serves. */
-export function mismatchedModel(): BatchError {
-  const message = 'Each batch must contain requests for a single model';
+/** A model that a line names, and the upstream that serves it. */
+export interface NamedModel {
+  line: number;
+  model: string;
+  upstream: string;
+}
+
+/** V15: two lines name models that no single upstream serves. */
+export function mismatchedModel(one: NamedModel, other: NamedModel): BatchError {
+  const names = ({ line, model, upstream }: NamedModel) => `line ${line} names "${quoted(model)}", which upstream "${upstream}" serves`;
+  const message = `Each batch must contain requests for a single model, or for models of one upstream: ${names(one)}; ${names(other)}. Make a batch for each.`;
   return { code: 'mismatched_model', message, param: null, line: null };
 }
 
@@ -119,8 +129,19 @@ export function inputTooSparse(maxShards: number): BatchError {
   return { code: 'input_too_sparse', message, param: null, line: null };
 }
 
+/** The file cannot be checked: each worker that tried was gone before it had read the file to its end. `line` is the last one it is known to have reached. */
+export function inputCrashedWorker(losses: number, line: number): BatchError {
+  const message = `The workers that checked this file were lost ${losses} times, the last one after line ${line}. A line may need more memory than a worker has: split long lines, or ask the operator for larger workers.`;
+  return { code: 'input_crashed_worker', message, param: null, line: null };
+}
+
 /** The entry after the last error that is reported. */
 export function tooManyErrors(): BatchError {
   const message = `Validation stopped after ${MAX_BATCH_ERRORS} errors.`;
   return { code: 'too_many_errors', message, param: null, line: null };
+}
+
+/** A value of a client as messages show it. */
+function quoted(text: string): string {
+  return shownText(text, 80);
 }

@@ -18,11 +18,13 @@ export interface LineSplitter {
 
 const LF = 10;
 const CR = 13;
+const BOM = [0xef, 0xbb, 0xbf];
 const NOTHING = new Uint8Array(0);
 
 /**
- * Splits on the byte `\n` only, so that no character of a string can break a line. One byte order mark at the start of the
- * stream and one `\r` before `\n` are dropped; blank lines are counted but not answered. At most one line is held.
+ * Splits on the byte `\n` only, so that no character of a string can break a line. Byte order marks at the start of any line (files
+ * were joined, or an editor wrote them) and one `\r` before `\n` are dropped; blank lines are counted but not answered. At most one
+ * line is held.
  */
 export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): LineSplitter {
   let line = 1;
@@ -33,82 +35,83 @@ export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): 
   let length = 0;
   let blank = true;
   let lastByte = 0;
-  /** The first bytes of the stream while they may still become a byte order mark; null afterwards. */
-  let head: Uint8Array | null = NOTHING;
 
   const take = (part: Uint8Array): void => {
     if (part.length === 0) return;
     length += part.length;
     lastByte = part[part.length - 1] ?? 0;
     blank &&= isBlank(part);
-    // One byte more may be kept, because it can turn out to be the `\r` of the line break.
-    if (length <= maxLineBytes + 1) parts.push(part);
+    // More may be kept, because it can turn out to be a byte order mark and the `\r` of the line break.
+    if (length <= maxLineBytes + BOM.length + 1) parts.push(part);
     else parts = [];
   };
 
+  /** The line that ends here; null when it is blank. */
+  const found = (hasBreak: boolean): InputLine | null => {
+    if (blank) return null;
+    const withoutCr = hasBreak && lastByte === CR ? length - 1 : length;
+    const whole = parts.length === 0 ? null : joined(parts, length).subarray(0, withoutCr);
+    const mark = whole === null ? 0 : marksLength(whole);
+    const bytes = whole?.subarray(mark) ?? null;
+    if (bytes !== null && isWhiteSpace(bytes)) return null;
+    const kept = withoutCr - mark;
+    return { line, offset: offset + mark, length: kept, bytes: kept <= maxLineBytes ? bytes : null };
+  };
+
   const finish = (hasBreak: boolean): InputLine | null => {
-    const withoutCr = hasBreak && lastByte === CR && length > 0 ? length - 1 : length;
-    const keep = !blank && withoutCr <= maxLineBytes;
-    const bytes = keep ? joined(parts, length).subarray(0, withoutCr) : null;
-    const found = blank ? null : { line, offset, length: withoutCr, bytes };
+    const ended = found(hasBreak);
     line += 1;
     offset += length + 1;
     parts = [];
     length = 0;
     blank = true;
     lastByte = 0;
-    return found;
-  };
-
-  const split = (chunk: Uint8Array): InputLine[] => {
-    const found: InputLine[] = [];
-    let start = 0;
-    for (let at = chunk.indexOf(LF); at !== -1; at = chunk.indexOf(LF, start)) {
-      take(chunk.subarray(start, at));
-      const done = finish(true);
-      if (done !== null) found.push(done);
-      start = at + 1;
-    }
-    take(chunk.subarray(start));
-    return found;
+    return ended;
   };
 
   return {
     push(chunk) {
-      if (head === null) return split(chunk);
-      const start = head.length === 0 ? chunk : joined([head, chunk], head.length + chunk.length);
-      const mark = markLength(start);
-      if (mark === 'maybe') {
-        head = start;
-        return [];
+      const lines: InputLine[] = [];
+      let start = 0;
+      for (let at = chunk.indexOf(LF); at !== -1; at = chunk.indexOf(LF, start)) {
+        take(chunk.subarray(start, at));
+        const done = finish(true);
+        if (done !== null) lines.push(done);
+        start = at + 1;
       }
-      head = null;
-      offset = mark;
-      return split(start.subarray(mark));
+      take(chunk.subarray(start));
+      return lines;
     },
     end() {
-      const found = head === null ? [] : split(head);
-      head = null;
       const last = length === 0 ? null : finish(false);
-      if (last !== null) found.push(last);
-      return found;
+      return last === null ? [] : [last];
     },
   };
 }
 
-/** Whether bytes are nothing but JSON whitespace. */
+/** Whether bytes are nothing but white space of ASCII. */
 function isBlank(bytes: Uint8Array): boolean {
-  for (const byte of bytes) {
-    if (byte !== 32 && byte !== 9 && byte !== CR && byte !== LF) return false;
-  }
+  for (const byte of bytes) if (byte !== 32 && (byte < 9 || byte > CR)) return false;
   return true;
 }
 
-/** Bytes of the byte order mark that a stream begins with: 3 or 0, or `'maybe'` while too little has come to tell. */
-function markLength(start: Uint8Array): number | 'maybe' {
-  const mark = [0xef, 0xbb, 0xbf];
-  if (!mark.every((byte, at) => at >= start.length || start[at] === byte)) return 0;
-  return start.length < mark.length ? 'maybe' : mark.length;
+/** Bytes of the byte order marks that a line begins with. */
+function marksLength(bytes: Uint8Array): number {
+  let at = 0;
+  while (BOM.every((byte, index) => bytes[at + index] === byte)) at += BOM.length;
+  return at;
+}
+
+/** Lines of white space that are longer than this are not looked at: only a mistake makes them. */
+const MAX_WHITE_SPACE_BYTES = 256;
+const UTF_8 = new TextDecoder();
+
+/** Whether a short line is nothing but white space of any kind, such as U+00A0 of a word processor. */
+function isWhiteSpace(bytes: Uint8Array): boolean {
+  if (bytes.length > MAX_WHITE_SPACE_BYTES) return false;
+  const [first = 32] = bytes;
+  const mayBe = first < 33 || first > 127;
+  return mayBe && UTF_8.decode(bytes).trim() === '';
 }
 
 function joined(parts: readonly Uint8Array[], length: number): Uint8Array {

@@ -14,13 +14,13 @@ export interface Limits {
   maxEmbeddingInputs: number;
 }
 
-/** The limits of OpenAI's own service, which are the defaults. */
+/** The limits of OpenAI's own service, which are the defaults; it has none for a line, which a worker parses as a whole. */
 export const DEFAULT_LIMITS: Limits = {
   maxRequestsPerBatch: 50_000,
   maxBatchInputBytes: 209_715_200,
   maxUploadBytes: 536_870_912,
   maxResumableUploadBytes: 8_589_934_592,
-  maxLineBytes: 209_715_200,
+  maxLineBytes: 67_108_864,
   maxEmbeddingInputs: 50_000,
 };
 

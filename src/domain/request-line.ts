@@ -1,9 +1,11 @@
 import type { BatchError } from './batch.ts';
 import { type EndpointRules, endpointRules } from './endpoint.ts';
 import * as fault from './input-errors.ts';
+import { explainInvalidJson } from './invalid-json.ts';
 import { memberRanges } from './json-scan.ts';
 import { describeJsonType, isJsonRecord } from './json-type.ts';
 import type { Limits } from './limits.ts';
+import { codePoints } from './shown-text.ts';
 
 /** What validation learns from a line: its faults, or what the batch needs to know of it. */
 export type CheckedLine =
@@ -37,7 +39,7 @@ export function createRequestLineChecker(given: {
     check(bytes, line) {
       if (bytes === null) return { errors: [fault.lineTooLarge(line, given.limits.maxLineBytes)] };
       const parsed = parseLine(bytes);
-      if (parsed === null) return { errors: [fault.invalidJsonLine(line)] };
+      if (parsed === null) return { errors: [fault.invalidJsonLine(line, explainInvalidJson(bytes))] };
       if (!isJsonRecord(parsed.value)) return { errors: [fault.notAnObject(line, describeJsonType(parsed.value))] };
       const { custom_id: customId, method, url, body } = parsed.value;
 
@@ -49,7 +51,7 @@ export function createRequestLineChecker(given: {
       ];
       if (typeof customId === 'string') errors.push(...checkCustomId(line, customId, given.seen));
       if (typeof method === 'string' && method !== 'POST') errors.push(fault.invalidMethod(line, method));
-      if (typeof url === 'string' && url !== given.endpoint) errors.push(fault.invalidUrl(line));
+      if (typeof url === 'string' && url !== given.endpoint) errors.push(fault.invalidUrl(line, url, given.endpoint));
       if (isJsonRecord(body)) errors.push(...checkBody(line, body, rules));
       if (errors.length > 0 || typeof customId !== 'string' || !isJsonRecord(body)) return { errors };
       const model = body['model'];
@@ -112,10 +114,4 @@ function countEmbeddingInputs(body: Record<string, unknown>, rules: EndpointRule
   const { input } = body;
   if (!Array.isArray(input)) return 1;
   return input.length > 0 && input.every((element) => typeof element === 'number') ? 1 : input.length;
-}
-
-function codePoints(text: string): number {
-  let count = 0;
-  for (const _ of text) count++;
-  return count;
 }

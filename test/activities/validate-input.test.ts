@@ -7,7 +7,7 @@ import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createPieceStore } from '../../src/storage/piece-store.ts';
 import { createModelRoutes } from '../../src/upstream/routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
-import { ENDPOINT, randomHex, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
+import { attempt, ENDPOINT, randomHex, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
 
 let stage: Stage;
 before(async () => {
@@ -27,6 +27,32 @@ async function errorsOf(batch: StagedBatch, changes: Parameters<Stage['worker']>
 const shown = (errors: readonly BatchError[]) => errors.map(({ code, line, param }) => [code, line, param]);
 const line = (changes: object) => JSON.stringify({ ...JSON.parse(chatLine('a')), ...changes });
 const body = (changes: object) => line({ body: { ...JSON.parse(chatLine('a')).body, ...changes } });
+
+describe('a validation that loses its worker', () => {
+  it('refuses the input after three losses and names the line it had reached', async () => {
+    const batch = await stage.submit(chatLines(3));
+    const lost = { attempt: 3, faults: 0, refusals: 0, sent: false, ended: false, losses: 2, losses_on_wire: 0, line: 41 };
+    const { run: runAttempt } = attempt({ attempt: 4, heartbeatDetails: lost });
+    assert.deepEqual(await runAttempt(stage.worker().validateInput, batch), { verdict: 'refused' });
+    const head = await stage.deps.pieces.getPlanHead(batch.batchId);
+    assert.equal(head?.verdict, 'refused');
+    assert.deepEqual(shown(head.errors), [['input_crashed_worker', null, null]]);
+    assert.match(head.errors[0]?.message ?? '', /lost 3 times, the last one after line 41\./);
+  });
+
+  it('counts no attempt that ended by itself, however often the bucket failed', async () => {
+    const batch = await stage.submit(chatLines(3));
+    const files = { ...stage.deps.files, get: async () => await Promise.reject(new Error('the bucket is away')) };
+    let details: unknown;
+    for (let number = 1; number <= 6; number += 1) {
+      const { run: runAttempt, beats } = attempt({ attempt: number, heartbeatDetails: details });
+      await assert.rejects(runAttempt(stage.worker({ files }).validateInput, batch), /the bucket is away/);
+      details = beats.at(-1);
+    }
+    const { run: runAttempt } = attempt({ attempt: 7, heartbeatDetails: details });
+    assert.partialDeepStrictEqual(await runAttempt(stage.worker().validateInput, batch), { verdict: 'accepted', total: 3 });
+  });
+});
 
 describe('validateInput refuses', () => {
   it('V1: a file that nobody has, whatever the reason', async () => {

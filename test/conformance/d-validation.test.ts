@@ -6,7 +6,11 @@ import { until } from '../helpers/until.ts';
 import { failedErrors, jsonl, placeOf, requestLine, submitBytes } from './input.ts';
 import { startTwoUpstreams, type TwoUpstreams } from './two-upstreams.ts';
 
-const NO_JSON = { code: 'invalid_json_line', message: 'This line is not parseable as valid JSON.', param: null };
+const NO_JSON = {
+  code: 'invalid_json_line',
+  message: "This line is not parseable as valid JSON. Column 2 has an unexpected 'invalid json here'.",
+  param: null,
+};
 
 describe('D. Validation: lines that fail the batch', () => {
   let servers: TwoUpstreams;
@@ -100,7 +104,8 @@ describe('D. Validation: lines that fail the batch', () => {
   });
 
   it("case 50: a url that is not the batch's endpoint is named", async () => {
-    const message = 'The URL provided for this request does not match the batch endpoint.';
+    const message =
+      'The URL provided for this request does not match the batch endpoint. Line 2 has "/v1/embeddings", the batch "/v1/chat/completions".';
     const lines = [requestLine('a'), requestLine('b', { url: '/v1/embeddings' })];
     assert.deepEqual(await errorsOf(jsonl(lines)), [{ code: 'invalid_url', message, param: 'url', line: 2 }]);
     assert.equal(calls(), 0);
@@ -192,9 +197,13 @@ describe('D. Validation: lines that fail the batch', () => {
     const batch = await ended(client, (await submitBytes(client, jsonl(lines.slice(0, 2)))).id);
     assert.deepEqual([batch.status, batch.model], ['completed', null]);
     const callsOfAccepted = calls();
-    assert.deepEqual(await errorsOf(jsonl(lines)), [
-      { code: 'mismatched_model', message: 'Each batch must contain requests for a single model', param: null, line: null },
-    ]);
+    const [mismatched, ...others] = await errorsOf(jsonl(lines));
+    assert.partialDeepStrictEqual(mismatched, { code: 'mismatched_model', param: null, line: null });
+    assert.match(
+      mismatched?.message ?? '',
+      /^Each batch must contain requests for a single model.* line 1 names "example-model", .* line 3 names "third-model"/,
+    );
+    assert.deepEqual(others, []);
     assert.equal(calls(), callsOfAccepted);
   });
 });

@@ -22,10 +22,15 @@ describe('faults of the input file as a whole', () => {
       param: 'body.model',
       line: 4,
     });
-    assert.deepEqual(errors.mismatchedModel(), {
+    const [one, other] = [
+      { line: 1, model: 'a', upstream: 'gpu' },
+      { line: 5, model: 'b', upstream: 'cloud' },
+    ];
+    assert.deepEqual(errors.mismatchedModel(one, other), {
       ...whole,
       code: 'mismatched_model',
-      message: 'Each batch must contain requests for a single model',
+      message:
+        'Each batch must contain requests for a single model, or for models of one upstream: line 1 names "a", which upstream "gpu" serves; line 5 names "b", which upstream "cloud" serves. Make a batch for each.',
     });
     assert.deepEqual(errors.inputFileTooLarge(209_715_200, 'm'), {
       ...whole,

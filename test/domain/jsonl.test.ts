@@ -48,6 +48,13 @@ describe('createLineSplitter()', () => {
     ]);
   });
 
+  it('takes white space of any kind for blank', () => {
+    assert.deepEqual(texts(split('a\n\u00a0\n\f\v\n \u3000\u2003\r\n\u00a0b\n')), [
+      [1, 'a'],
+      [5, '\u00a0b'],
+    ]);
+  });
+
   it('drops one CR before the line break and keeps others', () => {
     assert.deepEqual(texts(split('a\r\nb\r\r\n\rc\rd\r\n')), [
       [1, 'a'],
@@ -56,15 +63,20 @@ describe('createLineSplitter()', () => {
     ]);
   });
 
-  it('drops one byte order mark at the start only', () => {
+  it('drops byte order marks at the start of any line, and takes a line of nothing else for blank', () => {
     assert.deepEqual(
-      shape(split('\uFEFFa\n\uFEFFb')),
+      shape(split('\uFEFFa\n\uFEFFb\n\uFEFF\nc\uFEFF\n\uFEFF \r\n\uFEFF')),
       shape([
         { line: 1, offset: 3, length: 1, bytes: Buffer.from('a') },
-        { line: 2, offset: 5, length: 4, bytes: Buffer.from('\uFEFFb') },
+        { line: 2, offset: 8, length: 1, bytes: Buffer.from('b') },
+        { line: 4, offset: 14, length: 4, bytes: Buffer.from('c\uFEFF') },
       ]),
     );
-    assert.deepEqual(texts(split('\uFEFF\uFEFFa')), [[1, '\uFEFFa']]);
+    assert.deepEqual(texts(split('\uFEFF\uFEFFa')), [[1, 'a']]);
+    assert.deepEqual(texts(split('\uFEFFabcd\r\n\uFEFFabcde', 4)), [
+      [1, 'abcd'],
+      [2, null],
+    ]);
     const half = Buffer.from([0xef, 0xbb]);
     assert.deepEqual(
       splitChunks([half]).map(({ offset, length }) => [offset, length]),

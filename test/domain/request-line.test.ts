@@ -39,14 +39,23 @@ describe('createRequestLineChecker()', () => {
   });
 
   it('V3: refuses what is not JSON or not UTF-8', () => {
-    const fault = { code: 'invalid_json_line', message: 'This line is not parseable as valid JSON.', param: null, line: 7 };
     const good = JSON.stringify(chat());
-    assert.deepEqual(faults('{invalid json here'), [fault]);
-    assert.deepEqual(faults(`${good}${good}`), [fault]);
-    assert.deepEqual(faults(`\uFEFF${good}`), [fault]);
-    assert.deepEqual(faults(Buffer.from(good, 'utf16le')), [fault]);
-    assert.deepEqual(faults(Buffer.concat([Buffer.from('{"custom_id":"'), Buffer.from([0xff]), Buffer.from(good.slice(14))])), [fault]);
-    assert.deepEqual(faults('{"custom_id":"\u0001"}'), [fault]);
+    const refused = (line: string | Buffer, why: string) =>
+      assert.deepEqual(faults(line), [
+        { code: 'invalid_json_line', message: `This line is not parseable as valid JSON. ${why}`, param: null, line: 7 },
+      ]);
+    refused('{invalid json here', "Column 2 has an unexpected 'invalid json here'.");
+    refused(`${good}${good}`, `Column ${good.length + 1} has an unexpected '${good.slice(0, 20)}'.`);
+    refused('{"é": "🌙", "n": NaN}', "Column 17 has an unexpected 'NaN}'.");
+    refused("{'custom_id': 'a'}", "Column 2 has an unexpected ''custom_id': 'a'}'.");
+    refused('{"custom_id":"a"', 'It ends before its JSON is complete. Each line must hold one whole JSON object.');
+    refused(Buffer.from(good, 'utf16le'), 'The file is encoded in UTF-16. Save it as UTF-8.');
+    refused(Buffer.from(`\uFEFF${good}`, 'utf16le'), 'The file is encoded in UTF-16. Save it as UTF-8.');
+    const latin1 = Buffer.concat([Buffer.from('{"custom_id":"'), Buffer.from([0xff]), Buffer.from(good.slice(14))]);
+    refused(latin1, 'Byte 15 of the line is not valid UTF-8. Save the file as UTF-8.');
+    const late = Buffer.concat([Buffer.from(`{"a":"${'é'.repeat(70_000)}`), Buffer.from([0xe4, 0x20]), Buffer.from('"}')]);
+    refused(late, 'Byte 140008 of the line is not valid UTF-8. Save the file as UTF-8.');
+    refused('{"custom_id":"\u0001"}', "Column 15 has an unexpected ' \"}'.");
   });
 
   it('takes or refuses deep nesting, without a crash', () => {
@@ -58,7 +67,10 @@ describe('createRequestLineChecker()', () => {
 
   it('V4: refuses JSON that is no object', () => {
     for (const line of ['[1,2]', '"x"', 'null', '7', 'true']) assert.deepEqual(codes(faults(line)), [['invalid_request', null, 7]]);
-    assert.equal(faults('[1,2]')[0]?.message, 'This line must be a JSON object, but it is an array.');
+    assert.equal(
+      faults('[1,2]')[0]?.message,
+      'This line must be a JSON object, but it is an array. A JSONL file has one object on each line, not one array of all.',
+    );
   });
 
   it('V5: refuses a line that lacks a field, absent or null, with one error for each in order', () => {
@@ -120,7 +132,13 @@ describe('createRequestLineChecker()', () => {
 
   it('V10: refuses the url of another endpoint', () => {
     assert.deepEqual(faults(chat({ url: '/v1/embeddings' })), [
-      { code: 'invalid_url', message: 'The URL provided for this request does not match the batch endpoint.', param: 'url', line: 7 },
+      {
+        code: 'invalid_url',
+        message:
+          'The URL provided for this request does not match the batch endpoint. Line 7 has "/v1/embeddings", the batch "/v1/chat/completions".',
+        param: 'url',
+        line: 7,
+      },
     ]);
   });
 

@@ -4,14 +4,17 @@ export interface JsonCheck {
   push(bytes: Uint8Array, start: number, end: number): boolean;
   /** Whether what was taken is one whole value. */
   end(): boolean;
+  /** Bytes taken that JSON allows: where the first one stands that it does not. */
+  readonly taken: number;
 }
 
 /** Deeper nesting than this is refused: the stack of open brackets is the only thing that grows. */
 const MAX_DEPTH = 10_000;
 
 const WHITESPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
-const SIMPLE_ESCAPES = new Set(Buffer.from('"\\/bfnrt'));
-const LITERALS = new Map(['true', 'false', 'null'].map((word) => [word.charCodeAt(0), Buffer.from(word.slice(1))]));
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const SIMPLE_ESCAPES = new Set(bytesOf('"\\/bfnrt'));
+const LITERALS = new Map(['true', 'false', 'null'].map((word) => [word.charCodeAt(0), bytesOf(word.slice(1))]));
 const [QUOTE, BACKSLASH, COMMA, COLON, MINUS, PLUS, DOT] = [0x22, 0x5c, 0x2c, 0x3a, 0x2d, 0x2b, 0x2e];
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, ZERO] = [0x7b, 0x7d, 0x5b, 0x5d, 0x30];
 
@@ -48,7 +51,8 @@ export function createJsonCheck(): JsonCheck {
   let expecting: Expecting = 'value';
   let stringIsKey = false;
   let hexLeft = 0;
-  let literal: Uint8Array = Buffer.alloc(0);
+  let literal = new Uint8Array();
+  let taken = 0;
 
   const fail = () => ((expecting = 'nothing'), false);
 
@@ -176,8 +180,14 @@ export function createJsonCheck(): JsonCheck {
       } catch {
         return fail();
       }
-      for (let at = start; at < end; at++) if (!take(bytes[at] ?? 0)) return false;
+      for (let at = start; at < end; at++) {
+        if (!take(bytes[at] ?? 0)) return false;
+        taken += 1;
+      }
       return true;
+    },
+    get taken() {
+      return taken;
     },
     end() {
       try {

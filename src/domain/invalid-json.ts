@@ -1,0 +1,53 @@
+import { createJsonCheck } from './json-check.ts';
+import { shownText } from './shown-text.ts';
+
+const SHOWN_LENGTH = 20;
+const STEP = 64 * 1024;
+const UTF_8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** Says in a sentence why these bytes, which `JSON.parse` refuses, are not JSON in UTF-8, and where. */
+export function explainInvalidJson(bytes: Uint8Array): string {
+  if (isUtf16(bytes)) return 'The file is encoded in UTF-16. Save it as UTF-8.';
+  const json = createJsonCheck();
+  const wrong = firstInvalidUtf8(bytes);
+  if (wrong !== null) return `Byte ${wrong + 1} of the line is not valid UTF-8. Save the file as UTF-8.`;
+  if (json.push(bytes, 0, bytes.length)) return 'It ends before its JSON is complete. Each line must hold one whole JSON object.';
+  const before = UTF_8.decode(bytes.subarray(0, json.taken));
+  const after = shownText(UTF_8.decode(bytes.subarray(json.taken, json.taken + 4 * SHOWN_LENGTH)), SHOWN_LENGTH);
+  return `Column ${[...before].length + 1} has an unexpected '${after}'.`;
+}
+
+/** By its byte order mark, or by the zero that every second byte of ASCII is then. */
+function isUtf16(bytes: Uint8Array): boolean {
+  const [first, second] = bytes;
+  return (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff) || first === 0 || second === 0;
+}
+
+function firstInvalidUtf8(bytes: Uint8Array): number | null {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  // By pieces and then by bytes, because the decoder does not tell where it failed.
+  for (let at = 0; at < bytes.length; at += STEP) {
+    if (!fails(decoder, bytes.subarray(at, at + STEP))) continue;
+    const careful = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    for (let byte = characterStart(bytes, at); byte < bytes.length; byte++) if (fails(careful, bytes.subarray(byte, byte + 1))) return byte;
+    return bytes.length - 1;
+  }
+  return fails(decoder, null) ? bytes.length - 1 : null;
+}
+
+/** Where the character begins that the byte at `at` is part of. */
+function characterStart(bytes: Uint8Array, at: number): number {
+  let start = at;
+  while (start > 0 && at - start < 3 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start--;
+  return start;
+}
+
+function fails(decoder: InstanceType<typeof TextDecoder>, bytes: Uint8Array | null): boolean {
+  try {
+    if (bytes === null) decoder.decode();
+    else decoder.decode(bytes, { stream: true });
+    return false;
+  } catch {
+    return true;
+  }
+}
