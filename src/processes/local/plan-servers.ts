@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Config, isLoopback } from '../../config.ts';
 import { answersOk, bucketFault, isS3, isTaken, isTemporal } from './probes.ts';
+import { TEMPORAL_FILE_FLAGS, TEMPORAL_FLAGS } from './temporal-flags.ts';
 
 /** Which servers are to be started; the others answer already and are used as they are. */
 export interface ServerPlan {
@@ -102,21 +103,6 @@ export function temporalArguments(config: Config, version: string): string[] {
   if (config.temporal.namespace !== 'default') args.push('--namespace', config.temporal.namespace);
   // The database is never migrated, so every version has its own; what a new one lacks the sweep starts again.
   args.push('--db-filename', join(config.local.dataDir, `temporal-${version}.db`));
-  // Without these SQLite syncs every transaction to the disk: a tenth of the speed, and no more is lost when a process dies.
-  args.push('--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=normal');
-  for (const name of ['BatchStatus', 'BatchModel', 'BatchTenant']) args.push('--search-attribute', `${name}=Keyword`);
-  for (const value of DYNAMIC_CONFIG) args.push('--dynamic-config-value', value);
+  args.push(...TEMPORAL_FILE_FLAGS, ...TEMPORAL_FLAGS);
   return args;
 }
-
-const DYNAMIC_CONFIG = [
-  'history.MaxBufferedQueryCount=100',
-  'history.maximumBufferedEventsBatch=1000',
-  'matching.numTaskqueueReadPartitions=1',
-  'matching.numTaskqueueWritePartitions=1',
-  'matching.enableFairness=true',
-  'matching.rps=20000',
-  'history.rps=20000',
-  'frontend.rps=20000',
-  'frontend.namespaceRPS=20000',
-];
