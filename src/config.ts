@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type ApiKey, firstPlainKey, readApiKeys } from './api-keys.ts';
 import { ensureLocalKeys, keysFile, readLocalKeys, type S3Keys } from './local-keys.ts';
-import { PREFIX, readWeight, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
+import { PREFIX, readPriority, readWeight, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
 import { readTracing, type Sampling } from './tracing-settings.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
 import { isHttpUrl, withoutCredentials } from './wire-values.ts';
@@ -23,6 +23,8 @@ export interface Config {
   upstreams: UpstreamConfig[];
   /** Tenants that get more or less of full queues than the 1 of all others. */
   tenantWeights: Record<string, number>;
+  /** Tenants whose batches may have another best priority than 3. */
+  tenantPriorities: Record<string, number>;
   batches: {
     completionWindows: string[];
     /** Further endpoints than those of the wire contract. */
@@ -133,6 +135,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
     buildId: settings.BUILD_ID ?? null,
     s3: { endpoint: settings.S3_ENDPOINT, bucket: settings.S3_BUCKET, region: settings.S3_REGION },
     upstreams,
+    tenantPriorities: Object.fromEntries(settings.TENANT_PRIORITIES.map(readPriority).filter((priority) => priority !== null)),
     tenantWeights: Object.fromEntries(settings.TENANT_WEIGHTS.map(readWeight).filter((weight) => weight !== null)),
     batches: {
       completionWindows: settings.COMPLETION_WINDOWS,

@@ -17,6 +17,11 @@ export const settingsSchema = z.object({
   UPLOAD_IDLE_TIMEOUT_SECONDS: integer(60, 1, 3600),
   UPLOAD_MIN_BYTES_PER_SECOND: integer(8192, 1, 1_000_000_000),
   TENANT_WEIGHTS: list('', (item) => readWeight(item) !== null, 'must be tenant=weight, separated by commas, weights from 0.001 to 1000'),
+  TENANT_PRIORITIES: list(
+    '',
+    (item) => readPriority(item) !== null,
+    'must be tenant=priority, separated by commas, priorities from 1 to 5',
+  ),
   TENANT_REQUESTS_PER_MINUTE: limit(1_000_000),
   TENANT_BATCHES_PER_HOUR: limit(1_000_000),
   TENANT_MAX_OPEN_BATCHES: limit(1_000_000),
@@ -87,6 +92,12 @@ export function readWeight(item: string): [tenant: string, weight: number] | nul
   const [, tenant, text] = /^([A-Za-z0-9_-]{1,64})=(\d{1,4}(?:\.\d{1,3})?)$/.exec(item) ?? [];
   const weight = Number(text);
   return tenant !== undefined && weight >= 0.001 && weight <= 1000 ? [tenant, weight] : null;
+}
+
+/** An item of TENANT_PRIORITIES. */
+export function readPriority(item: string): [tenant: string, best: number] | null {
+  const [, tenant, best] = /^([A-Za-z0-9_-]{1,64})=([1-5])$/.exec(item) ?? [];
+  return tenant === undefined ? null : [tenant, Number(best)];
 }
 
 /** Settings whose values are never shown. */

@@ -45,6 +45,15 @@ describe('loadConfig', () => {
     assert.equal(config.local.exampleUpstreamWanted, true);
   });
 
+  it('reads weights and best priorities of tenants', () => {
+    const config = loadConfig({ ...S3, NIGHTSHIFT_TENANT_WEIGHTS: 'acme=2.5', NIGHTSHIFT_TENANT_PRIORITIES: 'acme=1, other=5' }, 'api');
+    assert.deepEqual([config.tenantWeights, config.tenantPriorities], [{ acme: 2.5 }, { acme: 1, other: 5 }]);
+    for (const wrong of ['acme', 'acme=0', 'acme=6', 'acme=1.5', 'a b=1']) {
+      const faults = faultsOf({ ...S3, NIGHTSHIFT_TENANT_PRIORITIES: wrong });
+      assert.match(faults.join(), /NIGHTSHIFT_TENANT_PRIORITIES.*must be tenant=priority, separated by commas, priorities from 1 to 5/);
+    }
+  });
+
   it('names every fault at once, by the name of its variable', () => {
     const faults = faultsOf(
       {

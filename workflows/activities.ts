@@ -1,6 +1,5 @@
 import { ActivityCancellationType, proxyActivities, type RetryPolicy } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { isUrgent } from '../src/domain/priority.ts';
 import { fairnessKey, type RanRequests, requestsTaskQueue, type RunRequestsInput } from './contract.ts';
 
 /** Infrastructure comes back: nothing a batch needs is ever given up. */
@@ -38,10 +37,12 @@ export const sweepActivity = sweepOnce.sweep;
 
 /**
  * Sends the requests of a slice, on the task queue of its upstream. A cancel waits for the activity, which returns what it
- * has; the window bounds the retries, and the activity itself ends at the deadline.
+ * has; the window bounds the retries, and the activity itself ends at the deadline. From `urgentFromMs` on it goes before all
+ * that is not urgent.
  */
-export async function runRequests(input: RunRequestsInput): Promise<RanRequests> {
-  const windowLeftMs = Math.max(0, input.expiresAtMs - Date.now());
+export async function runRequests(urgentFromMs: number, input: RunRequestsInput): Promise<RanRequests> {
+  const nowMs = Date.now();
+  const windowLeftMs = Math.max(0, input.expiresAtMs - nowMs);
   const leftMs = windowLeftMs + AFTER_DEADLINE_MS + input.cancelGraceMs;
   const { firstLine, lastLine } = input;
   const slice = proxyActivities<Pick<Activities, 'runRequests'>>({
@@ -52,7 +53,7 @@ export async function runRequests(input: RunRequestsInput): Promise<RanRequests>
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: FOREVER,
     // Otherwise tenant and priority of the batch are inherited.
-    ...(isUrgent(windowLeftMs) ? { priority: { priorityKey: 1, fairnessKey: fairnessKey(input.tenant) } } : {}),
+    ...(nowMs >= urgentFromMs ? { priority: { priorityKey: 1, fairnessKey: fairnessKey(input.tenant) } } : {}),
     summary: firstLine === lastLine ? `line ${firstLine}` : `lines ${firstLine}–${lastLine}`,
   });
   return await slice.runRequests(input);

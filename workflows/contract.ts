@@ -59,6 +59,8 @@ export interface BatchInput extends BatchRef {
   inputFileId: string;
   /** End of the completion window. */
   expiresAtMs: number;
+  /** From then on the requests of the batch go before those of batches with more time; absent in batches that began before it stood here. */
+  urgentFromMs?: number;
   policy: BatchPolicy;
   /** Handed on by a run that continued as new; null at the start. */
   pace: Pace | null;
@@ -69,6 +71,7 @@ export interface ShardInput extends BatchRef {
   inputFileId: string;
   upstream: string;
   expiresAtMs: number;
+  urgentFromMs?: number;
   policy: BatchPolicy;
   range: ShardRange;
   pace: Pace;

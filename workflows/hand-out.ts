@@ -49,7 +49,8 @@ export interface HandOutListener {
  * is booked: lines in neither of its lists are handed out again.
  */
 export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOutListener): HandOut {
-  const { range, policy, sizing = 1 } = input;
+  // An hour is what batches had that began before it stood in their input.
+  const { range, policy, sizing = 1, urgentFromMs = input.expiresAtMs - 3_600_000 } = input;
   const { longHistoryEvents = LONG_HISTORY_EVENTS } = policy;
   const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed: input.resumed, untouched: 0 }];
   const shardLines = range.lastLine - range.firstLine + 1;
@@ -100,7 +101,7 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
     try {
       const { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs } = input;
       const ran = await sending.run(() =>
-        runRequests({
+        runRequests(urgentFromMs, {
           tenant,
           batchId,
           endpoint,

@@ -71,8 +71,9 @@ export function createShardPool(
 
   function shardInput(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): ShardInput {
     const { upstream } = plan;
-    const ids = { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs };
-    return { ...ids, policy, range, pace, shardsHandingOut, sizing: SIZING, resumed: mayHavePieces };
+    const common = { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs };
+    const urgency = input.urgentFromMs === undefined ? {} : { urgentFromMs: input.urgentFromMs };
+    return { ...common, ...urgency, policy, range, pace, shardsHandingOut, sizing: SIZING, resumed: mayHavePieces };
   }
 
   async function keepRunning(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): Promise<void> {

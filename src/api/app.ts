@@ -1,5 +1,6 @@
 import Koa, { type Middleware } from 'koa';
 import type { Limits, TenantLimits } from '../domain/limits.ts';
+import type { BestPriorityOf } from '../domain/priority.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -25,6 +26,8 @@ export interface AppDeps {
   keys: ApiKeys;
   limits: Limits;
   tenantLimits: TenantLimits;
+  /** The most urgent priority that a tenant may ask for. */
+  bestPriorityOf: BestPriorityOf;
   /** Endpoints a batch may have. */
   endpoints: readonly string[];
   /** Completion windows a batch may have: milliseconds by the name that clients write. */

@@ -4,11 +4,12 @@ import {
   invalidValue,
   metadataTooManyProperties,
   missingParameter,
+  priorityNotAllowed,
   propertyNameAboveMaxLength,
   stringAboveMaxLength,
 } from '../domain/errors.ts';
 import { describeJsonType, isJsonRecord } from '../domain/json-type.ts';
-import { PRIORITIES, PRIORITY_KEY } from '../domain/priority.ts';
+import { allowedPriorities, PRIORITIES, PRIORITY_KEY } from '../domain/priority.ts';
 import { codePoints } from '../domain/shown-text.ts';
 import { readExpiresAfter } from './expires-after.ts';
 
@@ -36,8 +37,12 @@ const [MAX_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH] = [16, 64, 512];
 /** Ids are opaque, but what is none must not travel through the whole house. */
 const MAX_FILE_ID_LENGTH = 512;
 
-/** Checks shapes only, so that the answer comes at once; whether the input file is any good is found out later. Throws the first 400. */
-export function readBatchRequest(body: Record<string, unknown>, { endpoints, completionWindows }: OpenChoices): BatchRequest {
+/** Checks shapes only, so that the answer comes at once; `bestPriority` is the most urgent one that the tenant may ask for. Whether the input file is any good is found out later. Throws the first 400. */
+export function readBatchRequest(
+  body: Record<string, unknown>,
+  { endpoints, completionWindows }: OpenChoices,
+  bestPriority: number,
+): BatchRequest {
   for (const name of REQUIRED) if (body[name] === undefined || body[name] === null) throw missingParameter(name);
   const inputFileId = readString(body, 'input_file_id');
   if (inputFileId === '') throw emptyString('input_file_id');
@@ -47,7 +52,7 @@ export function readBatchRequest(body: Record<string, unknown>, { endpoints, com
   const completionWindow = readString(body, 'completion_window');
   const windowMs = completionWindows.get(completionWindow);
   if (windowMs === undefined) throw invalidValue('completion_window', completionWindow, [...completionWindows.keys()]);
-  const metadata = readMetadata(body['metadata']);
+  const metadata = readMetadata(body['metadata'], bestPriority);
   const outputExpiresAfterSeconds = readExpiresAfter('output_expires_after', body['output_expires_after']);
   return { inputFileId, endpoint, completionWindow, windowMs, metadata, outputExpiresAfterSeconds };
 }
@@ -58,21 +63,28 @@ function readString(body: Record<string, unknown>, name: string): string {
   return value;
 }
 
-function readMetadata(given: unknown): Record<string, string> | null {
+function readMetadata(given: unknown, bestPriority: number): Record<string, string> | null {
   if (given === undefined || given === null) return null;
   if (!isJsonRecord(given)) throw invalidType('metadata', 'an object', describeJsonType(given));
   const entries = Object.entries(given);
   if (entries.length > MAX_KEYS) throw metadataTooManyProperties(entries.length);
-  return Object.fromEntries(entries.map(([key, value]) => [key, readMetadataValue(key, value)]));
+  return Object.fromEntries(entries.map(([key, value]) => [key, readMetadataValue(key, value, bestPriority)]));
 }
 
-function readMetadataValue(key: string, value: unknown): string {
+function readMetadataValue(key: string, value: unknown, bestPriority: number): string {
   const keyLength = codePoints(key);
   if (keyLength > MAX_KEY_LENGTH) throw propertyNameAboveMaxLength('metadata', MAX_KEY_LENGTH, keyLength);
   if (typeof value !== 'string') throw invalidType(`metadata.${key}`, 'a string', describeJsonType(value));
   const length = codePoints(value);
   if (length > MAX_VALUE_LENGTH) throw stringAboveMaxLength(`metadata.${key}`, MAX_VALUE_LENGTH, length);
-  // The one key that means something to us: better refused than quietly not honoured.
-  if (key === PRIORITY_KEY && !PRIORITIES.some((priority) => priority === value)) throw invalidValue(`metadata.${key}`, value, PRIORITIES);
+  // Nightshift acts on this key, so a value that it would not honour is refused.
+  if (key === PRIORITY_KEY) checkPriority(value, bestPriority);
   return value;
+}
+
+function checkPriority(value: string, best: number): void {
+  const param = `metadata.${PRIORITY_KEY}`;
+  if (!PRIORITIES.some((priority) => priority === value)) throw invalidValue(param, value, PRIORITIES);
+  const allowed = allowedPriorities(best);
+  if (!allowed.includes(value)) throw priorityNotAllowed(param, value, allowed);
 }

@@ -108,6 +108,13 @@ export function invalidValue(param: string, value: string, supported: readonly s
   return new ApiError({ status: 400, param, code: 'invalid_value', message });
 }
 
+/** 400: a priority that the operator does not allow this tenant. */
+export function priorityNotAllowed(param: string, value: string, allowed: readonly string[]): ApiError {
+  const advice = `Ask for one of them, or ask the operator for a better one (NIGHTSHIFT_TENANT_PRIORITIES).`;
+  const message = `Invalid value for '${param}': '${value}'. The priorities that you may ask for are: ${listed(allowed)}. ${advice}`;
+  return new ApiError({ status: 400, param, code: 'invalid_value', message });
+}
+
 /** 400: a value of the wrong type. `expected` and `got` have their article: `a string`, `an array` (see `describeJsonType`). */
 export function invalidType(param: string, expected: string, got: string): ApiError {
   const message = `Invalid type for '${param}': expected ${expected}, but got ${got} instead.`;

@@ -16,6 +16,7 @@ import { installTemporalRuntime } from './temporal-runtime.ts';
 import { untilItWorks } from './until-it-works.ts';
 import { createActivities } from '../../activities/index.ts';
 import { type Config, environment, loadConfig, printable, unknownVariables } from '../config.ts';
+import { createBestPriorities } from '../domain/priority.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
@@ -85,7 +86,9 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   shutdown.closes('object store', () => store.close());
   const { client, connection } = connectTemporal({ ...config.temporal, apiKey }, tracing.isOn ? [traceStarts(tracing)] : []);
   shutdown.closes('connection to Temporal', async () => await connection.close());
-  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights: config.tenantWeights }), {
+  const bestPriorityOf = createBestPriorities(config.tenantPriorities);
+  const { tenantWeights } = config;
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights, bestPriorityOf }), {
     metrics,
     tracing,
   });

@@ -13,6 +13,7 @@ import { createApiKeys } from '../api/middleware/authentication.ts';
 import { environment, isLoopback, loadConfig, printable, unknownVariables } from '../config.ts';
 import { parseCompletionWindow } from '../domain/completion-window.ts';
 import { DEFAULT_ENDPOINTS } from '../domain/endpoint.ts';
+import { createBestPriorities } from '../domain/priority.ts';
 import { createLogger } from '../logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
@@ -62,7 +63,9 @@ export async function serveApi(args: string[]): Promise<number> {
   const newNonce = () => randomHex(12);
   const parts = createPartPool(UPLOAD_PARTS);
   const { apiKeys } = config.secrets;
-  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights: config.tenantWeights }), {
+  const bestPriorityOf = createBestPriorities(config.tenantPriorities);
+  const { tenantWeights } = config;
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights, bestPriorityOf }), {
     metrics,
     tracing,
   });
@@ -81,6 +84,7 @@ export async function serveApi(args: string[]): Promise<number> {
     keys: createApiKeys(apiKeys.length === 0 ? null : apiKeys),
     limits: config.batches.limits,
     tenantLimits: config.api.tenantLimits,
+    bestPriorityOf,
     endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
     bodyPace: config.api.bodyPace,

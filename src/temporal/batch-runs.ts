@@ -8,7 +8,7 @@ import {
 } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 import type { BatchRecord, RequestCounts } from '../domain/batch.ts';
-import { batchPriority } from '../domain/priority.ts';
+import { batchPriority, type BestPriorityOf, createBestPriorities, urgentFromMs } from '../domain/priority.ts';
 import { shownText } from '../domain/shown-text.ts';
 import {
   type BatchInput,
@@ -47,16 +47,19 @@ export function createBatchRuns({
   client,
   policy,
   tenantWeights = {},
+  bestPriorityOf = createBestPriorities({}),
 }: {
   client: Client;
   policy: BatchPolicy;
   /** How much of the queues a tenant gets where they are full, beside the 1 of one that is not named. */
   tenantWeights?: Readonly<Record<string, number>>;
+  /** The best priority that a tenant may ask for now: the operator may have allowed more when the batch was created. */
+  bestPriorityOf?: BestPriorityOf;
 }): BatchRuns {
   function priorityOf({ batch, tenant }: BatchRecord) {
     const weight = Object.hasOwn(tenantWeights, tenant) ? tenantWeights[tenant] : undefined;
     const fairness = { fairnessKey: fairnessKey(tenant), ...(weight === undefined ? {} : { fairnessWeight: weight }) };
-    return { priorityKey: batchPriority(batch.metadata), ...fairness };
+    return { priorityKey: batchPriority(batch.metadata, bestPriorityOf(tenant)), ...fairness };
   }
 
   async function ask<T>(what: string, call: () => Promise<T>): Promise<T> {
@@ -90,6 +93,7 @@ export function createBatchRuns({
         endpoint: batch.endpoint,
         inputFileId: batch.input_file_id,
         expiresAtMs: batch.expires_at * 1000,
+        urgentFromMs: urgentFromMs({ createdAtMs: batch.created_at * 1000, expiresAtMs: batch.expires_at * 1000 }),
         policy,
         pace: null,
       };

@@ -77,6 +77,24 @@ describe('POST /v1/batches', () => {
       assert.deepEqual([error.code, error.param], ['invalid_value', 'metadata.nightshift_priority']);
     });
 
+    it('refuses a priority that the operator does not allow the tenant, and says which ones it may ask for', async () => {
+      const answers = await Promise.all(
+        ['1', '2', '3', '5'].map(async (priority) =>
+          post(
+            { ...minimal(), input_file_id: 'file-of-nobody', metadata: { nightshift_priority: priority } },
+            { authorization: 'Bearer key-b' },
+          ),
+        ),
+      );
+      assert.deepEqual(
+        answers.map(({ status }) => status),
+        [400, 400, 200, 200],
+      );
+      const { error } = Object(await answers[1]?.json());
+      assert.deepEqual([error.code, error.param], ['invalid_value', 'metadata.nightshift_priority']);
+      assert.match(error.message, /: '2'\. The priorities that you may ask for are: '3', '4' and '5'\. .*NIGHTSHIFT_TENANT_PRIORITIES/);
+    });
+
     it('echoes metadata unchanged everywhere, and takes null', async () => {
       const metadata = { b: 'x', a: '', ключ: '🌙'.repeat(512), ['k'.repeat(64)]: 'v' };
       const batch = await client.batches.create({ ...minimal(), completion_window: '24h', endpoint: '/v1/chat/completions', metadata });

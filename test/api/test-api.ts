@@ -81,6 +81,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     ),
     limits: DEFAULT_LIMITS,
     tenantLimits: NO_LIMITS,
+    bestPriorityOf: (tenant) => (tenant === 'tenant-a' ? 1 : 3),
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
     bodyPace: { idleTimeoutMs: 10_000, minBytesPerSecond: 1024 },

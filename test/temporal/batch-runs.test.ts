@@ -31,7 +31,7 @@ describe('createBatchRuns', () => {
   let runs: BatchRuns;
   before(async () => {
     engine = await startEngine();
-    runs = createBatchRuns({ client: engine.client, policy, tenantWeights: { acme: 2.5 } });
+    runs = createBatchRuns({ client: engine.client, policy, tenantWeights: { acme: 2.5 }, bestPriorityOf: () => 2 });
   });
   after(async () => {
     await engine[Symbol.asyncDispose]();
@@ -54,11 +54,13 @@ describe('createBatchRuns', () => {
     assert.equal(model.validations.count, 2);
   });
 
-  it('hands priority and tenant on to the activities that send requests, and hurries in the last hour', async () => {
-    async function prioritiesWith(leftSeconds: number) {
+  it('hands priority and tenant on to the activities that send requests, and hurries at the end of the window', async () => {
+    async function prioritiesWith({ windowSeconds, leftSeconds }: { windowSeconds: number; leftSeconds: number }) {
       const { model, open } = halfHeld();
-      model.record.metadata = { nightshift_priority: '2' };
+      // More than its tenant may ask for.
+      model.record.metadata = { nightshift_priority: '1' };
       model.record.expires_at = Math.floor(Date.now() / 1000) + leftSeconds;
+      model.record.created_at = model.record.expires_at - windowSeconds;
       engine.add(model);
       await runs.start(recordOf(model));
       await until('a line of the second shard waits', () => model.inFlight.has(4));
@@ -69,13 +71,17 @@ describe('createBatchRuns', () => {
       return { ofShard: [ofShard?.priorityKey, ofShard?.fairnessKey, ofShard?.fairnessWeight], ofActivities };
     }
     // Temporal lets an activity that says nothing have what its workflow has.
-    const calm = await prioritiesWith(86_400);
+    const calm = await prioritiesWith({ windowSeconds: 86_400, leftSeconds: 86_400 });
     assert.deepEqual(calm.ofShard, [2, 'acme', 2.5]);
     assert.ok(calm.ofActivities.length > 0);
     assert.ok(calm.ofActivities.every(([key]) => key === undefined));
-    const urgent = await prioritiesWith(60);
-    assert.ok(urgent.ofActivities.length > 0);
-    for (const priority of urgent.ofActivities) assert.deepEqual(priority, [1, 'acme']);
+    const short = await prioritiesWith({ windowSeconds: 3_600, leftSeconds: 3_000 });
+    assert.ok(short.ofActivities.every(([key]) => key === undefined));
+    for (const windowSeconds of [86_400, 3_600]) {
+      const urgent = await prioritiesWith({ windowSeconds, leftSeconds: 60 });
+      assert.ok(urgent.ofActivities.length > 0);
+      for (const priority of urgent.ofActivities) assert.deepEqual(priority, [1, 'acme']);
+    }
   });
 
   it('adds up the counts of a batch and its open shards', async () => {

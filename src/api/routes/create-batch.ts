@@ -3,6 +3,7 @@ import { wrongPurpose } from '../../domain/errors.ts';
 import { isFileId, newBatchId } from '../../domain/ids.ts';
 import type { TenantLimits } from '../../domain/limits.ts';
 import { newBatch } from '../../domain/new-batch.ts';
+import type { BestPriorityOf } from '../../domain/priority.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import type { BatchRuns } from '../../temporal/batch-runs.ts';
@@ -19,6 +20,7 @@ interface Deps extends OpenChoices {
   batches: BatchStore;
   runs: BatchRuns;
   tenantLimits: TenantLimits;
+  bestPriorityOf: BestPriorityOf;
   bodyPace: BodyPace;
   nowMs: () => number;
   randomHex: (bytes: number) => string;
@@ -34,7 +36,7 @@ export function createBatch(deps: Deps): Route {
   return async (ctx) => {
     const tenant = tenantOf(ctx);
     const { value, bytes } = await readJsonBody(ctx.req, deps.bodyPace);
-    const request = readBatchRequest(value, deps);
+    const request = readBatchRequest(value, deps, deps.bestPriorityOf(tenant));
     await refuseOtherPurposes(tenant, request.inputFileId);
 
     const create: Create = {
