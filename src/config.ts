@@ -1,10 +1,13 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { parseEnv } from 'node:util';
 import { type ApiKey, firstPlainKey, readApiKeys } from './api-keys.ts';
+import { ConfigError } from './config-error.ts';
 import { ensureLocalKeys, keysFile, readLocalKeys, type S3Keys } from './local-keys.ts';
 import { PREFIX, readPriority, readWeight, SECRET_SETTINGS, type SettingName, type Settings, settingsSchema } from './settings.ts';
 import { readTracing, type Sampling } from './tracing-settings.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamCredentials } from './upstreams-file.ts';
-import { isHttpUrl, withoutCredentials } from './wire-values.ts';
+import { withoutCredentials } from './wire-values.ts';
 import type { Limits, TenantLimits } from './domain/limits.ts';
 
 /** Everything a process of ours is told from outside: checked, frozen, and printable but for `secrets`. Times are milliseconds. */
@@ -68,26 +71,6 @@ export interface Config {
   };
 }
 
-/** What the command line client needs to reach an API. */
-export interface ClientConfig {
-  /** With `/v1`, without a slash at the end. */
-  baseUrl: string;
-  apiKey: string | null;
-}
-
-/** The environment does not make a configuration; `faults` are sentences, each naming its variable. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-  readonly faults: readonly string[];
-
-  constructor(faults: readonly string[]) {
-    super(
-      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
-    );
-    this.faults = faults;
-  }
-}
-
 /** The environment of this process, with the `.env` file of the working folder below it. Throws `ConfigError` when that cannot be read. */
 export function environment(): NodeJS.ProcessEnv {
   try {
@@ -97,6 +80,18 @@ export function environment(): NodeJS.ProcessEnv {
     if (!missing) throw new ConfigError([`.env cannot be read: ${error instanceof Error ? error.message : String(error)}`]);
   }
   return process.env;
+}
+
+/** What a command of the client reads: the environment, and the `.env` file of the working folder apart from it. */
+export function clientEnvironment(): { env: NodeJS.ProcessEnv; file: NodeJS.Dict<string> } {
+  const file = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
+  return { env: process.env, file };
+}
+
+/** Goes to the folder where the user typed the command: npm runs its scripts in the folder of the package. */
+export function enterUserFolder(): void {
+  const { INIT_CWD: folder, npm_lifecycle_event: script } = process.env;
+  if (script === 'nightshift' && folder !== undefined) process.chdir(folder);
 }
 
 /** Makes the configuration of a process out of an environment. Throws one `ConfigError` with every fault found. */
@@ -180,16 +175,6 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
       upstreams: credentials,
     },
   });
-}
-
-/** Where the command line client finds its API: Nightshift's own variables, then those of the OpenAI SDKs, then this machine. */
-export function loadClientConfig(env: NodeJS.ProcessEnv): ClientConfig {
-  const named = env[`${PREFIX}BASE_URL`] || env['OPENAI_BASE_URL'];
-  const given = named || `http://127.0.0.1:${env[`${PREFIX}API_PORT`] || '7800'}/v1`;
-  // The keys of the API on this machine are for that one only.
-  const ownKey = named ? null : firstPlainKey(env[`${PREFIX}API_KEYS`]);
-  if (!isHttpUrl(given)) throw new ConfigError([`NIGHTSHIFT_BASE_URL must be an http(s) URL like http://127.0.0.1:7800/v1`]);
-  return { baseUrl: given.replace(/\/+$/, ''), apiKey: env[`${PREFIX}API_KEY`] || ownKey || env['OPENAI_API_KEY'] || null };
 }
 
 /** The configuration without its secrets, to be logged at boot. */

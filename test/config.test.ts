@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import { ConfigError, loadClientConfig, loadConfig, printable, unknownVariables } from '../src/config.ts';
+import { ConfigError } from '../src/config-error.ts';
+import { loadConfig, printable, unknownVariables } from '../src/config.ts';
 import { createLogger, prettyLine } from '../src/logger.ts';
 import { PREFIX, settingsSchema } from '../src/settings.ts';
 
@@ -235,24 +236,6 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
 
   it('says when the file is missing', () => {
     assert.match(faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: '/no/such/file' }).join(), /NIGHTSHIFT_UPSTREAMS_FILE.*cannot be read/);
-  });
-});
-
-describe('loadClientConfig', () => {
-  it('prefers our own variables over those of the OpenAI SDKs', () => {
-    assert.deepEqual(loadClientConfig({ NIGHTSHIFT_BASE_URL: 'http://a/v1/', OPENAI_BASE_URL: 'http://b/v1', OPENAI_API_KEY: 'k' }), {
-      baseUrl: 'http://a/v1',
-      apiKey: 'k',
-    });
-    assert.deepEqual(loadClientConfig({}), { baseUrl: 'http://127.0.0.1:7800/v1', apiKey: null });
-  });
-
-  it('takes a key of the API on this machine, and sends it nowhere else', () => {
-    const keys = { NIGHTSHIFT_API_KEYS: 'sk-mine=t', OPENAI_API_KEY: 'sk-openai' };
-    assert.equal(loadClientConfig(keys).apiKey, 'sk-mine');
-    assert.equal(loadClientConfig({ ...keys, NIGHTSHIFT_API_KEY: 'k' }).apiKey, 'k');
-    for (const name of ['NIGHTSHIFT_BASE_URL', 'OPENAI_BASE_URL'])
-      assert.equal(loadClientConfig({ ...keys, [name]: 'http://elsewhere/v1' }).apiKey, 'sk-openai');
   });
 });
 

@@ -1,111 +1,78 @@
-import { createWriteStream, openAsBlob } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { CommandError } from './command-error.ts';
+import type { Http } from './http.ts';
+import type { OpenInput } from './open-input.ts';
+import { type Page, readBatch, readFile, readPage } from './read-batch.ts';
+import { readContent } from './read-content.ts';
+import { type OnBytes, uploadBody } from './upload-body.ts';
 import type { Batch } from '../domain/batch.ts';
-import type { File } from '../domain/file.ts';
+import type { File, UploadPurpose } from '../domain/file.ts';
 
-/** The API as a client sees it, over HTTP. Failures are `CommandError`s, those worth another try `ApiUnreachable`. */
+/** The API as a client sees it, over HTTP. Failures are `ApiFault`s. */
 export interface ApiClient {
   /** Streams a file up; it is never held in memory. */
-  uploadFile(path: string): Promise<File>;
-  createBatch(body: {
-    input_file_id: string;
-    endpoint: string;
-    completion_window: string;
-    metadata?: Record<string, string>;
-  }): Promise<Batch>;
-  getBatch(id: string): Promise<Batch>;
-  listBatches(query: { limit: number; after: string | null }): Promise<{ data: Batch[]; has_more: boolean }>;
+  uploadFile(input: OpenInput, options?: { purpose?: UploadPurpose; onBytes?: OnBytes }): Promise<File>;
+  getFile(id: string): Promise<File>;
+  listFiles(query: PageQuery & { purpose?: string }): Promise<Page<File>>;
+  deleteFile(id: string): Promise<void>;
+  /** A file's content from this byte on. A transfer that breaks is continued. `onTotal` hears the length of the whole content. */
+  readContent(id: string, from: number, onTotal?: (bytes: number) => void): AsyncIterable<Uint8Array>;
+  /** Repeats a create with the same key, so that an answer that was lost makes no second batch. */
+  createBatch(body: NewBatch, idempotencyKey: string): Promise<Batch>;
+  getBatch(id: string, options?: { retries?: number }): Promise<Batch>;
+  listBatches(query: PageQuery): Promise<Page<Batch>>;
   cancelBatch(id: string): Promise<Batch>;
-  /** Streams a file's content to a path; it appears there complete or not at all. */
-  downloadFile(id: string, path: string): Promise<void>;
 }
 
-/** Nobody answered, or with "not now": a later try may work. */
-export class ApiUnreachable extends CommandError {}
+export interface PageQuery {
+  limit: number;
+  after: string | null;
+}
 
-/** A client of the API at `baseUrl` (with `/v1`); the key is sent as a bearer token where there is one. */
-export function createApiClient({ baseUrl, apiKey }: { baseUrl: string; apiKey: string | null }): ApiClient {
-  const authorization = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
+export interface NewBatch {
+  input_file_id: string;
+  endpoint: string;
+  completion_window: string;
+  metadata?: Record<string, string>;
+}
 
-  async function call(method: string, path: string, body?: FormData | object): Promise<Response> {
-    const isForm = body instanceof FormData;
-    let answer: Response;
-    try {
-      answer = await fetch(baseUrl + path, {
-        method,
-        headers: { ...authorization, ...(body === undefined || isForm ? {} : { 'content-type': 'application/json' }) },
-        ...(body === undefined ? {} : { body: isForm ? body : JSON.stringify(body) }),
-      });
-    } catch (error) {
-      throw new ApiUnreachable(
-        `Nothing answers at ${baseUrl} (${reasonOf(error)}): is the API running, or does NIGHTSHIFT_BASE_URL name another one?`,
-        { cause: error },
-      );
-    }
-    if (answer.ok) return answer;
-    const message = messageOf(await answer.text()) ?? `${baseUrl} answers ${answer.status} to ${method} ${path}`;
-    throw answer.status === 429 || answer.status >= 500
-      ? new ApiUnreachable(`${message} (HTTP ${answer.status})`)
-      : new CommandError(message);
-  }
+/** An API completes an upload before it answers. */
+const UPLOAD_ANSWER_MS = 24 * 3_600_000;
 
-  // NOTE: what the API answers is trusted to be what its routes promise; this client is released with it.
-  async function json<T>(answer: Promise<Response>): Promise<T> {
-    const text = await (await answer).text();
-    try {
-      return JSON.parse(text);
-    } catch (error) {
-      throw new CommandError(`What answers at ${baseUrl} is no Batch API: its answer is not JSON.`, { cause: error });
-    }
-  }
-
+export function createApiClient(http: Http): ApiClient {
+  const batchPath = (id: string) => `/batches/${encodeURIComponent(id)}`;
+  const filePath = (id: string) => `/files/${encodeURIComponent(id)}`;
   return {
-    async uploadFile(path) {
-      const form = new FormData();
-      form.append('purpose', 'batch');
-      const content = await openAsBlob(path).catch((error: unknown) => {
-        throw new CommandError(`${path} cannot be read.`, { cause: error });
-      });
-      form.append('file', content, basename(path));
-      return await json(call('POST', '/files', form));
+    async uploadFile(input, { purpose = 'batch', onBytes } = {}) {
+      const body = () => uploadBody(input, { purpose, ...(onBytes === undefined ? {} : { onBytes }) });
+      // The body itself says when it stalls.
+      return readFile(await http.json({ method: 'POST', path: '/files', body, timeoutMs: UPLOAD_ANSWER_MS }));
     },
-    createBatch: async (body) => await json(call('POST', '/batches', body)),
-    getBatch: async (id) => await json(call('GET', `/batches/${encodeURIComponent(id)}`)),
-    async listBatches({ limit, after }) {
-      return await json(
-        call('GET', `/batches?${new URLSearchParams({ limit: String(limit), ...(after === null ? {} : { after }) }).toString()}`),
+    getFile: async (id) => readFile(await http.json({ method: 'GET', path: filePath(id) })),
+    async listFiles({ limit, after, purpose }) {
+      return readPage(await http.json({ method: 'GET', path: `/files?${query({ limit: String(limit), after, purpose })}` }), readFile);
+    },
+    deleteFile: async (id) => void (await http.json({ method: 'DELETE', path: filePath(id) })),
+    readContent: (id, from, onTotal) =>
+      readContent(http, { path: `${filePath(id)}/content`, from, ...(onTotal === undefined ? {} : { onTotal }) }),
+    async createBatch(body, idempotencyKey) {
+      const content = JSON.stringify(body);
+      return readBatch(
+        await http.json({
+          method: 'POST',
+          path: '/batches',
+          headers: { 'idempotency-key': idempotencyKey },
+          body: () => ({ content, headers: { 'content-type': 'application/json' } }),
+        }),
       );
     },
-    cancelBatch: async (id) => await json(call('POST', `/batches/${encodeURIComponent(id)}/cancel`)),
-    async downloadFile(id, path) {
-      const { body } = await call('GET', `/files/${encodeURIComponent(id)}/content`);
-      const part = `${path}.part`;
-      try {
-        await pipeline(body === null ? Readable.from([]) : Readable.fromWeb(body), createWriteStream(part));
-        await rename(part, path);
-      } catch (error) {
-        await rm(part, { force: true });
-        throw new CommandError(`The content of ${id} could not be written to ${path}: ${reasonOf(error)}.`, { cause: error });
-      }
+    getBatch: async (id, options = {}) => readBatch(await http.json({ method: 'GET', path: batchPath(id), ...options })),
+    async listBatches({ limit, after }) {
+      return readPage(await http.json({ method: 'GET', path: `/batches?${query({ limit: String(limit), after })}` }), readBatch);
     },
+    cancelBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/cancel` })),
   };
 }
 
-function messageOf(text: string): string | null {
-  try {
-    const { error }: { error?: { message?: unknown } } = JSON.parse(text);
-    return typeof error?.message === 'string' ? error.message : null;
-  } catch {
-    return null;
-  }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? error.cause : error;
-  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
+function query(given: Record<string, string | null | undefined>): string {
+  const entries = Object.entries(given).flatMap(([name, value]): [string, string][] => (value == null ? [] : [[name, value]]));
+  return new URLSearchParams(entries).toString();
 }

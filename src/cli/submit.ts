@@ -1,99 +1,124 @@
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
-import { stderr, stdout } from 'node:process';
-import { createApiClient } from './api-client.ts';
-import { readArguments, WrongCall } from './arguments.ts';
-import { CommandError } from './command-error.ts';
-import { describeBatch } from './describe-batch.ts';
-import { saveResults } from './save-results.ts';
+import { randomUUID } from 'node:crypto';
+import type { ApiClient } from './api-client.ts';
+import { ApiFault } from './api-fault.ts';
+import { type Context, defineCommand, type Values } from './command.ts';
+import { WrongCall } from './command-error.ts';
+import { deliver, openDelivery } from './deliver.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { firstLine, firstUrl, urlOf } from './first-request.ts';
+import { openInput } from './open-input.ts';
+import { createTransfers } from './transfer-line.ts';
 import { waitForBatch } from './wait-for-batch.ts';
+import type { Batch } from '../domain/batch.ts';
 
-const HELP = `nightshift submit FILE [options]
-
-Uploads a JSONL file of requests and makes a batch of it. Prints the batch's id.
-
-  --endpoint PATH           the endpoint of all lines; left out, the url of the first line
-  --completion-window TIME  24h unless given
-  --metadata KEY=VALUE      may be given several times
-  --wait                    show progress until the batch has ended, then download its files
-  -o, --output DIR          where to put them (the working folder unless given); implies --wait
-
-With --wait the exit code is 0 only if the batch is completed and no line failed.
-`;
+const OPTIONS = {
+  endpoint: { type: 'string', value: 'PATH', help: 'endpoint of all lines; by default the url of the first line' },
+  'completion-window': { type: 'string', value: 'TIME', default: '24h', help: 'time until the batch expires; 24h by default' },
+  metadata: { type: 'string', value: 'KEY=VALUE', multiple: true, help: 'may be given several times' },
+  wait: { type: 'boolean', help: 'show progress until the batch has ended, then download its files' },
+  output: { type: 'string', short: 'o', value: 'DIR', help: 'folder of the results, or - for stdout; implies --wait' },
+  force: { type: 'boolean', help: 'replace results that are there already' },
+  'file-id': { type: 'string', value: 'ID', help: 'a file that has been uploaded, in place of FILE' },
+  'idempotency-key': { type: 'string', value: 'KEY', help: 'a create repeated with the same key makes no second batch' },
+  json: { type: 'boolean', help: 'print the batch as JSON' },
+} as const;
 
 /** `nightshift submit`. */
-export async function submit(args: string[], api: { baseUrl: string; apiKey: string | null }): Promise<number> {
-  const { values, positionals, wantsHelp } = readArguments(
-    args,
-    1,
-    {
-      endpoint: { type: 'string' },
-      'completion-window': { type: 'string', default: '24h' },
-      metadata: { type: 'string', multiple: true, default: [] },
-      wait: { type: 'boolean', default: false },
-      output: { type: 'string', short: 'o' },
-    },
-    HELP,
-  );
-  const [path = ''] = positionals;
-  if (wantsHelp) return (stdout.write(HELP), 0);
+export const submit = defineCommand({
+  usage: 'submit FILE [options]',
+  about: `
+Uploads a file of requests (JSONL, also packed with gzip; - for standard input) and makes a batch of it. Prints the batch's id.
+A create that got no answer is repeated without making a second batch.
+With --wait the exit code tells how the batch ended: 0 completed, 3 some lines failed, 4 failed, expired or cancelled.`,
+  options: OPTIONS,
+  words: [0, 1],
+  async run(values, [path], context) {
+    const { output, signal } = context;
+    const fileId = values['file-id'];
+    if ((path === undefined) === (fileId === undefined)) throw new WrongCall('Give either a FILE or --file-id.');
+    const metadata = readMetadata(values.metadata);
+    const { client } = context.api();
+    const isAwaited = values.wait || values.output !== undefined;
+    const delivery = isAwaited ? await openDelivery(values.output ?? '.') : null;
 
-  const metadata = readMetadata(values.metadata);
-  const client = createApiClient(api);
-  const endpoint = values.endpoint ?? (await firstUrl(path));
-  const file = await client.uploadFile(path);
-  const batch = await client.createBatch({
-    input_file_id: file.id,
-    endpoint,
-    completion_window: values['completion-window'],
-    ...(values.metadata.length === 0 ? {} : { metadata }),
-  });
-  stdout.write(`${batch.id}\n`);
-  if (!values.wait && values.output === undefined) return 0;
+    const input = fileId === undefined ? await upload(client, path ?? '', values, context) : await known(client, fileId, values);
+    const batch = await create(client, { ...input, metadata, values, context });
+    const idGoesToStdout = !values.json && delivery?.isStdout !== true;
+    if (idGoesToStdout) output.print(`${batch.id}\n`);
+    else if (isAwaited) output.note(`batch ${batch.id}`);
+    if (delivery === null) {
+      if (values.json) output.printJson(batch);
+      return EXIT.ok;
+    }
+    try {
+      const ended = await waitForBatch(client, batch.id, { screen: output.screen, signal });
+      await deliver(client, ended, { delivery, force: values.force, asJson: values.json, output, describe: true });
+      return exitCodeOf(ended);
+    } catch (error) {
+      if (signal.aborted)
+        output.warn(`The batch goes on. Follow it: nightshift wait ${batch.id}\nThen get its results: nightshift download ${batch.id}`);
+      else output.warn(`The batch is ${batch.id}. Get its results: nightshift download ${batch.id}`);
+      throw error;
+    }
+  },
+});
 
-  const interrupted = new AbortController();
-  const onInterrupt = () => interrupted.abort();
-  process.once('SIGINT', onInterrupt);
+interface Input {
+  fileId: string;
+  endpoint: string;
+}
+
+async function upload(client: ApiClient, path: string, values: Values<typeof OPTIONS>, { output, signal, stdin }: Context): Promise<Input> {
+  if (path === '-' && stdin.isTTY) output.note('Type the requests, one per line; Ctrl-D ends.');
+  await using input = await openInput(path, { stdin, signal });
+  const endpoint = values.endpoint ?? (await firstUrl(input));
+  const progress = createTransfers(output).begin(`uploading ${input.name}`);
   try {
-    const ended = await waitForBatch(client, batch.id, stderr, interrupted.signal);
-    const saved = await saveResults(client, ended, values.output ?? '.');
-    stderr.write(describeBatch(ended));
-    for (const each of saved) stdout.write(`${each}\n`);
-    return ended.status === 'completed' && ended.request_counts.failed === 0 ? 0 : 1;
-  } catch (error) {
-    if (!interrupted.signal.aborted) throw error;
-    stderr.write(`The batch goes on. Look at it: nightshift status ${batch.id}\n`);
-    return 130;
+    const file = await client.uploadFile(input, { onBytes: progress.onBytes });
+    return { fileId: file.id, endpoint };
   } finally {
-    process.off('SIGINT', onInterrupt);
+    progress.end();
+  }
+}
+
+/** A file that is there already. Its first line is read from the API. */
+async function known(client: ApiClient, fileId: string, values: Values<typeof OPTIONS>): Promise<Input> {
+  const endpoint = values.endpoint ?? urlOf(await firstLine(client.readContent(fileId, 0)), fileId);
+  return { fileId, endpoint };
+}
+
+async function create(
+  client: ApiClient,
+  given: Input & { metadata: Record<string, string>; values: Values<typeof OPTIONS>; context: Context },
+): Promise<Batch> {
+  const { fileId, endpoint, metadata, values, context } = given;
+  const idempotencyKey = values['idempotency-key'] ?? randomUUID();
+  try {
+    return await client.createBatch(
+      {
+        input_file_id: fileId,
+        endpoint,
+        completion_window: values['completion-window'],
+        ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
+      },
+      idempotencyKey,
+    );
+  } catch (error) {
+    // After a refusal no batch exists; otherwise the batch may exist, and only the same key finds it.
+    const isRefused = error instanceof ApiFault && !error.isTransient;
+    context.output.warn(
+      `The input is stored as ${fileId}. To go on without uploading it again, give in place of the file:\n` +
+        `  --file-id ${fileId} --endpoint ${endpoint}${isRefused ? '' : ` --idempotency-key ${idempotencyKey}`}`,
+    );
+    throw error;
   }
 }
 
 function readMetadata(pairs: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf('=');
-      if (at < 1) throw new WrongCall(`--metadata takes KEY=VALUE, not ${JSON.stringify(pair)}.`);
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
-}
-
-/** The `url` of the first line, which is the endpoint of the whole file. */
-async function firstUrl(path: string): Promise<string> {
-  const input = createReadStream(path);
-  try {
-    for await (const line of createInterface({ input })) {
-      const text = line.replace(/^\uFEFF/, '').trim();
-      if (text === '') continue;
-      const { url }: { url?: unknown } = Object(JSON.parse(text));
-      if (typeof url === 'string') return url;
-      break;
-    }
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw new CommandError(`${path} cannot be read.`, { cause: error });
-  } finally {
-    input.destroy();
-  }
-  throw new WrongCall(`The first line of ${path} names no url: give --endpoint.`);
+  const entries = pairs.map((pair): [string, string] => {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new WrongCall(`--metadata is ${JSON.stringify(pair)}, but it takes KEY=VALUE.`);
+    return [pair.slice(0, at), pair.slice(at + 1)];
+  });
+  return Object.fromEntries(entries);
 }

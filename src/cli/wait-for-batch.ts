@@ -1,44 +1,62 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ApiClient, ApiUnreachable } from './api-client.ts';
-import { createProgressLine } from './progress-line.ts';
+import type { ApiClient } from './api-client.ts';
+import { isTransient } from './api-fault.ts';
+import type { Screen } from './output.ts';
+import { createProgressLine, createStatusLine, duration } from './progress-line.ts';
 import { type Batch, isTerminal } from '../domain/batch.ts';
 
-/** Where progress is shown: rewritten in place on a terminal, else as plain lines. */
-export type Screen = Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
+export interface WaitOptions {
+  /** Where progress is shown; null shows none. */
+  screen: Screen | null;
+  signal: AbortSignal;
+  /** Stands before the progress, such as `[2/3] `. */
+  prefix?: string;
+  /** Replaced in tests. */
+  sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
 
-const PLAIN_LINE_EVERY_MS = 5_000;
+/** The interval between two polls grows from the first to the second, and begins anew when the status changes. */
+const POLL_MS = { first: 500, longest: 5_000, factor: 1.3 };
+/** After an answer of 429 or none at all. */
+const AWAY_MS = { first: 500, longest: 15_000, factor: 2 };
 
-/** Polls a batch until it has ended and shows how far it is. Outlasts an API that is away for a while; ends early by the signal. */
-export async function waitForBatch(client: ApiClient, id: string, screen: Screen, signal: AbortSignal): Promise<Batch> {
-  const line = createProgressLine();
-  const startedMs = performance.now();
-  let [shown, shownMs] = ['', -Infinity];
-  const show = (text: string, now: boolean) => {
-    if (screen.isTTY) screen.write(`\r\x1b[K${text.slice(0, (screen.columns || 80) - 1)}`);
-    else if (text !== shown && (now || performance.now() - shownMs >= PLAIN_LINE_EVERY_MS)) {
-      screen.write(`${text}\n`);
-      [shown, shownMs] = [text, performance.now()];
-    }
-  };
+/** Polls a batch until it has ended, and shows how far it is. Waits while the API is away or busy, as long as it asks for. */
+export async function waitForBatch(client: Pick<ApiClient, 'getBatch'>, id: string, options: WaitOptions): Promise<Batch> {
+  const { screen, signal, prefix = '' } = options;
+  const sleep = options.sleep ?? (async (ms, aborted) => await delay(ms, undefined, { signal: aborted }));
+  const progress = createProgressLine();
+  const line = screen === null ? null : createStatusLine(screen);
+  const show = (variants: readonly string[], isNews: boolean) =>
+    line?.show(
+      variants.map((each) => prefix + each),
+      isNews,
+    );
 
   let status: Batch['status'] | null = null;
+  let [intervalMs, failures] = [POLL_MS.first, 0];
   try {
     for (;;) {
       signal.throwIfAborted();
       try {
-        const batch = await client.getBatch(id);
-        show(line(batch, performance.now()), batch.status !== status);
-        status = batch.status;
+        const batch = await client.getBatch(id, { retries: 0 });
+        const isNews = batch.status !== status;
+        show(progress(batch, performance.now()), isNews);
         if (isTerminal(batch.status)) return batch;
+        intervalMs = isNews || failures > 0 ? POLL_MS.first : Math.min(POLL_MS.longest, intervalMs * POLL_MS.factor);
+        [status, failures] = [batch.status, 0];
+        await sleep(intervalMs, signal);
       } catch (error) {
-        if (!(error instanceof ApiUnreachable)) throw error;
-        show('the API does not answer, trying again', status !== null);
-        status = null;
+        signal.throwIfAborted();
+        if (!isTransient(error)) throw error;
+        const backoffMs = Math.min(AWAY_MS.longest, AWAY_MS.first * AWAY_MS.factor ** failures);
+        const waitMs = Math.max(backoffMs, error.retryAfterMs ?? 0);
+        const what = error.status === null ? 'the API does not answer' : `the API answers ${error.status}`;
+        show([`${what}, trying again in ${duration(waitMs / 1000)}`, what], failures === 0);
+        failures += 1;
+        await sleep(waitMs, signal);
       }
-      const intervalMs = performance.now() - startedMs < 30_000 ? 500 : 2_000;
-      await delay(intervalMs, undefined, { signal });
     }
   } finally {
-    if (screen.isTTY) screen.write('\n');
+    line?.end();
   }
 }

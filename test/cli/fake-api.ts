@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { zeroUsage, type Batch } from '../../src/domain/batch.ts';
 
@@ -19,8 +19,11 @@ export async function startFakeApi(
       calls.push(`${request.method} ${path}`);
       const answer = handle(request.method ?? '', path, Buffer.concat(chunks), request.headers);
       if (answer === 'hang up') return void request.socket.destroy();
-      response.writeHead(answer.status ?? 200, { 'content-type': 'application/json' });
-      response.end(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body));
+      const content = Buffer.from(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body));
+      const { status = 200, headers = {}, breaksAfter } = answer;
+      response.writeHead(status, { 'content-type': 'application/json', 'content-length': content.length, ...headers });
+      if (breaksAfter === undefined) return void response.end(content);
+      response.write(content.subarray(0, breaksAfter), () => setTimeout(() => request.socket.destroy(), 50));
     });
   });
   server.listen(0, '127.0.0.1');
@@ -38,7 +41,15 @@ export async function startFakeApi(
   };
 }
 
-export type Answer = { status?: number; body: unknown } | 'hang up';
+export type Answer =
+  | {
+      status?: number;
+      body: unknown;
+      headers?: Record<string, string>;
+      /** The connection ends after this many bytes of the body. */
+      breaksAfter?: number;
+    }
+  | 'hang up';
 export interface FakeApi extends AsyncDisposable {
   readonly baseUrl: string;
   readonly calls: string[];
@@ -73,21 +84,31 @@ export function aBatch(given: Partial<Batch> = {}): Batch {
   };
 }
 
-/** Runs the command line as a user does, without a terminal. */
+/** How a command ended. `stderr` is without the first line that names the API. */
+export interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs the command line as a user does, without a terminal. `onStart` gets the process; `input` is its standard input. */
 export async function nightshift(
-  baseUrl: string,
+  baseUrl: string | null,
   args: string[],
   cwd: string,
   env: Record<string, string> = {},
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  { input, onStart = () => {} }: { input?: string | Buffer; onStart?: (child: ChildProcess) => void } = {},
+): Promise<Ended> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], NIGHTSHIFT_BASE_URL: baseUrl, ...env },
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], ...(baseUrl === null ? {} : { NIGHTSHIFT_BASE_URL: baseUrl }), ...env },
   });
+  child.stdin?.on('error', () => {}).end(input);
+  onStart(child);
   let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   await once(child, 'close');
-  return { code: child.exitCode, stdout, stderr };
+  return { code: child.exitCode, stdout, stderr: stderr.replace(/^API: .*\n/, '') };
 }

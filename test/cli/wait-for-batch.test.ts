@@ -1,43 +1,71 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ApiClient } from '../../src/cli/api-client.ts';
+import { ApiFault } from '../../src/cli/api-fault.ts';
 import { waitForBatch } from '../../src/cli/wait-for-batch.ts';
 import type { Batch } from '../../src/domain/batch.ts';
 import { aBatch } from './fake-api.ts';
 
+const DONE = aBatch({ status: 'completed', request_counts: { total: 4, completed: 4, failed: 0 } });
+
 /** An API that answers these in turn. */
-function apiOf(batches: Batch[]): ApiClient {
-  const unused = () => Promise.reject(new Error('not asked for'));
+function apiOf(answers: (Batch | Error)[]) {
   return {
-    getBatch: async () => batches.shift() ?? (await unused()),
-    uploadFile: unused,
-    createBatch: unused,
-    listBatches: unused,
-    cancelBatch: unused,
-    downloadFile: unused,
+    async getBatch(): Promise<Batch> {
+      const next = answers.shift() ?? new Error('asked too often');
+      return next instanceof Error ? await Promise.reject(next) : next;
+    },
   };
 }
 
-describe('waitForBatch on a terminal', () => {
+function terminal(columns: number) {
+  const written: string[] = [];
+  return { written, isTTY: true, columns, write: (text: string | Uint8Array) => written.push(String(text)) > 0 };
+}
+
+/** Waits for the answers without any delay; returns the waits in milliseconds. */
+async function waitsFor(answers: (Batch | Error)[]): Promise<number[]> {
+  const waits: number[] = [];
+  const sleep = async (ms: number) => await Promise.resolve(void waits.push(Math.round(ms)));
+  await waitForBatch(apiOf(answers), 'batch_1', { screen: null, signal: new AbortController().signal, sleep });
+  return waits;
+}
+
+describe('waitForBatch', () => {
   it('rewrites one line, never wider than the terminal, and ends it', async () => {
-    const written: string[] = [];
-    const screen = { isTTY: true, columns: 40, write: (text: string | Uint8Array) => written.push(String(text)) > 0 };
-    const batches = [aBatch(), aBatch({ status: 'completed', request_counts: { total: 4, completed: 4, failed: 0 } })];
-    const ended = await waitForBatch(apiOf(batches), 'batch_1', screen, new AbortController().signal);
+    const screen = terminal(40);
+    const sleep = async () => await Promise.resolve();
+    const ended = await waitForBatch(apiOf([aBatch(), DONE]), 'batch_1', { screen, signal: new AbortController().signal, sleep });
     assert.equal(ended.status, 'completed');
-    const [first = '', last = '', end] = written;
-    assert.match(first, /^\r\x1b\[Kin_progress \[█{6}░{18}\] /);
-    assert.match(last, /^\r\x1b\[Kcompleted \[█{24}\] /);
-    assert.deepEqual([first.length, last.length, end, written.length], [4 + 39, 4 + 39, '\n', 3]);
+    const [first = '', last = '', end] = screen.written;
+    assert.equal(first, '\r\x1b[Kin_progress [███░░░░░░░░░] 25%  1 of 4');
+    assert.match(last, /^\r\x1b\[Kcompleted \[█+\] 100% {2}4 of 4/);
+    assert.deepEqual([end, screen.written.length], ['\n', 3]);
+    assert.ok(first.length <= 4 + 39 && last.length <= 4 + 39);
   });
 
   it('ends the line when it is interrupted', async () => {
-    const written: string[] = [];
-    const screen = { isTTY: true, columns: 80, write: (text: string | Uint8Array) => written.push(String(text)) > 0 };
+    const screen = terminal(80);
     const interrupt = new AbortController();
-    const waiting = waitForBatch(apiOf([aBatch(), aBatch()]), 'batch_1', screen, interrupt.signal);
+    const waiting = waitForBatch(apiOf([aBatch(), aBatch()]), 'batch_1', { screen, signal: interrupt.signal });
     setImmediate(() => interrupt.abort());
     await assert.rejects(waiting, { name: 'AbortError' });
-    assert.equal(written.at(-1), '\n');
+    assert.equal(screen.written.at(-1), '\n');
+  });
+
+  it('polls less and less often, at most every five seconds, and more often after a change', async () => {
+    const waits = await waitsFor([...Array.from({ length: 20 }, () => aBatch()), aBatch({ status: 'finalizing' }), DONE]);
+    assert.deepEqual(waits.slice(0, 3), [500, 650, 845]);
+    assert.deepEqual(waits.slice(18), [5000, 5000, 500]);
+  });
+
+  it('waits out a 429 at any poll for as long as the API asks, also the first', async () => {
+    const busy = new ApiFault('slow down', { status: 429, isTransient: true, retryAfterMs: 42_000 });
+    assert.deepEqual(await waitsFor([busy, aBatch(), busy, DONE]), [42_000, 500, 42_000]);
+  });
+
+  it('waits through an outage, and gives up on an answer that no repeat changes', async () => {
+    const away = new ApiFault('away', { isTransient: true });
+    assert.deepEqual(await waitsFor([...Array.from({ length: 7 }, () => away), DONE]), [500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
+    await assert.rejects(waitsFor([aBatch(), new ApiFault('wrong key', { status: 401, isTransient: false })]), /wrong key/);
   });
 });

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { chatLine } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
-import { until } from '../helpers/until.ts';
 
 const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
 let stack: Stack;
@@ -41,9 +41,8 @@ describe('the command line', () => {
     const lines = [chatLine('good-1'), chatLine('bad', 'status=400'), chatLine('good-2')];
     await writeFile(join(folder, 'in.jsonl'), lines.join('\n'));
     const submitted = await nightshift('submit', 'in.jsonl', '-o', 'results', '--metadata', 'team=nights');
-    // One line failed, which the exit code tells.
-    assert.equal(submitted.code, 1, submitted.stderr);
-    assert.match(submitted.stderr, /completed \[█+\] 100% {2}3 of 3 {2}1 failed/);
+    assert.equal(submitted.code, 3, submitted.stderr);
+    assert.match(submitted.stderr, /completed \[█+\] 100% {2}3 of 3 {2}1 failed[\s\S]*request bad: 400: /);
     const [id = '', output = '', errors = ''] = submitted.stdout.trim().split('\n');
     const customIds = async (path: string) =>
       (await readFile(join(folder, path), 'utf8'))
@@ -54,8 +53,12 @@ describe('the command line', () => {
 
     const shown = await nightshift('status', id);
     assert.match(shown.stdout, /status +completed\n[\s\S]*2 completed, 1 failed, 3 in all[\s\S]*"team":"nights"/);
-    const listed = await nightshift('list');
-    assert.ok(listed.stdout.includes(id), listed.stdout);
+    assert.equal(shown.code, 3);
+    const listed = await nightshift('list', '--status', 'completed', '--json');
+    assert.ok(
+      JSON.parse(listed.stdout).data.some((batch: { id: string }) => batch.id === id),
+      listed.stdout,
+    );
     const downloaded = await nightshift('download', id, '-o', 'again');
     assert.equal(downloaded.code, 0, downloaded.stderr);
     const saved = (await readdir(join(folder, 'again'))).toSorted();
@@ -67,9 +70,27 @@ describe('the command line', () => {
     await writeFile(join(folder, 'slow.jsonl'), Array.from({ length: 20 }, (_, n) => chatLine(`slow-${n}`, 'delay=60000')).join('\n'));
     const { stdout } = await nightshift('submit', 'slow.jsonl');
     const id = stdout.trim();
-    assert.equal((await nightshift('cancel', id)).stdout, `${id} is cancelling\n`);
-    await until(async () => (await nightshift('status', id)).stdout.includes('cancelled'), { what: 'the end of the batch' });
-    const json = await nightshift('status', id, '--json');
-    assert.equal(JSON.parse(json.stdout).status, 'cancelled');
+    const cancelled = await nightshift('cancel', id, '--wait');
+    assert.deepEqual([cancelled.code, cancelled.stdout], [0, `${id} is cancelled\n`]);
+    const json = await nightshift('status', id, '--wait', '--json');
+    assert.deepEqual([json.code, JSON.parse(json.stdout).status], [4, 'cancelled']);
+  });
+
+  it('uploads what is packed, goes on from a part of a download, and makes no second batch with the same key', async () => {
+    const text = Array.from({ length: 3 }, (_, n) => `${chatLine(`packed-${n}`)}\n`).join('');
+    await writeFile(join(folder, 'packed.jsonl.gz'), gzipSync(text));
+    const uploaded = await nightshift('files', 'upload', 'packed.jsonl.gz');
+    const fileId = uploaded.stdout.trim();
+    const part = join(folder, `back.jsonl.${fileId}.part`);
+    await writeFile(part, text.slice(0, 10));
+    assert.equal((await nightshift('files', 'get', fileId, '-o', 'back.jsonl')).code, 0);
+    assert.equal(await readFile(join(folder, 'back.jsonl'), 'utf8'), text);
+
+    const create = ['submit', '--file-id', fileId, '--idempotency-key', 'twice'];
+    const [first, second] = [await nightshift(...create), await nightshift(...create)];
+    assert.equal(first.stdout, second.stdout, first.stderr + second.stderr);
+    assert.equal((await nightshift('wait', first.stdout.trim())).code, 0);
+    assert.equal((await nightshift('files', 'rm', fileId)).code, 0);
+    assert.equal((await nightshift('doctor')).code, 0);
   });
 });

@@ -5,6 +5,8 @@ import { describe, it } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
 import { describeOwnUpstream } from '../../src/processes/local/own-upstream.ts';
 
+const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'a', NIGHTSHIFT_S3_SECRET_KEY: 'b' };
+
 /** What is said of an upstream that answers so when it is asked for its models. */
 async function saidOf(answer: string, status = 200): Promise<{ said: string; asked: string[] }> {
   const asked: string[] = [];
@@ -18,8 +20,7 @@ async function saidOf(answer: string, status = 200): Promise<{ said: string; ask
   const env = {
     NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${address.port}/v1`,
     NIGHTSHIFT_UPSTREAM_API_KEY: 'sk-1',
-    NIGHTSHIFT_S3_ACCESS_KEY: 'a',
-    NIGHTSHIFT_S3_SECRET_KEY: 'b',
+    ...S3,
   };
   const said = await describeOwnUpstream(loadConfig(env, 'local'));
   server.close();
@@ -37,5 +38,14 @@ describe('describeOwnUpstream', () => {
   it('leaves the model open where none is told, and shows nothing that a shell would take for more than a name', async () => {
     for (const answer of ['no JSON', 'null', '{"data":7}', '{"data":[{"id":"a\'; rm -rf /"},{"id":7},null]}'])
       assert.match((await saidOf(answer)).said, /does not tell its models[\s\S]*\|MODEL\|/);
+  });
+
+  it('says so when nothing listens there, and when the server refuses the key', async () => {
+    const env = { NIGHTSHIFT_UPSTREAM_URL: 'http://127.0.0.1:2/v1', ...S3 };
+    assert.match(
+      await describeOwnUpstream(loadConfig(env, 'local')),
+      /127\.0\.0\.1:2 does not answer \(ECONNREFUSED\): is the server running\?/,
+    );
+    assert.match((await saidOf('{}', 401)).said, /refuses the key \(HTTP 401\)/);
   });
 });

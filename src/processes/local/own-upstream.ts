@@ -12,23 +12,33 @@ export async function describeOwnUpstream({ upstreams, secrets }: Config): Promi
   const [upstream] = upstreams;
   const [baseUrl] = upstream?.baseUrls ?? [];
   if (upstream === undefined || baseUrl === undefined) return '';
-  const models = upstream.models ?? (await askModels(baseUrl, secrets.upstreams[upstream.name]));
-  const model = models[0] ?? 'MODEL';
+  const found = await askModels(baseUrl, secrets.upstreams[upstream.name]);
+  const known = upstream.models === null ? found : { ...found, models: upstream.models };
+  const model = known.models[0] ?? 'MODEL';
   const rows = [
-    `Upstream ${upstream.name} at ${parseBaseUrl(baseUrl).origin} ${describe(models)}. To send it the forty requests of the example:`,
+    `Upstream ${upstream.name} at ${parseBaseUrl(baseUrl).origin} ${describeModels(known)}. To send it the forty requests of the example:`,
     `  sed 's|example-model|${model}|' examples/first-batch.jsonl > first-batch.jsonl`,
-    '  npm run -s nightshift -- submit first-batch.jsonl --wait',
+    '  npx nightshift submit first-batch.jsonl --wait',
   ];
   return `\n${rows.join('\n')}\n`;
 }
 
-function describe(models: readonly string[]): string {
-  if (models.length === 0) return 'does not tell its models';
+/** What a model server says about its models. */
+export interface FoundModels {
+  models: readonly string[];
+  /** Why it says nothing; null when it answered. */
+  fault: string | null;
+}
+
+/** The rest of a sentence that begins with the name of the server. */
+export function describeModels({ models, fault }: FoundModels): string {
+  if (fault !== null) return fault;
+  if (models.length === 0) return 'answers, but does not tell its models';
   return `serves ${models.slice(0, MODELS_SHOWN).join(', ')}${models.length > MODELS_SHOWN ? ` and ${models.length - MODELS_SHOWN} more` : ''}`;
 }
 
-/** The models that a server lists; none where it lists none, or is not there yet. */
-async function askModels(baseUrl: string, credentials: Config['secrets']['upstreams'][string] | undefined): Promise<string[]> {
+/** Asks a server for its models. A server that has no such list is still a server. */
+export async function askModels(baseUrl: string, credentials: Config['secrets']['upstreams'][string] | undefined): Promise<FoundModels> {
   const { origin, path, userinfo } = parseBaseUrl(baseUrl);
   const authorization =
     credentials?.apiKey != null
@@ -36,17 +46,36 @@ async function askModels(baseUrl: string, credentials: Config['secrets']['upstre
       : userinfo === null
         ? null
         : `Basic ${Buffer.from(userinfo).toString('base64')}`;
+  let answer: Response;
   try {
-    const answer = await fetch(origin + path('/v1/models'), {
+    answer = await fetch(origin + path('/v1/models'), {
       headers: { ...(authorization === null ? {} : { authorization }), ...credentials?.headers },
       signal: AbortSignal.timeout(PATIENCE_MS),
       redirect: 'manual',
     });
-    const { data }: { data?: unknown } = Object(await answer.json());
+  } catch (error) {
+    return { models: [], fault: `does not answer (${reasonOf(error)}): is the server running?` };
+  }
+  const text = await answer.text().catch(() => '');
+  if (answer.status === 401 || answer.status === 403) return { models: [], fault: `refuses the key (HTTP ${answer.status})` };
+  if (answer.status >= 500) return { models: [], fault: `answers with HTTP ${answer.status}` };
+  return { models: modelsOf(text), fault: null };
+}
+
+function modelsOf(text: string): string[] {
+  try {
+    const { data }: { data?: unknown } = Object(JSON.parse(text));
     return Array.isArray(data) ? data.flatMap((each: unknown) => idOf(each)) : [];
   } catch {
     return [];
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === 'TimeoutError') return `nothing within ${PATIENCE_MS / 1000} s`;
+  const cause = error.cause instanceof Error ? error.cause : error;
+  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
 }
 
 /** Only names that can stand in a shell's quotes are shown. */

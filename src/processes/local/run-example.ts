@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { createApiClient } from '../../cli/api-client.ts';
+import { createHttp } from '../../cli/http.ts';
+import { openInput } from '../../cli/open-input.ts';
 import { saveResults } from '../../cli/save-results.ts';
 import { waitForBatch } from '../../cli/wait-for-batch.ts';
 
@@ -12,19 +15,24 @@ const LINES_SHOWN = 3;
 /** Sends the example batch through the API like any client, shows how it goes and what comes out. Answers whether it is completed. */
 export async function runExample(api: { baseUrl: string; apiKey: string | null }, dataDir: string, signal: AbortSignal): Promise<boolean> {
   const out = process.stdout;
-  const client = createApiClient(api);
-  const file = await client.uploadFile(EXAMPLE);
-  const batch = await client.createBatch({
-    input_file_id: file.id,
-    endpoint: '/v1/chat/completions',
-    completion_window: '24h',
-    metadata: { example: 'first-batch' },
-  });
+  const address = { ...api, baseUrlFrom: 'NIGHTSHIFT_API_PORT', keyHint: 'Set NIGHTSHIFT_API_KEY to one of its keys.' };
+  const client = createApiClient(createHttp({ address, signal }));
+  await using input = await openInput(EXAMPLE, { stdin: process.stdin, signal });
+  const file = await client.uploadFile(input);
+  const batch = await client.createBatch(
+    {
+      input_file_id: file.id,
+      endpoint: '/v1/chat/completions',
+      completion_window: '24h',
+      metadata: { example: 'first-batch' },
+    },
+    randomUUID(),
+  );
   out.write(`\nThe example batch ${batch.id}, from examples/first-batch.jsonl:\n`);
-  const ended = await waitForBatch(client, batch.id, out, signal);
-  const saved = await saveResults(client, ended, join(dataDir, 'results'));
+  const ended = await waitForBatch(client, batch.id, { screen: out, signal });
+  const saved = await saveResults(client, ended, { folder: join(dataDir, 'results') });
   for (const error of ended.errors?.data ?? []) out.write(`  ${error.message}\n`);
-  for (const path of saved) {
+  for (const path of [saved.output, saved.error].filter((each) => each !== null)) {
     out.write(`\n${path}\n`);
     for (const line of await firstLines(path)) out.write(`  ${line.length > 200 ? `${line.slice(0, 200)}…` : line}\n`);
   }

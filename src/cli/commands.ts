@@ -1,0 +1,18 @@
+import type { CommandEntry } from './command.ts';
+
+/** Every command of the client. Each is loaded when it is called. */
+export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  submit: { summary: 'upload a file and make a batch of it', load: async () => (await import('./submit.ts')).submit },
+  status: { summary: 'show a batch', load: async () => (await import('./status.ts')).status },
+  wait: { summary: 'wait until batches have ended', load: async () => (await import('./wait.ts')).wait },
+  list: { summary: 'list batches, newest first', load: async () => (await import('./list.ts')).list },
+  cancel: { summary: 'cancel batches', load: async () => (await import('./cancel.ts')).cancel },
+  download: { summary: 'download the results of a batch', load: async () => (await import('./download.ts')).download },
+  validate: { summary: 'check a file of requests on this machine', load: async () => (await import('./validate.ts')).validate },
+  'files list': { summary: 'list files, newest first', load: async () => (await import('./files.ts')).filesList },
+  'files get': { summary: 'download a file', load: async () => (await import('./files.ts')).filesGet },
+  'files rm': { summary: 'delete files', load: async () => (await import('./files.ts')).filesRm },
+  'files upload': { summary: 'upload a file', load: async () => (await import('./files.ts')).filesUpload },
+  doctor: { summary: 'find out why something does not work', load: async () => (await import('./doctor.ts')).doctor },
+  completion: { summary: 'print the completion script of a shell', load: async () => (await import('./completion.ts')).completion },
+};

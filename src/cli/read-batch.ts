@@ -1,0 +1,73 @@
+import { ApiFault } from './api-fault.ts';
+import { type Batch, zeroUsage } from '../domain/batch.ts';
+import type { File } from '../domain/file.ts';
+
+/**
+ * A batch as the API answers it. Members that other implementations of the Batch API leave out are filled in, so that
+ * every command can rely on them.
+ */
+export function readBatch(value: unknown): Batch {
+  const given: Partial<Batch> = Object(value);
+  const { id, status } = given;
+  if (typeof id !== 'string' || typeof status !== 'string') throw notA('batch');
+  return {
+    ...given,
+    id,
+    object: 'batch',
+    endpoint: given.endpoint ?? '',
+    model: given.model ?? null,
+    errors: given.errors?.data === undefined ? null : given.errors,
+    input_file_id: given.input_file_id ?? '',
+    completion_window: given.completion_window ?? '',
+    status,
+    output_file_id: given.output_file_id ?? null,
+    error_file_id: given.error_file_id ?? null,
+    created_at: given.created_at ?? 0,
+    in_progress_at: given.in_progress_at ?? null,
+    expires_at: given.expires_at ?? 0,
+    finalizing_at: given.finalizing_at ?? null,
+    completed_at: given.completed_at ?? null,
+    failed_at: given.failed_at ?? null,
+    expired_at: given.expired_at ?? null,
+    cancelling_at: given.cancelling_at ?? null,
+    cancelled_at: given.cancelled_at ?? null,
+    request_counts: { total: 0, completed: 0, failed: 0, ...given.request_counts },
+    usage: given.usage ?? zeroUsage(),
+    metadata: given.metadata ?? null,
+  };
+}
+
+/** A file as the API answers it. */
+export function readFile(value: unknown): File {
+  const given: Partial<File> = Object(value);
+  const { id } = given;
+  if (typeof id !== 'string') throw notA('file');
+  return {
+    ...given,
+    id,
+    object: 'file',
+    bytes: given.bytes ?? 0,
+    created_at: given.created_at ?? 0,
+    expires_at: given.expires_at ?? null,
+    filename: given.filename ?? '',
+    purpose: given.purpose ?? 'batch',
+    status: 'processed',
+    status_details: null,
+  };
+}
+
+/** A page of a list. */
+export function readPage<T>(value: unknown, readOne: (each: unknown) => T): Page<T> {
+  const { data, has_more: hasMore }: { data?: unknown; has_more?: unknown } = Object(value);
+  if (!Array.isArray(data)) throw notA('list');
+  return { data: data.map((each: unknown) => readOne(each)), hasMore: hasMore === true };
+}
+
+export interface Page<T> {
+  data: T[];
+  hasMore: boolean;
+}
+
+function notA(what: string): ApiFault {
+  return new ApiFault(`The API answered with something that is no ${what}. Is this the base URL of a Batch API?`, { isTransient: false });
+}
