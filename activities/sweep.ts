@@ -77,10 +77,18 @@ export function createSweep(deps: Pick<ActivityDeps, 'batches' | 'housekeeping' 
 
     async function removeAllWork(): Promise<number> {
       let removed = 0;
+      let failure: unknown = null;
       for (const batchId of work) {
         await beating.step();
-        if (!open.has(batchId)) removed += await housekeeping.removeWork(batchId, beating.check);
+        if (open.has(batchId)) continue;
+        try {
+          removed += await housekeeping.removeWork(batchId, beating.check);
+        } catch (error) {
+          beating.check();
+          failure = error;
+        }
       }
+      if (failure !== null) throw failure;
       return removed;
     }
 

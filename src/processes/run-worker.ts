@@ -127,7 +127,10 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     pieces: watchPieceStore(createPieceStore({ store, newNonce, parts }), metrics),
     housekeeping: createHousekeeping({
       store,
-      onFailure: (key, err) => logger.warn({ err, key }, 'the sweep leaves an object for later'),
+      onFailure(key, err) {
+        metrics.sweepLeftObject();
+        logger.warn({ err, key }, 'the sweep leaves an object for later');
+      },
     }),
     runs,
     upstreams,

@@ -39,6 +39,8 @@ const COMPLETING_MS = 3_600_000;
 const REMEMBERED = 200_000;
 /** A bucket lets nobody remove an object that is being read, and says so only by silence: not asked again for so long. */
 const REFUSED_REST_MS = 10 * 60_000;
+/** Objects of a thousand that may fail, each after a long wait, before the others are left to a later sweep as well. */
+const FAILURES_BORNE = 3;
 /** Time in which one sweep begins to remove contents: many that are being read must not use up the time of the whole sweep. */
 const REMOVING_MS = 60_000;
 
@@ -58,15 +60,19 @@ export function createHousekeeping({
   /** When the bucket last failed to remove the content of a tombstone, by `monotonicMs`. */
   const refusedMs = createRecent<number>(REMEMBERED);
 
-  /** Whether the work on one object was done. */
-  async function isDone(key: string, work: () => Promise<void>): Promise<boolean> {
+  /** What `work` on one object answers; null when it failed. */
+  async function tried<T>(key: string, work: () => Promise<T>): Promise<T | null> {
     try {
-      await work();
-      return true;
+      return await work();
     } catch (error) {
       onFailure(key, error);
-      return false;
+      return null;
     }
+  }
+
+  /** Whether the work on one object was done. */
+  async function isDone(key: string, work: () => Promise<void>): Promise<boolean> {
+    return (await tried(key, async () => (await work(), true))) === true;
   }
 
   async function expiryOf(key: string): Promise<number | null> {
@@ -78,12 +84,27 @@ export function createHousekeeping({
     return file.expires_at;
   }
 
+  /** Removes keys together; one at a time where that fails, so that one object keeps no other back. Answers how many are gone. */
+  async function removeAll(all: readonly string[], beat: () => void): Promise<number> {
+    try {
+      await store.remove(all);
+      return all.length;
+    } catch {
+      let [removed, failures] = [0, 0];
+      for (const key of all) {
+        beat();
+        if (await isDone(key, async () => await store.remove([key]))) removed += 1;
+        else if (++failures === FAILURES_BORNE) break;
+      }
+      return removed;
+    }
+  }
+
   async function removeListed(listed: AsyncIterable<ListedObject>, beat: () => void): Promise<number> {
     let removed = 0;
     let some: string[] = [];
     const flush = async () => {
-      await store.remove(some);
-      removed += some.length;
+      removed += await removeAll(some, beat);
       some = [];
       beat();
     };
@@ -124,14 +145,16 @@ export function createHousekeeping({
     async removeExpiredFiles(nowMs, beat) {
       let removed = 0;
       const listed = store.list(prefixes.files);
-      const read = async ({ key }: ListedObject) => ({ key, atSeconds: await expiryOf(key) });
+      const read = async ({ key }: ListedObject) => ({ key, atSeconds: await tried(key, async () => await expiryOf(key)) });
       for await (const { key, atSeconds } of mapInOrder(listed, READS_AT_A_TIME, read)) {
         beat();
         if (atSeconds === null || atSeconds * 1000 > nowMs) continue;
         const { tenant, id } = ownerOf(key);
-        await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
-        await store.remove([key]);
-        removed += 1;
+        const isRemoved = await isDone(key, async () => {
+          await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
+          await store.remove([key]);
+        });
+        removed += isRemoved ? 1 : 0;
       }
       return removed;
     },
@@ -165,8 +188,7 @@ export function createHousekeeping({
       for await (const { key, lastModified, isEmpty } of mapInOrder(listed, READS_AT_A_TIME, empty)) {
         beat();
         if (!isEmpty || lastModified.getTime() > nowMs - CURSOR_LIFE_MS) continue;
-        await store.remove([key]);
-        removed += 1;
+        removed += (await isDone(key, async () => await store.remove([key]))) ? 1 : 0;
       }
       return removed;
     },
@@ -188,7 +210,7 @@ export function createHousekeeping({
       }
       for await (const { key, marker } of mapInOrder(stale, READS_AT_A_TIME, async (key) => ({
         key,
-        marker: await getJson<UploadMarker>(store, key),
+        marker: await tried(key, async () => await getJson<UploadMarker>(store, key)),
       }))) {
         beat();
         if (marker === null) continue;

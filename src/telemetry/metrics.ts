@@ -14,6 +14,8 @@ export interface Metrics {
   batchEnded(status: TerminalStatus, seconds: number): void;
   /** What the sweep found open. */
   batchesFoundOpen(seen: { byStatus: ReadonlyMap<OpenStatus, number>; oldestAgeSeconds: number }): void;
+  /** A sweep left an object to a later one, because the bucket did not do what it was asked to. */
+  sweepLeftObject(): void;
   /** A sweep has ended. */
   swept(result: 'ok' | 'failed', actions: Readonly<Record<SweepAction, number>>): void;
   /** Lines got their outcome: in a piece, or because their batch ended without them. */
@@ -105,7 +107,7 @@ export function createMetrics({
     [1, 10, 60, 300, 900, 3600, 14_400, 43_200, 86_400, 172_800],
   );
   const sweeps = counter('sweep_runs_total', 'Sweeps by how they ended', ['result']);
-  const sweepActions = counter('sweep_actions_total', 'What sweeps did: batches started, cancels repeated, things removed', ['action']);
+  const sweepActions = counter('sweep_actions_total', 'What sweeps did: batches started, cancels repeated, things removed, things left to a later sweep', ['action']);
   const lastSweep = new Gauge({
     name: 'nightshift_sweep_last_success_timestamp_seconds',
     help: 'When this worker last swept to the end, as Unix time; 0 for never',
@@ -182,7 +184,7 @@ export function createMetrics({
   for (const status of TERMINAL_STATUSES) durations.zero({ status });
   for (const outcome of LINE_OUTCOMES) lines.inc({ outcome }, 0);
   for (const result of ['ok', 'failed']) sweeps.inc({ result }, 0);
-  for (const action of SWEEP_ACTIONS) sweepActions.inc({ action }, 0);
+  for (const action of [...SWEEP_ACTIONS, 'left']) sweepActions.inc({ action }, 0);
   for (const operation of operations.bucket) bucketErrors.inc({ operation }, 0);
   for (const operation of operations.temporal) temporalErrors.inc({ operation }, 0);
 
@@ -191,6 +193,7 @@ export function createMetrics({
     batchMoved: (status) => transitions.inc({ status }),
     batchEnded: (status, seconds) => durations.observe({ status }, seconds),
     batchesFoundOpen: (seen) => void (found = { atMs: nowMs(), ...seen }),
+    sweepLeftObject: () => sweepActions.inc({ action: 'left' }),
     swept(result, actions) {
       sweeps.inc({ result });
       if (result === 'ok') lastSweep.set(nowMs() / 1000);

@@ -51,6 +51,37 @@ describe('Housekeeping: expired files', () => {
   });
 });
 
+describe('Housekeeping: one object that fails', () => {
+  it('keeps no other one back, whatever is being removed, and is reported', async () => {
+    const inAnHour = Math.floor(Date.now() / 1000) + 3600;
+    const [first, second] = [await upload('a', inAnHour), await upload('b', inAnHour)];
+    await store.put('files/b/file-torn', Buffer.from('{"expires_'));
+    for (const name of ['h1', 'h2', 'h3']) await store.put(`idempotency/a/${name}`, Buffer.from('{}'));
+    for (const name of ['1', '2', '3']) await store.put(`work/batch_1/${name}`, Buffer.from('x'));
+    await store.put('uploads/torn', Buffer.from('{"key'));
+    await store.put('uploads/whole', Buffer.from('{"key":"content/a/x","uploadId":null}'));
+    const stuck = [`files/a/${first}`, 'idempotency/a/h2', 'work/batch_1/2'];
+    const failures: string[] = [];
+    const busy = createHousekeeping({
+      store: {
+        ...store,
+        async remove(keys) {
+          if (keys.some((key) => stuck.includes(key))) throw new Error('no sign of the server for 30000 ms');
+          await store.remove(keys);
+        },
+      },
+      onFailure: (key) => failures.push(key),
+    });
+    const later = Date.now() + DAY_MS + 1000;
+    assert.equal(await busy.removeStaleUploads(later, DAY_MS, none, beat), 1);
+    assert.equal(await busy.removeExpiredFiles(later, beat), 1);
+    assert.equal(await busy.removeOldIdempotency(later, DAY_MS, beat), 2);
+    assert.equal(await busy.removeWork('batch_1', beat), 2);
+    assert.deepEqual(failures.sort(), [...stuck, 'files/b/file-torn', 'uploads/torn'].sort());
+    assert.equal(await files.get('b', second), null);
+  });
+});
+
 describe('Housekeeping: deleted files', () => {
   it('removes bytes once no open batch reads them, and the tombstone only after 30 days', async () => {
     const id = await upload('a', null);
