@@ -6,7 +6,9 @@ import type { FileStore } from '../storage/file-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
-import type { ApiState, Logger } from './context.ts';
+import type { ApiContext, ApiState, Logger } from './context.ts';
+import { noteRefusedCreate } from './create-try.ts';
+import { createIdempotency } from './idempotency.ts';
 import { type ApiKeys, authentication } from './middleware/authentication.ts';
 import { errorEnvelope } from './middleware/error-envelope.ts';
 import { httpRules } from './middleware/http-rules.ts';
@@ -51,7 +53,8 @@ const HANG_UPS: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'EC
 export function createApp(deps: AppDeps): Koa<ApiState> {
   const { logger, monotonicMs, randomHex, keys } = deps;
   const app = new Koa<ApiState>();
-  const router = createRouter(deps);
+  const idempotency = createIdempotency(deps);
+  const router = createRouter(deps, idempotency);
   // Only what goes wrong after the first byte of an answer ends here: the bucket broke off, or the client, which is no fault.
   app.on('error', (error: Error & { code?: string }, ctx?: { state?: Partial<ApiState> }) => {
     if (HANG_UPS.has(error.code ?? '')) return;
@@ -62,7 +65,8 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   app.use(errorEnvelope({ logger }));
   app.use(httpRules());
   app.use(authentication({ keys }));
-  app.use(rateLimit({ ...deps.tenantLimits, monotonicMs }));
+  const onRefused = async (ctx: ApiContext) => await noteRefusedCreate(ctx, idempotency, deps.bodyPace);
+  app.use(rateLimit({ requestsPerMinute: deps.tenantLimits.requestsPerMinute, monotonicMs, onRefused }));
   app.use(storageQuota({ maxStoredBytes: deps.tenantLimits.maxStoredBytes, stores: [deps.files, deps.uploads], monotonicMs }));
   app.use(router.routes());
   app.use(nothingMatched(router));

@@ -17,12 +17,17 @@ export interface JsonBody {
 
 /** Reads a body that must be a JSON object, whatever its content type says. Throws the 400 or 413, or what else `readBody` throws. */
 export async function readJsonBody(request: IncomingMessage, pace: BodyPace): Promise<JsonBody> {
-  const bytes = await readWholeBody(request, { ...pace, maxBytes: MAX_JSON_BYTES }).catch((error: unknown) => {
-    throw error instanceof BodyTooLarge ? bodyTooLarge(error.maxBytes, null) : error;
-  });
+  const bytes = await readJsonBytes(request, pace);
   const value = parse(bytes);
   if (!isJsonRecord(value)) throw bodyNotObject();
   return { value, bytes };
+}
+
+/** The bytes of a body that is no file. Throws the 413, or what else `readBody` throws. */
+export async function readJsonBytes(request: IncomingMessage, pace: BodyPace): Promise<Buffer> {
+  return await readWholeBody(request, { ...pace, maxBytes: MAX_JSON_BYTES }).catch((error: unknown) => {
+    throw error instanceof BodyTooLarge ? bodyTooLarge(error.maxBytes, null) : error;
+  });
 }
 
 function parse(bytes: Buffer): unknown {

@@ -3,6 +3,7 @@ import type { Middleware } from 'koa';
 import { methodNotAllowed, unknownRoute } from '../domain/errors.ts';
 import type { AppDeps } from './app.ts';
 import type { ApiState } from './context.ts';
+import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLiveCounts } from './live-counts.ts';
 import { addUploadPart } from './routes/add-upload-part.ts';
 import { cancelBatch } from './routes/cancel-batch.ts';
@@ -22,7 +23,7 @@ import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
 
 /** The table of contents: every endpoint there is. Paths are exact, so that an empty id never becomes a list. */
-export function createRouter(deps: AppDeps): Router<ApiState> {
+export function createRouter(deps: AppDeps, idempotency: Idempotency = createIdempotency(deps)): Router<ApiState> {
   const liveCounts = createLiveCounts(deps);
   const router = new Router<ApiState>({ strict: true, sensitive: true });
 
@@ -37,7 +38,7 @@ export function createRouter(deps: AppDeps): Router<ApiState> {
   router.post('/v1/uploads/:id/complete', completeUpload(deps));
   router.post('/v1/uploads/:id/cancel', cancelUpload(deps));
 
-  router.post('/v1/batches', createBatch(deps));
+  router.post('/v1/batches', createBatch({ ...deps, idempotency }));
   router.get('/v1/batches', listBatches(deps));
   router.get('/v1/batches/:id', retrieveBatch({ ...deps, liveCounts }));
   router.post('/v1/batches/:id/cancel', cancelBatch(deps));

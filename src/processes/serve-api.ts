@@ -69,16 +69,17 @@ export async function serveApi(args: string[]): Promise<number> {
     metrics,
     tracing,
   });
+  const onMarkerLeft = (batch: string, err: unknown) => logger.warn({ err, batch }, 'the open marker of a batch was written only once');
   const app = createApp({
     files: createFileStore({
       store: objectStore,
       nowMs: Date.now,
       newNonce,
       parts,
-      onBytesLeft: (content, err) => logger.warn({ err, content }, 'the bytes of a deleted file are left to the sweep'),
+      onBytesLeft: (content, err) => logger.warn({ err, content }, 'what a deletion or an upload could not remove is left to the sweep'),
     }),
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
-    batches: watchBatchStore(createBatchStore({ store: objectStore }), { metrics, nowMs, logger }),
+    batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
     runs,
     objectStore,
     keys: createApiKeys(apiKeys.length === 0 ? null : apiKeys),

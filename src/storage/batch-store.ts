@@ -9,7 +9,10 @@ import { updateJson } from './update-json.ts';
 
 /** The batches of all tenants. A record is changed only by `update`, which reads, decides and writes by compare-and-set. */
 export interface BatchStore {
-  /** Writes open marker, then record, both create-only, and makes sure of the marker; finishing a creation that somebody began is no error. */
+  /**
+   * Writes open marker, then record, both create-only. It succeeds once the record stands, and then makes sure of the marker;
+   * finishing a creation that another call began is no error.
+   */
   create(record: BatchRecord): Promise<void>;
   /** The record; null when unknown or another tenant's. */
   get(tenant: string, id: string): Promise<BatchRecord | null>;
@@ -43,6 +46,8 @@ export interface BatchStore {
   ): Promise<IdempotencyEntry | null>;
   putIdempotency(tenant: string, hash: string, entry: IdempotencyEntry): Promise<void>;
   getIdempotency(tenant: string, hash: string): Promise<IdempotencyEntry | null>;
+  /** Changes an entry, if there is one, by compare-and-set (see `updateJson`). */
+  updateIdempotency(tenant: string, hash: string, change: (found: IdempotencyEntry) => IdempotencyEntry | null): Promise<void>;
 }
 
 /** What an open marker says; `since` is when it was written. */
@@ -58,10 +63,21 @@ export interface IdempotencyEntry {
   bodyHash: string;
   createdAtMs: number;
   record: BatchRecord;
+  /**
+   * `refused`: a later create with this body was refused, so its retries must not find this one. `unanswered`: the client of this
+   * create may not know its batch.
+   */
+  state: 'made' | 'refused' | 'unanswered';
 }
 
-/** The batches in a bucket. */
-export function createBatchStore({ store }: { store: ObjectStore }): BatchStore {
+/** The batches in a bucket; `onMarkerLeft` gets the failure to make sure of the open marker of a new batch. */
+export function createBatchStore({
+  store,
+  onMarkerLeft = () => undefined,
+}: {
+  store: ObjectStore;
+  onMarkerLeft?: (batchId: string, error: unknown) => void;
+}): BatchStore {
   const openMarkers = createOpenMarkers(store);
 
   async function get(tenant: string, id: string): Promise<BatchRecord | null> {
@@ -84,7 +100,8 @@ export function createBatchStore({ store }: { store: ObjectStore }): BatchStore 
       await openMarkers.create(tenant, batch.id, batch.input_file_id);
       await store.create(keys.batch(tenant, batch.id), toJsonBytes(record));
       // And again: the sweep takes a marker that has had no record for an hour, and this process may have stood still for as long.
-      await openMarkers.create(tenant, batch.id, batch.input_file_id);
+      // The record is the promise, so a failure here is no failure of the creation.
+      await openMarkers.create(tenant, batch.id, batch.input_file_id).catch((error: unknown) => onMarkerLeft(batch.id, error));
     },
 
     update: async (tenant, id, change) => await updateJson(store, keys.batch(tenant, id), change),
@@ -122,6 +139,10 @@ export function createBatchStore({ store }: { store: ObjectStore }): BatchStore 
         // It can only be missing now if the sweep has just removed it for its age.
         if (standing !== null) return standing;
       }
+    },
+
+    async updateIdempotency(tenant, hash, change) {
+      await updateJson(store, keys.idempotency(tenant, hash), change);
     },
 
     async putIdempotency(tenant, hash, entry) {

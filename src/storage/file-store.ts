@@ -35,6 +35,8 @@ export interface FileStore {
    * left of them goes with the sweep.
    */
   delete(tenant: string, id: string): Promise<boolean>;
+  /** Whether a file of this tenant was deleted or has expired, and its tombstone is still there. */
+  isDeleted(tenant: string, id: string): Promise<boolean>;
 }
 
 export interface FileQuery {
@@ -77,8 +79,8 @@ const ENTRY_BYTES = 300;
 const MARKERS_LOOKED_AT = 1000;
 
 /**
- * The files in a bucket. `nowMs` is the clock (Unix milliseconds), `newNonce` makes names no other process has, `onBytesLeft` hears
- * of the bytes of a deleted file that could not be removed.
+ * The files in a bucket. `nowMs` is the clock (Unix milliseconds), `newNonce` makes names no other process has, `onBytesLeft` gets
+ * what could not be removed after a deletion or an upload.
  */
 export function createFileStore({
   store,
@@ -176,6 +178,7 @@ export function createFileStore({
 
   return {
     get,
+    isDeleted,
 
     async beginContent(tenant, id) {
       const key = keys.content(tenant, id);
@@ -205,7 +208,8 @@ export function createFileStore({
         await store.remove([key]);
         void removeContent(tenant, file);
       }
-      await unmark(contentKey);
+      // The record stands, and the sweep takes a marker that is left.
+      await unmark(contentKey).catch((error: unknown) => onBytesLeft(contentKey, error));
       return result;
     },
 

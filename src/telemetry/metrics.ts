@@ -107,7 +107,11 @@ export function createMetrics({
     [1, 10, 60, 300, 900, 3600, 14_400, 43_200, 86_400, 172_800],
   );
   const sweeps = counter('sweep_runs_total', 'Sweeps by how they ended', ['result']);
-  const sweepActions = counter('sweep_actions_total', 'What sweeps did: batches started, cancels repeated, things removed, things left to a later sweep', ['action']);
+  const sweepActions = counter(
+    'sweep_actions_total',
+    'What sweeps did: batches started, cancels repeated, things removed, things left to a later sweep',
+    ['action'],
+  );
   const lastSweep = new Gauge({
     name: 'nightshift_sweep_last_success_timestamp_seconds',
     help: 'When this worker last swept to the end, as Unix time; 0 for never',

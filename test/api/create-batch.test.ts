@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type OpenAI, toFile } from 'openai';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
+import { until } from '../helpers/until.ts';
 import { collect } from '../storage/test-bucket.ts';
 import { envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
 
@@ -328,6 +329,53 @@ describe('POST /v1/batches', () => {
         (await client.batches.list({ limit: 100 })).data.filter(({ metadata }) => metadata?.['test'] === 'broken off').length,
         1,
       );
+    });
+  });
+
+  describe('a repeat after an answer that was lost', () => {
+    const countOf = async (test: string) =>
+      (await client.batches.list({ limit: 100 })).data.filter(({ metadata }) => metadata?.['test'] === test).length;
+
+    it('makes no second batch for a client that sends no headers of an SDK, and the next create makes one', async () => {
+      const body = { ...minimal(), metadata: { test: 'plain repeat' } };
+      const { create, get } = api.batches;
+      api.batches.create = async (record) => (await create(record), await Promise.reject(new Error('answer lost')));
+      api.batches.get = async () => await Promise.reject(new Error('away'));
+      assert.equal((await post(body)).status, 500);
+      Object.assign(api.batches, { create, get });
+      const repeated = await idOf(await post(body));
+      assert.equal(await countOf('plain repeat'), 1);
+      assert.notEqual(await idOf(await post(body)), repeated);
+      assert.equal(await countOf('plain repeat'), 2);
+    });
+
+    it('is not needed where the record stands: the answer is 200', async () => {
+      const body = { ...minimal(), metadata: { test: 'stands' } };
+      const { create } = api.batches;
+      api.batches.create = async (record) => (await create(record), await Promise.reject(new Error('answer lost')));
+      const id = await idOf(await post(body));
+      api.batches.create = create;
+      assert.equal((await client.batches.retrieve(id)).status, 'validating');
+      assert.equal(await countOf('stands'), 1);
+    });
+
+    it('makes no second batch when the client hung up before it was answered', async () => {
+      const body = { ...minimal(), metadata: { test: 'hung up' } };
+      const { create } = api.batches;
+      const hangUp = new AbortController();
+      api.batches.create = async (record) => {
+        await create(record);
+        hangUp.abort();
+        await until(() => api.log.some((line) => line['aborted'] === true && line['path'] === '/v1/batches'), {
+          what: 'the client to be gone',
+        });
+      };
+      const aborted = api.fetch('/v1/batches', { method: 'POST', body: JSON.stringify(body), signal: hangUp.signal });
+      await assert.rejects(aborted);
+      api.batches.create = create;
+      await until(async () => (await countOf('hung up')) === 1, { what: 'the batch' });
+      await idOf(await post(body));
+      assert.equal(await countOf('hung up'), 1);
     });
   });
 

@@ -105,6 +105,15 @@ describe('GET and DELETE /v1/files/{id}', () => {
     assert.equal((await client.files.waitForProcessing(file.id)).status, 'processed');
   });
 
+  it('answers 200 to an SDK retry of a deletion whose answer was lost, and to no other retry', async () => {
+    const { id } = await upload();
+    const retry = async (file: string, authorization = 'Bearer key-a') =>
+      (await api.fetch(`/v1/files/${file}`, { method: 'DELETE', headers: { authorization, 'x-stainless-retry-count': '1' } })).status;
+    await client.files.delete(id);
+    assert.deepEqual([await retry(id), await retry(id, 'Bearer key-b'), await retry(`file-${'0'.repeat(24)}`)], [200, 404, 404]);
+    assert.equal((await api.fetch(`/v1/files/${id}`)).status, 404);
+  });
+
   it('answers what was deleted, and 404 ever after', async () => {
     const { id } = await upload();
     const deleted = await api.fetch(`/v1/files/${id}`, { method: 'DELETE', headers: { 'content-type': 'application/json' } });

@@ -75,6 +75,44 @@ describe('limits of a tenant', () => {
       api.advance(30 * 60_000);
       assert.deepEqual([(await create(api)).status, (await create(api)).status], [200, 429]);
     });
+
+    it('are not used up by repeats', async () => {
+      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, batchesPerHour: 2 } });
+      const key = { 'idempotency-key': 'hourly' };
+      const ids = await Promise.all(Array.from({ length: 5 }, async () => Object(await (await create(api, key)).json()).id));
+      assert.equal(new Set(ids).size, 1);
+      assert.deepEqual([(await create(api)).status, (await create(api)).status], [200, 429]);
+      assert.equal(Object(await (await create(api, key)).json()).id, ids[0]);
+    });
+  });
+
+  describe('a create that is refused', () => {
+    const refusals = { requestsPerMinute: 1, batchesPerHour: 1, maxOpenBatches: 1 } as const;
+    for (const [limit, count] of Object.entries(refusals)) {
+      it(`answers no older batch to its retries (${limit})`, async () => {
+        await using own = await startTestBucket();
+        await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, [limit]: count } });
+        await using other = await startTestApi(own);
+        const older = Object(await (await create(api, { 'x-stainless-retry-count': '0' })).json()).id;
+        await assertRefused(await create(api, { 'x-stainless-retry-count': '0' }), /Rate limit/);
+        await assertRefused(await create(api, { 'x-stainless-retry-count': '1' }), /Rate limit/);
+        // Another process of the API, whose limit lets the retry through.
+        const made = Object(await (await create(other, { 'x-stainless-retry-count': '2' })).json()).id;
+        assert.notEqual(made, older);
+        assert.equal(Object(await (await create(other, { 'x-stainless-retry-count': '3' })).json()).id, made);
+      });
+    }
+
+    it('is repeated by the SDK until its limit lets it through, or fails', async () => {
+      await using own = await startTestBucket();
+      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, requestsPerMinute: 60, maxOpenBatches: 1 } });
+      const [client, body] = [api.client('key-a', { maxRetries: 1 }), JSON.parse(BODY)];
+      const older = await client.batches.create(body);
+      const second = client.batches.create(body);
+      await until(() => api.log.some((line) => line['status'] === 429), { what: 'a refusal' });
+      await api.batches.removeOpen('tenant-a', older.id);
+      assert.notEqual((await second).id, older.id);
+    });
   });
 
   describe('open batches', () => {
@@ -89,7 +127,7 @@ describe('limits of a tenant', () => {
       if (opened === 1) assert.equal((await create(api)).status, 200);
       await assertRefused(await create(api), /3 batches that have not ended/);
       assert.equal(Object(await (await create(api, key)).json()).id, first.id);
-      assert.equal((await create(api, { 'x-stainless-retry-count': '1' })).status, 200);
+      await assertRefused(await create(api, { 'x-stainless-retry-count': '1' }), /not ended/);
       await assertRefused(await create(api, { 'idempotency-key': 'other' }), /not ended/);
       assert.equal((await create(api, { authorization: 'Bearer key-b' })).status, 200);
       await api.batches.removeOpen('tenant-a', first.id);

@@ -150,7 +150,12 @@ describe('BatchStore: lists', () => {
 describe('BatchStore: idempotency', () => {
   it('lets the first of several claims through and shows its entry to the others', async () => {
     const tenant = newNonce();
-    const entries = Array.from({ length: 5 }, (_, i) => ({ bodyHash: `${i}`, createdAtMs: i, record: newRecord(tenant) }));
+    const entries = Array.from({ length: 5 }, (_, i) => ({
+      bodyHash: `${i}`,
+      createdAtMs: i,
+      record: newRecord(tenant),
+      state: 'made' as const,
+    }));
     const answers = await Promise.all(entries.map((entry) => batches.claimIdempotency(tenant, 'h', entry)));
     const winner = entries[answers.indexOf(null)];
     assert.deepEqual(
@@ -163,8 +168,13 @@ describe('BatchStore: idempotency', () => {
   it('lets one of several claims take the place of an entry that is past', async () => {
     const tenant = newNonce();
     const isPast = ({ createdAtMs }: { createdAtMs: number }) => createdAtMs < 10;
-    await batches.putIdempotency(tenant, 'h', { bodyHash: 'h', createdAtMs: 9, record: newRecord(tenant) });
-    const entries = Array.from({ length: 5 }, (_, i) => ({ bodyHash: 'h', createdAtMs: 10 + i, record: newRecord(tenant) }));
+    await batches.putIdempotency(tenant, 'h', { bodyHash: 'h', createdAtMs: 9, record: newRecord(tenant), state: 'made' as const });
+    const entries = Array.from({ length: 5 }, (_, i) => ({
+      bodyHash: 'h',
+      createdAtMs: 10 + i,
+      record: newRecord(tenant),
+      state: 'made' as const,
+    }));
     const answers = await Promise.all(entries.map((entry) => batches.claimIdempotency(tenant, 'h', entry, isPast)));
     const winner = entries[answers.indexOf(null)];
     assert.deepEqual(
@@ -176,7 +186,7 @@ describe('BatchStore: idempotency', () => {
 
   it('replaces an entry on put, and has none for a hash nobody used', async () => {
     const tenant = newNonce();
-    const entry = { bodyHash: 'a', createdAtMs: 1, record: newRecord(tenant) };
+    const entry = { bodyHash: 'a', createdAtMs: 1, record: newRecord(tenant), state: 'made' as const };
     await batches.putIdempotency(tenant, 'h', entry);
     await batches.putIdempotency(tenant, 'h', { ...entry, createdAtMs: 2 });
     assert.equal((await batches.getIdempotency(tenant, 'h'))?.createdAtMs, 2);
