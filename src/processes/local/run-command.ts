@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 
 /**
  * Runs a program to its end and answers what it wrote (stdout, then stderr). Throws one sentence with its last words when
- * it is missing or fails. The signal ends it with everything it started.
+ * it is missing or fails; its `cause` is then all that it wrote to stderr. The signal ends it with everything it started.
  */
 export async function runCommand(
   command: string,
@@ -36,7 +36,7 @@ export async function runCommand(
       if (signal.aborted) return void reject(signal.reason);
       if (code === 0) return void resolve(stdout + stderr);
       const lastWords = (stderr.trim() === '' ? stdout : stderr).trim().split('\n').at(-1) ?? '';
-      reject(new Error(`${command} ${args.slice(0, 3).join(' ')} failed: ${lastWords.slice(0, 300)}`));
+      reject(new Error(`${command} ${args.slice(0, 3).join(' ')} failed: ${lastWords.slice(0, 300)}`, { cause: stderr }));
     });
   });
 }
