@@ -13,6 +13,7 @@ import type {
 import { createBatchesRunning } from './batches-running.ts';
 import { createCloseShard } from './close-shard.ts';
 import type { ActivityDeps } from './deps.ts';
+import { createRecordCounts } from './record-counts.ts';
 import { createPublishResults } from './publish-results.ts';
 import { createRunRequests } from './run-requests.ts';
 import { createSaveBatch } from './save-batch.ts';
@@ -40,7 +41,7 @@ export function createActivities(deps: ActivityDeps): Activities {
   const batchesRunning = createBatchesRunning(deps);
   return {
     validateInput: createValidateInput({ ...deps, batchesRunning }),
-    runRequests: createRunRequests({ ...deps, batchesRunning }),
+    runRequests: createRunRequests({ ...deps, batchesRunning, recordCounts: createRecordCounts(deps) }),
     closeShard: createCloseShard(deps),
     publishResults: createPublishResults(deps),
     saveBatch: createSaveBatch(deps),

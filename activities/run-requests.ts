@@ -1,11 +1,13 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { lineRanges } from '../src/domain/line-ranges.ts';
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { readRequestLine } from '../src/domain/request-line.ts';
 import type { Upstream } from '../src/upstream/routes.ts';
 import type { RanRequests, RunRequestsInput } from '../workflows/contract.ts';
 import type { BatchesRunning } from './batches-running.ts';
 import type { ActivityDeps } from './deps.ts';
+import type { RecordCounts } from './record-counts.ts';
+import { reportCounts } from './slice-counts.ts';
+import { countOutcomes, toReport } from './slice-report.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createMemoryBudget, type MemoryBudget } from './memory-budget.ts';
 import { createPieceWriter, type PieceWriter } from './piece-writer.ts';
@@ -31,9 +33,10 @@ const NOTHING: SliceTally = { stored: new Map(), faulted: new Map(), postponed: 
  * Sends the requests of a slice and stores what came of them. A second run lists the pieces first and sends what none of them
  * has; what two runs both sent is decided when the shard is closed. Results in pieces are facts, whatever becomes of this run.
  */
-export function createRunRequests(deps: ActivityDeps & { batchesRunning: BatchesRunning }) {
+export function createRunRequests(deps: ActivityDeps & { batchesRunning: BatchesRunning; recordCounts: RecordCounts }) {
   const {
     batchesRunning,
+    recordCounts,
     pieces,
     upstreams,
     workersOf,
@@ -82,6 +85,8 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     const own = { faults: past.faults, ended: false };
     const details = () => ({ ...(board?.describe() ?? { waiting: 'for its lines' }), ...toMemory(attempt, past, own, board) });
 
+    // Also at the start: results of a worker that was lost may not be in the record yet.
+    recordCounts.changed(input);
     using running = batchesRunning.enter(batchId);
     using stop = watchForStop({ context, draining, pulse, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
     using heart = startSliceHeart(context, details);
@@ -91,6 +96,11 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       monotonicMs,
       giveUp: stop.giveUp,
     });
+
+    function reportStored(): void {
+      heart.sendNow();
+      recordCounts.changed(input);
+    }
 
     async function live(): Promise<RanRequests> {
       const { upstream, memory } = upstreamOf(input);
@@ -102,7 +112,13 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       const found: SliceTally['stored'] = input.resumed || past.mayHavePieces ? await storedOutcomes(input, lines) : new Map();
       const rest = lines.filter(({ line }) => !found.has(line));
       const only = lines.length === 1 ? rest[0] : undefined;
-      board = createSliceBoard({ lines: lines.map(({ line }) => line), done: found.size, refusals: past.refusals });
+      board = createSliceBoard({
+        lines: lines.map(({ line }) => line),
+        found: countOutcomes(found),
+        refusals: past.refusals,
+        isContested: input.resumed || past.losses > 0,
+      });
+      using _reports = lines.length > 1 ? reportCounts(board, reportStored) : null;
       const report = (tally: SliceTally, again: RanRequests['again']) =>
         toReport({
           input,
@@ -115,6 +131,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
           batchesRunning: batchesRunning.count,
           places: upstream.limiter.reach,
           workers: workersOf(input.upstream),
+          workerLost: past.losses > 0,
         });
 
       if (lines.length > 1 && isSuspicious) {
@@ -174,6 +191,8 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       own.ended = true;
       heart.beat();
       throw error;
+    } finally {
+      recordCounts.changed(input);
     }
   };
 
@@ -205,37 +224,5 @@ function toMemory(attempt: number, past: Recollection, own: { faults: number; en
     ended,
     losses,
     losses_on_wire: lossesOnWire,
-  };
-}
-
-function toReport(given: {
-  input: RunRequestsInput;
-  lines: readonly PlannedLine[];
-  stored: SliceTally['stored'];
-  tally: SliceTally;
-  again: RanRequests['again'];
-  waitedMs: number;
-  meanUpstreamMs: number;
-  batchesRunning: number;
-  places: number;
-  workers: number;
-}): RanRequests {
-  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning, places, workers } = given;
-  const open = new Set(lines.flatMap(({ line }) => (stored.has(line) ? [] : [line])));
-  const covered: number[] = [];
-  // Blank lines are covered as soon as somebody has looked at them.
-  for (let line = input.firstLine; line <= input.lastLine; line++) if (!open.has(line)) covered.push(line);
-  const outcomes = [...stored.values()];
-  return {
-    covered: lineRanges(covered),
-    completed: outcomes.filter((outcome) => outcome === 'completed').length,
-    failed: outcomes.filter((outcome) => outcome === 'failed').length,
-    again,
-    answered: tally.answered,
-    meanUpstreamMs: tally.answered === 0 ? 0 : meanUpstreamMs,
-    waitedMs,
-    batchesRunning,
-    places,
-    workers,
   };
 }

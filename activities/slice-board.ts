@@ -1,4 +1,5 @@
 import type { SendState } from '../src/upstream/send-request.ts';
+import type { SliceCounts } from '../workflows/contract.ts';
 
 /** Characters of a custom_id that Temporal's UI gets to show. */
 const SHOWN_CHARACTERS = 64;
@@ -10,7 +11,9 @@ export interface SliceBoard {
   /** Learnt when the line is read; of interest in a slice of one. */
   name(customId: string): void;
   /** A line has its outcome in a piece. */
-  count(): void;
+  count(outcome: 'completed' | 'failed'): void;
+  /** Lines that have one, those found at the start included. */
+  readonly stored: SliceCounts;
   /** Refusals of the request of a slice of one. */
   readonly refusals: number;
   /** Whether any request is on the wire. */
@@ -19,11 +22,20 @@ export interface SliceBoard {
   describe(): Record<string, unknown>;
 }
 
-/** `lines` are the requests of the slice, `done` of them were found in pieces. */
-export function createSliceBoard({ lines, done, refusals }: { lines: readonly number[]; done: number; refusals: number }): SliceBoard {
+/**
+ * `lines` are the requests of the slice, `found` counts the outcomes that pieces had of them. `isContested`: a lost worker may still
+ * store an answer for a line that failed, so the heartbeats count no failures.
+ */
+export function createSliceBoard(given: {
+  lines: readonly number[];
+  found: SliceCounts;
+  refusals: number;
+  isContested: boolean;
+}): SliceBoard {
+  const { lines, found, refusals, isContested } = given;
   const states = new Map<number, Parameters<SliceBoard['show']>[1]>();
   let customId: string | null = null;
-  let finished = done;
+  const stored = { ...found };
   let refused = refusals;
 
   const inFlight = () => [...states.values()].filter((state) => state?.state === 'sent').length;
@@ -42,15 +54,16 @@ export function createSliceBoard({ lines, done, refusals }: { lines: readonly nu
       else states.set(line, state);
       if (state?.state === 'refused' && lines.length === 1) refused = state.refusals;
     },
-    name(found) {
+    name(id) {
       if (lines.length > 1) return;
-      customId = Array.from(found.slice(0, 2 * SHOWN_CHARACTERS))
+      customId = Array.from(id.slice(0, 2 * SHOWN_CHARACTERS))
         .slice(0, SHOWN_CHARACTERS)
         .join('');
     },
-    count() {
-      finished += 1;
+    count(outcome) {
+      stored[outcome] += 1;
     },
+    stored,
     get refusals() {
       return refused;
     },
@@ -59,7 +72,9 @@ export function createSliceBoard({ lines, done, refusals }: { lines: readonly nu
     },
     describe() {
       if (lines.length === 1) return { custom_id: customId, line: lines[0], waiting: waiting() };
-      return { done: finished, of: lines.length, in_flight: inFlight(), waiting: waiting() };
+      const { completed, failed } = stored;
+      const counts: SliceCounts = { completed, failed: isContested ? 0 : failed };
+      return { ...counts, done: completed + failed, of: lines.length, in_flight: inFlight(), waiting: waiting() };
     },
   };
 }

@@ -13,6 +13,8 @@ export interface SliceHeart extends Disposable {
   beat(): void;
   /** Beats and waits until the server knows, or should know; rejects when the signal ends first. */
   beatAndFlush(signal: AbortSignal): Promise<void>;
+  /** Sends the details past the throttle of the worker, which would hold them back for up to ten seconds. */
+  sendNow(): void;
 }
 
 /** What it needs of the context of an activity. */
@@ -40,6 +42,13 @@ export function startSliceHeart(context: Beating, details: () => object): SliceH
 
   return {
     beat,
+    sendNow() {
+      // The worker sends the first heartbeat at once and holds later ones back.
+      const isHeldBack = hasBeaten;
+      beat();
+      // If the call fails, the next heartbeat brings the details.
+      if (isHeldBack) tellAtOnce().catch(() => undefined);
+    },
     async beatAndFlush(signal) {
       // The first heartbeat of an attempt goes out at once, a later one may be held back for the throttle interval.
       const waitMs = (hasBeaten ? HEARTBEAT_THROTTLE_MS : 0) + FLUSH_MS;

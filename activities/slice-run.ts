@@ -180,7 +180,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
     memory.release(resultLine.length);
     if (!isStored) return;
     tally.stored.set(line, outcome);
-    board.count();
+    board.count(outcome);
   }
 
   const failures: unknown[] = [];

@@ -101,9 +101,17 @@ export interface ShardDrained {
 /** Answer of the `progress` query, of batch and shard alike. `openShards` lists shard workflows still running (batch only). */
 export interface Progress {
   completed: number;
+  /** Lines that failed for good. A line whose first worker was lost may still be answered by it, so it counts when its shard is closed. */
   failed: number;
   openShards: number[];
+  /** The run that answers; absent from workers of before. */
+  runId?: string;
+  /** Slices of several lines that are out (shard only): their heartbeats count what they have stored. */
+  largeSlicesOut?: number;
 }
+
+/** What the heartbeats of a slice of several lines count: lines of it that have an outcome in a piece. */
+export type SliceCounts = Pick<RequestCounts, 'completed' | 'failed'>;
 
 // ---- activities ----
 
@@ -170,6 +178,8 @@ export interface RanRequests {
   covered: [first: number, last: number][];
   completed: number;
   failed: number;
+  /** True when an earlier attempt lost its worker, which may still be running and store results; absent otherwise. */
+  workerLost?: boolean;
   /** Lines to be handed out again, each as a slice of one. Lines in neither list were not touched and are handed out again as they were. */
   again: { line: number; faults: number }[];
   /** Requests answered by this attempt, and the mean time upstream (send to last byte) of this batch's at this worker, those still in flight included; 0 and 0 when none was. */

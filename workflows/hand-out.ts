@@ -14,7 +14,10 @@ interface Todo {
   range: LineRange;
   /** Faults of these lines so far. */
   faults: number;
+  /** Whether pieces of these lines may exist: the activity lists them before it sends. */
   resumed: boolean;
+  /** Whether a lost worker may still store a result for these lines. */
+  contested: boolean;
   /** How often in a row an activity has come back without having touched any of them. */
   untouched: number;
 }
@@ -31,7 +34,10 @@ export interface HandOut {
   readonly over: boolean;
   readonly pace: Pace;
   readonly completed: number;
+  /** Without lines that a lost worker may still answer: `closeShard` prefers an answer, and this count must not step back. */
   readonly failed: number;
+  /** Slices of several lines that are out. */
+  readonly largeSlicesOut: number;
   /** Lines handed out and not back, blank ones included. */
   readonly linesOut: number;
 }
@@ -52,12 +58,14 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
   // An hour is what batches had that began before it stood in their input.
   const { range, policy, sizing = 1, urgentFromMs = input.expiresAtMs - 3_600_000 } = input;
   const { longHistoryEvents = LONG_HISTORY_EVENTS } = policy;
-  const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed: input.resumed, untouched: 0 }];
+  const { resumed } = input;
+  const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed, contested: resumed, untouched: 0 }];
   const shardLines = range.lastLine - range.firstLine + 1;
   const sending = new CancellationScope({ cancellable: true });
   let pace = input.pace;
   let linesOut = 0;
   let slicesOut = 0;
+  let largeSlicesOut = 0;
   let backingOff = 0;
   let changes = 0;
   let stopped = false;
@@ -98,6 +106,7 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
     const scheduledAtMs = Date.now();
     linesOut += lines;
     slicesOut += 1;
+    if (lines > 1) largeSlicesOut += 1;
     try {
       const { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs } = input;
       const ran = await sending.run(() =>
@@ -120,10 +129,11 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
     } catch (error) {
       if (!(error instanceof TemporalFailure)) throw error;
       // Cancelled in the queue, or lost for good: pieces may lie there all the same.
-      handOutLater([{ ...slice, resumed: true, untouched: slice.untouched + 1 }]);
+      handOutLater([{ ...slice, resumed: true, contested: true, untouched: slice.untouched + 1 }]);
     } finally {
       linesOut -= lines;
       slicesOut -= 1;
+      if (lines > 1) largeSlicesOut -= 1;
       changes += 1;
     }
   }
@@ -131,16 +141,18 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
   function book(slice: Todo, ran: RanRequests, scheduledAtMs: number): void {
     const { maxInFlight } = policy;
     pace = learn(pace, ran, { maxInFlight, lines: nextSliceLines(), sizing, scheduledAtMs, nowMs: Date.now() });
+    const contested = slice.contested || ran.workerLost === true;
     completed += ran.completed;
-    failed += ran.failed;
+    if (!contested) failed += ran.failed;
     const again = new Set(ran.again.map(({ line }) => line));
     const rest = [...linesIn([slice.range])].filter((line) => !again.has(line) && !containsLine(ran.covered, line));
     const untouched = ran.covered.length === 0 && again.size === 0 ? slice.untouched + 1 : 0;
-    handOutLater(lineRanges(rest).map((range) => ({ range, faults: slice.faults, resumed: slice.resumed, untouched })));
+    const resumed = slice.resumed || contested;
+    handOutLater(lineRanges(rest).map((range) => ({ range, faults: slice.faults, resumed, contested, untouched })));
     // One wait for all lines with the same number of faults keeps the history short.
     const byFaults = Map.groupBy(ran.again, ({ faults }) => faults);
     for (const [faults, lines] of byFaults) {
-      handOutLater(lines.map(({ line }) => ({ range: [line, line], faults, resumed: false, untouched: 0 })));
+      handOutLater(lines.map(({ line }) => ({ range: [line, line], faults, resumed: false, contested, untouched: 0 })));
     }
   }
 
@@ -195,7 +207,7 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
       sending.cancel();
     },
     putBack(missing) {
-      for (const line of linesIn(missing)) todo.push({ range: [line, line], faults: 0, resumed: true, untouched: 0 });
+      for (const line of linesIn(missing)) todo.push({ range: [line, line], faults: 0, resumed: true, contested: true, untouched: 0 });
     },
     get over() {
       return isOver();
@@ -208,6 +220,9 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
     },
     get failed() {
       return Math.min(failed, range.requests - Math.min(completed, range.requests));
+    },
+    get largeSlicesOut() {
+      return largeSlicesOut;
     },
     get linesOut() {
       return linesOut;

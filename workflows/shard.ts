@@ -1,4 +1,4 @@
-import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
+import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
 import { closeShard } from './activities.ts';
 import { type Progress, PROGRESS_QUERY, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
@@ -15,7 +15,10 @@ export async function shard(input: ShardInput): Promise<ShardEnd> {
     onDrained: () => void tellDrained(),
     onChange: () => tellShard(input, handOut, 'handing out'),
   });
-  setHandler(progressQuery, () => ({ completed: handOut.completed, failed: handOut.failed, openShards: [] }));
+  setHandler(progressQuery, () => {
+    const { completed, failed, largeSlicesOut } = handOut;
+    return { completed, failed, openShards: [], runId: workflowInfo().runId, largeSlicesOut };
+  });
   CancellationScope.current().cancelRequested.catch(() => handOut.stop());
 
   // The batch may be gone or may have ended; then nobody needs to know.

@@ -1,5 +1,5 @@
 import { type Batch, type BatchRecord, isTerminal } from '../domain/batch.ts';
-import { raiseCounts } from '../domain/lifecycle.ts';
+import { withCounts } from '../domain/lifecycle.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
 import type { Logger } from './context.ts';
@@ -50,10 +50,7 @@ export function createLiveCounts({
     try {
       const progress = await runs.progress(id);
       if (progress === null) return;
-      await batches.update(tenant, id, (found) => {
-        const batch = raiseCounts(found.batch, progress);
-        return isTerminal(found.batch.status) || batch === found.batch ? null : { ...found, batch };
-      });
+      await batches.update(tenant, id, (found) => withCounts(found, progress));
     } catch (error) {
       logger.debug({ batch: id, err: error }, 'counts could not be refreshed; the record is shown');
     }

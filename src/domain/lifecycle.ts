@@ -1,4 +1,4 @@
-import type { Batch, BatchStatus, RequestCounts } from './batch.ts';
+import { type Batch, type BatchRecord, type BatchStatus, isTerminal, type RequestCounts } from './batch.ts';
 
 /** The legal moves, all of them (reference: Batch API, "State machine"). */
 const NEXT: Record<BatchStatus, readonly BatchStatus[]> = {
@@ -52,6 +52,12 @@ export function raiseCounts(batch: Batch, given: Pick<RequestCounts, 'completed'
   const failed = Math.max(found.failed, Math.min(given.failed, total - completed));
   if (completed === found.completed && failed === found.failed) return batch;
   return { ...batch, request_counts: { total, completed, failed } };
+}
+
+/** The record with its counts raised to those given; null where that changes nothing, or the batch has ended. */
+export function withCounts(record: BatchRecord, given: Pick<RequestCounts, 'completed' | 'failed'>): BatchRecord | null {
+  const batch = raiseCounts(record.batch, given);
+  return isTerminal(batch.status) || batch === record.batch ? null : { ...record, batch };
 }
 
 /** Whether the batch ever reached `in_progress`; one that did not ends without files. */

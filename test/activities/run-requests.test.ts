@@ -126,6 +126,24 @@ describe('runRequests', () => {
     assert.deepEqual([ran.covered, ran.failed, callsOf('five')], [[[1, 1]], 1, 5]);
   });
 
+  it('counts in its heartbeats what it has stored while one line is slow, without failures where a worker was lost', async () => {
+    const lines = [...Array.from({ length: 9 }, () => ''), 'status=400', 'marker=slow-neighbour; mode=hang'];
+    async function countsOf(changes: { attempt?: number; resumed?: boolean }) {
+      const batch = await stage.begin(scripted(...lines));
+      const { run: runAttempt, cancel, beats } = attempt({ attempt: changes.attempt ?? 1 });
+      const ran = runAttempt(stage.worker().runRequests, slice(batch, 1, 11, { resumed: changes.resumed ?? false, cancelGraceMs: 0 }));
+      const found = await until(() => beats[0] ?? null, { what: 'counts', everyMs: 20 });
+      cancel();
+      const { completed, failed, workerLost } = await ran;
+      assert.deepEqual([completed, failed], [9, 1]);
+      return { found, workerLost };
+    }
+    const [first, second, resumed] = await Promise.all([countsOf({}), countsOf({ attempt: 2 }), countsOf({ resumed: true })]);
+    assert.partialDeepStrictEqual(first, { found: { completed: 9, failed: 1, done: 10, of: 11 }, workerLost: undefined });
+    assert.partialDeepStrictEqual(second, { found: { completed: 9, failed: 0, done: 10 }, workerLost: true });
+    assert.partialDeepStrictEqual(resumed, { found: { completed: 9, failed: 0, done: 10 }, workerLost: undefined });
+  });
+
   it('stores while it goes on: what was answered is in a piece a second later', async () => {
     const batch = await stage.begin(scripted('', '', 'marker=slow; mode=hang'));
     const { run: runAttempt, cancel } = attempt();

@@ -34,6 +34,16 @@ describe('startSliceHeart', () => {
     heart[Symbol.dispose]();
   });
 
+  it('sends details past the throttle without waiting, and does not mind a failure', async () => {
+    const { heart, told } = startThrottled(async () => {
+      throw new Error('Temporal is away');
+    });
+    heart.sendNow();
+    await new Promise(setImmediate);
+    assert.deepEqual(told, [{ sent: true }]);
+    heart[Symbol.dispose]();
+  });
+
   it('does not take a refusal for an answer, and waits until it is stopped or the throttle is over', async () => {
     const { heart } = startThrottled(async () => {
       throw new Error('this attempt has been given up');

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type OpenAI from 'openai';
+import OpenAI from 'openai';
 import { chatLine, chatLines, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
+import { until } from '../helpers/until.ts';
 import { accountFor, names, watch } from './story.ts';
 
 const REPETITIONS = 100;
@@ -35,6 +36,60 @@ describe('E. Execution and results: what a client sees on the way', () => {
     }
     assert.ok(growing.size >= 3, `completed was only seen at ${[...growing].join(', ')}`);
     await accountFor(client, seen.at(-1) ?? created, ids);
+  });
+
+  describe('one slow or refused line of many', { concurrency: true }, () => {
+    const SLOW_MS = 45_000;
+    let sinceMs: number;
+    let slow: OpenAI.Batch;
+    let refused: OpenAI.Batch;
+    before(async () => {
+      await stack.upstream.set({ retryAfter: 60 });
+      const linesWith = (count: number, odd: number, script: string) =>
+        names('line-', count).map((id, index) => chatLine(id, index === odd ? script : 'delay=30'));
+      slow = await submit(client, linesWith(300, 40, `delay=${SLOW_MS}`).join('\n'));
+      refused = await submit(client, linesWith(101, 20, 'status=429,200').join('\n'));
+      sinceMs = performance.now();
+    });
+    after(async () => {
+      await stack.upstream.set({ retryAfter: 1 });
+      await Promise.all([slow, refused].map(async ({ id }) => await client.batches.cancel(id)));
+    });
+
+    it('shows the other lines in lists that are at most 30 s old, although no client reads the batches', async () => {
+      const listed = async () => {
+        const { data } = await client.batches.list({ limit: 100 });
+        return [slow, refused].map(({ id }) => data.find((batch) => batch.id === id)?.request_counts?.completed);
+      };
+      await until(async () => JSON.stringify(await listed()) === '[299,100]', { what: 'lists of 299 and 100', seconds: 60, everyMs: 200 });
+      const tookMs = performance.now() - sinceMs;
+      assert.ok(tookMs < 35_000, `lists took ${tookMs} ms`);
+    });
+
+    it('shows the other lines within seconds where a client reads the batch, and the same from another API', async () => {
+      const other = await stack.startAnotherApi();
+      const second = new OpenAI({ baseURL: `${other.origin}/v1`, apiKey: 'key-a' });
+      // Reads of two APIs in turn, of a batch that runs and fails some lines: whichever API answers, no count steps back.
+      const lines = names('turn-', 300).map((id, index) =>
+        chatLine(id, index === 0 ? `delay=${SLOW_MS}` : index % 3 === 0 ? 'status=400' : 'delay=30'),
+      );
+      const { id } = await submit(client, lines.join('\n'));
+      const startedMs = performance.now();
+      let before = { total: 0, completed: 0, failed: 0 };
+      for (let reads = 0; before.completed + before.failed < 299; reads++) {
+        const { request_counts: counts } = await (reads % 2 === 0 ? client : second).batches.retrieve(id);
+        assert.ok(
+          counts !== undefined && counts.completed >= before.completed && counts.failed >= before.failed,
+          JSON.stringify([before, counts]),
+        );
+        before = counts;
+        assert.ok(performance.now() - startedMs < 15_000, JSON.stringify(counts));
+        await delay(50);
+      }
+      assert.deepEqual(before, { total: 300, completed: 200, failed: 99 });
+      await other.stop('SIGTERM');
+      await client.batches.cancel(id);
+    });
   });
 
   it('case 80: whoever sees completed can read the whole file at once', { timeout: 500_000 }, async () => {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchRecord } from '../../src/domain/batch.ts';
 import { type BatchRuns, createBatchRuns, TemporalUnavailable } from '../../src/temporal/batch-runs.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
 import { freePort } from '../helpers/servers.ts';
 import { type Engine, startEngine } from '../workflows/engine.ts';
-import { createModel, type Fate, gate, type Model, until } from '../workflows/model.ts';
+import { createModel, type Fate, gate, type Model, type ModelOptions, until } from '../workflows/model.ts';
 
 const { policy } = createModel({ shards: [] }).input;
 
@@ -14,10 +15,11 @@ function recordOf(model: Model): BatchRecord {
 }
 
 /** A batch whose lines from the fourth on wait for the gate. */
-function halfHeld(): { model: Model; open: () => void } {
+function halfHeld(options: Partial<ModelOptions> = {}): { model: Model; open: () => void } {
   const { wait, open } = gate();
   const model = createModel({
     shards: [2, 4],
+    ...options,
     fate: async (line): Promise<Fate> => {
       if (line > 3) await wait();
       return 'completed';
@@ -93,6 +95,60 @@ describe('createBatchRuns', () => {
     open();
     await engine.client.workflow.getHandle(model.id).result();
     assert.deepEqual(await runs.progress(model.id), { completed: 6, failed: 0 });
+  });
+
+  it('adds up what a slice has stored while one of its lines is slow', async () => {
+    const { model, open } = halfHeld({ shards: [20], policy: { linesPerActivity: 20 } });
+    await engine.start(model);
+    await until('three lines of the slice are counted', async () => (await runs.progress(model.id))?.completed === 3);
+    assert.equal(model.slices.length, 1);
+    open();
+    await engine.client.workflow.getHandle(model.id).result();
+    assert.deepEqual(await runs.progress(model.id), { completed: 20, failed: 0 });
+  });
+
+  it('never counts a line twice while slices of many lines return and others run', async () => {
+    const { wait, open } = gate();
+    const held = new Set([5, 20]);
+    const fate = async (line: number): Promise<Fate> => {
+      await (held.has(line) ? wait() : delay(20));
+      return 'completed';
+    };
+    const model = createModel({ shards: [40], policy: { linesPerActivity: 5 }, fate });
+    await engine.start(model);
+    const seen: number[] = [];
+    await until('all lines but the held ones are counted', async () => {
+      const answered = model.outcomes.size;
+      const counted = (await runs.progress(model.id))?.completed ?? 0;
+      assert.ok(counted <= model.outcomes.size, `${counted} counted, ${model.outcomes.size} answered`);
+      assert.ok(answered <= 38);
+      seen.push(counted);
+      return counted === 38;
+    });
+    assert.ok(seen.length > 1);
+    open();
+    await engine.client.workflow.getHandle(model.id).result();
+  });
+
+  it('counts a failure once nothing can turn it into an answer: at once, or when its shard is closed if a worker was lost', async () => {
+    async function progressWith(workerLost: boolean) {
+      const { wait, open } = gate();
+      const fate = async (line: number): Promise<Fate> => {
+        if (line === 3) await wait();
+        return line === 1 ? 'failed' : 'completed';
+      };
+      const model = createModel({ shards: [3], policy: { linesPerActivity: 1 }, workerLost, fate });
+      await engine.start(model);
+      await until('the second line is counted', async () => (await runs.progress(model.id))?.completed === 1);
+      await until('the first line is answered', () => model.outcomes.has(1) && model.inFlight.has(3));
+      const running = await runs.progress(model.id);
+      open();
+      await engine.client.workflow.getHandle(model.id).result();
+      return [running, await runs.progress(model.id)];
+    }
+    const end = { completed: 2, failed: 1 };
+    assert.deepEqual(await progressWith(false), [{ completed: 1, failed: 1 }, end]);
+    assert.deepEqual(await progressWith(true), [{ completed: 1, failed: 0 }, end]);
   });
 
   it('has no progress of a batch that does not run', async () => {

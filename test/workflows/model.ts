@@ -24,6 +24,8 @@ export interface ModelOptions {
   /** What they report as the requests that the upstream may have in flight from each worker, 16 by default, and as the workers, 1 by default. */
   places?: number;
   workers?: number;
+  /** Whether slices report that an earlier attempt lost its worker; false by default. */
+  workerLost?: boolean;
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
   fate?: (line: number, attempt: number) => Fate | Promise<Fate>;
   /** Called at the beginning of these activities. */
@@ -170,7 +172,6 @@ export function createModel(options: ModelOptions): Model {
 
   async function answer(slice: RunRequestsInput): Promise<RanRequests> {
     const { cancellationSignal } = Context.current();
-    const beating = setInterval(() => Context.current().heartbeat(), 100);
     const covered: number[] = [];
     const ran: RanRequests = {
       covered: [],
@@ -183,7 +184,9 @@ export function createModel(options: ModelOptions): Model {
       batchesRunning: 1,
       places,
       workers,
+      ...(options.workerLost === true ? { workerLost: true } : {}),
     };
+    const beating = setInterval(() => Context.current().heartbeat({ completed: ran.completed, failed: ran.failed }), 100);
     const cancelled = new Promise<'untouched'>((resolve) => cancellationSignal.addEventListener('abort', () => resolve('untouched')));
     try {
       for (let line = slice.firstLine; line <= slice.lastLine; line++) {
