@@ -182,7 +182,7 @@ describe('batch', () => {
     assert.deepEqual(progress, { completed: 0, failed: 0, openShards: [0, 1, 2, 3] });
     const ofShard = async () => await engine.client.workflow.getHandle(`${model.id}/shard-0002`).query<Progress>('progress');
     await until('the third shard has counted the other lines', async () => (await ofShard()).completed === 3);
-    assert.deepEqual(await ofShard(), { completed: 3, failed: 0, openShards: [] });
+    assert.partialDeepStrictEqual(await ofShard(), { completed: 3, failed: 0, openShards: [], largeSlicesOut: 0 });
     held.open();
     assert.equal(await handle.result(), 'completed');
   });
