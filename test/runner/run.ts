@@ -1,0 +1,119 @@
+/**
+ * Runs the test suite: `node test/runner/run.ts [--record] [path…]`. Without paths it runs all of `test/**\/*.test.ts`, with paths
+ * the files that begin with one of them. `--record` writes what each file took to `test/runner/durations.json`.
+ */
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { testEnvironment } from '../helpers/environment.ts';
+import { type FileResult, type RunningFile, runFile } from './run-file.ts';
+import { type Cost, createSchedule } from './schedule.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const DURATIONS = fileURLToPath(new URL('durations.json', import.meta.url));
+/** Logs of the last run, and what each of its files took. */
+const RESULTS = join(ROOT, 'test-results');
+const FILE_TIMEOUT_MS = 600_000;
+const SLOWEST = 20;
+
+const { values, positionals } = parseArgs({ options: { record: { type: 'boolean', default: false } }, allowPositionals: true });
+process.chdir(ROOT);
+const files = testFiles(positionals);
+if (files.length === 0) {
+  console.error(`No test file begins with ${positionals.map((path) => `"${path}"`).join(' or ')}. Give a path such as test/api.`);
+  process.exit(1);
+}
+rmSync(RESULTS, { recursive: true, force: true });
+mkdirSync(RESULTS, { recursive: true });
+const costs: Record<string, Cost> = JSON.parse(readFileSync(DURATIONS, 'utf8'));
+const startedMs = performance.now();
+const results = await runAll();
+report(results);
+
+/** Test files below the given paths; a file that is named in full runs whatever its ending is. */
+function testFiles(paths: readonly string[]): string[] {
+  const all = globSync('test/**/*.test.ts').toSorted();
+  if (paths.length === 0) return all;
+  const named = paths.map((path) => path.replace(/^\.\//, ''));
+  const others = globSync(named.filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts')));
+  return [...all.filter((file) => named.some((path) => file.startsWith(path))), ...others];
+}
+
+async function runAll(): Promise<FileResult[]> {
+  const cores = availableParallelism();
+  const schedule = createSchedule(files, costs, { cores, maxFiles: 3 * cores });
+  const running = new Map<RunningFile, Promise<RunningFile>>();
+  const done: FileResult[] = [];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      for (const each of running.keys()) each.kill();
+      process.kill(process.pid, signal);
+    });
+  }
+  const env = { ...testEnvironment(), NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/nightshift') };
+  for (;;) {
+    for (let file = schedule.next(); file !== null; file = schedule.next()) {
+      const started = runFile(file, { folder: RESULTS, timeoutMs: FILE_TIMEOUT_MS, env });
+      running.set(
+        started,
+        started.result.then(() => started),
+      );
+    }
+    if (running.size === 0) return done;
+    const ended = await Promise.race(running.values());
+    running.delete(ended);
+    const result = await ended.result;
+    schedule.finished(result.file);
+    done.push(result);
+    print(result, files.length - done.length);
+  }
+}
+
+function isGood({ failed, fault }: FileResult): boolean {
+  return failed === 0 && fault === null;
+}
+
+function print(result: FileResult, left: number): void {
+  const { file, passed, failed, seconds, cpuSeconds, fault, logPath } = result;
+  const tests = `${passed + failed} tests, ${seconds.toFixed(1)} s, CPU ${cpuSeconds.toFixed(1)} s, ${left} files left`;
+  console.log(`${isGood(result) ? '✔' : '✖'} ${file} (${tests})`);
+  if (isGood(result)) return;
+  console.log(readFileSync(logPath, 'utf8').split('\n').slice(-300).join('\n'));
+  if (fault !== null) console.log(`✖ ${file} ${fault}`);
+}
+
+function report(all: readonly FileResult[]): void {
+  const wallSeconds = (performance.now() - startedMs) / 1000;
+  const sum = (of: (result: FileResult) => number) => all.reduce((total, result) => total + of(result), 0);
+  const bad = all.filter((result) => !isGood(result));
+  // The logs of files that passed tell nothing more.
+  for (const result of all) if (isGood(result)) rmSync(result.logPath, { force: true });
+  const slowest = all.toSorted((a, b) => b.seconds - a.seconds);
+  writeFileSync(join(RESULTS, 'results.json'), JSON.stringify({ wallSeconds, files: slowest }, null, 2));
+  if (values.record) record(all);
+
+  console.log(`\nThe slowest files:`);
+  for (const { file, seconds, cpuSeconds } of slowest.slice(0, SLOWEST)) {
+    console.log(`${seconds.toFixed(1).padStart(7)} s  CPU ${cpuSeconds.toFixed(1).padStart(6)} s  ${file}`);
+  }
+  for (const { file, fault, failed, logPath } of bad) console.log(`✖ ${file}: ${fault ?? `${failed} tests failed`}, see ${logPath}`);
+  console.log(`${all.length} files in ${wallSeconds.toFixed(0)} s, CPU ${sum(({ cpuSeconds }) => cpuSeconds).toFixed(0)} s`);
+  const failed = sum((result) => result.failed + (result.fault === null ? 0 : 1));
+  console.log(`${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skipped }) => skipped)} skipped`);
+  process.exitCode = bad.length === 0 ? 0 : 1;
+}
+
+/** Keeps what files took in earlier runs where this run did not run them, and forgets files that are gone. */
+function record(all: readonly FileResult[]): void {
+  const existing = new Set(globSync('test/**/*.test.ts'));
+  const latest = all.filter(isGood).map(({ file, seconds, cpuSeconds }): [string, Cost] => {
+    return [file, { seconds: Math.round(seconds * 10) / 10, cpuSeconds: Math.round(cpuSeconds * 10) / 10 }];
+  });
+  const entries = Object.entries({ ...costs, ...Object.fromEntries(latest) }).filter(([file]) => existing.has(file));
+  const lines = entries
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map((entry) => `  ${entry.map((part) => JSON.stringify(part)).join(': ')}`);
+  writeFileSync(DURATIONS, `{\n${lines.join(',\n')}\n}\n`);
+}
