@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
+import { heartbeatTiming } from './heartbeat-timing.ts';
 
-const BEAT_EVERY_MS = 5_000;
 /** Work without a pause that heartbeats, cancels and other activities of the process can bear. */
 const TURN_MS = 20;
 
@@ -18,10 +18,10 @@ export interface Beating extends Disposable {
   check(): void;
 }
 
-/** Beats every 5 s, with what `details` says then, until disposed. */
+/** Beats as often as the heartbeat timeout of the activity asks for, with what `details` returns then, until disposed. */
 export function startBeating(details: () => Record<string, unknown>): Beating {
   const context = Context.current();
-  const timer = setInterval(() => context.heartbeat(details()), BEAT_EVERY_MS);
+  const timer = setInterval(() => context.heartbeat(details()), heartbeatTiming(context.info.heartbeatTimeoutMs).everyMs);
   let turnBegan = performance.now();
   const check = () => context.cancellationSignal.throwIfAborted();
   async function pause(): Promise<void> {

@@ -8,12 +8,6 @@ import type { BatchRuns } from '../src/temporal/batch-runs.ts';
 import type { ModelRoutes, Upstream } from '../src/upstream/routes.ts';
 import type { sendUntilDone } from '../src/upstream/send-request.ts';
 
-/**
- * What the worker must give Temporal as `maxHeartbeatThrottleInterval`: cancels arrive in the reply to a heartbeat, and a
- * suspect whose own heartbeat gets no answer waits this long for it to have left.
- */
-export const HEARTBEAT_THROTTLE_MS = 10_000;
-
 /** Everything activities need from outside. */
 export interface ActivityDeps {
   files: FileStore;
@@ -32,6 +26,10 @@ export interface ActivityDeps {
   memoryBytes?: number;
   /** Bytes of shards that are kept for the next slice (32 MiB). */
   inputCacheBytes?: number;
+  /** Longest time for which the worker holds a heartbeat back, so that it becomes one call with later ones. */
+  heartbeatThrottleMs: number;
+  /** The sweep leaves markers of open batches alone that are younger: a creation or an end may be going on. */
+  sweepMinAgeMs: number;
   /** Age at which a multipart upload is taken for dead. */
   uploadMarkerMaxAgeMs: number;
   /** Unix time. */

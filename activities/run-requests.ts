@@ -45,6 +45,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     monotonicMs,
     randomHex,
     draining,
+    heartbeatThrottleMs,
     memoryBytes = MEMORY_BYTES,
   } = deps;
   const inputs = createShardInputs(deps);
@@ -89,7 +90,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     recordCounts.changed(input);
     using running = batchesRunning.enter(batchId);
     using stop = watchForStop({ context, draining, pulse, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
-    using heart = startSliceHeart(context, details);
+    using heart = startSliceHeart(context, heartbeatThrottleMs, details);
     const writerName = `${activityId}-${attempt}-${randomHex(16)}`;
     const writer = createPieceWriter({
       put: async (piece, results) => await pieces.putPiece({ batchId, shard, writer: writerName, piece }, results),

@@ -1,9 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { HEARTBEAT_THROTTLE_MS } from './deps.ts';
+import { heartbeatTiming } from './heartbeat-timing.ts';
 
-/** Short slices, which are most, never beat at all: each heartbeat is a transaction of the server. */
-const FIRST_BEAT_MS = 8_000;
-const BEAT_EVERY_MS = 5_000;
 /** A heartbeat that nothing holds back is on its way to the server at once. */
 const FLUSH_MS = 500;
 
@@ -20,12 +17,16 @@ export interface SliceHeart extends Disposable {
 /** What it needs of the context of an activity. */
 interface Beating {
   heartbeat(details: object): void;
-  readonly info: { readonly taskToken: Uint8Array };
+  readonly info: { readonly taskToken: Uint8Array; readonly heartbeatTimeoutMs?: number };
   readonly client: { readonly activity: { heartbeat(taskToken: Uint8Array, details: object): Promise<void> } };
 }
 
-/** Beats first after 8 s, then every 5 s, with what `details` says then, until disposed. */
-export function startSliceHeart(context: Beating, details: () => object): SliceHeart {
+/**
+ * Beats as often as the heartbeat timeout of the activity asks for (`heartbeatTiming`), with what `details` returns then, until disposed.
+ * The worker holds heartbeats back for `throttleMs`.
+ */
+export function startSliceHeart(context: Beating, throttleMs: number, details: () => object): SliceHeart {
+  const { firstMs, everyMs } = heartbeatTiming(context.info.heartbeatTimeoutMs);
   let hasBeaten = false;
   const beat = () => {
     hasBeaten = true;
@@ -33,8 +34,8 @@ export function startSliceHeart(context: Beating, details: () => object): SliceH
   };
   let timer = setTimeout(function again() {
     beat();
-    timer = setTimeout(again, BEAT_EVERY_MS);
-  }, FIRST_BEAT_MS);
+    timer = setTimeout(again, everyMs);
+  }, firstMs);
   /** Past the throttle of the worker, and answered by the server. */
   async function tellAtOnce(): Promise<void> {
     await context.client.activity.heartbeat(context.info.taskToken, details());
@@ -51,7 +52,7 @@ export function startSliceHeart(context: Beating, details: () => object): SliceH
     },
     async beatAndFlush(signal) {
       // The first heartbeat of an attempt goes out at once, a later one may be held back for the throttle interval.
-      const waitMs = (hasBeaten ? HEARTBEAT_THROTTLE_MS : 0) + FLUSH_MS;
+      const waitMs = (hasBeaten ? throttleMs : 0) + FLUSH_MS;
       beat();
       const told = Promise.withResolvers<void>();
       const over = new AbortController();

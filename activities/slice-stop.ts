@@ -1,4 +1,5 @@
 import type { Context } from '@temporalio/activity';
+import { heartbeatTiming } from './heartbeat-timing.ts';
 import type { Pulse } from './pulse.ts';
 
 /** Longest delay that a timer takes. */
@@ -61,7 +62,7 @@ export function watchForStop(given: {
   }
 
   const { cancellationSignal } = context;
-  const listening = pulse.listen(stop);
+  const listening = pulse.listen(stop, heartbeatTiming(context.info.heartbeatTimeoutMs).pausedMs);
   draining.addEventListener('abort', stop);
   cancellationSignal.addEventListener('abort', onCancel);
   if (draining.aborted) stop();

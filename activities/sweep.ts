@@ -5,8 +5,6 @@ import type { SweepResult } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
 import type { ActivityDeps } from './deps.ts';
 
-/** A younger marker belongs to a creation or an end that is going on. */
-const MARKER_AGE_MS = 60_000;
 /** A marker without a record that is older was left by a creation that nobody finished. */
 const ORPHAN_AGE_MS = 3_600_000;
 /** How long an Idempotency-Key is remembered. */
@@ -16,14 +14,16 @@ const IDEMPOTENCY_AGE_MS = 24 * 3_600_000;
  * Starts what ought to run and removes what nobody needs. Every step looks at the bucket and does what is missing, so it may
  * be cut short anywhere and run again at any moment.
  */
-export function createSweep(deps: Pick<ActivityDeps, 'batches' | 'housekeeping' | 'runs' | 'nowMs' | 'uploadMarkerMaxAgeMs' | 'logger'>) {
-  const { batches, housekeeping, runs, nowMs, uploadMarkerMaxAgeMs, logger } = deps;
+export function createSweep(
+  deps: Pick<ActivityDeps, 'batches' | 'housekeeping' | 'runs' | 'nowMs' | 'sweepMinAgeMs' | 'uploadMarkerMaxAgeMs' | 'logger'>,
+) {
+  const { batches, housekeeping, runs, nowMs, sweepMinAgeMs, uploadMarkerMaxAgeMs, logger } = deps;
 
   /** Looks after one batch that has not ended, or has and left its marker. */
   async function lookAfter(marker: OpenBatch, running: () => Promise<Set<string>>, result: SweepResult): Promise<void> {
     const { tenant, id, since, inputFileId } = marker;
     const ageMs = nowMs() - since.getTime();
-    if (ageMs < MARKER_AGE_MS) return;
+    if (ageMs < sweepMinAgeMs) return;
     const record = await batches.get(tenant, id);
     if (record === null ? ageMs >= ORPHAN_AGE_MS : isTerminal(record.batch.status)) {
       await batches.removeOpen(tenant, id);

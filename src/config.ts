@@ -38,8 +38,9 @@ export interface Config {
     activitiesPerSecond: number;
     maxInFlight: number;
     cancelGraceMs: number;
+    heartbeatTimeoutMs: number;
   };
-  housekeeping: { uploadMarkerMaxAgeMs: number; sweepIntervalMs: number };
+  housekeeping: { uploadMarkerMaxAgeMs: number; sweepIntervalMs: number; sweepMinAgeMs: number };
   shutdownGraceMs: number;
   telemetry: {
     host: string;
@@ -147,10 +148,12 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
       activitiesPerSecond: settings.ACTIVITIES_PER_SECOND,
       maxInFlight: settings.MAX_IN_FLIGHT_PER_BATCH,
       cancelGraceMs: settings.CANCEL_GRACE_SECONDS * 1000,
+      heartbeatTimeoutMs: settings.HEARTBEAT_TIMEOUT_SECONDS * 1000,
     },
     housekeeping: {
       uploadMarkerMaxAgeMs: settings.UPLOAD_MARKER_MAX_AGE_HOURS * 3_600_000,
       sweepIntervalMs: settings.SWEEP_INTERVAL_SECONDS * 1000,
+      sweepMinAgeMs: settings.SWEEP_MIN_AGE_SECONDS * 1000,
     },
     shutdownGraceMs: settings.SHUTDOWN_GRACE_SECONDS * 1000,
     telemetry: {

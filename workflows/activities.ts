@@ -1,6 +1,6 @@
 import { ActivityCancellationType, proxyActivities, type RetryPolicy } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { fairnessKey, type RanRequests, requestsTaskQueue, type RunRequestsInput } from './contract.ts';
+import { type BatchPolicy, fairnessKey, type RanRequests, requestsTaskQueue, type RunRequestsInput } from './contract.ts';
 
 /** Infrastructure comes back: nothing a batch needs is ever given up. */
 const FOREVER: RetryPolicy = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s' };
@@ -13,19 +13,18 @@ export const { saveBatch } = proxyActivities<Pick<Activities, 'saveBatch'>>({
   retry: FOREVER,
 });
 
-/** A cancel leaves validation behind at once: an attempt that runs on writes the plan and nothing else. */
-export const { validateInput } = proxyActivities<Pick<Activities, 'validateInput'>>({
-  startToCloseTimeout: '6h',
-  heartbeatTimeout: '30s',
-  cancellationType: ActivityCancellationType.TRY_CANCEL,
-  retry: FOREVER,
-});
+/** The activities of a batch that take long, which beat. */
+export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateInput' | 'closeShard' | 'publishResults'> {
+  const options = { startToCloseTimeout: '6h', heartbeatTimeout: heartbeatTimeoutMs(policy), retry: FOREVER } as const;
+  // A cancel leaves validation behind at once: an attempt that runs on writes the plan and nothing else.
+  const { validateInput } = proxyActivities<Activities>({ ...options, cancellationType: ActivityCancellationType.TRY_CANCEL });
+  const { closeShard, publishResults } = proxyActivities<Activities>(options);
+  return { validateInput, closeShard, publishResults };
+}
 
-export const { closeShard, publishResults } = proxyActivities<Pick<Activities, 'closeShard' | 'publishResults'>>({
-  startToCloseTimeout: '6h',
-  heartbeatTimeout: '30s',
-  retry: FOREVER,
-});
+function heartbeatTimeoutMs(policy: BatchPolicy): number {
+  return policy.heartbeatTimeoutMs ?? 30_000;
+}
 
 /** The next sweep makes good what this one missed. */
 const sweepOnce = proxyActivities<Pick<Activities, 'sweep'>>({
@@ -40,7 +39,10 @@ export const sweepActivity = sweepOnce.sweep;
  * has; the window bounds the retries, and the activity itself ends at the deadline. From `urgentFromMs` on it goes before all
  * that is not urgent.
  */
-export async function runRequests(urgentFromMs: number, input: RunRequestsInput): Promise<RanRequests> {
+export async function runRequests(
+  { policy, urgentFromMs }: { policy: BatchPolicy; urgentFromMs: number },
+  input: RunRequestsInput,
+): Promise<RanRequests> {
   const nowMs = Date.now();
   const windowLeftMs = Math.max(0, input.expiresAtMs - nowMs);
   const leftMs = windowLeftMs + AFTER_DEADLINE_MS + input.cancelGraceMs;
@@ -49,7 +51,7 @@ export async function runRequests(urgentFromMs: number, input: RunRequestsInput)
     taskQueue: requestsTaskQueue(input.upstream),
     startToCloseTimeout: leftMs,
     scheduleToCloseTimeout: leftMs,
-    heartbeatTimeout: '30s',
+    heartbeatTimeout: heartbeatTimeoutMs(policy),
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: FOREVER,
     // Otherwise tenant and priority of the batch are inherited.

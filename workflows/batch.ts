@@ -10,7 +10,7 @@ import {
   sleep,
 } from '@temporalio/workflow';
 import { isTerminal, type TerminalStatus } from '../src/domain/batch.ts';
-import { publishResults, validateInput } from './activities.ts';
+import { longActivities } from './activities.ts';
 import { type BatchInput, type Progress, PROGRESS_QUERY, type SavedBatch, type ValidatedInput } from './contract.ts';
 import { type Ending, watchForEnding } from './ending.ts';
 import { createShardPool, type ShardPool } from './shard-pool.ts';
@@ -67,7 +67,7 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
 
 /** From `validating` to `in_progress`, or to an end without files. */
 async function begin(input: BatchInput, ending: Ending): Promise<{ plan: Plan } | { ended: TerminalStatus }> {
-  const validated = await ending.orNull(() => validateInput(asked(input)));
+  const validated = await ending.orNull(() => longActivities(input.policy).validateInput(asked(input)));
   if (validated !== null) {
     const saved = await ending.save(validated.verdict === 'refused' ? 'failed' : 'in_progress');
     if (isTerminal(saved.status)) return { ended: saved.status };
@@ -83,7 +83,7 @@ async function begin(input: BatchInput, ending: Ending): Promise<{ plan: Plan } 
 
 /** A batch that was in progress before: its plan is there, and says which shards are closed. */
 async function resume(input: BatchInput): Promise<{ plan: Plan }> {
-  const validated = await validateInput(asked(input));
+  const validated = await longActivities(input.policy).validateInput(asked(input));
   if (validated.verdict === 'accepted') return { plan: validated };
   throw ApplicationFailure.nonRetryable('The batch is in progress, but its plan refuses the input.', 'PlanContradictsRecord');
 }
@@ -100,7 +100,7 @@ async function publish(input: BatchInput, ending: Ending, plan: Plan, pool: Shar
   }
   for (;;) {
     const to = ending.reason === 'cancelled' ? 'cancelled' : saved?.status === 'finalizing' ? 'completed' : 'expired';
-    saved = await publishResults({ tenant: input.tenant, batchId: input.batchId, to });
+    saved = await longActivities(input.policy).publishResults({ tenant: input.tenant, batchId: input.batchId, to });
     ending.see(saved.status);
     if (isTerminal(saved.status)) return saved.status;
     // A cancel came first; the results are published once more, as those of a cancelled batch.

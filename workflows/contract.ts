@@ -50,7 +50,9 @@ export interface BatchPolicy {
   longHistoryEvents?: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
-  /** How long after that the batch waits for a shard that was asked to stop; absent in batches that began before it stood here. */
+  /** After this long without a heartbeat of an activity Temporal gives it to another worker; absent in batches that began before it stood here. */
+  heartbeatTimeoutMs?: number;
+  /** How long after the grace the batch waits for a shard that was asked to stop; absent in batches that began before it stood here. */
   shardStopTimeoutMs?: number;
 }
 

@@ -110,20 +110,23 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
     try {
       const { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs } = input;
       const ran = await sending.run(() =>
-        runRequests(urgentFromMs, {
-          tenant,
-          batchId,
-          endpoint,
-          inputFileId,
-          upstream,
-          shard: range.shard,
-          firstLine,
-          lastLine,
-          faults: slice.faults,
-          resumed: slice.resumed,
-          expiresAtMs,
-          cancelGraceMs: policy.cancelGraceMs,
-        }),
+        runRequests(
+          { policy, urgentFromMs },
+          {
+            tenant,
+            batchId,
+            endpoint,
+            inputFileId,
+            upstream,
+            shard: range.shard,
+            firstLine,
+            lastLine,
+            faults: slice.faults,
+            resumed: slice.resumed,
+            expiresAtMs,
+            cancelGraceMs: policy.cancelGraceMs,
+          },
+        ),
       );
       book(slice, ran, scheduledAtMs);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { condition, defineSignal, patched, setHandler, sleep } from '@temporalio/workflow';
 import type { ShardRange } from '../src/domain/plan.ts';
 import { firstPace, INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
-import { closeShard } from './activities.ts';
+import { longActivities } from './activities.ts';
 import {
   type BatchInput,
   type Progress,
@@ -125,7 +125,7 @@ export function createShardPool(
         for (const range of rest) {
           for (let tries = 0; unclosed.has(range.shard); tries++) {
             if (tries > 0) await sleep(backoffMs(tries));
-            const closed = await closeShard({ tenant, batchId, inputFileId, range });
+            const closed = await longActivities(policy).closeShard({ tenant, batchId, inputFileId, range });
             // Not closed: by the clock of that worker the window has not ended yet.
             if (closed.closed) book(range, closed);
           }

@@ -1,5 +1,5 @@
 import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
-import { closeShard } from './activities.ts';
+import { longActivities } from './activities.ts';
 import { type Progress, PROGRESS_QUERY, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
 import { tellShard } from './story.ts';
@@ -39,7 +39,7 @@ async function live(input: ShardInput, handOut: HandOut): Promise<ShardEnd> {
     await handOut.run();
     const { pace, completed, failed } = handOut;
     tellShard(input, handOut, 'closing');
-    const closed = await closeShard({ tenant, batchId, inputFileId, range });
+    const closed = await longActivities(input.policy).closeShard({ tenant, batchId, inputFileId, range });
     if (closed.closed) return { shard: range.shard, closed: true, completed: closed.completed, failed: closed.failed, pace };
     if (handOut.over) return { shard: range.shard, closed: false, completed, failed, pace };
     // Believed covered, but no piece says so: sent again, with less haste each time.

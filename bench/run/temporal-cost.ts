@@ -1,6 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
-import { HEARTBEAT_THROTTLE_MS } from '../../activities/deps.ts';
+import { heartbeatThrottleMs, heartbeatTiming } from '../../activities/heartbeat-timing.ts';
 import { until } from '../../test/helpers/until.ts';
 
 /** What batches cost in Temporal, counted in the histories of their workflows and all shards. */
@@ -66,7 +66,8 @@ function actionsOf(event: HistoryEvent): number {
 }
 
 /** Activities beat first after so long, and then as often as the worker lets them through. */
-const FIRST_BEAT_MS = 8_000;
+const FIRST_BEAT_MS = heartbeatTiming().firstMs;
+const THROTTLE_MS = heartbeatThrottleMs(30_000);
 
 /** Heartbeats that must have reached the server, by how long the last attempt of each activity ran. */
 function heartbeatsOf(events: readonly HistoryEvent[]): number {
@@ -77,7 +78,7 @@ function heartbeatsOf(events: readonly HistoryEvent[]): number {
     const end =
       event.activityTaskCompletedEventAttributes ?? event.activityTaskFailedEventAttributes ?? event.activityTaskCanceledEventAttributes;
     const ranMs = timeMs(event) - (startedMs.get(String(end?.startedEventId)) ?? Infinity);
-    if (ranMs >= FIRST_BEAT_MS) beats += 1 + Math.floor((ranMs - FIRST_BEAT_MS) / HEARTBEAT_THROTTLE_MS);
+    if (ranMs >= FIRST_BEAT_MS) beats += 1 + Math.floor((ranMs - FIRST_BEAT_MS) / THROTTLE_MS);
   }
   return beats;
 }

@@ -7,7 +7,6 @@ import {
   Worker,
   type WorkerOptions,
 } from '@temporalio/worker';
-import { HEARTBEAT_THROTTLE_MS } from '../../activities/deps.ts';
 import type { Activities } from '../../activities/index.ts';
 import type { Upstream } from '../upstream/routes.ts';
 import { createSlotSupplier } from './slot-supplier.ts';
@@ -38,6 +37,7 @@ export async function createWorkers({
   sinks,
   buildId,
   graceMs,
+  heartbeatThrottleMs,
   ...reconnecting
 }: {
   connection: NativeConnection;
@@ -51,6 +51,7 @@ export async function createWorkers({
   buildId: string | null;
   /** What running activities get to finish after a shutdown began. */
   graceMs: number;
+  heartbeatThrottleMs: number;
 } & Reconnecting): Promise<Worker[]> {
   const { runRequests, ...control } = activities;
   const common = {
@@ -58,7 +59,7 @@ export async function createWorkers({
     namespace,
     shutdownGraceTime: graceMs,
     shutdownForceTime: graceMs + 2_000,
-    maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
+    maxHeartbeatThrottleInterval: heartbeatThrottleMs,
     // NOTE: maxConcurrentActivityTaskPolls would be accepted and ignored; only poller behaviours count.
     activityTaskPollerBehavior: { type: 'autoscaling' },
     interceptors: { activity: activityInterceptors },

@@ -14,6 +14,7 @@ import { createShutdown, type Shutdown } from './shutdown.ts';
 import { freeLoopbackAddress, letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
 import { untilItWorks } from './until-it-works.ts';
+import { heartbeatThrottleMs } from '../../activities/heartbeat-timing.ts';
 import { createActivities } from '../../activities/index.ts';
 import { type Config, environment, loadConfig, printable, unknownVariables } from '../config.ts';
 import { createBestPriorities } from '../domain/priority.ts';
@@ -121,6 +122,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const randomHex = createRandomHex();
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
+  const throttleMs = heartbeatThrottleMs(config.batches.heartbeatTimeoutMs);
   const activities = createActivities({
     files: createFileStore({ store, nowMs, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store }), { metrics, nowMs, logger }),
@@ -138,6 +140,8 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     routes: createModelRoutes(config.upstreams),
     sendUntilDone: watchSending(sendUntilDone, { metrics, tracing, monotonicMs, logger }),
     limits: config.batches.limits,
+    heartbeatThrottleMs: throttleMs,
+    sweepMinAgeMs: config.housekeeping.sweepMinAgeMs,
     uploadMarkerMaxAgeMs: config.housekeeping.uploadMarkerMaxAgeMs,
     nowMs,
     monotonicMs,
@@ -156,6 +160,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     sinks: traceSinks(telemetry.workflowSpans),
     buildId: config.buildId,
     graceMs: config.shutdownGraceMs,
+    heartbeatThrottleMs: throttleMs,
     connect,
     untilAnswered: async (attempt) =>
       // Each attempt in vain leaves a thread behind: none is made while the namespace does not answer.

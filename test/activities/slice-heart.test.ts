@@ -13,6 +13,7 @@ function startThrottled(tell: () => Promise<void>) {
   };
   const heart = startSliceHeart(
     { heartbeat: () => undefined, info: { taskToken: new Uint8Array() }, client: { activity: { heartbeat } } },
+    10_000,
     () => ({ sent: true }),
   );
   heart.beat();

@@ -99,6 +99,8 @@ export async function startStage(): Promise<Stage> {
     workersOf: () => 1,
     sendUntilDone,
     limits: DEFAULT_LIMITS,
+    heartbeatThrottleMs: 10_000,
+    sweepMinAgeMs: 60_000,
     uploadMarkerMaxAgeMs: DAY_MS,
     nowMs: Date.now,
     monotonicMs: () => performance.now(),

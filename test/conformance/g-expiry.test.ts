@@ -13,8 +13,8 @@ const EXPIRED = { code: 'batch_expired', message: 'This request could not be exe
  * for each of them may reach the worker in any order, and one that answers must not wait behind those that hang.
  */
 const IN_FLIGHT = 10;
-/** Temporal waits 30 s for a sign of what a killed worker was doing; then the shards have to be closed. */
-const PROMPT_SECONDS = 45;
+/** Temporal waits 8 s for a heartbeat of a killed worker; then the shards have to be closed. */
+const PROMPT_SECONDS = 25;
 
 describe('G. Expiry', () => {
   let stack: Stack;

@@ -27,7 +27,7 @@ describe('K. Durability', () => {
       upstream: ['--latency', String(LATENCY_MS)],
     });
     client = stack.client();
-    // Case 113 waits for a marker that is a minute old: it begins here and ends last.
+    // Case 113 waits for the sweep: it begins here and ends last.
     await using lonely = await startLonelyApi(stack);
     orphan = await submit(lonely.client, chatLines(3));
   });

@@ -12,7 +12,13 @@ describe('when a process dies', () => {
   let client: OpenAI;
   before(async () => {
     stack = await startStack({
-      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT), NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' },
+      // With the heartbeat timeout and the sweep that ship.
+      env: {
+        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT),
+        NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2',
+        NIGHTSHIFT_HEARTBEAT_TIMEOUT_SECONDS: '',
+        NIGHTSHIFT_SWEEP_MIN_AGE_SECONDS: '',
+      },
       upstream: ['--latency', '300'],
     });
     client = stack.client();

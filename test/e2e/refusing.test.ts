@@ -7,8 +7,8 @@ import { until } from '../helpers/until.ts';
 import { type RefusingProxy, startRefusingProxy } from '../temporal/refusing-proxy.ts';
 
 const LINES = 600;
-/** Longer than the 30 s after which Temporal gives up an activity of which it hears nothing. */
-const REFUSED_MS = 33_000;
+/** Longer than the heartbeat timeout of a stack, after which Temporal gives up an activity. */
+const REFUSED_MS = 12_000;
 /** Half a second for Temporal, and the bucket, even on a machine that stands still meanwhile; a client of Temporal that is refused tries for a minute. */
 const ANSWERED_WITHIN_MS = 10_000;
 

@@ -87,6 +87,8 @@ async function startParts(
     NIGHTSHIFT_UPSTREAM_URL: `${upstreamProcess.url}/v1`,
     NIGHTSHIFT_COMPLETION_WINDOWS: '24h,4s,1h',
     NIGHTSHIFT_CANCEL_GRACE_SECONDS: '2',
+    NIGHTSHIFT_HEARTBEAT_TIMEOUT_SECONDS: '8',
+    NIGHTSHIFT_SWEEP_MIN_AGE_SECONDS: '5',
     NIGHTSHIFT_LOG_LEVEL: 'info',
     ...env,
   };

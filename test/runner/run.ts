@@ -22,7 +22,7 @@ const { values, positionals } = parseArgs({ options: { record: { type: 'boolean'
 process.chdir(ROOT);
 const files = testFiles(positionals);
 if (files.length === 0) {
-  console.error(`No test file begins with ${positionals.map((path) => `"${path}"`).join(' or ')}. Give a path such as test/api.`);
+  write(`No test file begins with ${positionals.map((path) => `"${path}"`).join(' or ')}. Give a path such as test/api.`);
   process.exit(1);
 }
 rmSync(RESULTS, { recursive: true, force: true });
@@ -71,6 +71,10 @@ async function runAll(): Promise<FileResult[]> {
   }
 }
 
+function write(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
 function isGood({ failed, fault }: FileResult): boolean {
   return failed === 0 && fault === null;
 }
@@ -78,10 +82,10 @@ function isGood({ failed, fault }: FileResult): boolean {
 function print(result: FileResult, left: number): void {
   const { file, passed, failed, seconds, cpuSeconds, fault, logPath } = result;
   const tests = `${passed + failed} tests, ${seconds.toFixed(1)} s, CPU ${cpuSeconds.toFixed(1)} s, ${left} files left`;
-  console.log(`${isGood(result) ? '✔' : '✖'} ${file} (${tests})`);
+  write(`${isGood(result) ? '✔' : '✖'} ${file} (${tests})`);
   if (isGood(result)) return;
-  console.log(readFileSync(logPath, 'utf8').split('\n').slice(-300).join('\n'));
-  if (fault !== null) console.log(`✖ ${file} ${fault}`);
+  write(readFileSync(logPath, 'utf8').split('\n').slice(-300).join('\n'));
+  if (fault !== null) write(`✖ ${file} ${fault}`);
 }
 
 function report(all: readonly FileResult[]): void {
@@ -94,14 +98,14 @@ function report(all: readonly FileResult[]): void {
   writeFileSync(join(RESULTS, 'results.json'), JSON.stringify({ wallSeconds, files: slowest }, null, 2));
   if (values.record) record(all);
 
-  console.log(`\nThe slowest files:`);
+  write(`\nThe slowest files:`);
   for (const { file, seconds, cpuSeconds } of slowest.slice(0, SLOWEST)) {
-    console.log(`${seconds.toFixed(1).padStart(7)} s  CPU ${cpuSeconds.toFixed(1).padStart(6)} s  ${file}`);
+    write(`${seconds.toFixed(1).padStart(7)} s  CPU ${cpuSeconds.toFixed(1).padStart(6)} s  ${file}`);
   }
-  for (const { file, fault, failed, logPath } of bad) console.log(`✖ ${file}: ${fault ?? `${failed} tests failed`}, see ${logPath}`);
-  console.log(`${all.length} files in ${wallSeconds.toFixed(0)} s, CPU ${sum(({ cpuSeconds }) => cpuSeconds).toFixed(0)} s`);
+  for (const { file, fault, failed, logPath } of bad) write(`✖ ${file}: ${fault ?? `${failed} tests failed`}, see ${logPath}`);
+  write(`${all.length} files in ${wallSeconds.toFixed(0)} s, CPU ${sum(({ cpuSeconds }) => cpuSeconds).toFixed(0)} s`);
   const failed = sum((result) => result.failed + (result.fault === null ? 0 : 1));
-  console.log(`${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skipped }) => skipped)} skipped`);
+  write(`${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skipped }) => skipped)} skipped`);
   process.exitCode = bad.length === 0 ? 0 : 1;
 }
 
