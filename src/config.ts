@@ -16,6 +16,12 @@ export interface Config {
     host: string;
     port: number;
     bodyPace: { idleTimeoutMs: number; minBytesPerSecond: number };
+    keepAliveMs: number;
+    maxConnections: number;
+    /** How long the process goes on serving after it was told to end, so that load balancers can see that `/ready` fails. */
+    drainMs: number;
+    /** Whether a proxy in front says who the client is, and which trace a request belongs to. */
+    trustsProxy: boolean;
     tenantLimits: TenantLimits;
   };
   temporal: { address: string; namespace: string; tls: boolean };
@@ -116,6 +122,10 @@ export function loadConfig(env: NodeJS.ProcessEnv, role: 'api' | 'worker' | 'loc
         idleTimeoutMs: settings.UPLOAD_IDLE_TIMEOUT_SECONDS * 1000,
         minBytesPerSecond: settings.UPLOAD_MIN_BYTES_PER_SECOND,
       },
+      keepAliveMs: settings.KEEP_ALIVE_SECONDS * 1000,
+      maxConnections: settings.MAX_CONNECTIONS,
+      drainMs: settings.DRAIN_SECONDS * 1000,
+      trustsProxy: settings.TRUST_PROXY,
       tenantLimits: {
         requestsPerMinute: settings.TENANT_REQUESTS_PER_MINUTE ?? null,
         batchesPerHour: settings.TENANT_BATCHES_PER_HOUR ?? null,

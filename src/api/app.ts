@@ -35,6 +35,10 @@ export interface AppDeps {
   /** Completion windows a batch may have: milliseconds by the name that clients write. */
   completionWindows: ReadonlyMap<string, number>;
   bodyPace: BodyPace;
+  /** Raised when the process is about to end. */
+  draining: AbortSignal;
+  /** Whether a proxy stands in front, whose `X-Forwarded-For` says who the client is. */
+  trustsProxy: boolean;
   /** Unix time. */
   nowMs: () => number;
   /** For what takes time or is of an age: nobody sets it. */
@@ -61,7 +65,7 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
     logger.error({ request_id: ctx?.state?.requestId, err: error }, 'an answer broke off');
   });
   if (deps.outermost !== undefined) app.use(deps.outermost);
-  app.use(requestLog({ logger, monotonicMs, newRequestId: () => `req_${randomHex(16)}` }));
+  app.use(requestLog({ logger, monotonicMs, trustsProxy: deps.trustsProxy, newRequestId: () => `req_${randomHex(16)}` }));
   app.use(errorEnvelope({ logger }));
   app.use(httpRules());
   app.use(authentication({ keys }));

@@ -1,5 +1,7 @@
 import type { RouterContext } from '@koa/router';
 import type { ParameterizedContext } from 'koa';
+import { ClientGone } from './request-body.ts';
+import type { Slots } from './slots.ts';
 
 /** What the middleware has found out about a request. */
 export interface ApiState {
@@ -7,6 +9,8 @@ export interface ApiState {
   requestId: string;
   /** Whose key was sent; null outside `/v1`. */
   tenant: string | null;
+  /** The first eight hex digits of the SHA-256 of the key that was sent, whoever's it is; null without one. */
+  keyFingerprint: string | null;
   /** The path as logs show it: without its query, cut. Nothing that a client sends makes reading it throw. */
   path: string;
   /** Whether the request line asks for a path; otherwise `ctx.path` is `/`, and the request is refused. */
@@ -32,6 +36,20 @@ export interface Logger {
 export function tenantOf(ctx: ApiContext): string {
   if (ctx.state.tenant === null) throw new Error(`${ctx.state.path} is served without authentication`);
   return ctx.state.tenant;
+}
+
+/** Ends when the client hangs up before its answer is out, so that work that only it wanted ends too. */
+export function clientGone(ctx: ApiContext): AbortSignal {
+  const gone = new AbortController();
+  ctx.res.once('close', () => gone.abort(new ClientGone()));
+  return gone.signal;
+}
+
+/** Holds a slot until the answer is out or the client gone. */
+export async function holdSlot(ctx: ApiContext, slots: Slots, signal: AbortSignal): Promise<void> {
+  const leave = await slots.enter(tenantOf(ctx), signal);
+  if (ctx.res.closed) leave();
+  else ctx.res.once('close', leave);
 }
 
 /** Answers with JSON; 200 unless a status was set. The SDKs look for exactly this content type. */

@@ -5,6 +5,7 @@ import type { AppDeps } from './app.ts';
 import type { ApiState } from './context.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createLiveCounts } from './live-counts.ts';
+import { createSlots } from './slots.ts';
 import { addUploadPart } from './routes/add-upload-part.ts';
 import { cancelBatch } from './routes/cancel-batch.ts';
 import { cancelUpload } from './routes/cancel-upload.ts';
@@ -22,16 +23,23 @@ import { ready } from './routes/ready.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
 
+/** A page of lists takes up to 13 MB, 10,000 files with the longest names, until its client has read it. */
+const LISTS = { what: '8 lists at a time', perTenant: 8, total: 32, maxWaiting: 200, maxWaitMs: 10_000 };
+/** A download holds a megabyte in buffers and a connection to the bucket until its client has read it. */
+const DOWNLOADS = { what: '32 downloads at a time', perTenant: 32, total: 128, maxWaiting: 32, maxWaitMs: 5_000 };
+
 /** The table of contents: every endpoint there is. Paths are exact, so that an empty id never becomes a list. */
 export function createRouter(deps: AppDeps, idempotency: Idempotency = createIdempotency(deps)): Router<ApiState> {
   const liveCounts = createLiveCounts(deps);
+  const lists = createSlots(LISTS);
+  const downloads = createSlots(DOWNLOADS);
   const router = new Router<ApiState>({ strict: true, sensitive: true });
 
   router.post('/v1/files', createFile(deps));
-  router.get('/v1/files', listFiles(deps));
+  router.get('/v1/files', listFiles({ ...deps, lists }));
   router.get('/v1/files/:id', retrieveFile(deps));
   router.delete('/v1/files/:id', deleteFile(deps));
-  router.get('/v1/files/:id/content', downloadFile(deps));
+  router.get('/v1/files/:id/content', downloadFile({ ...deps, downloads }));
 
   router.post('/v1/uploads', createUpload(deps));
   router.post('/v1/uploads/:id/parts', addUploadPart(deps));
@@ -39,7 +47,7 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.post('/v1/uploads/:id/cancel', cancelUpload(deps));
 
   router.post('/v1/batches', createBatch({ ...deps, idempotency }));
-  router.get('/v1/batches', listBatches(deps));
+  router.get('/v1/batches', listBatches({ ...deps, lists }));
   router.get('/v1/batches/:id', retrieveBatch({ ...deps, liveCounts }));
   router.post('/v1/batches/:id/cancel', cancelBatch(deps));
 

@@ -251,6 +251,17 @@ export function unavailable(what: string, retryAfterSeconds: number): ApiError {
   });
 }
 
+/** 503: as many answers as this process can hold are being sent. */
+export function tooBusy(retryAfterSeconds: number): ApiError {
+  return new ApiError({
+    status: 503,
+    type: 'server_error',
+    code: 'service_unavailable',
+    message: 'This server sends as many answers as it can at a time. Try again later.',
+    headers: retryAfter(retryAfterSeconds),
+  });
+}
+
 /** 503: the bucket can be reached and has no room. Only its operator can change that, so that it is told apart. */
 export function outOfSpace(): ApiError {
   return new ApiError({

@@ -104,7 +104,11 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const temporalMetrics = port === null ? null : await freeLoopbackAddress();
   installTemporalRuntime(logger, temporalMetrics);
   let isWorking = false;
-  const ready = async () => ({ working: isWorking && !signal.aborted, ...(await reachable({ runs, store })) });
+  const ready = async () => {
+    const working = isWorking && !signal.aborted;
+    const found = await reachable({ runs, store });
+    return { ready: working && found.temporal && found.bucket, working, ...found };
+  };
   await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   const { address, namespace, tls } = config.temporal;
   const connect = async () => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { stdout } from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { batchPolicy } from './batch-policy.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { keepHeapLean } from './lean-heap.ts';
@@ -8,7 +9,7 @@ import { createShutdown } from './shutdown.ts';
 import { letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { untilItWorks } from './until-it-works.ts';
 import { createApp } from '../api/app.ts';
-import { createHttpServer } from '../api/http-server.ts';
+import { CONNECTION_BOUNDS, createHttpServer } from '../api/http-server.ts';
 import { createApiKeys } from '../api/middleware/authentication.ts';
 import { environment, isLoopback, loadConfig, printable, unknownVariables } from '../config.ts';
 import { parseCompletionWindow } from '../domain/completion-window.ts';
@@ -48,7 +49,7 @@ export async function serveApi(args: string[]): Promise<number> {
   endOnUncaught(logger);
   logger.info({ config: printable(config) }, 'starting');
   for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
-  const shutdown = createShutdown({ deadlineMs: config.shutdownGraceMs, logger });
+  const shutdown = createShutdown({ deadlineMs: config.api.drainMs + config.shutdownGraceMs, logger });
 
   const { metrics, tracing } = await startTelemetry(config, 'api', shutdown, logger);
   const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
@@ -89,14 +90,22 @@ export async function serveApi(args: string[]): Promise<number> {
     endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
     bodyPace: config.api.bodyPace,
+    draining: shutdown.draining,
+    trustsProxy: config.api.trustsProxy,
     nowMs,
     monotonicMs,
     randomHex,
     logger,
-    outermost: watchHttp({ metrics, tracing, monotonicMs }),
+    outermost: watchHttp({ metrics, tracing, trustsTraces: config.api.trustsProxy || isLoopback(config.api.host), monotonicMs }),
   });
 
-  const server = createHttpServer(app, randomHex);
+  const server = createHttpServer(app, randomHex, {
+    ...CONNECTION_BOUNDS,
+    // Longer than an upload may stand still, so that it is told so with 408.
+    idleMs: Math.max(CONNECTION_BOUNDS.idleMs, 2 * config.api.bodyPace.idleTimeoutMs),
+    keepAliveMs: config.api.keepAliveMs,
+    maxConnections: config.api.maxConnections,
+  });
   server.listen(config.api.port, config.api.host);
   try {
     await once(server, 'listening');
@@ -106,9 +115,13 @@ export async function serveApi(args: string[]): Promise<number> {
     return 1;
   }
   const { host, apiPort: port } = config.telemetry;
-  const ready = async () => await reachable({ runs, store: objectStore });
+  const ready = async () => {
+    const found = await reachable({ runs, store: objectStore });
+    return { ready: found.bucket && !shutdown.draining.aborted, ...found };
+  };
   await letOperatorsIn({ host, port, metrics, temporalMetrics: null, ready }, shutdown, logger);
   shutdown.closes('HTTP server', async () => {
+    await delay(config.api.drainMs);
     const closed = once(server, 'close');
     server.close();
     server.closeIdleConnections();

@@ -23,7 +23,7 @@ export interface BatchStore {
    */
   update(tenant: string, id: string, change: (found: BatchRecord) => BatchRecord | null): Promise<BatchRecord | null>;
   /** One page, newest first; `after` is exclusive. */
-  list(tenant: string, query: { limit: number; after: string | null }): Promise<Page<BatchRecord> | 'unknown_cursor'>;
+  list(tenant: string, query: { limit: number; after: string | null; signal?: AbortSignal }): Promise<Page<BatchRecord> | 'unknown_cursor'>;
   /** Markers of batches that have not ended. */
   listOpen(): AsyncIterable<OpenBatch>;
   /** How many batches of a tenant have not ended; counts no further than `most`. */
@@ -106,17 +106,16 @@ export function createBatchStore({
 
     update: async (tenant, id, change) => await updateJson(store, keys.batch(tenant, id), change),
 
-    async list(tenant, { limit, after }) {
+    async list(tenant, { limit, after, signal }) {
       if (after !== null && (await store.stat(keys.batch(tenant, after))) === null) return 'unknown_cursor';
       const listed = store.list(keys.batches(tenant), {
         startAfter: after === null ? '' : keys.batch(tenant, after),
         pageSize: Math.min(limit + 1, 1000),
       });
-      const found = await firstMapped(
-        listed,
-        { count: limit + 1, limit: READS_AT_A_TIME },
-        async ({ key }) => await getJson<BatchRecord>(store, key),
-      );
+      const found = await firstMapped(listed, { count: limit + 1, limit: READS_AT_A_TIME }, async ({ key }) => {
+        signal?.throwIfAborted();
+        return await getJson<BatchRecord>(store, key);
+      });
       return { data: found.slice(0, limit), hasMore: found.length > limit };
     },
 

@@ -44,6 +44,8 @@ export interface FileQuery {
   order: 'asc' | 'desc';
   after: string | null;
   purpose: FilePurpose | string | null;
+  /** Ends the reading; the list then throws its reason. */
+  signal?: AbortSignal;
 }
 
 /** One page of a list; `hasMore` says whether anything follows. */
@@ -158,18 +160,22 @@ export function createFileStore({
     await store.remove([marker]);
   }
 
-  async function* listKeys(tenant: string, { order, after, limit, purpose }: FileQuery): AsyncIterable<string> {
+  async function* listKeys(tenant: string, { order, after, limit, purpose, signal }: FileQuery): AsyncIterable<string> {
     const prefix = keys.files(tenant);
     const cursor = after === null ? null : keys.file(tenant, after);
     if (order === 'desc') {
       // With a purpose nobody knows how many keys a page takes.
       const pageSize = purpose === null ? Math.min(limit + 1, 1000) : 1000;
-      for await (const { key } of store.list(prefix, { startAfter: cursor ?? '', pageSize })) yield key;
+      for await (const { key } of store.list(prefix, { startAfter: cursor ?? '', pageSize })) {
+        signal?.throwIfAborted();
+        yield key;
+      }
       return;
     }
     // Buckets list forwards only, and forwards is newest first.
     const ascending: string[] = [];
     for await (const { key } of store.list(prefix)) {
+      signal?.throwIfAborted();
       if (cursor !== null && key >= cursor) break;
       ascending.push(key);
     }

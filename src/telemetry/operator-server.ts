@@ -4,8 +4,8 @@ import type { Metrics } from './metrics.ts';
 
 /** What an operator may ask a process, without a key: so only where operators come. */
 export interface OperatorServer {
-  /** Parts of the process by name, and whether each is there. */
-  ready: () => Promise<Readonly<Record<string, boolean>>>;
+  /** Whether the process can do its work, and what that depends on. */
+  ready: () => Promise<{ ready: boolean } & Readonly<Record<string, boolean>>>;
   metrics: Pick<Metrics, 'text' | 'contentType'>;
   /** Further metrics in the same format, from elsewhere in this process; empty when there are none. */
   more: () => Promise<string>;
@@ -23,14 +23,14 @@ export async function serveOperators({ ready, metrics, more }: OperatorServer, h
 
   async function answer(path: string, response: ServerResponse): Promise<void> {
     if (path === '/metrics') {
-      const [own, others] = await Promise.all([metrics.text(), more()]);
+      // What is served elsewhere may be away; our own metrics are most wanted then.
+      const [own, others] = await Promise.all([metrics.text(), more().catch(() => '')]);
       send(response, 200, metrics.contentType, `${own.trimEnd()}\n${others}`);
     } else if (path === '/health') {
       send(response, 200, 'application/json', JSON.stringify({ status: 'ok' }));
     } else if (path === '/ready') {
-      const parts = await ready();
-      const isReady = Object.values(parts).every(Boolean);
-      send(response, isReady ? 200 : 503, 'application/json', JSON.stringify({ ready: isReady, ...parts }));
+      const found = await ready();
+      send(response, found.ready ? 200 : 503, 'application/json', JSON.stringify(found));
     } else {
       send(response, 404, 'text/plain', '/metrics, /health, /ready\n');
     }

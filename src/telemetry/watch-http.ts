@@ -6,6 +6,8 @@ import type { Tracing } from './tracing.ts';
 interface Watch {
   metrics: Pick<Metrics, 'httpAnswered'>;
   tracing: Tracing;
+  /** Whether the trace context that a request carries is taken up: a client could have every request of its recorded. */
+  trustsTraces: boolean;
   monotonicMs: () => number;
 }
 
@@ -14,10 +16,12 @@ interface State {
   requestId?: string;
 }
 
+/** Labels of requests that were refused before the router. */
+const UNROUTED = ['/v1/files', '/v1/uploads', '/v1/batches'];
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 /** Around everything else of the API: measures each request by the pattern of its route, and makes it a span where tracing is on. */
-export function watchHttp({ metrics, tracing, monotonicMs }: Watch): Middleware<State> {
+export function watchHttp({ metrics, tracing, trustsTraces, monotonicMs }: Watch): Middleware<State> {
   return async (ctx, next) => {
     const startedMs = monotonicMs();
     ctx.res.once('close', () => {
@@ -30,7 +34,7 @@ export function watchHttp({ metrics, tracing, monotonicMs }: Watch): Middleware<
         name: methodOf(ctx),
         kind: SpanKind.SERVER,
         attributes: { 'http.request.method': methodOf(ctx) },
-        carrier: ctx.headers,
+        ...(trustsTraces ? { carrier: ctx.headers } : {}),
         onEnd(span) {
           span.updateName(`${methodOf(ctx)} ${routeOf(ctx)}`);
           if (ctx.res.statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
@@ -46,9 +50,10 @@ export function watchHttp({ metrics, tracing, monotonicMs }: Watch): Middleware<
   };
 }
 
-/** The pattern of the route, like `/v1/batches/:id`; whatever else clients ask for is one label. */
-function routeOf(ctx: object): string {
-  return '_matchedRoute' in ctx && typeof ctx._matchedRoute === 'string' ? ctx._matchedRoute : 'none';
+/** The pattern of the route, like `/v1/batches/:id`. What is refused before there is a route (401, 429) is told by its first two steps; all else is one label. */
+function routeOf(ctx: object & { path: string }): string {
+  if ('_matchedRoute' in ctx && typeof ctx._matchedRoute === 'string') return ctx._matchedRoute;
+  return UNROUTED.find((prefix) => ctx.path === prefix || ctx.path.startsWith(`${prefix}/`)) ?? 'none';
 }
 
 /** Clients can make methods up, too. */

@@ -76,6 +76,8 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     batches,
     runs,
     objectStore: store,
+    draining: new AbortController().signal,
+    trustsProxy: false,
     keys: createApiKeys(
       Object.entries(KEYS).map(([key, tenant]) => ({ tenant, sha256Hex: createHash('sha256').update(key).digest('hex') })),
     ),

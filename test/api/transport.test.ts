@@ -173,13 +173,37 @@ describe('with no key configured', () => {
 });
 
 describe('GET /health and GET /ready', () => {
-  it('need no key, and name what is away', async () => {
-    await using api = await startWholeTestApi();
+  it('need no key; ready names what is away, fails without the bucket, and once the process is about to end', async () => {
+    const draining = new AbortController();
+    let clockMs = 0;
+    let pings = 0;
+    let isBucketThere = true;
+    const objectStore = {
+      ping: async () => {
+        pings += 1;
+        if (!isBucketThere) throw new Error('away');
+      },
+    };
+    await using api = await startWholeTestApi({ draining: draining.signal, monotonicMs: () => clockMs, objectStore });
     assert.equal((await fetch(`${api.origin}/health`)).status, 200);
     const up = await fetch(`${api.origin}/ready`);
     assert.deepEqual([up.status, await up.json()], [200, { ready: true, temporal: true, bucket: true }]);
     api.runs.state = 'away';
-    const down = await fetch(`${api.origin}/ready`);
-    assert.deepEqual([down.status, await down.json()], [503, { ready: false, temporal: false, bucket: true }]);
+    const answerOf = async () => {
+      clockMs += 1000;
+      const answer = await fetch(`${api.origin}/ready`);
+      return [answer.status, await answer.json()];
+    };
+    assert.deepEqual(await answerOf(), [200, { ready: true, temporal: false, bucket: true }]);
+    isBucketThere = false;
+    assert.deepEqual(await answerOf(), [503, { ready: false, temporal: false, bucket: false }]);
+    isBucketThere = true;
+    api.runs.state = 'up';
+    await answerOf();
+    const before = pings;
+    await Promise.all(Array.from({ length: 50 }, async () => await (await fetch(`${api.origin}/ready`)).text()));
+    assert.equal(pings, before, 'answers of the last second serve everybody');
+    draining.abort();
+    assert.deepEqual(await answerOf(), [503, { ready: false, draining: true }]);
   });
 });

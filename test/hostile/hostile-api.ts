@@ -28,6 +28,8 @@ export interface HostileApi extends AsyncDisposable {
   ): Promise<string>;
   /** Resident memory of the process, in bytes. */
   residentBytes(): Promise<number>;
+  /** Fails if the process has ended. */
+  assertAlive(): void;
   /** Fails if the process has ended, or has logged a fault of its own. */
   assertSound(): void;
 }
@@ -108,6 +110,9 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
       const [, kib] = /VmRSS:\s+(\d+) kB/.exec(await readFile(`/proc/${child.pid}/status`, 'utf8')) ?? [];
       assert.ok(kib !== undefined);
       return Number(kib) * 1024;
+    },
+    assertAlive() {
+      assert.deepEqual([child.exitCode, child.signalCode], [null, null], log);
     },
     assertSound() {
       assert.deepEqual([child.exitCode, child.signalCode], [null, null], log);

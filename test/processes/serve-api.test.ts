@@ -53,6 +53,27 @@ describe('nightshift api', () => {
     assert.doesNotMatch(api.log(), /nightshift-test/);
   });
 
+  it('fails its readiness first and goes on serving for NIGHTSHIFT_DRAIN_SECONDS when it is told to end', async () => {
+    await using minio = await startMinio();
+    const port = await freePort();
+    await using api = startApi({
+      NIGHTSHIFT_API_PORT: String(port),
+      NIGHTSHIFT_S3_ENDPOINT: minio.endpoint,
+      NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
+      NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
+      NIGHTSHIFT_DRAIN_SECONDS: '3',
+    });
+    const ready = async () => await statusOf(`http://127.0.0.1:${port}/ready`);
+    await until(async () => (await ready()) === 200, { what: 'the API', seconds: 60 });
+    const closed = once(api.child, 'close');
+    const toldMs = performance.now();
+    api.child.kill('SIGTERM');
+    await until(async () => (await ready()) === 503, { what: '/ready to fail' });
+    assert.equal(await statusOf(`http://127.0.0.1:${port}/v1/files`), 200);
+    assert.deepEqual(await closed, [0, null], api.log());
+    assert.ok(performance.now() - toldMs >= 3000);
+  });
+
   it('logs an uncaught error as one line of JSON and ends with code 1, thrown or rejected', async () => {
     for (const [fault, origin] of [
       ["() => { throw new Error('planted') }", 'uncaughtException'],

@@ -4,6 +4,9 @@ import { type ApiState, type Logger, sendJson } from '../context.ts';
 import { MalformedForm } from '../multipart.ts';
 import { BodyStalled, BodyTooLarge, ClientGone } from '../request-body.ts';
 
+/** What logs and metrics call a request whose client hung up before there was an answer, as proxies do. Nothing is sent. */
+const CLIENT_GONE = 499;
+
 /** Turns whatever was thrown into the envelope. What is our fault is logged here, and the client is told its request id only. */
 export function errorEnvelope({ logger }: { logger: Logger }): Middleware<ApiState> {
   return async (ctx, next) => {
@@ -11,7 +14,10 @@ export function errorEnvelope({ logger }: { logger: Logger }): Middleware<ApiSta
       await next();
     } catch (error) {
       // Nobody is there to be answered, and nothing of ours went wrong: the line of the request says `aborted`.
-      if (error instanceof ClientGone) return;
+      if (error instanceof ClientGone) {
+        ctx.res.statusCode = CLIENT_GONE;
+        return;
+      }
       const apiError = toApiError(error);
       if (apiError.status >= 500) {
         logger.error(

@@ -97,6 +97,10 @@ export const schemas: Readonly<Record<string, Schema>> = {
     upload_id: id('^upload_[0-9a-f]{32}$'),
   }),
   Health: closed({ status: always('ok') }),
-  Readiness: closed({ ready: { type: 'boolean' }, temporal: { type: 'boolean' }, bucket: { type: 'boolean' } }),
+  Readiness: {
+    type: 'object',
+    required: ['ready'],
+    properties: { ready: { type: 'boolean' }, temporal: { type: 'boolean' }, bucket: { type: 'boolean' }, draining: { type: 'boolean' } },
+  },
   Error: closed({ error: closed({ message: { type: 'string', minLength: 1 }, type: text, param: textOrNull, code: textOrNull }) }),
 };

@@ -4,10 +4,11 @@ import { isFileId } from '../../domain/ids.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import { readRange } from '../byte-range.ts';
 import { contentDisposition } from '../filename.ts';
-import { pathParam, type Route, tenantOf } from '../context.ts';
+import { clientGone, holdSlot, pathParam, type Route, tenantOf } from '../context.ts';
+import type { Slots } from '../slots.ts';
 
 /** `GET /v1/files/{id}/content`: streams the bytes, all or a range; a client that hangs up ends the read from the bucket. */
-export function downloadFile({ files }: { files: FileStore }): Route {
+export function downloadFile({ files, downloads }: { files: FileStore; downloads: Slots }): Route {
   return async (ctx) => {
     const tenant = tenantOf(ctx);
     const id = pathParam(ctx, 'id');
@@ -18,6 +19,7 @@ export function downloadFile({ files }: { files: FileStore }): Route {
     // We hand out no validators, so an If-Range can match nothing and the whole content is the answer.
     const range = ctx.get('if-range') === '' ? readRange(ctx.get('range'), file.bytes) : 'all';
     if (range === 'unsatisfiable') throw rangeNotSatisfiable(file);
+    if (ctx.method !== 'HEAD') await holdSlot(ctx, downloads, clientGone(ctx));
     const content = ctx.method === 'HEAD' ? null : await files.openContent(tenant, id, range === 'all' ? undefined : range);
     if (content === null && ctx.method !== 'HEAD') throw fileNotFound(id);
 

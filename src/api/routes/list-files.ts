@@ -1,19 +1,22 @@
 import { unknownCursor } from '../../domain/errors.ts';
 import { isFileId } from '../../domain/ids.ts';
 import type { FileStore } from '../../storage/file-store.ts';
-import { type Route, sendJson, tenantOf } from '../context.ts';
+import { clientGone, holdSlot, type Route, sendJson, tenantOf } from '../context.ts';
+import type { Slots } from '../slots.ts';
 import { listEnvelope, readOrder, readPageQuery } from '../pagination.ts';
 
 const BOUNDS = { defaultLimit: 10_000, maxLimit: 10_000 };
 
 /** `GET /v1/files`: one page, newest first unless `order` says otherwise; a deleted id goes on working as a cursor. */
-export function listFiles({ files }: { files: FileStore }): Route {
+export function listFiles({ files, lists }: { files: FileStore; lists: Slots }): Route {
   return async (ctx) => {
     const query = new URLSearchParams(ctx.querystring);
     const { limit, after } = readPageQuery(query, BOUNDS);
     const order = readOrder(query);
     if (after !== null && !isFileId(after)) throw unknownCursor(after);
-    const page = await files.list(tenantOf(ctx), { limit, after, order, purpose: query.get('purpose') || null });
+    const signal = clientGone(ctx);
+    await holdSlot(ctx, lists, signal);
+    const page = await files.list(tenantOf(ctx), { limit, after, order, purpose: query.get('purpose') || null, signal });
     if (page === 'unknown_cursor') throw unknownCursor(after ?? '');
     sendJson(ctx, listEnvelope(page.data, page.hasMore));
   };
