@@ -1,5 +1,7 @@
 import { firstPlainKey } from './api-keys.ts';
 import { ConfigError } from './config-error.ts';
+import { readSecretFiles } from './secret-files.ts';
+import { withoutServiceLinks } from './setting-names.ts';
 import { isHttpUrl, isSecret } from './wire-values.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -34,7 +36,11 @@ const OPENAI = 'https://api.openai.com/v1';
  * host, `OPENAI_API_KEY` goes to the host of `OPENAI_BASE_URL`, and a `.env` file, which may come with a cloned repository, never
  * gets a key of the environment sent to an address of its own.
  */
-export function loadClientConfig({ options, env, file = {} }: ClientSources): ClientConfig {
+export function loadClientConfig({ options, env: variables, file = {} }: ClientSources): ClientConfig {
+  const faults: string[] = [];
+  // Not those of a `.env` file: it could have any file of this machine sent to its own address.
+  const env = readSecretFiles(withoutServiceLinks(variables), ['API_KEY'], faults);
+  if (faults.length > 0) throw new ConfigError(faults);
   const address = chooseAddress(options?.baseUrl ?? null, env, file);
   const baseUrl = readBaseUrl(address);
   const isFor = (named: string | undefined) => !named || originOf(named) === new URL(baseUrl).origin;
@@ -42,7 +48,7 @@ export function loadClientConfig({ options, env, file = {} }: ClientSources): Cl
     { value: options?.apiKey ?? undefined, from: '--api-key', fits: true },
     { value: env['NIGHTSHIFT_API_KEY'], from: 'NIGHTSHIFT_API_KEY', fits: !address.isOfFile && isFor(env['NIGHTSHIFT_BASE_URL']) },
     { value: file['NIGHTSHIFT_API_KEY'], from: 'NIGHTSHIFT_API_KEY in .env', fits: isFor(file['NIGHTSHIFT_BASE_URL']) },
-    { value: plainKey(env), from: 'NIGHTSHIFT_API_KEYS', fits: address.isLocal && !address.isOfFile },
+    { value: plainKey(withKeysOfFile(env)), from: 'NIGHTSHIFT_API_KEYS', fits: address.isLocal && !address.isOfFile },
     { value: plainKey(file), from: 'NIGHTSHIFT_API_KEYS in .env', fits: address.isLocal },
     { value: env['OPENAI_API_KEY'], from: 'OPENAI_API_KEY', fits: !address.isOfFile && isFor(env['OPENAI_BASE_URL'] || OPENAI) },
   ].flatMap(({ value, ...rest }) => (value === undefined || value.trim() === '' ? [] : [{ ...rest, value: value.trim() }]));
@@ -95,6 +101,11 @@ function readBaseUrl({ text, from }: Address): string {
 
 function originOf(text: string): string | null {
   return URL.parse(text.trim())?.origin ?? null;
+}
+
+/** The keys of an API on this machine. Their file is often out of a client's reach, which is no fault of the client. */
+function withKeysOfFile(env: Variables): Variables {
+  return readSecretFiles(env, ['API_KEYS'], []);
 }
 
 function plainKey(variables: Variables): string | undefined {

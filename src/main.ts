@@ -22,6 +22,7 @@ const SERVER_COMMANDS: Record<string, { summary: string; load: () => Promise<Ser
     summary: 'a worker: workflows and requests',
     load: async () => withoutArguments('worker', (await import('./processes/run-worker.ts')).runWorker),
   },
+  config: { summary: 'check the settings and show them', load: async () => (await import('./processes/show-config.ts')).showConfig },
 };
 
 const HELP = `Nightshift: an OpenAI-compatible Batch API of your own.
@@ -76,7 +77,7 @@ async function run(args: string[]): Promise<number> {
 
 /** Tells a command of the client where its API is. */
 async function clientSettings(name: string) {
-  const { clientEnvironment, enterUserFolder } = await import('./config.ts');
+  const { clientEnvironment, enterUserFolder } = await import('./environment.ts');
   const { loadClientConfig } = await import('./client-settings.ts');
   const environment = clientEnvironment();
   // What `doctor --server` looks at is named relative to the package.

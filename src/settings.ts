@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseCompletionWindow } from './domain/completion-window.ts';
-import { isHttpUrl, isSecret } from './wire-values.ts';
+import { isHttpUrl, isPlainOrigin, isSecret } from './wire-values.ts';
 
 /**
  * Every environment variable of Nightshift, without its prefix: default, shape and bounds, each in one place. Values stay
@@ -10,6 +10,9 @@ import { isHttpUrl, isSecret } from './wire-values.ts';
 /** What every variable's name begins with. */
 export const PREFIX = 'NIGHTSHIFT_';
 
+/** The highest limit of a tenant that can be set. */
+export const LIMIT_BOUNDS = { count: 1_000_000, bytes: 999_999_999_999_999 } as const;
+
 export const settingsSchema = z.object({
   API_HOST: text('127.0.0.1'),
   API_PORT: integer(7800, 0, 65_535),
@@ -18,6 +21,7 @@ export const settingsSchema = z.object({
   MAX_CONNECTIONS: integer(5000, 1, 1_000_000),
   DRAIN_SECONDS: integer(0, 0, 3600),
   TRUST_PROXY: flag(false),
+  TENANTS_FILE: optional(),
   UPLOAD_IDLE_TIMEOUT_SECONDS: integer(60, 1, 3600),
   UPLOAD_MIN_BYTES_PER_SECOND: integer(8192, 1, 1_000_000_000),
   TENANT_WEIGHTS: list('', (item) => readWeight(item) !== null, 'must be tenant=weight, separated by commas, weights from 0.001 to 1000'),
@@ -26,22 +30,36 @@ export const settingsSchema = z.object({
     (item) => readPriority(item) !== null,
     'must be tenant=priority, separated by commas, priorities from 1 to 5',
   ),
-  TENANT_REQUESTS_PER_MINUTE: limit(1_000_000),
-  TENANT_BATCHES_PER_HOUR: limit(1_000_000),
-  TENANT_MAX_OPEN_BATCHES: limit(1_000_000),
-  TENANT_MAX_STORED_BYTES: limit(999_999_999_999_999),
+  TENANT_REQUESTS_PER_MINUTE: limit(LIMIT_BOUNDS.count),
+  TENANT_BATCHES_PER_HOUR: limit(LIMIT_BOUNDS.count),
+  TENANT_MAX_OPEN_BATCHES: limit(LIMIT_BOUNDS.count),
+  TENANT_MAX_STORED_BYTES: limit(LIMIT_BOUNDS.bytes),
 
   TEMPORAL_ADDRESS: text('127.0.0.1:7233', /^[^\s/]+:\d+$/, 'must be host:port'),
   TEMPORAL_NAMESPACE: text('default'),
   TEMPORAL_API_KEY: secret(),
   TEMPORAL_TLS: flag(false),
+  TEMPORAL_TLS_CA_FILE: optional(),
+  TEMPORAL_TLS_CERT_FILE: optional(),
+  TEMPORAL_TLS_KEY_FILE: optional(),
+  TEMPORAL_TLS_SERVER_NAME: z
+    .string()
+    .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'must be a host name')
+    .optional(),
   BUILD_ID: z
     .string()
     .regex(/^[\w.+-]{1,128}$/, 'must be at most 128 of a-z, digits, dot, hyphen, plus and underscore')
     .optional(),
 
-  S3_ENDPOINT: url('http://127.0.0.1:9000'),
+  S3_ENDPOINT: url('http://127.0.0.1:9000').refine(
+    (given) => !isHttpUrl(given) || isPlainOrigin(given),
+    'must be scheme, host and port only, like https://s3.example.com (a folder of the bucket is NIGHTSHIFT_S3_PREFIX, keys are NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY)',
+  ),
   S3_BUCKET: text('nightshift', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen'),
+  S3_PREFIX: z
+    .string()
+    .refine(isKeyPrefix, 'must be names of letters, digits, dot, hyphen and underscore, separated by /, like team-a/nightshift')
+    .optional(),
   S3_REGION: text('us-east-1'),
   S3_ACCESS_KEY: secret(),
   S3_SECRET_KEY: secret(),
@@ -86,6 +104,7 @@ export const settingsSchema = z.object({
   TEMPORAL_BIN: optional(),
   TEMPORAL_TEST_SERVER_BIN: optional(),
   MINIO_BIN: optional(),
+  STRICT: flag(true),
 
   BASE_URL: optional(),
   API_KEY: optional(),
@@ -106,15 +125,18 @@ export function readPriority(item: string): [tenant: string, best: number] | nul
   return tenant === undefined ? null : [tenant, Number(best)];
 }
 
-/** Settings whose values are never shown. */
-export const SECRET_SETTINGS: ReadonlySet<string> = new Set<SettingName>([
+/** Settings whose values are never shown. Each may come from the file that `NAME_FILE` names. */
+export const SECRET_SETTINGS = [
   'API_KEYS',
   'TEMPORAL_API_KEY',
   'S3_ACCESS_KEY',
   'S3_SECRET_KEY',
   'UPSTREAM_API_KEY',
   'API_KEY',
-]);
+] as const satisfies readonly SettingName[];
+
+/** The variables that name the files of secrets. */
+export const SECRET_FILES: readonly string[] = SECRET_SETTINGS.map((name) => `${name}_FILE`);
 
 function text(value: string, pattern = /./, message = '') {
   return z.string().regex(pattern, message).default(value);
@@ -133,6 +155,12 @@ function url(value: string) {
   return z.string().default(value).refine(isHttpUrl, 'must be an http(s) URL');
 }
 
+/** Folders of a bucket without empty names, `.` and `..`, which some servers do not keep; a slash may end it. */
+function isKeyPrefix(given: string): boolean {
+  const names = given.replace(/\/$/, '').split('/');
+  return given.length <= 256 && names.every((name) => /^[\w.-]+$/.test(name) && !/^\.\.?$/.test(name));
+}
+
 function integer(value: number, least: number, most: number) {
   return wholeNumber(least, most).default(String(value)).transform(Number);
 }
@@ -144,7 +172,7 @@ function limit(most: number) {
 
 function wholeNumber(least: number, most: number) {
   const fits = (given: string) => /^\d{1,15}$/.test(given) && Number(given) >= least && Number(given) <= most;
-  return z.string().refine(fits, `must be a whole number from ${least} to ${most}`);
+  return z.string().refine(fits, `must be a whole number from ${least} to ${most}`).meta({ minimum: least, maximum: most });
 }
 
 function flag(value: boolean) {

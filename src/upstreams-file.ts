@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { placeInList } from './place-in-list.ts';
+import { readSecretFile } from './secret-files.ts';
 import { CONNECTION_HEADERS, isHeaderValue, isHttpUrl, isSecret } from './wire-values.ts';
 
 /** One upstream as configured, credentials apart (`UpstreamCredentials`). */
@@ -50,6 +52,7 @@ const upstreamSchema = z
     models: z.array(z.string().min(1)).min(1).optional(),
     api_key: key.optional(),
     api_key_env: z.string().min(1).optional(),
+    api_key_file: z.string().min(1).optional(),
     headers: z.record(headerName, z.string().trim().refine(isHeaderValue, 'must be Latin-1 without line ends')).default({}),
     max_in_flight: wholeNumber(1, 10_000).default(256),
     limiter: z.enum(['adaptive', 'fixed'], 'must be adaptive or fixed').default('adaptive'),
@@ -61,7 +64,10 @@ const upstreamSchema = z
     max_refusals: wholeNumber(1, 1000).default(20),
     unavailable_max_seconds: wholeNumber(1, 31_536_000).optional(),
   })
-  .refine((upstream) => upstream.api_key === undefined || upstream.api_key_env === undefined, 'has both api_key and api_key_env: give one');
+  .refine(
+    ({ api_key, api_key_env, api_key_file }) => [api_key, api_key_env, api_key_file].filter((given) => given !== undefined).length <= 1,
+    'has more than one of api_key, api_key_env and api_key_file: give one',
+  );
 
 const fileSchema = z.array(upstreamSchema, 'must be a list of upstreams').min(1, 'must name at least one upstream');
 
@@ -82,22 +88,15 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
       const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
-      faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${where(content, issue.path)} ${message}`);
+      faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${placeInList(content, issue.path, 'upstream')} ${message}`);
     }
     return nothing;
   }
   const result: UpstreamsFile = { upstreams: [], credentials: {} };
   for (const given of parsed.data) {
     if (given.name in result.credentials) faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: two upstreams are named ${given.name}`);
-    const named = given.api_key_env === undefined ? undefined : env[given.api_key_env]?.trim();
-    if (given.api_key_env !== undefined && (named ?? '') === '') {
-      faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${given.name} takes its key from ${given.api_key_env}, which is not set`);
-    } else if (named !== undefined && !isSecret(named)) {
-      faults.push(
-        `NIGHTSHIFT_UPSTREAMS_FILE: ${given.name} takes its key from ${given.api_key_env}, which must be printable ASCII without spaces`,
-      );
-    }
-    result.credentials[given.name] = { apiKey: given.api_key ?? named ?? null, headers: given.headers };
+    const apiKey = given.api_key ?? keyFromElsewhere(given, env, faults);
+    result.credentials[given.name] = { apiKey, headers: given.headers };
     result.upstreams.push({
       name: given.name,
       baseUrls: given.base_urls,
@@ -116,14 +115,18 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
   return result;
 }
 
-/** `gpu-1: base_urls.0`, so that an operator finds the place. */
-function where(content: unknown, path: PropertyKey[]): string {
-  const [index, ...rest] = path;
-  if (index === undefined) return 'the file';
-  const entry: unknown = Array.isArray(content) ? content[Number(index)] : undefined;
-  const name =
-    typeof entry === 'object' && entry !== null && 'name' in entry && typeof entry.name === 'string'
-      ? entry.name
-      : `upstream ${Number(index) + 1}`;
-  return rest.length === 0 ? name : `${name}: ${rest.join('.')}`;
+/** The key of an upstream that comes from a variable or a file; null when it has none, or a fault. */
+function keyFromElsewhere(given: z.output<typeof upstreamSchema>, env: NodeJS.ProcessEnv, faults: string[]): string | null {
+  const { name, api_key_env: variable, api_key_file: file } = given;
+  const start = `NIGHTSHIFT_UPSTREAMS_FILE: ${name} takes its key from`;
+  if (file !== undefined) {
+    const read = readSecretFile(file, `NIGHTSHIFT_UPSTREAMS_FILE: ${name}: api_key_file`, faults);
+    if (read !== null && !isSecret(read)) faults.push(`${start} ${file}, which must be printable ASCII without spaces`);
+    return read;
+  }
+  if (variable === undefined) return null;
+  const value = env[variable]?.trim() ?? '';
+  if (value === '') faults.push(`${start} ${variable}, which is not set`);
+  else if (!isSecret(value)) faults.push(`${start} ${variable}, which must be printable ASCII without spaces`);
+  return value;
 }

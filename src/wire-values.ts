@@ -12,9 +12,22 @@ export function isHttpUrl(text: string): boolean {
   }
 }
 
+/** Whether a URL is scheme, host and port, and nothing that a client of an S3 store would leave out. */
+export function isPlainOrigin(text: string): boolean {
+  const url = URL.parse(text);
+  return (
+    url !== null && /^\/*$/.test(url.pathname) && `${url.username}${url.password}${url.search}${url.hash}` === '' && !/[?#@]/.test(text)
+  );
+}
+
 /** A URL, or what was meant as one, without user, password and query. */
 export function withoutCredentials(text: string): string {
   return text.replace(/^(\w+:\/\/)?.*@/s, '$1***@').replace(/\?.*$/s, '?***');
+}
+
+/** Whether a host is this machine's own, so that nobody else can connect to it. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 /** Whether a key can be sent in a header. */

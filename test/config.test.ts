@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { ConfigError } from '../src/config-error.ts';
-import { loadConfig, printable, unknownVariables } from '../src/config.ts';
+import { loadConfig, printable } from '../src/config.ts';
 import { createLogger, prettyLine } from '../src/logger.ts';
-import { PREFIX, settingsSchema } from '../src/settings.ts';
+import { createTenantSettings } from '../src/tenant-settings.ts';
+import { PREFIX, SECRET_FILES, settingsSchema } from '../src/settings.ts';
 
 const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret-of-the-store' };
 let folder: string;
@@ -48,7 +49,17 @@ describe('loadConfig', () => {
 
   it('reads weights and best priorities of tenants', () => {
     const config = loadConfig({ ...S3, NIGHTSHIFT_TENANT_WEIGHTS: 'acme=2.5', NIGHTSHIFT_TENANT_PRIORITIES: 'acme=1, other=5' }, 'api');
-    assert.deepEqual([config.tenantWeights, config.tenantPriorities], [{ acme: 2.5 }, { acme: 1, other: 5 }]);
+    const settingsOf = createTenantSettings(config.tenants.defaults, () => ({ settings: config.tenants.settings, keys: [] }));
+    assert.deepEqual(
+      ['acme', 'other', 'third', 'constructor', '__proto__'].map((tenant) => [settingsOf(tenant).weight, settingsOf(tenant).bestPriority]),
+      [
+        [2.5, 1],
+        [1, 5],
+        [1, 3],
+        [1, 3],
+        [1, 3],
+      ],
+    );
     for (const wrong of ['acme', 'acme=0', 'acme=6', 'acme=1.5', 'a b=1']) {
       const faults = faultsOf({ ...S3, NIGHTSHIFT_TENANT_PRIORITIES: wrong });
       assert.match(faults.join(), /NIGHTSHIFT_TENANT_PRIORITIES.*must be tenant=priority, separated by commas, priorities from 1 to 5/);
@@ -101,8 +112,8 @@ describe('loadConfig', () => {
     const hash = createHash('sha256').update('other').digest('hex');
     const { secrets } = loadConfig({ ...S3, NIGHTSHIFT_API_KEYS: `sk-a=b==team_a, sha256:${hash}=team-b` }, 'api');
     assert.deepEqual(secrets.apiKeys, [
-      { sha256Hex: createHash('sha256').update('sk-a=b=').digest('hex'), tenant: 'team_a' },
-      { sha256Hex: hash, tenant: 'team-b' },
+      { sha256Hex: createHash('sha256').update('sk-a=b=').digest('hex'), tenant: 'team_a', expiresAtMs: null },
+      { sha256Hex: hash, tenant: 'team-b', expiresAtMs: null },
     ]);
   });
 
@@ -132,7 +143,6 @@ describe('loadConfig', () => {
     const env = {
       ...S3,
       NIGHTSHIFT_UPSTREAM_URL: 'https://user:hunter2@host/v1?api-key=hunter2',
-      NIGHTSHIFT_S3_ENDPOINT: 'http://user:hunter2@host:9000',
     };
     const shown = JSON.stringify(printable(loadConfig(env, 'worker')));
     assert.doesNotMatch(shown, /hunter2/);
@@ -240,8 +250,9 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
 });
 
 describe('docs/configuration.md and .env.example', () => {
-  const properties = z.object({ properties: z.record(z.string(), z.object({ default: z.string().optional() })) });
-  const expected = Object.entries(properties.parse(z.toJSONSchema(settingsSchema, { io: 'input' })).properties)
+  const property = z.object({ default: z.string().optional(), minimum: z.number().optional(), maximum: z.number().optional() });
+  const schema = z.object({ properties: z.record(z.string(), property) }).parse(z.toJSONSchema(settingsSchema, { io: 'input' }));
+  const expected = Object.entries(schema.properties)
     .map(([name, { default: value }]) => `${PREFIX}${name}=${value ?? ''}`)
     .sort();
   const found = (path: string, pattern: RegExp) =>
@@ -253,14 +264,25 @@ describe('docs/configuration.md and .env.example', () => {
     assert.deepEqual(found('docs/configuration.md', /^\| `(NIGHTSHIFT_\w+)` \| (?:`([^`]*)`)?/gm), expected);
   });
 
+  it('the page shows the bounds of every number, and of nothing else', () => {
+    const page = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+    const shown = [...page.matchAll(/^\| `(NIGHTSHIFT_\w+)` \| (?:`[^`]*`)? ?\| (?:([\d,]+) to ([\d,]+) \|)?/gm)];
+    const bounds = (least: unknown, most: unknown) => (least === undefined ? '' : `${String(least)} to ${String(most)}`);
+    assert.deepEqual(
+      Object.fromEntries(shown.map(([, name = '', least, most]) => [name, bounds(least?.replaceAll(',', ''), most?.replaceAll(',', ''))])),
+      Object.fromEntries(
+        Object.entries(schema.properties).map(([name, { minimum, maximum }]) => [PREFIX + name, bounds(minimum, maximum)]),
+      ),
+    );
+  });
+
+  it('the page names the file variable of every secret', () => {
+    const page = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+    for (const name of SECRET_FILES) assert.ok(page.includes(`\`${PREFIX}${name}\``), name);
+  });
+
   it('the example file lists every variable with its default, and no other', () => {
     assert.deepEqual(found('.env.example', /^# (NIGHTSHIFT_\w+)=(.*)$/gm), expected);
-  });
-});
-
-describe('unknownVariables', () => {
-  it('names what is most likely misspelt', () => {
-    assert.deepEqual(unknownVariables({ NIGHTSHIFT_API_PROT: '1', NIGHTSHIFT_API_PORT: '2', PATH: '' }), ['NIGHTSHIFT_API_PROT']);
   });
 });
 

@@ -1,6 +1,6 @@
 import Koa, { type Middleware } from 'koa';
-import type { Limits, TenantLimits } from '../domain/limits.ts';
-import type { BestPriorityOf } from '../domain/priority.ts';
+import type { Limits } from '../domain/limits.ts';
+import type { TenantSettingsOf } from '../domain/tenant.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -27,9 +27,7 @@ export interface AppDeps {
   objectStore: Pick<ObjectStore, 'ping'>;
   keys: ApiKeys;
   limits: Limits;
-  tenantLimits: TenantLimits;
-  /** The most urgent priority that a tenant may ask for. */
-  bestPriorityOf: BestPriorityOf;
+  settingsOf: TenantSettingsOf;
   /** Endpoints a batch may have. */
   endpoints: readonly string[];
   /** Completion windows a batch may have: milliseconds by the name that clients write. */
@@ -70,8 +68,8 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   app.use(httpRules());
   app.use(authentication({ keys }));
   const onRefused = async (ctx: ApiContext) => await noteRefusedCreate(ctx, idempotency, deps.bodyPace);
-  app.use(rateLimit({ requestsPerMinute: deps.tenantLimits.requestsPerMinute, monotonicMs, onRefused }));
-  app.use(storageQuota({ maxStoredBytes: deps.tenantLimits.maxStoredBytes, stores: [deps.files, deps.uploads], monotonicMs }));
+  app.use(rateLimit({ settingsOf: deps.settingsOf, monotonicMs, onRefused }));
+  app.use(storageQuota({ settingsOf: deps.settingsOf, stores: [deps.files, deps.uploads], monotonicMs }));
   app.use(router.routes());
   app.use(nothingMatched(router));
   return app;

@@ -1,5 +1,5 @@
 import { rateLimited, tooManyOpenBatches } from '../domain/errors.ts';
-import type { TenantLimits } from '../domain/limits.ts';
+import type { TenantSettingsOf } from '../domain/tenant.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import { createTokenBuckets } from './token-buckets.ts';
 
@@ -18,14 +18,14 @@ export interface CreateLimits {
  */
 export function createCreateLimits({
   batches,
-  limits: { batchesPerHour, maxOpenBatches },
+  settingsOf,
   monotonicMs,
 }: {
   batches: Pick<BatchStore, 'countOpen'>;
-  limits: Pick<TenantLimits, 'batchesPerHour' | 'maxOpenBatches'>;
+  settingsOf: TenantSettingsOf;
   monotonicMs: () => number;
 }): CreateLimits {
-  const hourly = batchesPerHour === null ? null : createTokenBuckets({ count: batchesPerHour, perMs: 3_600_000, monotonicMs });
+  const hourly = createTokenBuckets({ perMs: 3_600_000, monotonicMs });
   const entering = new Map<string, number>();
   const enteringOf = (tenant: string) => entering.get(tenant) ?? 0;
 
@@ -35,14 +35,18 @@ export function createCreateLimits({
     else entering.delete(tenant);
   }
 
+  /** Answers whether a token was taken. */
   async function takeToken(tenant: string, isRepeat: () => Promise<boolean>): Promise<boolean> {
-    const taken = hourly?.take(tenant);
-    if (taken === undefined || taken.granted) return taken !== undefined;
+    const { batchesPerHour } = settingsOf(tenant).limits;
+    if (batchesPerHour === null) return false;
+    const taken = hourly.take(tenant, batchesPerHour);
+    if (taken.granted) return true;
     if (await isRepeat()) return false;
     throw rateLimited(`${batchesPerHour} batches per hour`, taken.waitMs / 1000);
   }
 
   async function checkOpen(tenant: string, position: number, isRepeat: () => Promise<boolean>): Promise<void> {
+    const { maxOpenBatches } = settingsOf(tenant).limits;
     if (maxOpenBatches === null) return;
     const open = await batches.countOpen(tenant, maxOpenBatches);
     if (open + position > maxOpenBatches && !(await isRepeat())) throw tooManyOpenBatches(maxOpenBatches);
@@ -56,7 +60,7 @@ export function createCreateLimits({
       entering.set(tenant, position);
       const end = (isMade: boolean) => {
         leave(tenant);
-        if (hasToken && !isMade) hourly?.giveBack(tenant);
+        if (hasToken && !isMade) hourly.giveBack(tenant);
       };
       try {
         await checkOpen(tenant, position, isRepeat);

@@ -13,6 +13,8 @@ export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
   'files get': { summary: 'download a file', load: async () => (await import('./files.ts')).filesGet },
   'files rm': { summary: 'delete files', load: async () => (await import('./files.ts')).filesRm },
   'files upload': { summary: 'upload a file', load: async () => (await import('./files.ts')).filesUpload },
+  'tenants hash': { summary: 'hash a key for a tenants file', load: async () => (await import('./tenants.ts')).tenantsHash },
+  'tenants new-key': { summary: 'make a key and its hash', load: async () => (await import('./tenants.ts')).tenantsNewKey },
   doctor: { summary: 'find out why something does not work', load: async () => (await import('./doctor.ts')).doctor },
   completion: { summary: 'print the completion script of a shell', load: async () => (await import('./completion.ts')).completion },
 };

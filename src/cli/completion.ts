@@ -16,6 +16,7 @@ const SERVER_COMMANDS: Readonly<Record<string, Described>> = {
   },
   api: { summary: 'run the HTTP API', options: {} },
   worker: { summary: 'run a worker', options: {} },
+  config: { summary: 'check the settings and show them', options: {} },
 };
 
 /** `nightshift completion`. */

@@ -110,7 +110,7 @@ export function invalidValue(param: string, value: string, supported: readonly s
 
 /** 400: a priority that the operator does not allow this tenant. */
 export function priorityNotAllowed(param: string, value: string, allowed: readonly string[]): ApiError {
-  const advice = `Ask for one of them, or ask the operator for a better one (NIGHTSHIFT_TENANT_PRIORITIES).`;
+  const advice = `Ask for one of them, or ask the operator for a better one (NIGHTSHIFT_TENANT_PRIORITIES, or best_priority in NIGHTSHIFT_TENANTS_FILE).`;
   const message = `Invalid value for '${param}': '${value}'. The priorities that you may ask for are: ${listed(allowed)}. ${advice}`;
   return new ApiError({ status: 400, param, code: 'invalid_value', message });
 }

@@ -3,19 +3,11 @@ export const PRIORITY_KEY = 'nightshift_priority';
 /** 1 is most urgent. */
 export const PRIORITIES = ['1', '2', '3', '4', '5'] as const;
 /** What a batch has that asks for none, and the best that a tenant may ask for unless the operator allows it more. */
-const DEFAULT_PRIORITY = 3;
+export const DEFAULT_PRIORITY = 3;
 /** A batch with less time left than this goes before all that have more, unless its window is short. */
 const URGENT_MS = 3_600_000;
 /** The part of a short window in which its batch goes first. */
 const URGENT_PART = 1 / 10;
-
-/** The most urgent priority that a tenant may ask for, 1 to 5; the operator decides. */
-export type BestPriorityOf = (tenant: string) => number;
-
-/** `BestPriorityOf` for an operator who names some tenants. */
-export function createBestPriorities(named: Readonly<Record<string, number>>): BestPriorityOf {
-  return (tenant) => (Object.hasOwn(named, tenant) ? (named[tenant] ?? DEFAULT_PRIORITY) : DEFAULT_PRIORITY);
-}
 
 /** The priorities that a tenant may ask for, as clients write them. */
 export function allowedPriorities(best: number): readonly string[] {

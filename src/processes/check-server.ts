@@ -1,7 +1,9 @@
 import { askModels, describeModels } from './local/own-upstream.ts';
+import { openBucket } from './open-bucket.ts';
+import { temporalAddress } from './temporal-address.ts';
 import type { Check } from '../cli/command.ts';
-import { type Config, environment, loadConfig } from '../config.ts';
-import { createMinioObjectStore } from '../storage/minio-object-store.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { environment } from '../environment.ts';
 import { connectTemporal } from '../temporal/connection.ts';
 import { withoutCredentials } from '../wire-values.ts';
 
@@ -13,8 +15,9 @@ export async function checkServer(): Promise<Check[]> {
   return await Promise.all([checkBucket(config), checkTemporal(config), ...checkUpstreams(config)]);
 }
 
-async function checkBucket({ s3, secrets }: Config): Promise<Check> {
-  const store = createMinioObjectStore({ ...s3, ...secrets.s3, answerMs: PATIENCE_MS });
+async function checkBucket(config: Config): Promise<Check> {
+  const { s3 } = config;
+  const store = openBucket(config, { answerMs: PATIENCE_MS });
   const bucket = `the bucket ${s3.bucket} at ${withoutCredentials(s3.endpoint)}`;
   try {
     await store.ping();
@@ -29,8 +32,9 @@ async function checkBucket({ s3, secrets }: Config): Promise<Check> {
   }
 }
 
-async function checkTemporal({ temporal, secrets }: Config): Promise<Check> {
-  const { connection } = connectTemporal({ ...temporal, apiKey: secrets.temporalApiKey });
+async function checkTemporal(config: Config): Promise<Check> {
+  const { temporal } = config;
+  const { connection } = connectTemporal(temporalAddress(config));
   const namespace = `the namespace ${temporal.namespace} of Temporal at ${temporal.address}`;
   try {
     const ask = async () => await connection.workflowService.describeNamespace({ namespace: temporal.namespace });

@@ -3,7 +3,8 @@ import { join, relative } from 'node:path';
 import { cwd, stdout } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Config, environment, loadConfig } from '../config.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { environment } from '../environment.ts';
 import { type Children, createChildren } from './local/children.ts';
 import { planServers, s3Place, type ServerPlan, temporalArguments, temporalPlace } from './local/plan-servers.ts';
 import { answersOk, isTaken, isTemporal } from './local/probes.ts';
@@ -13,6 +14,7 @@ import { runExample } from './local/run-example.ts';
 import { serverBinary } from './local/server-binaries.ts';
 import { printedSteps, type Steps } from './local/steps.ts';
 import { stopSignal } from './local/stop-signal.ts';
+import { temporalAddress } from './temporal-address.ts';
 import { NODE_FLAGS } from './node-flags.ts';
 
 const HELP = `nightshift local [options]
@@ -79,11 +81,12 @@ async function startServers(config: Config, plan: ServerPlan, children: Children
   // One after the other, so that what is fetched is told in order.
   const temporal = plan.temporal ? await serverBinary('temporal', steps, signal) : null;
   const minio = plan.minio ? await serverBinary('minio', steps, signal) : null;
-  const { accessKey, secretKey } = config.secrets.s3;
+  const { s3 } = config.secrets;
   if (temporal !== null) {
     const [version = 'unknown'] = /\d+\.\d+\.\d+/.exec(await runCommand(temporal, ['--version'], { signal })) ?? [];
     const isReady = async () =>
-      (await isTaken(temporalPlace(config).host, temporalPlace(config).port)) && (await isTemporal({ ...config.temporal, apiKey: null }));
+      (await isTaken(temporalPlace(config).host, temporalPlace(config).port)) &&
+      (await isTemporal({ ...temporalAddress(config), apiKey: null }));
     await started(
       steps,
       `Temporal at ${config.temporal.address}`,
@@ -97,7 +100,7 @@ async function startServers(config: Config, plan: ServerPlan, children: Children
         }),
     );
   }
-  if (minio !== null) {
+  if (minio !== null && s3.from !== 'AWS') {
     const { host, port } = s3Place(config);
     // The console is off; left unnamed it is given a random port, and MinIO refuses to start if that is the same.
     const args = [
@@ -109,7 +112,7 @@ async function startServers(config: Config, plan: ServerPlan, children: Children
       `${host}:${(port % 65_535) + 1}`,
       join(config.local.dataDir, 'minio'),
     ];
-    const env = { MINIO_ROOT_USER: accessKey, MINIO_ROOT_PASSWORD: secretKey, MINIO_BROWSER: 'off' };
+    const env = { MINIO_ROOT_USER: s3.keys.accessKey, MINIO_ROOT_PASSWORD: s3.keys.secretKey, MINIO_BROWSER: 'off' };
     const isReady = async () => await answersOk(`${config.s3.endpoint}/minio/health/ready`);
     await started(
       steps,

@@ -6,6 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
 import { createWorkers } from './create-workers.ts';
+import { followTenants } from './follow-tenants.ts';
+import { openBucket } from './open-bucket.ts';
+import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { createRandomHex } from './random-hex.ts';
 import { keepHeapLean } from './lean-heap.ts';
@@ -16,13 +19,12 @@ import { installTemporalRuntime } from './temporal-runtime.ts';
 import { untilItWorks } from './until-it-works.ts';
 import { heartbeatThrottleMs } from '../../activities/heartbeat-timing.ts';
 import { createActivities } from '../../activities/index.ts';
-import { type Config, environment, loadConfig, printable, unknownVariables } from '../config.ts';
-import { createBestPriorities } from '../domain/priority.ts';
+import { type Config, loadConfig, printable } from '../config.ts';
+import { environment } from '../environment.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createHousekeeping } from '../storage/housekeeping.ts';
-import { createMinioObjectStore } from '../storage/minio-object-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -35,7 +37,7 @@ import { watchPieceStore } from '../telemetry/watch-piece-store.ts';
 import { watchSending } from '../telemetry/watch-sending.ts';
 import { watchSweep } from '../telemetry/watch-sweep.ts';
 import { watchUpstream } from '../telemetry/watch-upstream.ts';
-import { connectTemporal } from '../temporal/connection.ts';
+import { connectionOptions, connectTemporal } from '../temporal/connection.ts';
 import { provision } from '../temporal/provision.ts';
 import { workflowBundle } from '../temporal/workflow-bundle.ts';
 import { createUpstreams } from '../upstream/create-upstreams.ts';
@@ -60,12 +62,11 @@ const BUILT_AHEAD = fileURLToPath(new URL('../../dist', import.meta.url));
 export async function runWorker(args: string[]): Promise<number> {
   if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
   keepHeapLean();
-  const env = environment();
-  const config = loadConfig(env, 'worker');
+  const config = loadConfig(environment(), 'worker');
   const logger = createLogger(config.log, 'worker');
   endOnUncaught(logger);
   logger.info({ config: printable(config) }, 'starting');
-  for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
+  for (const warning of config.warnings) logger.warn(warning);
   const shutdown = createShutdown({ deadlineMs: config.shutdownGraceMs + CLOSING_MS, logger });
   // Loaded now, so that a defect in the workflows shows before anything is waited for.
   const bundle = await workflowBundle(existsSync(BUILT_AHEAD) ? BUILT_AHEAD : join(config.local.dataDir, 'cache'));
@@ -79,17 +80,15 @@ export async function runWorker(args: string[]): Promise<number> {
 
 async function start(config: Config, bundle: { codePath: string }, shutdown: Shutdown, logger: Logger): Promise<void> {
   const signal = shutdown.draining;
-  const { temporalApiKey: apiKey } = config.secrets;
   const telemetry = await startTelemetry(config, 'worker', shutdown, logger);
   const { metrics, tracing } = telemetry;
   const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
-  const store = watchObjectStore(createMinioObjectStore({ ...config.s3, ...config.secrets.s3 }), { metrics, monotonicMs });
+  const store = watchObjectStore(openBucket(config), { metrics, monotonicMs });
   shutdown.closes('object store', () => store.close());
-  const { client, connection } = connectTemporal({ ...config.temporal, apiKey }, tracing.isOn ? [traceStarts(tracing)] : []);
+  const { client, connection } = connectTemporal(temporalAddress(config), tracing.isOn ? [traceStarts(tracing)] : []);
   shutdown.closes('connection to Temporal', async () => await connection.close());
-  const bestPriorityOf = createBestPriorities(config.tenantPriorities);
-  const { tenantWeights } = config;
-  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights, bestPriorityOf }), {
+  const tenants = followTenants(config, { signal, logger });
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), settingsOf: tenants.settingsOf }), {
     metrics,
     tracing,
   });
@@ -110,9 +109,9 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     return { ready: working && found.temporal && found.bucket, working, ...found };
   };
   await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
-  const { address, namespace, tls } = config.temporal;
+  const { namespace } = config.temporal;
   const connect = async () => {
-    const native = await NativeConnection.connect({ address, tls, ...(apiKey === null ? {} : { apiKey }) });
+    const native = await NativeConnection.connect(connectionOptions(temporalAddress(config)));
     shutdown.closes('connection of the workers', async () => await native.close());
     return native;
   };

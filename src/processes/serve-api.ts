@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import { stdout } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { batchPolicy } from './batch-policy.ts';
+import { followTenants } from './follow-tenants.ts';
+import { openBucket } from './open-bucket.ts';
+import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { keepHeapLean } from './lean-heap.ts';
 import { createShutdown } from './shutdown.ts';
@@ -10,18 +13,18 @@ import { letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts'
 import { untilItWorks } from './until-it-works.ts';
 import { createApp } from '../api/app.ts';
 import { CONNECTION_BOUNDS, createHttpServer } from '../api/http-server.ts';
-import { createApiKeys } from '../api/middleware/authentication.ts';
-import { environment, isLoopback, loadConfig, printable, unknownVariables } from '../config.ts';
+import { createApiKeys, NO_KEYS } from '../api/middleware/authentication.ts';
+import { loadConfig, printable } from '../config.ts';
 import { parseCompletionWindow } from '../domain/completion-window.ts';
 import { DEFAULT_ENDPOINTS } from '../domain/endpoint.ts';
-import { createBestPriorities } from '../domain/priority.ts';
+import { environment } from '../environment.ts';
 import { createLogger } from '../logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
-import { createMinioObjectStore } from '../storage/minio-object-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
+import { isLoopback } from '../wire-values.ts';
 import { traceStarts } from '../telemetry/temporal-tracing.ts';
 import { watchBatchRuns } from '../telemetry/watch-batch-runs.ts';
 import { watchBatchStore } from '../telemetry/watch-batch-store.ts';
@@ -43,30 +46,27 @@ const UPLOAD_PARTS = 16;
 export async function serveApi(args: string[]): Promise<number> {
   if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
   keepHeapLean();
-  const env = environment();
-  const config = loadConfig(env, 'api');
+  const config = loadConfig(environment(), 'api');
   const logger = createLogger(config.log, 'api');
   endOnUncaught(logger);
   logger.info({ config: printable(config) }, 'starting');
-  for (const name of unknownVariables(env)) logger.warn(`${name} is no setting of Nightshift`);
+  for (const warning of config.warnings) logger.warn(warning);
   const shutdown = createShutdown({ deadlineMs: config.api.drainMs + config.shutdownGraceMs, logger });
 
   const { metrics, tracing } = await startTelemetry(config, 'api', shutdown, logger);
   const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
-  const bucketOptions = { ...config.s3, ...config.secrets.s3, answerMs: BUCKET_ANSWER_MS };
-  const objectStore = watchObjectStore(createMinioObjectStore(bucketOptions), { metrics, monotonicMs });
+  const objectStore = watchObjectStore(openBucket(config, { answerMs: BUCKET_ANSWER_MS }), { metrics, monotonicMs });
   shutdown.closes('object store', () => objectStore.close());
   const interceptors = tracing.isOn ? [traceStarts(tracing)] : [];
-  const { client, connection } = connectTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey }, interceptors);
+  const { client, connection } = connectTemporal(temporalAddress(config), interceptors);
   shutdown.closes('connection to Temporal', async () => await connection.close());
 
   const randomHex = (bytes: number) => randomBytes(bytes).toString('hex');
   const newNonce = () => randomHex(12);
   const parts = createPartPool(UPLOAD_PARTS);
-  const { apiKeys } = config.secrets;
-  const bestPriorityOf = createBestPriorities(config.tenantPriorities);
-  const { tenantWeights } = config;
-  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), tenantWeights, bestPriorityOf }), {
+  const isOpen = config.secrets.apiKeys === null;
+  const tenants = followTenants(config, { signal: shutdown.draining, logger });
+  const runs = watchBatchRuns(createBatchRuns({ client, policy: batchPolicy(config), settingsOf: tenants.settingsOf }), {
     metrics,
     tracing,
   });
@@ -83,10 +83,9 @@ export async function serveApi(args: string[]): Promise<number> {
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
     runs,
     objectStore,
-    keys: createApiKeys(apiKeys.length === 0 ? null : apiKeys),
+    keys: isOpen ? NO_KEYS : createApiKeys(() => tenants.current().keys, nowMs),
     limits: config.batches.limits,
-    tenantLimits: config.api.tenantLimits,
-    bestPriorityOf,
+    settingsOf: tenants.settingsOf,
     endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
     bodyPace: config.api.bodyPace,
@@ -129,7 +128,7 @@ export async function serveApi(args: string[]): Promise<number> {
   });
   const address = server.address();
   logger.info({ address }, 'the API listens');
-  if (apiKeys.length === 0) {
+  if (isOpen) {
     logger.warn(
       `no NIGHTSHIFT_API_KEYS: everybody who reaches ${config.api.host} is tenant default${isLoopback(config.api.host) ? ', which is this machine only' : ''}`,
     );

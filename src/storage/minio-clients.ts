@@ -1,15 +1,19 @@
 import http from 'node:http';
 import https from 'node:https';
 import { Client } from 'minio';
+import type { S3Credentials } from './aws-credentials.ts';
 import { createTransport, type Patience } from './minio-transport.ts';
 import { createObjectReader, type ObjectReader } from './object-reader.ts';
 
-/** Where the bucket is; `endpoint` is `http://host:port` or `https://host`. */
-export interface MinioOptions {
+/** Keys that stay, or what answers credentials that are good at this moment. */
+type Access = { accessKey: string; secretKey: string } | { credentials: () => Promise<S3Credentials> };
+
+/** Where the bucket is, and how to get in; `endpoint` is `http://host:port` or `https://host`. */
+export type MinioOptions = MinioPlace & Access;
+
+interface MinioPlace {
   endpoint: string;
   bucket: string;
-  accessKey: string;
-  secretKey: string;
   region: string;
   /** Silence of the server after which a call fails; 30 s by default. */
   timeoutMs?: number;
@@ -38,6 +42,10 @@ export function createMinioClients(options: MinioOptions): MinioClients {
   const url = new URL(options.endpoint);
   const { timeoutMs: silenceMs = 30_000, answerMs = null } = options;
   const agents: http.Agent[] = [];
+  const access =
+    'credentials' in options
+      ? { credentialsProvider: changingCredentials(options.credentials) }
+      : { accessKey: options.accessKey, secretKey: options.secretKey };
 
   function newClient(maxSockets: number, patience: Patience): Client {
     const transportAgent = new (url.protocol === 'https:' ? https : http).Agent({ keepAlive: true, maxSockets });
@@ -46,8 +54,7 @@ export function createMinioClients(options: MinioOptions): MinioClients {
       endPoint: url.hostname,
       useSSL: url.protocol === 'https:',
       ...(url.port === '' ? {} : { port: Number(url.port) }),
-      accessKey: options.accessKey,
-      secretKey: options.secretKey,
+      ...access,
       region: options.region,
       partSize: MAX_BODY_BYTES,
       transport: createTransport(url.protocol, patience),
@@ -69,4 +76,17 @@ export function createMinioClients(options: MinioOptions): MinioClients {
       downloads.close();
     },
   };
+}
+
+type CredentialProvider = NonNullable<ConstructorParameters<typeof Client>[0]['credentialsProvider']>;
+
+/** minio-js asks for credentials before each request, and before it signs an address. It uses nothing else of its provider. */
+function changingCredentials(ask: () => Promise<S3Credentials>): CredentialProvider {
+  async function getCredentials() {
+    const { accessKey, secretKey, sessionToken } = await ask();
+    return { getAccessKey: () => accessKey, getSecretKey: () => secretKey, getSessionToken: () => sessionToken ?? undefined };
+  }
+  // The class itself is not exported to ES modules with the types that `Client` wants.
+  const provider: unknown = { getCredentials };
+  return provider as CredentialProvider;
 }

@@ -9,7 +9,8 @@ import {
 import { NamespaceNotFoundError } from '@temporalio/common';
 import type { BatchRecord, RequestCounts } from '../domain/batch.ts';
 import { isJsonRecord } from '../domain/json-type.ts';
-import { batchPriority, type BestPriorityOf, createBestPriorities, urgentFromMs } from '../domain/priority.ts';
+import { batchPriority, urgentFromMs } from '../domain/priority.ts';
+import { DEFAULT_TENANT, type TenantSettings } from '../domain/tenant.ts';
 import { shownText } from '../domain/shown-text.ts';
 import {
   type BatchInput,
@@ -48,20 +49,17 @@ const DEADLINE_MS = 5_000;
 export function createBatchRuns({
   client,
   policy,
-  tenantWeights = {},
-  bestPriorityOf = createBestPriorities({}),
+  settingsOf = () => DEFAULT_TENANT,
 }: {
   client: Client;
   policy: BatchPolicy;
-  /** How much of the queues a tenant gets where they are full, beside the 1 of one that is not named. */
-  tenantWeights?: Readonly<Record<string, number>>;
-  /** The best priority that a tenant may ask for now: the operator may have allowed more when the batch was created. */
-  bestPriorityOf?: BestPriorityOf;
+  /** Settings of a tenant now: the operator may have allowed a better priority when the batch was created. */
+  settingsOf?: (tenant: string) => Pick<TenantSettings, 'weight' | 'bestPriority'>;
 }): BatchRuns {
   function priorityOf({ batch, tenant }: BatchRecord) {
-    const weight = Object.hasOwn(tenantWeights, tenant) ? tenantWeights[tenant] : undefined;
-    const fairness = { fairnessKey: fairnessKey(tenant), ...(weight === undefined ? {} : { fairnessWeight: weight }) };
-    return { priorityKey: batchPriority(batch.metadata, bestPriorityOf(tenant)), ...fairness };
+    const { weight, bestPriority } = settingsOf(tenant);
+    const fairness = { fairnessKey: fairnessKey(tenant), ...(weight === 1 ? {} : { fairnessWeight: weight }) };
+    return { priorityKey: batchPriority(batch.metadata, bestPriority), ...fairness };
   }
 
   async function ask<T>(what: string, call: () => Promise<T>): Promise<T> {

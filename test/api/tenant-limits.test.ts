@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import OpenAI, { toFile } from 'openai';
 import { until } from '../helpers/until.ts';
 import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
-import { envelopeOf, NO_LIMITS, startTestApi, type TestApi } from './test-api.ts';
+import { envelopeOf, limitedTo, NO_LIMITS, startTestApi, type TestApi } from './test-api.ts';
 
 const BODY = JSON.stringify({ input_file_id: `file-${'0'.repeat(24)}`, endpoint: '/v1/chat/completions', completion_window: '24h' });
 
@@ -25,7 +25,7 @@ describe('limits of a tenant', () => {
 
   describe('requests per minute', () => {
     it('answers 429 once they are used up, says when to come again, and keeps tenants apart', async () => {
-      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, requestsPerMinute: 3 } });
+      await using api = await startTestApi(bucket, { settingsOf: limitedTo({ ...NO_LIMITS, requestsPerMinute: 3 }) });
       for (const left of [2, 1, 0]) {
         const answer = await api.fetch('/v1/batches');
         assert.equal(answer.status, 200);
@@ -45,7 +45,7 @@ describe('limits of a tenant', () => {
       // A clock that stands still in between.
       let [now, setByMs] = [0, 0];
       const clocks = { monotonicMs: () => now, nowMs: () => Date.now() + setByMs };
-      await using api = await startTestApi(bucket, { ...clocks, tenantLimits: { ...NO_LIMITS, requestsPerMinute: 2 } });
+      await using api = await startTestApi(bucket, { ...clocks, settingsOf: limitedTo({ ...NO_LIMITS, requestsPerMinute: 2 }) });
       const status = async () => (await api.fetch('/v1/batches')).status;
       assert.deepEqual([await status(), await status(), await status()], [200, 200, 429]);
       now += 30_000;
@@ -56,7 +56,7 @@ describe('limits of a tenant', () => {
     });
 
     it('are waited out by the SDK', async () => {
-      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, requestsPerMinute: 60 } });
+      await using api = await startTestApi(bucket, { settingsOf: limitedTo({ ...NO_LIMITS, requestsPerMinute: 60 }) });
       const usedUp = (async () => {
         for (;;) await api.client().batches.list();
       })();
@@ -67,7 +67,7 @@ describe('limits of a tenant', () => {
 
   describe('batches per hour', () => {
     it('answers 429 to more, and counts no create that is refused', async () => {
-      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, batchesPerHour: 2 } });
+      await using api = await startTestApi(bucket, { settingsOf: limitedTo({ ...NO_LIMITS, batchesPerHour: 2 }) });
       for (let i = 0; i < 5; i += 1) assert.equal((await api.fetch('/v1/batches', { method: 'POST', body: '{}' })).status, 400);
       assert.deepEqual([(await create(api)).status, (await create(api)).status], [200, 200]);
       await assertRefused(await create(api), /2 batches per hour/);
@@ -77,7 +77,7 @@ describe('limits of a tenant', () => {
     });
 
     it('are not used up by repeats', async () => {
-      await using api = await startTestApi(bucket, { tenantLimits: { ...NO_LIMITS, batchesPerHour: 2 } });
+      await using api = await startTestApi(bucket, { settingsOf: limitedTo({ ...NO_LIMITS, batchesPerHour: 2 }) });
       const key = { 'idempotency-key': 'hourly' };
       const ids = await Promise.all(Array.from({ length: 5 }, async () => Object(await (await create(api, key)).json()).id));
       assert.equal(new Set(ids).size, 1);
@@ -91,7 +91,7 @@ describe('limits of a tenant', () => {
     for (const [limit, count] of Object.entries(refusals)) {
       it(`answers no older batch to its retries (${limit})`, async () => {
         await using own = await startTestBucket();
-        await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, [limit]: count } });
+        await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, [limit]: count }) });
         await using other = await startTestApi(own);
         const older = Object(await (await create(api, { 'x-stainless-retry-count': '0' })).json()).id;
         await assertRefused(await create(api, { 'x-stainless-retry-count': '0' }), /Rate limit/);
@@ -105,7 +105,7 @@ describe('limits of a tenant', () => {
 
     it('is repeated by the SDK until its limit lets it through, or fails', async () => {
       await using own = await startTestBucket();
-      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, requestsPerMinute: 60, maxOpenBatches: 1 } });
+      await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, requestsPerMinute: 60, maxOpenBatches: 1 }) });
       const [client, body] = [api.client('key-a', { maxRetries: 1 }), JSON.parse(BODY)];
       const older = await client.batches.create(body);
       const second = client.batches.create(body);
@@ -118,7 +118,7 @@ describe('limits of a tenant', () => {
   describe('open batches', () => {
     it('answers 429 to more until one has ended, also side by side, but answers a repeat', async () => {
       await using own = await startTestBucket();
-      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, maxOpenBatches: 3 } });
+      await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, maxOpenBatches: 3 }) });
       const key = { 'idempotency-key': 'k' };
       const first = Object(await (await create(api, key)).json());
       const answers = await Promise.all(Array.from({ length: 8 }, async () => (await create(api)).status));
@@ -138,7 +138,7 @@ describe('limits of a tenant', () => {
   describe('stored bytes', () => {
     it('answers 429, which the SDK does not repeat, until files are deleted', async () => {
       await using own = await startTestBucket();
-      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, maxStoredBytes: 10_000 } });
+      await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, maxStoredBytes: 10_000 }) });
       const file = await upload(api, 6000);
       const error = await api
         .client('key-a', { maxRetries: 5 })
@@ -156,7 +156,7 @@ describe('limits of a tenant', () => {
 
     it('counts parts of uploads, and what other processes stored', async () => {
       await using own = await startTestBucket();
-      const limited = { tenantLimits: { ...NO_LIMITS, maxStoredBytes: 10_000 } };
+      const limited = { settingsOf: limitedTo({ ...NO_LIMITS, maxStoredBytes: 10_000 }) };
       await using api = await startTestApi(own, limited);
       await using other = await startTestApi(own, limited);
       const { uploads } = api.client();
@@ -175,7 +175,7 @@ describe('limits of a tenant', () => {
 
     it('holds for streams of unknown length too, once there is no room at all', async () => {
       await using own = await startTestBucket();
-      await using api = await startTestApi(own, { tenantLimits: { ...NO_LIMITS, maxStoredBytes: 10_000 } });
+      await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, maxStoredBytes: 10_000 }) });
       const stream = async () => {
         const socket = await api.send(
           'POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ntransfer-encoding: chunked\r\ncontent-type: multipart/form-data; boundary=b\r\n\r\n',

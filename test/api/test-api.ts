@@ -10,6 +10,7 @@ import { createApiKeys } from '../../src/api/middleware/authentication.ts';
 import type { BatchRecord, RequestCounts } from '../../src/domain/batch.ts';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
 import { DEFAULT_LIMITS, type TenantLimits } from '../../src/domain/limits.ts';
+import { DEFAULT_TENANT, type TenantSettingsOf } from '../../src/domain/tenant.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -55,8 +56,19 @@ export interface TestApi extends AsyncDisposable {
 
 export const KEYS = { 'key-a': 'tenant-a', 'key-b': 'tenant-b' } as const;
 
+const ENTRIES = Object.entries(KEYS).map(([key, tenant]) => ({
+  tenant,
+  sha256Hex: createHash('sha256').update(key).digest('hex'),
+  expiresAtMs: null,
+}));
+
 /** Nothing is limited, as without configuration. */
 export const NO_LIMITS: TenantLimits = { requestsPerMinute: null, batchesPerHour: null, maxOpenBatches: null, maxStoredBytes: null };
+
+/** The same limits for each tenant. */
+export function limitedTo(limits: TenantLimits): TenantSettingsOf {
+  return () => ({ ...DEFAULT_TENANT, limits });
+}
 
 /** Starts an API on a bucket; options replace what it is made of. */
 export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps> = {}): Promise<TestApi> {
@@ -78,12 +90,9 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     objectStore: store,
     draining: new AbortController().signal,
     trustsProxy: false,
-    keys: createApiKeys(
-      Object.entries(KEYS).map(([key, tenant]) => ({ tenant, sha256Hex: createHash('sha256').update(key).digest('hex') })),
-    ),
+    keys: createApiKeys(() => ENTRIES, nowMs),
     limits: DEFAULT_LIMITS,
-    tenantLimits: NO_LIMITS,
-    bestPriorityOf: (tenant) => (tenant === 'tenant-a' ? 1 : 3),
+    settingsOf: (tenant) => ({ ...DEFAULT_TENANT, bestPriority: tenant === 'tenant-a' ? 1 : 3 }),
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
     bodyPace: { idleTimeoutMs: 10_000, minBytesPerSecond: 1024 },

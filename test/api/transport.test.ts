@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
-import { createApiKeys } from '../../src/api/middleware/authentication.ts';
+import { NO_KEYS } from '../../src/api/middleware/authentication.ts';
 import { until } from '../helpers/until.ts';
 import { envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
 
@@ -166,7 +166,7 @@ describe('every route', () => {
 
 describe('with no key configured', () => {
   it('serves everybody as one tenant', async () => {
-    await using api = await startWholeTestApi({ keys: createApiKeys(null) });
+    await using api = await startWholeTestApi({ keys: NO_KEYS });
     assert.equal((await fetch(`${api.origin}/v1/files`)).status, 200);
     assert.deepEqual((await api.client('anything').files.list()).data, []);
   });

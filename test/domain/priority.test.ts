@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { allowedPriorities, batchPriority, createBestPriorities, urgentFromMs } from '../../src/domain/priority.ts';
+import { allowedPriorities, batchPriority, urgentFromMs } from '../../src/domain/priority.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -20,13 +20,6 @@ describe('batchPriority()', () => {
 
   it('is 3 for a record with a value that no client can send', () => {
     assert.equal(batchPriority({ nightshift_priority: '0' }, 1), 3);
-  });
-});
-
-describe('createBestPriorities()', () => {
-  it('is 3 for a tenant that is not named, whatever its name', () => {
-    const best = createBestPriorities({ acme: 1, late: 5 });
-    assert.deepEqual(['acme', 'late', 'other', 'constructor', '__proto__'].map(best), [1, 5, 3, 3, 3]);
   });
 });
 

@@ -33,7 +33,7 @@ describe('createBatchRuns', () => {
   let runs: BatchRuns;
   before(async () => {
     engine = await startEngine();
-    runs = createBatchRuns({ client: engine.client, policy, tenantWeights: { acme: 2.5 }, bestPriorityOf: () => 2 });
+    runs = createBatchRuns({ client: engine.client, policy, settingsOf: () => ({ weight: 2.5, bestPriority: 2 }) });
   });
   after(async () => {
     await engine[Symbol.asyncDispose]();

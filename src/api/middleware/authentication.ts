@@ -13,6 +13,8 @@ export interface ApiKeyEntry {
   tenant: string;
   /** SHA-256 of the key, 64 hex digits. */
   sha256Hex: string;
+  /** Unix milliseconds from which the key is refused; null for a key that does not expire. */
+  expiresAtMs: number | null;
 }
 
 /** Of a digest: enough to tell keys apart, far too little to try keys against. */
@@ -20,10 +22,22 @@ const FINGERPRINT_BYTES = 4;
 /** The tenant of everybody as long as no key is configured. */
 const DEFAULT_TENANT = 'default';
 
-/** Keys known by their hashes. Null: no key is configured, and everybody is tenant `default`, whatever they send. */
-export function createApiKeys(entries: readonly ApiKeyEntry[] | null): ApiKeys {
-  if (entries === null) return { identify: () => ({ tenant: DEFAULT_TENANT, fingerprint: null }) };
-  const known = entries.map(({ tenant, sha256Hex }) => ({ tenant, digest: Buffer.from(sha256Hex, 'hex') }));
+/** Lets everybody in as tenant `default`, whatever they send: no key is configured. */
+export const NO_KEYS: ApiKeys = { identify: () => ({ tenant: DEFAULT_TENANT, fingerprint: null }) };
+
+/** Keys known by their hashes. `entries` is asked for each request, because they may change while the API runs. */
+export function createApiKeys(entries: () => readonly ApiKeyEntry[], nowMs: () => number): ApiKeys {
+  let [read, known]: [readonly ApiKeyEntry[], (ApiKeyEntry & { digest: Buffer })[]] = [[], []];
+
+  function current() {
+    const latest = entries();
+    if (latest !== read) {
+      known = latest.map((entry) => ({ ...entry, digest: Buffer.from(entry.sha256Hex, 'hex') }));
+      read = latest;
+    }
+    return known;
+  }
+
   return {
     identify(authorization) {
       const key = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
@@ -31,10 +45,14 @@ export function createApiKeys(entries: readonly ApiKeyEntry[] | null): ApiKeys {
       const sent = createHash('sha256').update(key).digest();
       let tenant: string | null = null;
       // Every key is looked at, so that the time taken says nothing about which one matched.
-      for (const each of known) if (timingSafeEqual(sent, each.digest)) tenant = each.tenant;
+      for (const each of current()) if (timingSafeEqual(sent, each.digest) && !isExpired(each, nowMs())) tenant = each.tenant;
       return { tenant, fingerprint: sent.toString('hex', 0, FINGERPRINT_BYTES) };
     },
   };
+}
+
+function isExpired({ expiresAtMs }: ApiKeyEntry, nowMs: number): boolean {
+  return expiresAtMs !== null && nowMs >= expiresAtMs;
 }
 
 /** Finds the tenant of everything under `/v1`, known routes or not, before anything else is looked at. Throws the 401. */

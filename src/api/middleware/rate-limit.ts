@@ -1,23 +1,25 @@
 import type { Middleware } from 'koa';
 import { rateLimited } from '../../domain/errors.ts';
+import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import type { ApiContext, ApiState } from '../context.ts';
 import { createTokenBuckets } from '../token-buckets.ts';
 
 /** What the rate limit is made of; `onRefused` gets each request that is refused, before it is answered. */
 interface Rate {
-  requestsPerMinute: number | null;
+  settingsOf: TenantSettingsOf;
   monotonicMs: () => number;
   onRefused: (ctx: ApiContext) => Promise<void>;
 }
 
 /** Holds each tenant to its requests per minute. Throws the 429. */
-export function rateLimit({ requestsPerMinute, monotonicMs, onRefused }: Rate): Middleware<ApiState> {
-  const requests = requestsPerMinute === null ? null : createTokenBuckets({ count: requestsPerMinute, perMs: 60_000, monotonicMs });
+export function rateLimit({ settingsOf, monotonicMs, onRefused }: Rate): Middleware<ApiState> {
+  const requests = createTokenBuckets({ perMs: 60_000, monotonicMs });
 
   return async (ctx, next) => {
     const { tenant } = ctx.state;
-    const request = tenant === null ? undefined : requests?.take(tenant);
-    if (request !== undefined) {
+    const requestsPerMinute = tenant === null ? null : settingsOf(tenant).limits.requestsPerMinute;
+    if (tenant !== null && requestsPerMinute !== null) {
+      const request = requests.take(tenant, requestsPerMinute);
       // As OpenAI calls them; clients that pace themselves look at these.
       ctx.set('x-ratelimit-limit-requests', String(requestsPerMinute));
       ctx.set('x-ratelimit-remaining-requests', String(request.granted ? request.left : 0));

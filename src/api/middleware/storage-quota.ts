@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa';
 import { storageFull } from '../../domain/errors.ts';
+import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import type { ApiState } from '../context.ts';
 
 /** What can say how many bytes of a tenant it holds. */
@@ -25,11 +26,11 @@ const UPLOADS = /^\/v1\/(files|uploads|uploads\/[^/]+\/parts)$/;
  * length goes through as long as there is room at all, so one upload at a time may stand out by its own length.
  */
 export function storageQuota({
-  maxStoredBytes,
+  settingsOf,
   stores,
   monotonicMs,
 }: {
-  maxStoredBytes: number | null;
+  settingsOf: TenantSettingsOf;
   stores: readonly Holding[];
   monotonicMs: () => number;
 }): Middleware<ApiState> {
@@ -51,6 +52,7 @@ export function storageQuota({
 
   return async (ctx, next) => {
     const { tenant } = ctx.state;
+    const maxStoredBytes = tenant === null ? null : settingsOf(tenant).limits.maxStoredBytes;
     if (maxStoredBytes === null || tenant === null || ctx.method !== 'POST' || !UPLOADS.test(ctx.path)) return await next();
 
     const declaredBytes = ctx.request.length ?? 0;

@@ -2,9 +2,8 @@ import type { ServerResponse } from 'node:http';
 import type { BatchRecord } from '../../domain/batch.ts';
 import { wrongPurpose } from '../../domain/errors.ts';
 import { isFileId, newBatchId } from '../../domain/ids.ts';
-import type { TenantLimits } from '../../domain/limits.ts';
 import { newBatch } from '../../domain/new-batch.ts';
-import type { BestPriorityOf } from '../../domain/priority.ts';
+import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import type { BatchRuns } from '../../temporal/batch-runs.ts';
@@ -23,8 +22,7 @@ interface Deps extends OpenChoices {
   batches: BatchStore;
   runs: BatchRuns;
   idempotency: Idempotency;
-  tenantLimits: TenantLimits;
-  bestPriorityOf: BestPriorityOf;
+  settingsOf: TenantSettingsOf;
   bodyPace: BodyPace;
   nowMs: () => number;
   monotonicMs: () => number;
@@ -44,12 +42,12 @@ const NOTE_PATIENCE_MS = 1000;
 /** `POST /v1/batches`: answers once the record is written, for from then on the batch will run. */
 export function createBatch(deps: Deps): Route {
   const { files, batches, runs, idempotency, nowMs, monotonicMs, randomHex, logger } = deps;
-  const limits = createCreateLimits({ batches, limits: deps.tenantLimits, monotonicMs });
+  const limits = createCreateLimits({ batches, settingsOf: deps.settingsOf, monotonicMs });
 
   return async (ctx) => {
     const tenant = tenantOf(ctx);
     const { value, bytes } = await readJsonBody(ctx.req, deps.bodyPace);
-    const request = readBatchRequest(value, deps, deps.bestPriorityOf(tenant));
+    const request = readBatchRequest(value, deps, deps.settingsOf(tenant).bestPriority);
     const create = createOf(ctx, tenant, bytes);
     const { record, isRepeat } = (await repeated(create)) ?? (await make(create, request, ctx.res));
     sendJson(ctx, record.batch);

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import { type Config, isLoopback } from '../../config.ts';
+import type { Config } from '../../config.ts';
+import { isLoopback } from '../../wire-values.ts';
+import { temporalAddress } from '../temporal-address.ts';
 import { answersOk, bucketFault, isS3, isTaken, isTemporal } from './probes.ts';
 import { TEMPORAL_FILE_FLAGS, TEMPORAL_FLAGS } from './temporal-flags.ts';
 
@@ -23,12 +25,7 @@ export async function planServers(config: Config): Promise<ServerPlan> {
   const example = { host: '127.0.0.1', port: exampleUpstreamPort };
 
   const [temporal, minio, upstream] = await Promise.all([
-    decide(
-      temporalPlace(config),
-      'NIGHTSHIFT_TEMPORAL_ADDRESS',
-      'Temporal server',
-      async () => await isTemporal({ ...config.temporal, apiKey: config.secrets.temporalApiKey }),
-    ),
+    decide(temporalPlace(config), 'NIGHTSHIFT_TEMPORAL_ADDRESS', 'Temporal server', async () => await isTemporal(temporalAddress(config))),
     decide(s3Place(config), 'NIGHTSHIFT_S3_ENDPOINT', 'S3 store', canHaveBucket),
     exampleUpstreamWanted
       ? decide(

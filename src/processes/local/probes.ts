@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { Config } from '../../config.ts';
-import { createMinioObjectStore } from '../../storage/minio-object-store.ts';
+import { openBucket } from '../open-bucket.ts';
 import { connectTemporal } from '../../temporal/connection.ts';
 
 const PATIENCE_MS = 3_000;
@@ -39,8 +39,8 @@ export async function isS3(endpoint: string): Promise<boolean> {
 }
 
 /** Why our bucket cannot be had there with our keys; null when it can. It is made if it is missing. */
-export async function bucketFault({ s3, secrets }: Config): Promise<string | null> {
-  const store = createMinioObjectStore({ ...s3, ...secrets.s3, answerMs: PATIENCE_MS });
+export async function bucketFault(config: Config): Promise<string | null> {
+  const store = openBucket(config, { answerMs: PATIENCE_MS });
   try {
     await store.ensureBucket();
     return null;

@@ -1,0 +1,21 @@
+import type { TenantLimits } from './limits.ts';
+import { DEFAULT_PRIORITY } from './priority.ts';
+
+/** What an operator sets for one tenant. */
+export interface TenantSettings {
+  limits: TenantLimits;
+  /** How much of full queues it gets, beside the 1 of tenants without a setting. */
+  weight: number;
+  /** The most urgent priority that it may ask for: 1, the most urgent of all, to 5. */
+  bestPriority: number;
+}
+
+/** The settings of a tenant about which the operator says nothing. */
+export const DEFAULT_TENANT: TenantSettings = {
+  limits: { requestsPerMinute: null, batchesPerHour: null, maxOpenBatches: null, maxStoredBytes: null },
+  weight: 1,
+  bestPriority: DEFAULT_PRIORITY,
+};
+
+/** The settings of a tenant that are in force now. */
+export type TenantSettingsOf = (tenant: string) => TenantSettings;

@@ -1,0 +1,90 @@
+import { parse } from 'yaml';
+import { z } from 'zod';
+import type { ApiKey } from './api-keys.ts';
+import type { TenantLimits } from './domain/limits.ts';
+import { DEFAULT_TENANT, type TenantSettings } from './domain/tenant.ts';
+import { placeInList } from './place-in-list.ts';
+import { LIMIT_BOUNDS } from './settings.ts';
+
+/** The tenants of a file: settings by name, and all their keys. */
+export interface Tenants {
+  settings: Readonly<Record<string, TenantSettings>>;
+  keys: readonly ApiKey[];
+}
+
+const limit = (most: number) =>
+  z.union([z.int().min(1).max(most), z.literal('none')], `must be a whole number from 1 to ${most}, or none`).optional();
+
+const keySchema = z.strictObject({
+  name: z.string().min(1).max(100).optional(),
+  sha256: z
+    .string('must be the hash of the key: `nightshift tenants hash` makes it')
+    .regex(/^[0-9a-f]{64}$/i, 'must be 64 hex digits: `nightshift tenants hash` makes them'),
+  expires_at: z.iso.datetime({ offset: true, message: 'must be a time with its zone, like 2027-01-31T00:00:00Z' }).optional(),
+});
+
+const tenantSchema = z.strictObject({
+  name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 of letters, digits, _ and -'),
+  keys: z.array(keySchema).default([]),
+  requests_per_minute: limit(LIMIT_BOUNDS.count),
+  batches_per_hour: limit(LIMIT_BOUNDS.count),
+  max_open_batches: limit(LIMIT_BOUNDS.count),
+  max_stored_bytes: limit(LIMIT_BOUNDS.bytes),
+  weight: z.number().min(0.001).max(1000).default(DEFAULT_TENANT.weight),
+  best_priority: z.int().min(1).max(5).default(DEFAULT_TENANT.bestPriority),
+});
+
+const fileSchema = z.array(tenantSchema, 'must be a list of tenants');
+
+/**
+ * Reads a list of tenants (YAML, or JSON, which is YAML too). A limit that is left out is that of `defaults`. Adds a fault for
+ * everything that is wrong, without a hash; what it returns then is not to be used.
+ */
+export function parseTenants(text: string, defaults: TenantLimits, faults: string[]): Tenants {
+  let content: unknown;
+  try {
+    content = parse(text);
+  } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    faults.push(`the file is not YAML or JSON: ${reason}`);
+    return { settings: {}, keys: [] };
+  }
+  const parsed = fileSchema.safeParse(content);
+  if (!parsed.success) {
+    for (const issue of parsed.error.issues)
+      faults.push(`${placeInList(content, issue.path, 'tenant')} ${issue.message}${plainKeyAdvice(issue)}`);
+    return { settings: {}, keys: [] };
+  }
+  const settings: Record<string, TenantSettings> = Object.create(null);
+  const keys: ApiKey[] = [];
+  const names = new Set<string>();
+  for (const given of parsed.data) {
+    if (names.has(given.name.toLowerCase())) faults.push(`two tenants are named ${given.name}, which may not differ in case only`);
+    names.add(given.name.toLowerCase());
+    settings[given.name] = { limits: limitsOf(given, defaults), weight: given.weight, bestPriority: given.best_priority };
+    for (const [index, { name, sha256, expires_at }] of given.keys.entries()) {
+      const sha256Hex = sha256.toLowerCase();
+      if (keys.some((other) => other.sha256Hex === sha256Hex))
+        faults.push(`${given.name}: keys.${index} (${name ?? 'no name'}) repeats an earlier key`);
+      keys.push({ sha256Hex, tenant: given.name, expiresAtMs: expires_at === undefined ? null : Date.parse(expires_at) });
+    }
+  }
+  return { settings, keys };
+}
+
+function limitsOf(given: z.output<typeof tenantSchema>, defaults: TenantLimits): TenantLimits {
+  const chosen = (value: number | 'none' | undefined, otherwise: number | null) =>
+    value === undefined ? otherwise : value === 'none' ? null : value;
+  return {
+    requestsPerMinute: chosen(given.requests_per_minute, defaults.requestsPerMinute),
+    batchesPerHour: chosen(given.batches_per_hour, defaults.batchesPerHour),
+    maxOpenBatches: chosen(given.max_open_batches, defaults.maxOpenBatches),
+    maxStoredBytes: chosen(given.max_stored_bytes, defaults.maxStoredBytes),
+  };
+}
+
+/** Operators who write the key itself learn what to write instead. */
+function plainKeyAdvice(issue: z.core.$ZodIssue): string {
+  const isKey = issue.code === 'unrecognized_keys' && issue.path.includes('keys') && issue.keys.includes('key');
+  return isKey ? ' (only the hash of a key may be in this file: `nightshift tenants hash` makes it)' : '';
+}
