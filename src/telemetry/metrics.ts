@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from '@prometheus-io/client';
-import { BATCH_STATUSES, type BatchStatus, TERMINAL_STATUSES, type TerminalStatus } from '../domain/batch.ts';
+import { BATCH_STATUSES, type BatchStatus, isTerminal, TERMINAL_STATUSES, type TerminalStatus } from '../domain/batch.ts';
 
 /**
  * What a process counts and measures, as plain functions; the rest of the house sees this type only. No name of a tenant, batch, file or
@@ -43,6 +43,7 @@ export interface Metrics {
 
 /** `new`: too young for the sweep to have read its record. */
 export type OpenStatus = BatchStatus | 'new';
+const OPEN_STATUSES: readonly OpenStatus[] = ['new', ...BATCH_STATUSES.filter((status) => !isTerminal(status))];
 export const SWEEP_ACTIONS = ['started', 'signalled', 'removed'] as const;
 export type SweepAction = (typeof SWEEP_ACTIONS)[number];
 export const LINE_OUTCOMES = ['completed', 'failed', 'not_run'] as const;
@@ -168,7 +169,9 @@ export function createMetrics({
     registers,
     collect() {
       this.reset();
-      for (const [status, count] of foundOpen()?.byStatus ?? []) this.set({ status }, count);
+      const seen = foundOpen();
+      // Zeros too, so that a dashboard shows none open, and not that nothing is known.
+      if (seen !== null) for (const status of OPEN_STATUSES) this.set({ status }, seen.byStatus.get(status) ?? 0);
     },
   });
   new Gauge({
