@@ -15,6 +15,8 @@ export interface ApiState {
   path: string;
   /** Whether the request line asks for a path; otherwise `ctx.path` is `/`, and the request is refused. */
   isTargetValid: boolean;
+  /** Books bytes of a body of undeclared length as they come; throws the 429 when the tenant may store no more. Absent: nothing to book. */
+  takeBytes?: (bytes: number) => Promise<void>;
 }
 
 /** A request on its way through the middleware. */

@@ -39,6 +39,8 @@ export interface BodyPace {
 
 export interface BodyBounds extends BodyPace {
   maxBytes: number;
+  /** Is told of the bytes of each chunk before it is handed on; a rejection ends the reading. */
+  takeBytes?: ((bytes: number) => Promise<void>) | undefined;
   /** Ends the reading. */
   signal?: AbortSignal;
 }
@@ -49,7 +51,7 @@ export interface BodyBounds extends BodyPace {
  */
 export async function* readBody(
   request: IncomingMessage,
-  { maxBytes, idleTimeoutMs, minBytesPerSecond, signal }: BodyBounds,
+  { maxBytes, idleTimeoutMs, minBytesPerSecond, takeBytes, signal }: BodyBounds,
 ): AsyncGenerator<Buffer> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes);
   let bytes = 0;
@@ -59,6 +61,7 @@ export async function* readBody(
     if (chunk !== null) {
       bytes += chunk.length;
       if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);
+      await takeBytes?.(chunk.length);
       yield chunk;
     } else if (request.readableEnded) {
       return;

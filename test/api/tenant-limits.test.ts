@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
 import { until } from '../helpers/until.ts';
 import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
@@ -173,23 +174,64 @@ describe('limits of a tenant', () => {
       await upload(other, 8000);
     });
 
-    it('holds for streams of unknown length too, once there is no room at all', async () => {
+    /** Sends a form of undeclared length in pieces; answers what came back. */
+    async function stream(api: TestApi, bytes: number, path = '/v1/files', part = 'file'): Promise<string> {
+      const socket = await api.send(
+        `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ntransfer-encoding: chunked\r\ncontent-type: multipart/form-data; boundary=b\r\n\r\n`,
+      );
+      let text = '';
+      socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      const send = (piece: string) => void socket.write(`${piece.length.toString(16)}\r\n${piece}\r\n`);
+      send('--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n');
+      send(`--b\r\nContent-Disposition: form-data; name="${part}"; filename="x"\r\n\r\n`);
+      for (let sent = 0; sent < bytes && text === ''; sent += 1000) {
+        send('x'.repeat(1000));
+        await delay(1);
+      }
+      send('\r\n--b--\r\n');
+      socket.write('0\r\n\r\n');
+      await until(() => text.includes('}'), { what: 'an answer' });
+      socket.destroy();
+      return text;
+    }
+
+    it('holds for bodies of undeclared length, of files and of parts, and any number at a time', async () => {
+      for (const what of ['files', 'parts'] as const) {
+        await using own = await startTestBucket();
+        await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, maxStoredBytes: 10_000 }) });
+        const pending = await api.client().uploads.create({ bytes: 8000, filename: 'x', mime_type: 'text/plain', purpose: 'user_data' });
+        const [path, part] = what === 'files' ? ['/v1/files', 'file'] : [`/v1/uploads/${pending.id}/parts`, 'data'];
+        const { files } = api.deps;
+        const { storedBytes } = files;
+        let measurements = 0;
+        files.storedBytes = async (tenant) => (measurements++, await storedBytes(tenant));
+        const answers = await Promise.all(Array.from({ length: 20 }, async () => await stream(api, 4000, path, part)));
+        const accepted = answers.filter((answer) => answer.startsWith('HTTP/1.1 200 '));
+        assert.ok(accepted.length <= 2, `${what}: ${accepted.length} accepted`);
+        const held = (await storedBytes('tenant-a')) + (await api.deps.uploads.storedBytes('tenant-a'));
+        assert.ok(held <= 10_000, `${what}: ${held} bytes`);
+        for (const answer of answers) if (!accepted.includes(answer)) assert.match(answer, /^HTTP\/1\.1 429 [^]*"storage_quota_exceeded"/);
+        assert.ok(measurements <= 2, `${what}: ${measurements} measurements`);
+        // What was refused has given back what it had taken.
+        api.advance(1000);
+        if (accepted.length === 0) assert.match(await stream(api, 4000, path, part), /^HTTP\/1\.1 200 /);
+        assert.match(await stream(api, 12_000, path, part), /^HTTP\/1\.1 429 /);
+      }
+    });
+
+    it('measures once for all uploads that need it at the same time', async () => {
       await using own = await startTestBucket();
-      await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, maxStoredBytes: 10_000 }) });
-      const stream = async () => {
-        const socket = await api.send(
-          'POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer key-a\r\ntransfer-encoding: chunked\r\ncontent-type: multipart/form-data; boundary=b\r\n\r\n',
-        );
-        const body = `--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n${'x'.repeat(12_000)}\r\n--b--\r\n`;
-        socket.write(`${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
-        let text = '';
-        socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        await until(() => text.includes('}'), { what: 'an answer' });
-        socket.destroy();
-        return text;
-      };
-      assert.match(await stream(), /^HTTP\/1\.1 200 /);
-      assert.match(await stream(), /^HTTP\/1\.1 429 [^]*"code":"storage_quota_exceeded"/);
+      await using api = await startTestApi(own, { settingsOf: limitedTo({ ...NO_LIMITS, maxStoredBytes: 10_000_000 }) });
+      const { files } = api.deps;
+      const { storedBytes } = files;
+      let measurements = 0;
+      files.storedBytes = async (tenant) => (measurements++, await delay(50), await storedBytes(tenant));
+      for (const expected of [1, 2]) {
+        await Promise.all(Array.from({ length: 20 }, async () => await upload(api, 1000)));
+        assert.match(await stream(api, 1000), /^HTTP\/1\.1 200 /);
+        assert.equal(measurements, expected);
+        api.advance(61_000);
+      }
     });
   });
 });

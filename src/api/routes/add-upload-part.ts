@@ -44,7 +44,7 @@ export function addUploadPart({ uploads, limits, bodyPace, nowMs, randomHex, log
           await begun.part.write(chunk);
         }
       };
-      await readForm(ctx.req, bounds, take, 'data');
+      await readForm(ctx.req, { ...bounds, takeBytes: ctx.state.takeBytes }, take, 'data');
       if (begun.part === null) throw missingParameter('data');
       await assertRoom(tenant, id, begun.part.bytes);
       await begun.part.complete();

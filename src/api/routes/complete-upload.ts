@@ -25,14 +25,16 @@ interface Deps {
   logger: Logger;
 }
 
+type TakeBytes = ((bytes: number) => Promise<void>) | undefined;
+
 /**
  * `POST /v1/uploads/{id}/complete`: puts the parts, in the order given, into the content of a file. Whoever writes
  * `completed` into the record first has made the file, and every other completion, then or later, answers that one. What is
  * wrong with the parts leaves the upload pending, so that it can be completed with others.
  */
 export function completeUpload({ uploads, files, limits, bodyPace, nowMs, randomHex, logger }: Deps): Route {
-  /** Completions under way, by what was asked: a client that asks again because it takes long waits for the first. */
-  const running = new Map<string, Promise<Upload>>();
+  /** Completions under way, by upload and what was asked: a client that asks again because it takes long waits for the first. */
+  const running = new Map<string, Map<string, Promise<Upload>>>();
 
   return async (ctx) => {
     const tenant = tenantOf(ctx);
@@ -41,15 +43,30 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
     const { value } = await readJsonBody(ctx.req, bodyPace);
     const request = readCompleteRequest(value);
     if (record.upload.status !== 'completed') assertPending(record, nowMs(), 'complete');
-    const upload = record.upload.status === 'completed' ? await adopt(tenant, record.upload) : await completeOnce(tenant, record, request);
+    const upload =
+      record.upload.status === 'completed'
+        ? await adopt(tenant, record.upload)
+        : await completeOnce(tenant, record, request, ctx.state.takeBytes);
     sendJson(ctx, upload);
   };
 
-  async function completeOnce(tenant: string, record: UploadRecord, request: CompleteRequest): Promise<Upload> {
+  async function completeOnce(tenant: string, record: UploadRecord, request: CompleteRequest, takeBytes: TakeBytes): Promise<Upload> {
     const asked = createHash('sha256').update(JSON.stringify(request)).digest('hex');
-    const key = `${tenant}/${record.upload.id}/${asked}`;
-    const completing = running.get(key) ?? complete(tenant, record, request).finally(() => running.delete(key));
-    running.set(key, completing);
+    const key = `${tenant}/${record.upload.id}`;
+    const others = running.get(key) ?? new Map<string, Promise<Upload>>();
+    running.set(key, others);
+    const same = others.get(asked);
+    if (same !== undefined) return await same;
+    const isFirst = others.size === 0;
+    const completing = (async () => {
+      // The first takes the place of its parts. Others beside it would store the same bytes again.
+      if (!isFirst) await takeBytes?.(record.upload.bytes);
+      return await complete(tenant, record, request);
+    })().finally(() => {
+      others.delete(asked);
+      if (others.size === 0) running.delete(key);
+    });
+    others.set(asked, completing);
     return await completing;
   }
 

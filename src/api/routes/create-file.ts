@@ -35,7 +35,7 @@ export function createFile({ files, limits, bodyPace, nowMs, randomHex, logger }
     const id = newFileId(nowMs(), randomHex(6));
     const begun: { upload: Upload | null } = { upload: null };
     try {
-      const bounds = { maxBytes: limits.maxUploadBytes, ...bodyPace };
+      const bounds = { maxBytes: limits.maxUploadBytes, ...bodyPace, takeBytes: ctx.state.takeBytes };
       const fields = await readForm(ctx.req, bounds, async (filename, bytes, fieldsSoFar) => {
         checkFilename('file', filename);
         const purpose = fieldsSoFar.has('purpose') ? readPurpose(fieldsSoFar.get('purpose')) : null;
