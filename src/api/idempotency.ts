@@ -32,14 +32,14 @@ export interface Create {
 
 /** Life of an entry without a key: afterwards the same body makes a batch of its own. */
 const REPEAT_WINDOW_MS = 10 * 60 * 1000;
-/** Notes kept in memory; each is a hash and a time. */
+/** Notes kept in memory; each is a hash, a time and an id. */
 const MAX_NOTES = 10_000;
 
 /** What this process knows of the creates with one body and the bucket may not know, because it could not be reached. */
 interface Note {
   atMs: number;
-  /** The batch whose client heard nothing; null: a create was refused. */
-  unanswered: BatchRecord | null;
+  /** Id of the batch whose client heard nothing; null: a create was refused. */
+  unanswered: string | null;
 }
 
 /**
@@ -52,7 +52,7 @@ interface Note {
 export function createIdempotency({ batches, nowMs }: { batches: BatchStore; nowMs: () => number }): Idempotency {
   const notes = new Map<string, Note>();
 
-  function note(create: Create, unanswered: BatchRecord | null): void {
+  function note(create: Create, unanswered: string | null): void {
     const key = noteKey(create);
     notes.delete(key);
     notes.set(key, { atMs: nowMs(), unanswered });
@@ -67,12 +67,8 @@ export function createIdempotency({ batches, nowMs }: { batches: BatchStore; now
     if (!isYoung(found.createdAtMs) || found.state === 'refused') return null;
     const noted = notes.get(noteKey(create));
     if (noted?.unanswered === null && noted.atMs >= found.createdAtMs) return null;
-    return create.retryCount > 0 || found.state === 'unanswered' ? found.record : null;
-  }
-
-  function noted(create: Create): BatchRecord | null {
-    const found = notes.get(noteKey(create));
-    return found !== undefined && isYoung(found.atMs) ? found.unanswered : null;
+    const isUnanswered = found.state === 'unanswered' || noted?.unanswered === found.record.batch.id;
+    return create.retryCount > 0 || isUnanswered ? found.record : null;
   }
 
   async function findByKey(create: Create, key: string): Promise<BatchRecord | null> {
@@ -82,8 +78,6 @@ export function createIdempotency({ batches, nowMs }: { batches: BatchStore; now
   }
 
   async function findByBody(create: Create): Promise<BatchRecord | null> {
-    const found = noted(create);
-    if (found !== null) return found;
     const entry = await batches.getIdempotency(create.tenant, hashOf('body', create.body));
     return entry === null ? null : adoptable(entry, create);
   }
@@ -112,7 +106,7 @@ export function createIdempotency({ batches, nowMs }: { batches: BatchStore; now
     async claim(create, record) {
       const entry: IdempotencyEntry = { bodyHash: hashOf('body', create.body), createdAtMs: nowMs(), record, state: 'made' };
       if (create.key !== null) return await claimKey(create.key, entry);
-      const found = create.retryCount === 0 ? await findByBody(create) : noted(create);
+      const found = create.retryCount === 0 ? await findByBody(create) : null;
       if (found !== null) return { record: found, isRepeat: true };
       const claimed = await claimBody(create, entry);
       notes.delete(noteKey(create));
@@ -138,7 +132,7 @@ export function createIdempotency({ batches, nowMs }: { batches: BatchStore; now
 
     async noteUnanswered(create, record) {
       if (create.key !== null) return;
-      note(create, record);
+      note(create, record.batch.id);
       await batches.updateIdempotency(create.tenant, hashOf('body', create.body), (found) =>
         found.record.batch.id === record.batch.id ? { ...found, state: 'unanswered' } : null,
       );

@@ -1,4 +1,5 @@
 import type { BatchStatus } from './batch.ts';
+import { cutText } from './shown-text.ts';
 
 interface ApiErrorShape {
   status: number;
@@ -58,6 +59,32 @@ export function badTarget(target: string): ApiError {
   return new ApiError({
     status: 400,
     message: `Invalid URL: the request line asks for '${shown(target)}'. Expected a path such as '/v1/batches', percent-encoded and without '#'.`,
+  });
+}
+
+/** 403: this name may be a web page's that was pointed at this machine. */
+export function foreignHost(host: string): ApiError {
+  return new ApiError({
+    status: 403,
+    code: 'host_not_allowed',
+    message: `The header 'Host' is '${cutText(host, 80)}', but this API answers to localhost, 127.0.0.1 and [::1] only. Use one of these names, or add yours to NIGHTSHIFT_ALLOWED_HOSTS.`,
+  });
+}
+
+/** 403: a web page of another origin sent this. */
+export function foreignOrigin(origin: string): ApiError {
+  return new ApiError({
+    status: 403,
+    code: 'origin_not_allowed',
+    message: `The header 'Origin' is '${cutText(origin, 80)}', and pages of other origins may not use this API. If this page may, add its origin to NIGHTSHIFT_CORS_ORIGINS.`,
+  });
+}
+
+/** 415: a body of a type that a web page can send without asking. */
+export function unsupportedMediaType(type: string): ApiError {
+  return new ApiError({
+    status: 415,
+    message: `The content type is '${cutText(type, 80)}', but this endpoint takes JSON. Send the header 'Content-Type: application/json'.`,
   });
 }
 

@@ -73,6 +73,8 @@ export interface ContentWriter {
 
 /** Bytes of the records that a process remembers: some 50,000 files with usual names. */
 const REMEMBERED_BYTES = 32 * 1024 * 1024;
+/** Bytes of the records of one page: a page of 10,000 files with usual names has half of it; one with very long names ends earlier. */
+const PAGE_BYTES = 8 * 1024 * 1024;
 /** Removals in the background at a time: each of an object that is being read holds a connection until the bucket's answer is overdue. */
 const REMOVALS_AT_A_TIME = 4;
 /** Bytes of memory of an entry besides its strings. */
@@ -235,16 +237,20 @@ export function createFileStore({
         const known = await Promise.all([store.stat(keys.file(tenant, after)), store.stat(keys.tombstone(tenant, after))]);
         if (known.every((found) => found === null)) return 'unknown_cursor';
       }
+      let bytesLeft = PAGE_BYTES;
+      const isEnough = ({ filename }: File) => (bytesLeft -= ENTRY_BYTES + Buffer.byteLength(filename)) < 0;
       const found = await firstMapped(
         listKeys(tenant, query),
         // With a purpose most records may be of another one.
-        { count: limit + 1, limit: READS_AT_A_TIME, atLeast: purpose === null ? 1 : READS_AT_A_TIME },
+        { count: limit + 1, limit: READS_AT_A_TIME, atLeast: purpose === null ? 1 : READS_AT_A_TIME, isEnough },
         async (key) => {
           const file = records.get(key) ?? (await read(key));
           return file !== null && isVisible(file) && (purpose === null || file.purpose === purpose) ? file : null;
         },
       );
-      return { data: found.slice(0, limit), hasMore: found.length > limit };
+      // The last one that was found is the first of the next page.
+      const isCut = found.length > limit || bytesLeft < 0;
+      return { data: isCut ? found.slice(0, Math.max(1, found.length - 1)) : found, hasMore: isCut };
     },
 
     storedBytes: async (tenant) => await bytesBelow(store, keys.contents(tenant)),

@@ -21,12 +21,17 @@ export async function* mapInOrder<T, R>(
 }
 
 /**
- * The first `count` results that are not null, in the order of the items. It takes no more items than it needs for that, at
+ * The first `count` results that are not null, in the order of the items, or fewer once `isEnough` says so of one. It takes no more items than it needs for that, at
  * least `atLeast` at a time, and maps at most `limit` at once: a listing of as many keys as a page has is asked for one page.
  */
 export async function firstMapped<T, R>(
   items: AsyncIterable<T>,
-  { count, limit, atLeast = 1 }: { count: number; limit: number; atLeast?: number },
+  {
+    count,
+    limit,
+    atLeast = 1,
+    isEnough = () => false,
+  }: { count: number; limit: number; atLeast?: number; isEnough?: (result: R) => boolean },
   map: (item: T) => Promise<R | null>,
 ): Promise<R[]> {
   const found: R[] = [];
@@ -35,7 +40,11 @@ export async function firstMapped<T, R>(
     while (found.length < count) {
       const taken = await take(iterator, Math.min(limit, Math.max(atLeast, count - found.length)));
       if (taken.length === 0) break;
-      for (const result of await Promise.all(taken.map(map))) if (result !== null) found.push(result);
+      for (const result of await Promise.all(taken.map(map))) {
+        if (result === null) continue;
+        found.push(result);
+        if (isEnough(result)) return found.slice(0, count);
+      }
     }
   } finally {
     await iterator.return?.();

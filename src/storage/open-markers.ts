@@ -5,7 +5,10 @@ import { keys, ownerOf, prefixes } from './keys.ts';
 import type { ListedObject, ObjectStore } from './object-store.ts';
 import { createRecent } from './recent.ts';
 
-const MARKERS_REMEMBERED = 100_000;
+/** Bytes of the markers that a process remembers: some 100,000 with usual ids. A client chooses what stands in them. */
+const REMEMBERED_BYTES = 32 * 1024 * 1024;
+/** Bytes of memory of an entry besides its strings. */
+const ENTRY_BYTES = 100;
 
 /** The markers of batches that have not ended: which there are is listed every time, what one says is read once. */
 export interface OpenMarkers {
@@ -15,7 +18,7 @@ export interface OpenMarkers {
 }
 
 export function createOpenMarkers(store: ObjectStore): OpenMarkers {
-  const inputs = createRecent<string>(MARKERS_REMEMBERED);
+  const inputs = createRecent<string>(REMEMBERED_BYTES, (key, fileId) => ENTRY_BYTES + 2 * (key.length + fileId.length));
 
   async function read({ key, lastModified }: ListedObject): Promise<OpenBatch | null> {
     const inputFileId = inputs.get(key) ?? (await getJson<{ inputFileId: string }>(store, key))?.inputFileId;

@@ -192,6 +192,34 @@ describe('FileStore: lists', () => {
     assert.equal((await listPage(tenant, query({ limit: 3, purpose: 'user_data' }))).hasMore, false);
   });
 
+  it('ends a page before its limit where names are so long that it would take too much memory, and misses no file', async () => {
+    const tenant = newNonce();
+    const made = Array.from({ length: 3000 }, () => ({ ...newFile(), filename: '🌙'.repeat(1024) })).sort((a, b) => (a.id < b.id ? -1 : 1));
+    const byKey = new Map(made.map((file) => [`files/${tenant}/${file.id}`, file]));
+    const memory: ObjectStore = {
+      ...store,
+      stat: async (key) => (byKey.has(key) ? { size: 1, etag: 'x' } : null),
+      get: async (key) => ({ etag: 'x', body: Buffer.from(JSON.stringify(byKey.get(key))) }),
+      async *list(_prefix, { startAfter = '' } = {}) {
+        for (const key of byKey.keys()) if (key > startAfter) yield { key, size: 1, lastModified: new Date() };
+      },
+    };
+    const many = createFileStore({ store: memory, nowMs: () => nowMs, newNonce: () => newNonce(), parts: createPartPool(1) });
+    const found: string[] = [];
+    for (let after: string | null = null, hasMore = true; hasMore; ) {
+      const page = await many.list(tenant, { limit: 10_000, order: 'desc', after, purpose: null });
+      assert.ok(page !== 'unknown_cursor');
+      assert.ok(Buffer.byteLength(JSON.stringify(page.data)) < 10_000_000);
+      found.push(...page.data.map(({ id }) => id));
+      after = page.data.at(-1)?.id ?? null;
+      ({ hasMore } = page);
+    }
+    assert.deepEqual(
+      found,
+      made.map(({ id }) => id),
+    );
+  });
+
   it('goes on after a file that was deleted meanwhile, and knows a cursor nobody had', async () => {
     const tenant = newNonce();
     const [old, middle, young] = [await upload(tenant, newFile()), await upload(tenant, newFile()), await upload(tenant, newFile())];
