@@ -36,6 +36,13 @@ export function readApiKeys(given: string | undefined, faults: string[], warning
       if (warning !== null) warnings.push(warning);
     }
   }
+  for (const { tenant } of keys) {
+    const other = keys.find((each) => each.tenant < tenant && each.tenant.toLowerCase() === tenant.toLowerCase());
+    // Where the bucket's disk ignores case, the two would share their folders.
+    if (other !== undefined) {
+      faults.push(`NIGHTSHIFT_API_KEYS names the tenants "${other.tenant}" and "${tenant}", which differ in case only: rename one`);
+    }
+  }
   if (given !== undefined && entries.length === 0) faults.push('NIGHTSHIFT_API_KEYS holds no key');
   return keys;
 }

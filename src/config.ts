@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { firstPlainKey } from './api-keys.ts';
 import { ConfigError } from './config-error.ts';
+import { defaultSecrets, isDefaultKey } from './default-secrets.ts';
 import { isSet } from './environment.ts';
 import { ensureLocalKeys, keysFile, readLocalKeys } from './local-keys.ts';
 import { readS3Access, type S3Access } from './bucket-access.ts';
@@ -23,6 +24,10 @@ export interface Config {
     host: string;
     port: number;
     bodyPace: { idleTimeoutMs: number; minBytesPerSecond: number };
+    /** Names besides those of loopback under which the API may be asked; null: any. */
+    allowedHosts: string[] | null;
+    /** Origins whose pages may call the API; `*` is any. */
+    corsOrigins: string[];
     keepAliveMs: number;
     maxConnections: number;
     /** How long the process goes on serving after it was told to end, so that load balancers can see that `/ready` fails. */
@@ -132,6 +137,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
       `NIGHTSHIFT_API_HOST is ${settings.API_HOST}, which others can reach: set NIGHTSHIFT_API_KEYS or NIGHTSHIFT_TENANTS_FILE, or listen on 127.0.0.1`,
     );
   }
+  if (role !== 'worker' && !isLoopback(settings.API_HOST) && !settings.PUBLISHED_ON_LOOPBACK) {
+    faults.push(...defaultSecrets(settings, tenants.keys));
+  }
   const { upstreams, credentials } = role === 'api' ? { upstreams: [], credentials: {} } : readUpstreams(settings, env, faults);
   const dataDir = resolve(settings.DATA_DIR);
   const tracing = readTracing(env, faults);
@@ -145,6 +153,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
     api: {
       host: settings.API_HOST,
       port: settings.API_PORT,
+      // Where a page needs no key, or knows it, only the names and origins that it may use keep it out.
+      allowedHosts: isOpen || tenants.keys.some(isDefaultKey) ? settings.ALLOWED_HOSTS : null,
+      corsOrigins: settings.CORS_ORIGINS,
       bodyPace: {
         idleTimeoutMs: settings.UPLOAD_IDLE_TIMEOUT_SECONDS * 1000,
         minBytesPerSecond: settings.UPLOAD_MIN_BYTES_PER_SECOND,

@@ -20,6 +20,9 @@ export const settingsSchema = z.object({
   KEEP_ALIVE_SECONDS: integer(75, 1, 3600),
   MAX_CONNECTIONS: integer(5000, 1, 1_000_000),
   DRAIN_SECONDS: integer(0, 0, 3600),
+  PUBLISHED_ON_LOOPBACK: flag(false),
+  ALLOWED_HOSTS: list('', (item) => /^[\w.-]+$|^\[[\da-f:.]+\]$/i.test(item), 'must be host names without ports, separated by commas'),
+  CORS_ORIGINS: list('', (item) => item === '*' || isOrigin(item), 'must be * or origins like https://tools.example, separated by commas'),
   TRUST_PROXY: flag(false),
   TENANTS_FILE: optional(),
   UPLOAD_IDLE_TIMEOUT_SECONDS: integer(60, 1, 3600),
@@ -173,6 +176,10 @@ function limit(most: number) {
 function wholeNumber(least: number, most: number) {
   const fits = (given: string) => /^\d{1,15}$/.test(given) && Number(given) >= least && Number(given) <= most;
   return z.string().refine(fits, `must be a whole number from ${least} to ${most}`).meta({ minimum: least, maximum: most });
+}
+
+function isOrigin(item: string): boolean {
+  return URL.canParse(item) && new URL(item).origin === item;
 }
 
 function flag(value: boolean) {

@@ -102,6 +102,37 @@ describe('loadConfig', () => {
     assert.equal(loadConfig({ ...S3, NIGHTSHIFT_API_PORT: '', NIGHTSHIFT_LINES_PER_ACTIVITY: '' }, 'worker').api.port, 7800);
   });
 
+  it('refuses keys and secrets that everybody knows on an interface that others can reach', () => {
+    const own = { ...S3, NIGHTSHIFT_API_KEYS: 'sk-mine=t' };
+    const known = [{ NIGHTSHIFT_API_KEYS: 'sk-mine=t,local-key=default' }, { NIGHTSHIFT_S3_SECRET_KEY: 'nightshift-local' }];
+    for (const host of ['0.0.0.0', '::', '192.168.1.5']) {
+      assert.deepEqual(faultsOf({ ...own, NIGHTSHIFT_API_HOST: host }, 'api'), []);
+      for (const secret of known) {
+        const env = { ...own, ...secret, NIGHTSHIFT_API_HOST: host };
+        assert.match(faultsOf(env, 'api').join(), /everybody knows.*NIGHTSHIFT_PUBLISHED_ON_LOOPBACK/);
+        assert.deepEqual(faultsOf({ ...env, NIGHTSHIFT_PUBLISHED_ON_LOOPBACK: 'true' }, 'api'), []);
+        assert.deepEqual(faultsOf(env, 'worker'), []);
+      }
+    }
+    for (const secret of known) assert.deepEqual(faultsOf({ ...own, ...secret }, 'api'), []);
+  });
+
+  it('checks the names that clients use where no key keeps a web page out', () => {
+    const allowed = (env: Record<string, string>) =>
+      loadConfig({ ...S3, NIGHTSHIFT_ALLOWED_HOSTS: 'batch.lan', ...env }, 'api').api.allowedHosts;
+    assert.deepEqual(allowed({}), ['batch.lan']);
+    assert.deepEqual(allowed({ NIGHTSHIFT_API_KEYS: 'local-key=default' }), ['batch.lan']);
+    assert.equal(allowed({ NIGHTSHIFT_API_KEYS: 'sk-mine=default' }), null);
+    for (const origins of ['tools.example', 'https://tools.example/', 'https://a b']) {
+      assert.match(faultsOf({ ...S3, NIGHTSHIFT_CORS_ORIGINS: origins }, 'api').join(), /NIGHTSHIFT_CORS_ORIGINS/);
+    }
+  });
+
+  it('refuses tenants whose names differ in case only', () => {
+    assert.match(faultsOf({ ...S3, NIGHTSHIFT_API_KEYS: 'a=Team,b=team,c=other' }, 'api').join(), /"Team" and "team"/);
+    assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_KEYS: 'a=team,b=team' }, 'api'), []);
+  });
+
   it('refuses to listen beyond loopback without keys, and does with keys', () => {
     assert.match(faultsOf({ ...S3, NIGHTSHIFT_API_HOST: '0.0.0.0' }, 'api').join(), /NIGHTSHIFT_API_KEYS/);
     assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_HOST: '0.0.0.0', NIGHTSHIFT_API_KEYS: 'k=t' }, 'api'), []);

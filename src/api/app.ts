@@ -10,6 +10,7 @@ import type { ApiContext, ApiState, Logger } from './context.ts';
 import { noteRefusedCreate } from './create-try.ts';
 import { createIdempotency } from './idempotency.ts';
 import { type ApiKeys, authentication } from './middleware/authentication.ts';
+import { type BrowserRules, browserRules } from './middleware/browser-rules.ts';
 import { errorEnvelope } from './middleware/error-envelope.ts';
 import { httpRules } from './middleware/http-rules.ts';
 import { rateLimit } from './middleware/rate-limit.ts';
@@ -33,6 +34,7 @@ export interface AppDeps {
   /** Completion windows a batch may have: milliseconds by the name that clients write. */
   completionWindows: ReadonlyMap<string, number>;
   bodyPace: BodyPace;
+  browserRules: BrowserRules;
   /** Raised when the process is about to end. */
   draining: AbortSignal;
   /** Whether a proxy stands in front, whose `X-Forwarded-For` says who the client is. */
@@ -66,6 +68,7 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   app.use(requestLog({ logger, monotonicMs, trustsProxy: deps.trustsProxy, newRequestId: () => `req_${randomHex(16)}` }));
   app.use(errorEnvelope({ logger }));
   app.use(httpRules());
+  app.use(browserRules(deps.browserRules));
   app.use(authentication({ keys }));
   const onRefused = async (ctx: ApiContext) => await noteRefusedCreate(ctx, idempotency, deps.bodyPace);
   app.use(rateLimit({ settingsOf: deps.settingsOf, monotonicMs, onRefused }));

@@ -18,6 +18,7 @@ import { loadConfig, printable } from '../config.ts';
 import { parseCompletionWindow } from '../domain/completion-window.ts';
 import { DEFAULT_ENDPOINTS } from '../domain/endpoint.ts';
 import { environment } from '../environment.ts';
+import { isDefaultKey } from '../default-secrets.ts';
 import { createLogger } from '../logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
@@ -89,6 +90,7 @@ export async function serveApi(args: string[]): Promise<number> {
     endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
     bodyPace: config.api.bodyPace,
+    browserRules: config.api,
     draining: shutdown.draining,
     trustsProxy: config.api.trustsProxy,
     nowMs,
@@ -128,6 +130,9 @@ export async function serveApi(args: string[]): Promise<number> {
   });
   const address = server.address();
   logger.info({ address }, 'the API listens');
+  if (tenants.current().keys.some(isDefaultKey)) {
+    logger.warn('a tenant has the key "local-key", which everybody knows: replace it before you put a proxy in front');
+  }
   if (isOpen) {
     logger.warn(
       `no NIGHTSHIFT_API_KEYS: everybody who reaches ${config.api.host} is tenant default${isLoopback(config.api.host) ? ', which is this machine only' : ''}`,

@@ -95,6 +95,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     settingsOf: (tenant) => ({ ...DEFAULT_TENANT, bestPriority: tenant === 'tenant-a' ? 1 : 3 }),
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
+    browserRules: { allowedHosts: null, corsOrigins: [] },
     bodyPace: { idleTimeoutMs: 10_000, minBytesPerSecond: 1024 },
     nowMs,
     monotonicMs: () => performance.now() + offsetMs,

@@ -206,7 +206,7 @@ describe('FileStore: lists', () => {
     };
     const many = createFileStore({ store: memory, nowMs: () => nowMs, newNonce: () => newNonce(), parts: createPartPool(1) });
     const found: string[] = [];
-    for (let after: string | null = null, hasMore = true; hasMore; ) {
+    for (let after: string | null = null, hasMore = true; hasMore;) {
       const page = await many.list(tenant, { limit: 10_000, order: 'desc', after, purpose: null });
       assert.ok(page !== 'unknown_cursor');
       assert.ok(Buffer.byteLength(JSON.stringify(page.data)) < 10_000_000);

@@ -44,6 +44,8 @@ export function browserRules({ allowedHosts, corsOrigins }: BrowserRules): Middl
   }
 
   return async (ctx, next) => {
+    // Probes ask under any name, and learn nothing.
+    if (!ctx.path.startsWith('/v1')) return await next();
     const host = ctx.req.headers.host ?? '';
     if (hosts !== null && host !== '' && !hosts.has(nameOf(host))) throw foreignHost(host);
     const origin = ctx.get('origin');
@@ -56,9 +58,8 @@ export function browserRules({ allowedHosts, corsOrigins }: BrowserRules): Middl
       if (hosts !== null && !isAllowed && !isOwnOrigin(origin, host)) throw foreignOrigin(origin);
     }
     const type = ctx.get('content-type');
-    if (ctx.method === 'POST' && BLIND_TYPES.test(type) && ctx.path.startsWith('/v1/') && !FORM_PATHS.test(ctx.path) && hasBody(ctx)) {
-      throw unsupportedMediaType(type);
-    }
+    const isForm = FORM_PATHS.test(ctx.path);
+    if (hosts !== null && ctx.method === 'POST' && !isForm && BLIND_TYPES.test(type) && hasBody(ctx)) throw unsupportedMediaType(type);
     await next();
   };
 }
@@ -82,8 +83,5 @@ function hasBody(ctx: ApiContext): boolean {
 
 /** The name in a `Host` header, without its port, in lower case; a final dot means nothing. */
 function nameOf(host: string): string {
-  return host
-    .toLowerCase()
-    .replace(/:\d*$/, '')
-    .replace(/\.$/, '');
+  return host.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '');
 }
