@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { checkBatch } from './check-batch.ts';
+import { ownFaults } from './check-calls.ts';
 import { type Facts, facts, ID, shardsOf } from './facts.ts';
+import { NOTHING_PLANTED } from './make-input.ts';
 import type { Results } from './read-results.ts';
 
 /** What `checkBatch` says of these facts once they are doctored. */
@@ -14,8 +16,10 @@ function complaintsOf(doctor: (fact: Facts) => void, results: (file: Results) =>
   };
   const callsOf = new Map(fact.calls.map((calls, index) => [`${ID}-${index + 1}`, calls]));
   const { batch, input, shards } = fact;
-  return checkBatch({ batch, input, shards, callsOf, results: results({ output: file(fact.output), error: file(fact.errors) }) })
-    .complaints;
+  const causes = { plantedOf: () => NOTHING_PLANTED, upstreamDeathsMs: [] };
+  const ownFaultsOf = (key: string) => ownFaults(callsOf.get(key) ?? [], key, causes);
+  const files = results({ output: file(fact.output), error: file(fact.errors) });
+  return checkBatch({ batch, input, shards, callsOf, ownFaultsOf, results: files }).complaints;
 }
 
 function assertTold(complaints: readonly string[], what: RegExp): void {
@@ -128,7 +132,16 @@ const DOCTORED: readonly (readonly [what: string, doctor: (fact: Facts) => void,
         /"response":.*,"error":null/,
         '"response":null,"error":{"code":"connection_error"}',
       )),
-    /c was given up after 0 tries: connection_error/,
+    /c was given up after 0 faults of its own: connection_error/,
+  ],
+  [
+    'a line that was given up after five calls that harms broke off',
+    (fact) => {
+      const call = fact.calls[2]?.[0] ?? assert.fail();
+      fact.calls[2] = Array.from({ length: 5 }, () => ({ ...call, end: 'broken' as const, status: null, answerHash: null }));
+      fact.errors[0] = (fact.errors[0] ?? '').replace(/"response":.*,"error":null/, '"response":null,"error":{"code":"connection_error"}');
+    },
+    /c was given up after 0 faults of its own: connection_error/,
   ],
   [
     'a line that is said to have crashed its worker',

@@ -32,9 +32,11 @@ export function checkBatch(given: {
   results: Results;
   input: Input;
   callsOf: ReadonlyMap<string, readonly Call[]>;
+  /** Tries of a line that failed through its own doing, by the key of its calls. */
+  ownFaultsOf: (key: string) => number;
   shards: ShardSum | null;
 }): { complaints: string[]; lines: number; endedByFaults: string[] } {
-  const { batch, results, input, callsOf, shards } = given;
+  const { batch, results, input, callsOf, ownFaultsOf, shards } = given;
   const complaints: string[] = [];
   const complain = (what: string) => void complaints.push(`${batch.id} (${batch.status}): ${what}`);
   checkTimes(batch, complain);
@@ -56,7 +58,8 @@ export function checkBatch(given: {
 
   const [output, error] = [read('output', results.output), read('error', results.error)];
   const place = new Map(input.customIds.map((id, index) => [id, index]));
-  const callsOfLine = (index: number) => callsOf.get(`${batch.id}-${index + 1}`) ?? [];
+  const keyOf = (index: number) => `${batch.id}-${index + 1}`;
+  const callsOfLine = (index: number) => callsOf.get(keyOf(index)) ?? [];
   for (const { lines } of [output, error]) {
     const places = lines.map((line) => place.get(line.custom_id) ?? -1);
     if (places.some((here, index) => here < 0 || here <= (places[index - 1] ?? -1))) complain('lines are unknown, twice or out of order');
@@ -72,8 +75,11 @@ export function checkBatch(given: {
   if (JSON.stringify(batch.request_counts) !== JSON.stringify(counts))
     complain(`counts ${JSON.stringify(batch.request_counts)}, lines ${JSON.stringify(counts)}`);
   checkUnanswered(batch, all, input, complain);
-  const callsOfId = (customId: string) => callsOfLine(place.get(customId) ?? -1);
-  const endedByFaults = checkAnswers(output, error, callsOfId, complain);
+  const historyOf = (customId: string): History => {
+    const index = place.get(customId) ?? -1;
+    return { calls: callsOfLine(index), ownFaults: ownFaultsOf(keyOf(index)) };
+  };
+  const endedByFaults = checkAnswers(output, error, historyOf, complain);
   const usage = sumOf(output.lines.map(({ response }) => usageOf(response?.body.usage)));
   if (!isSameUsage(batch.usage, usage)) complain(`usage ${JSON.stringify(batch.usage)}, sum of the lines ${JSON.stringify(usage)}`);
   for (const [index, expected] of input.bodyHashes.entries()) {
@@ -92,22 +98,27 @@ export function checkBatch(given: {
   return { complaints, lines: all.length, endedByFaults };
 }
 
+/** What went upstream for a line, and how many of these tries failed through its own doing. */
+interface History {
+  calls: readonly Call[];
+  ownFaults: number;
+}
+
 /** Every line that ran holds, byte for byte, what its last call was answered, and only as many tries in vain as end a request end one: answers those. */
 function checkAnswers(
   output: LinesOf,
   error: LinesOf,
-  callsOfId: (customId: string) => readonly Call[],
+  historyOf: (customId: string) => History,
   complain: (what: string) => void,
 ): string[] {
   const ended: string[] = [];
-  // A script begins again with an upstream that dies, and so may fail a line as often as ends it.
-  const triesOf = (customId: string) => callsOfId(customId).filter(({ end }) => end !== 'answered').length;
   for (const { custom_id, response, error: its } of error.lines) {
     const code = its?.code ?? '';
     if (response !== null || code === CRASHED || NOT_RUN.includes(code)) continue;
-    const tries = triesOf(custom_id);
-    ended.push(`${custom_id}: ${code} after ${tries} tries`);
-    if (tries < MOST_FAULTS) complain(`${custom_id} was given up after ${tries} tries: ${code}`);
+    // A script begins again with an upstream that dies, and so may fail a line as often as ends it.
+    const { ownFaults } = historyOf(custom_id);
+    ended.push(`${custom_id}: ${code} after ${ownFaults} faults of its own`);
+    if (ownFaults < MOST_FAULTS) complain(`${custom_id} was given up after ${ownFaults} faults of its own: ${code}`);
   }
   for (const { rows, lines } of [output, error]) {
     for (const [index, { custom_id, response }] of lines.entries()) {
@@ -118,10 +129,11 @@ function checkAnswers(
         complain(`${custom_id} was answered ${status_code} and stands in the other file`);
       // The exact bytes of the answer are in the line, last but the error member.
       const body = row.slice(row.indexOf(BODY) + BODY.length, row.lastIndexOf('}', row.lastIndexOf(',"error"')));
-      const isLast = triesOf(custom_id) >= (status_code === 503 ? MOST_REFUSALS : MOST_FAULTS);
-      const same = callsOfId(custom_id).filter(({ status, answerHash }) => status === status_code && answerHash === md5(body));
+      const { calls, ownFaults } = historyOf(custom_id);
+      const isLast = ownFaults >= (status_code === 503 ? MOST_REFUSALS : MOST_FAULTS);
+      const same = calls.filter(({ status, answerHash }) => status === status_code && answerHash === md5(body));
       if (same.some(({ end }) => end === 'answered')) continue;
-      const ends = callsOfId(custom_id).map(({ end }) => end);
+      const ends = calls.map(({ end }) => end);
       ended.push(`${custom_id}: ${status_code} after ${ends.join(', ')}`);
       if (!isLast || same.length === 0)
         complain(`${custom_id} has bytes or a status that nobody answered (${ends.join(', ')}): ${row.slice(0, 300)}`);

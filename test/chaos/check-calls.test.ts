@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { causesOf } from './call-causes.ts';
 import type { Call } from './calls.ts';
-import { type Causes, checkCalls } from './check-calls.ts';
+import { type Causes, checkCalls, ownFaults } from './check-calls.ts';
 import { facts, ID } from './facts.ts';
 import type { Harm } from './faults.ts';
 
@@ -134,5 +134,21 @@ describe('the checks of calls upstream', () => {
     assert.equal(of({ cancelling_at: 12 }).endingMsOf(KEY), 12_000 - 4_000);
     // As the wire has it where nobody cancelled.
     assert.equal(of({ cancelling_at: null }).endingMsOf(KEY), 86_410_000 - 4_000);
+  });
+});
+
+describe('the faults of a line of its own', () => {
+  const own = (calls: readonly Call[], causes: Partial<Causes> = {}) => ownFaults(calls, KEY, { ...CAUSES, ...causes });
+
+  it('are the faults that were answered, and as many broken calls as its script plants', () => {
+    const calls = [fault(1_000), broken(2_000), broken(3_000), answered(4_000)];
+    assert.equal(own(calls), 1);
+    assert.equal(own(calls, planted(0, 1)), 2);
+    assert.equal(own(calls, planted(0, 5)), 3);
+  });
+
+  it('grow with each death of the upstream, which begins the script again', () => {
+    const calls = [broken(1_000), broken(3_000), broken(5_000)];
+    assert.equal(own(calls, { ...planted(0, 1), upstreamDeathsMs: [2_000] }), 2);
   });
 });

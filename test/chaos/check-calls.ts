@@ -76,6 +76,15 @@ export function checkCalls(callsOf: ReadonlyMap<string, readonly Call[]>, causes
   return sum;
 }
 
+/**
+ * Tries of a line that failed through its own doing: what the upstream answered, and what its script broke off. A call that
+ * a harm broke off is none, so no number of harms may end a line.
+ */
+export function ownFaults(calls: readonly Call[], key: string, causes: Pick<Causes, 'plantedOf' | 'upstreamDeathsMs'>): number {
+  const broken = calls.filter(isBroken).length;
+  return calls.filter(({ end }) => end === 'fault').length + Math.min(broken, plantedIn(calls, key, causes).resets);
+}
+
 /** Whether something explains a call; it explains no more than one of each line. */
 type Cause = (call: Call) => boolean;
 
@@ -104,7 +113,11 @@ function costs(harm: Harm, call: Call, slackMs: number): boolean {
 }
 
 /** All that the script of a line may have done to these calls. */
-function plantedIn(calls: readonly Call[], key: string, { plantedOf, upstreamDeathsMs }: Causes): Planted {
+function plantedIn(
+  calls: readonly Call[],
+  key: string,
+  { plantedOf, upstreamDeathsMs }: Pick<Causes, 'plantedOf' | 'upstreamDeathsMs'>,
+): Planted {
   const planted = plantedOf(key) ?? { faults: 0, resets: 0 };
   const span = { fromMs: Math.min(...calls.map(({ sentAtMs }) => sentAtMs)), toMs: Math.max(...calls.map(endOf)) };
   const runs = 1 + upstreamDeathsMs.filter((atMs) => isIn(atMs, span)).length;

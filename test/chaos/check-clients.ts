@@ -1,5 +1,15 @@
 import type OpenAI from 'openai';
+import type { Reply } from './client.ts';
 import type { Deeds } from './load.ts';
+
+/**
+ * A request that is right may have to wait, and be repeated, but nothing else: reading a batch that was just created is not
+ * answered 404, and repeating a creation under its key is not answered 409.
+ */
+export function checkReply(what: string, reply: Reply | null): string[] {
+  if (reply === null || reply.status < 400 || reply.status >= 500 || reply.status === 408 || reply.status === 429) return [];
+  return [`${what} was refused with ${reply.status}: ${reply.bytes.toString().slice(0, 300)}`];
+}
 
 /** What was answered exists, and under an Idempotency-Key it exists once. */
 export function checkCreations(

@@ -15,11 +15,8 @@ export function checkMove(before: OpenAI.Batch, now: OpenAI.Batch): string[] {
   const what = `${now.id} from ${JSON.stringify(before)} to ${JSON.stringify(now)}`;
   if (before.status !== now.status && !NEXT[before.status]?.includes(now.status)) found.push(`illegal move of ${what}`);
   for (const time of TIMES) if (before[time] && before[time] !== now[time]) found.push(`${time} has changed: ${what}`);
-  for (const count of ['completed', 'failed'] as const) {
-    // A line that failed for one worker and was answered for another counts as answered when its shard is closed.
-    const isSettled = count === 'failed' && TERMINAL.includes(now.status);
-    if ((now.request_counts?.[count] ?? 0) < (before.request_counts?.[count] ?? 0) && !isSettled)
-      found.push(`${count} stepped back: ${what}`);
+  for (const count of ['total', 'completed', 'failed'] as const) {
+    if ((now.request_counts?.[count] ?? 0) < (before.request_counts?.[count] ?? 0)) found.push(`${count} stepped back: ${what}`);
   }
   if (TERMINAL.includes(before.status) && JSON.stringify(before) !== JSON.stringify(now)) found.push(`changed after its end: ${what}`);
   return found;

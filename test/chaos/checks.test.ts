@@ -7,7 +7,7 @@ import type OpenAI from 'openai';
 import { bucketOf } from './bucket.ts';
 import { md5 } from './calls.ts';
 import { checkBucket } from './check-bucket.ts';
-import { checkCreations, checkInputs } from './check-clients.ts';
+import { checkCreations, checkInputs, checkReply } from './check-clients.ts';
 import { checkExpiry, checkMove } from './check-move.ts';
 import { facts, ID, TENANT } from './facts.ts';
 import { usageOf } from './usage.ts';
@@ -42,6 +42,13 @@ describe('the checks between two looks', () => {
       { ...batch, request_counts: { total: 4, completed: 2, failed: 2 } },
       /completed stepped back/,
     ],
+    [
+      'failures that step back at the end',
+      running,
+      { ...batch, request_counts: { total: 4, completed: 4, failed: 0 } },
+      /failed stepped back/,
+    ],
+    ['a total that steps back', running, { ...running, request_counts: { total: 0, completed: 3, failed: 1 } }, /total stepped back/],
     ['a terminal record that changes', batch, { ...batch, metadata: { a: 'b' } }, /changed after its end/],
   ] as const) {
     it(`tell of ${what}`, () => {
@@ -69,6 +76,14 @@ describe('the checks of what clients did', () => {
     assertTold(checkCreations(batches, { created: new Map([['batch_2', TENANT]]), idempotencyKeys: new Set() }), /batch_2 was answered/);
     const twice = new Map([[TENANT, [...(batches.get(TENANT) ?? []), ...(batches.get(TENANT) ?? [])]]]);
     assertTold(checkCreations(twice, { created: new Map(), idempotencyKeys: new Set(['k']) }), /2 batches were made under the key k/);
+  });
+
+  it('tell of an answer that no client deserves, but not of one that asks for patience, or of none', () => {
+    const reply = (status: number) => ({ status, bytes: Buffer.from('{"error":"x"}') });
+    for (const status of [400, 401, 404, 409])
+      assertTold(checkReply('reading batch_1', reply(status)), /reading batch_1 was refused with 4/);
+    for (const status of [200, 408, 429, 503]) assert.deepEqual(checkReply('reading batch_1', reply(status)), []);
+    assert.deepEqual(checkReply('reading batch_1', null), []);
   });
 
   const deeds = {

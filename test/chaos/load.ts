@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type OpenAI from 'openai';
+import { checkReply } from './check-clients.ts';
 import { type Client, jsonOf, type Reply } from './client.ts';
 import { makeInput, type Input, type MadeInput, PADDING } from './make-input.ts';
 import type { Random } from './random.ts';
@@ -74,8 +75,9 @@ export async function runLoad({
     while (!signal.aborted) {
       const reply = await once();
       if (reply?.status === 200) return reply;
-      if (reply !== null && reply.status >= 400 && reply.status < 500 && ![408, 409, 429].includes(reply.status)) {
-        deeds.complaints.push(`${what} was refused with ${reply.status}: ${reply.bytes.toString().slice(0, 300)}`);
+      const complaints = checkReply(what, reply);
+      if (complaints.length > 0) {
+        deeds.complaints.push(...complaints);
         return null;
       }
       await delay(500);
@@ -141,7 +143,9 @@ export async function runLoad({
     const leaveAtMs = Date.now() + STAY_MS;
     const actAtMs = Date.now() + (isFirst ? 0 : random.between(0, 8_000));
     for (let hasActed = false; Date.now() < leaveAtMs && !signal.aborted; await delay(300)) {
-      const now = jsonOf<OpenAI.Batch>(await client.ask(tenant, 'GET', `/v1/batches/${batch.id}`));
+      const read = await client.ask(tenant, 'GET', `/v1/batches/${batch.id}`);
+      deeds.complaints.push(...checkReply(`reading ${batch.id}`, read));
+      const now = jsonOf<OpenAI.Batch>(read);
       if (now === null) continue;
       if (now.output_file_id && choice === 'hang up') {
         deeds.hangUps += 1;

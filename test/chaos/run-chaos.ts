@@ -6,7 +6,7 @@ import { causesOf } from './call-causes.ts';
 import { type Call, md5 } from './calls.ts';
 import { checkBatch } from './check-batch.ts';
 import { checkBucket, EMPTY_BELOW } from './check-bucket.ts';
-import { CALL_TIMEOUT_SECONDS, checkCalls } from './check-calls.ts';
+import { CALL_TIMEOUT_SECONDS, checkCalls, ownFaults } from './check-calls.ts';
 import { checkCreations, checkInputs } from './check-clients.ts';
 import { checkEnd } from './check-end.ts';
 import { TERMINAL } from './check-move.ts';
@@ -73,6 +73,9 @@ export async function runChaos({
   const watched = await watch;
 
   const callsOf = Map.groupBy(house.calls, ({ key }: Call) => key);
+  for (const { worker, atMs } of house.poisonings) log.lost(worker, atMs, atMs + 1_000, 'poison');
+  const causes = causesOf(log, [...calm.batches.values()].flat(), deeds.inputs, performance.timeOrigin);
+  const ownFaultsOf = (key: string) => ownFaults(callsOf.get(key) ?? [], key, causes);
   const complaints = [...calm.complaints, ...watched.complaints];
   const statuses = new Map<string, number>();
   let [lines, ran] = [0, 0];
@@ -86,7 +89,8 @@ export async function runChaos({
       else if (input.tenant !== tenant) complaints.push(`${batch.id} belongs to another tenant`);
       else {
         const results = await readResults(client, tenant, batch);
-        const checked = checkBatch({ batch, results, input, callsOf, shards: watched.shardSums.get(batch.id) ?? null });
+        const shards = watched.shardSums.get(batch.id) ?? null;
+        const checked = checkBatch({ batch, results, input, callsOf, ownFaultsOf, shards });
         complaints.push(...checked.complaints, ...checkEnd(batch, input, deeds.cancels.get(batch.id) ?? []));
         lines += checked.lines;
         endedByFaults.push(...checked.endedByFaults);
@@ -94,8 +98,7 @@ export async function runChaos({
     }
   }
   complaints.push(...checkCreations(calm.batches, deeds));
-  for (const { worker, atMs } of house.poisonings) log.lost(worker, atMs, atMs + 1_000, 'poison');
-  const calls = checkCalls(callsOf, causesOf(log, [...calm.batches.values()].flat(), deeds.inputs, performance.timeOrigin));
+  const calls = checkCalls(callsOf, causes);
   complaints.push(...calls.complaints, ...log.complaints);
   const shardsCompared = watched.shardSums.size;
   // What was not seen before the sweep took it cannot be compared, but a check that seldom looks is none.

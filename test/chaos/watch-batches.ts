@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type OpenAI from 'openai';
 import type { Bucket } from './bucket.ts';
 import { md5 } from './calls.ts';
-import { checkExpiry, checkMove } from './check-move.ts';
+import { checkReply } from './check-clients.ts';
+import { checkExpiry, checkMove, TERMINAL } from './check-move.ts';
 import { type Client, jsonOf } from './client.ts';
 import { sumOf, type Usage } from './usage.ts';
 
@@ -35,7 +36,10 @@ export interface Watched {
   complaints: string[];
 }
 
-/** Reads the lists of all tenants twice a second, compares what it sees with what it saw, and keeps the shard results of all. */
+/**
+ * Reads the lists of all tenants, and each batch that has not ended, twice a second; compares what it sees with what it saw, and
+ * keeps the shard results of all. Of a tenant one read follows the other, because two at a time may be answered in any order.
+ */
 export async function watchBatches(given: {
   client: Client;
   bucket: Bucket;
@@ -63,7 +67,15 @@ export async function watchBatches(given: {
   }
 
   async function look(tenant: string): Promise<void> {
-    for (const batch of await listAll<OpenAI.Batch>(client, tenant, '/v1/batches')) see(tenant, batch);
+    const listed = await listAll<OpenAI.Batch>(client, tenant, '/v1/batches');
+    for (const batch of listed) see(tenant, batch);
+    // Lists show the record. Reading a batch refreshes its counts.
+    for (const { id } of listed.filter(({ status }) => !TERMINAL.includes(status))) {
+      const reply = await client.ask(tenant, 'GET', `/v1/batches/${id}`);
+      watched.complaints.push(...checkReply(`reading ${id}`, reply));
+      const batch = jsonOf<OpenAI.Batch>(reply);
+      if (batch !== null) see(tenant, batch);
+    }
   }
 
   async function again(look: () => Promise<unknown>): Promise<void> {
