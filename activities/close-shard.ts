@@ -112,10 +112,16 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
 
     const plan = await pieces.getPlanShard(batchId, shard);
     if (plan === null) throw new Error(`shard ${shard} has no plan`);
-    const decided = await decide(batchId, plan, beating);
-    const missing = plan.lines.filter(({ line }) => !decided.has(line));
+    const without = (found: ReadonlyMap<number, PieceEntry>) => plan.lines.filter(({ line }) => !found.has(line));
+    let decided = await decide(batchId, plan, beating);
+    let missing = without(decided);
     const reason = missing.length === 0 ? null : await reasonNotToRun(input);
     if (missing.length > 0 && reason === null) return { closed: false, missing: lineRanges(missing.map(({ line }) => line)) };
+    if (reason !== null) {
+      // If this process stood still in between, another one may have sent missing lines before the batch began to end.
+      decided = await decide(batchId, plan, beating);
+      missing = without(decided);
+    }
 
     const inOrder = plan.lines.flatMap(({ line }) => decided.get(line) ?? []);
     const completed = inOrder.filter(({ outcome }) => outcome === 'completed');

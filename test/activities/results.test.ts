@@ -117,6 +117,21 @@ describe('a batch, from input to files', () => {
 });
 
 describe('closeShard', () => {
+  it('keeps answers that were stored after it listed the pieces and before it read that the batch is cancelled', async () => {
+    const batch = await stage.begin(chatLines(3));
+    const { batches } = stage.deps;
+    // This worker stands still between the two. Others send two lines meanwhile, and then a client cancels.
+    const get: typeof batches.get = async (tenant, id) => {
+      await putPiece(batch, 'other-1', { line: 1, outcome: 'completed', text: 'line-1' }, { line: 3, outcome: 'failed', text: 'line-3' });
+      await move(batch, 'cancelling');
+      return await batches.get(tenant, id);
+    };
+    const slow = stage.worker({ batches: { ...batches, get } });
+    assert.deepEqual(await run(slow.closeShard, { ...batch, range: range(batch) }), { closed: true, completed: 1, failed: 1 });
+    const [result] = await stage.deps.pieces.listShardResults(batch.batchId);
+    assert.deepEqual([await objectLines(result?.output), await objectLines(result?.error)], [['line-1'], ['line-2', 'line-3']]);
+  });
+
   it('takes a completed outcome before a failed one, then the lowest key, whoever wrote it', async () => {
     const batch = await stage.begin(chatLines(3));
     await putPiece(batch, '1-1-a', { line: 1, outcome: 'failed', text: 'failed first' }, { line: 2, outcome: 'completed', text: 'lowest' });

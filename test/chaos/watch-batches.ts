@@ -37,8 +37,8 @@ export interface Watched {
 }
 
 /**
- * Reads the lists of all tenants, and each batch that has not ended, twice a second; compares what it sees with what it saw, and
- * keeps the shard results of all. Of a tenant one read follows the other, because two at a time may be answered in any order.
+ * Twice a second it reads the list of each tenant and then, in turn, one of its batches that have not ended. It compares what it sees
+ * with what it saw, and keeps all shard results. Reads of a tenant follow each other, because two at a time may be answered in any order.
  */
 export async function watchBatches(given: {
   client: Client;
@@ -47,6 +47,7 @@ export async function watchBatches(given: {
   signal: AbortSignal;
 }): Promise<Watched> {
   const { client, bucket, tenants, signal } = given;
+  let looks = 0;
   const watched: Watched = { batches: new Map(), shardSums: new Map(), complaints: [] };
 
   function see(tenant: string, batch: OpenAI.Batch): void {
@@ -69,13 +70,14 @@ export async function watchBatches(given: {
   async function look(tenant: string): Promise<void> {
     const listed = await listAll<OpenAI.Batch>(client, tenant, '/v1/batches');
     for (const batch of listed) see(tenant, batch);
-    // Lists show the record. Reading a batch refreshes its counts.
-    for (const { id } of listed.filter(({ status }) => !TERMINAL.includes(status))) {
-      const reply = await client.ask(tenant, 'GET', `/v1/batches/${id}`);
-      watched.complaints.push(...checkReply(`reading ${id}`, reply));
-      const batch = jsonOf<OpenAI.Batch>(reply);
-      if (batch !== null) see(tenant, batch);
-    }
+    // Lists show the record. Reading a batch refreshes its counts, which costs queries, so one is read at a time.
+    const open = listed.filter(({ status }) => !TERMINAL.includes(status));
+    const { id } = open[(looks += 1) % open.length] ?? {};
+    if (id === undefined) return;
+    const reply = await client.ask(tenant, 'GET', `/v1/batches/${id}`);
+    watched.complaints.push(...checkReply(`reading ${id}`, reply));
+    const batch = jsonOf<OpenAI.Batch>(reply);
+    if (batch !== null) see(tenant, batch);
   }
 
   async function again(look: () => Promise<unknown>): Promise<void> {
