@@ -1,10 +1,9 @@
 import type { BatchError } from '../src/domain/batch.ts';
 import * as fault from '../src/domain/input-errors.ts';
 import { createLineSplitter, type InputLine } from '../src/domain/jsonl.ts';
-import { type Limits, MAX_BATCH_ERRORS, MODEL_MAX_LENGTH } from '../src/domain/limits.ts';
+import { type Limits, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { createRequestLineChecker } from '../src/domain/request-line.ts';
-import { cutText } from '../src/domain/shown-text.ts';
 import type { ModelRoutes } from '../src/upstream/routes.ts';
 import { createCustomIds } from './custom-ids.ts';
 
@@ -84,16 +83,18 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
       if (all.length > 0 || first === null) return { verdict: 'refused', errors: all };
-      // A line may be all name, and the record is written and listed many times.
-      const oneModel = severalModels || model === null ? null : cutText(model, MODEL_MAX_LENGTH);
-      return { verdict: 'accepted', total: requests, model: oneModel, upstream: first.upstream };
+      return { verdict: 'accepted', total: requests, model: severalModels ? null : model, upstream: first.upstream };
     },
   };
 }
 
+/** Of a longer line no more is held until it may be: to check one takes some six times its length in memory. */
+const LONG_LINE_BYTES = 1024 * 1024;
+
 /**
  * Reads a stream of bytes through the checker and hands on the lines to be planned. Ends early, which ends the stream too, when
- * nothing more can change the verdict or the plan takes no more, and answers which. `step` is awaited between lines.
+ * nothing more can change the verdict or the plan takes no more, and answers which. `step` is awaited between lines, and
+ * `longLine` before more than `LONG_LINE_BYTES` of a line are held; what it answers is disposed when that line is checked.
  */
 export async function readThroughChecker(given: {
   body: AsyncIterable<Buffer>;
@@ -101,8 +102,9 @@ export async function readThroughChecker(given: {
   checker: InputChecker;
   plan: (line: PlannedLine) => Promise<boolean> | boolean;
   step: () => Promise<void> | void;
+  longLine: () => Promise<Disposable>;
 }): Promise<'checked' | 'plan_full'> {
-  const { body, maxLineBytes, checker, plan, step } = given;
+  const { body, maxLineBytes, checker, plan, step, longLine } = given;
   const splitter = createLineSplitter({ maxLineBytes });
 
   /** Null when there may be more to come. */
@@ -116,10 +118,21 @@ export async function readThroughChecker(given: {
     return null;
   }
 
-  for await (const chunk of body) {
-    await step();
-    const ended = await takeAll(splitter.push(chunk));
-    if (ended !== null) return ended;
+  let turn: Disposable | null = null;
+  try {
+    for await (const chunk of body) {
+      await step();
+      const ended = await takeAll(splitter.push(chunk));
+      if (ended !== null) return ended;
+      const isLong = splitter.heldBytes > LONG_LINE_BYTES;
+      if (isLong) turn ??= await longLine();
+      else {
+        turn?.[Symbol.dispose]();
+        turn = null;
+      }
+    }
+    return (await takeAll(splitter.end())) ?? 'checked';
+  } finally {
+    turn?.[Symbol.dispose]();
   }
-  return (await takeAll(splitter.end())) ?? 'checked';
 }

@@ -12,6 +12,7 @@ import { createInputChecker, readThroughChecker } from './check-input.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
 import { createPlanWriter } from './plan-writer.ts';
+import { createTurns } from './turns.ts';
 import { recall, type SliceMemory } from './slice-memory.ts';
 
 /** Losses of the worker after which the input is refused: it would take down one worker after the other. */
@@ -27,6 +28,9 @@ export function createValidateInput(
   },
 ) {
   const { files, pieces, routes, limits, upstreams, workersOf, randomHex, batchesRunning } = deps;
+
+  // One at a time: inputs that are checked together must not take more memory than a worker has.
+  const longLines = createTurns(1);
 
   async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
@@ -53,6 +57,7 @@ export function createValidateInput(
           return writer.add(line);
         },
         step: beating.step,
+        longLine: async () => await longLines.take(1, beating.signal),
       });
       if (ended === 'plan_full') return { verdict: 'refused', errors: [inputTooSparse(MAX_SHARDS)] };
     } finally {

@@ -108,12 +108,10 @@ export function notDownloadable(purpose: string): ApiError {
   return new ApiError({ status: 400, message: `Not allowed to download files of purpose: ${purpose}` });
 }
 
-/** 400: a file of purpose `batch` that is empty or whose first non-blank line is not JSON. */
-export function notJsonl(): ApiError {
-  return new ApiError({
-    status: 400,
-    message: 'Invalid file format for Batch API. Must be .jsonl: one JSON object per line, and at least one line.',
-  });
+/** 400: a file of purpose `batch` that is empty or whose first non-blank line is not JSON. `why` are sentences. */
+export function notJsonl(why: string): ApiError {
+  const message = `Invalid file format for Batch API. Must be .jsonl: one JSON object per line, and at least one line. ${why}`;
+  return new ApiError({ status: 400, message });
 }
 
 /** 400: a file over the batch input cap. */

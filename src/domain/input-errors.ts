@@ -78,6 +78,12 @@ export function requiredInBody(line: number, member: string, title: string): Bat
   return { code: 'invalid_request', message: `${title} parameter is required.`, param: `body.${member}`, line };
 }
 
+/** Longer than the name of a model may be; lengths are code points. */
+export function modelTooLong(line: number, max: number, got: number): BatchError {
+  const message = `Invalid 'body.model': string too long. Expected a string with maximum length ${max}, but got a string with length ${got} instead.`;
+  return { code: 'invalid_request', message, param: 'body.model', line };
+}
+
 /** V13: an event stream cannot become a result line. */
 export function streamingUnsupported(line: number, endpointTitle: string): BatchError {
   const message = `${endpointTitle}: Streaming is not supported in the Batch API.`;

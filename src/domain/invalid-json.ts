@@ -1,6 +1,7 @@
 import { createJsonCheck } from './json-check.ts';
 import { shownText } from './shown-text.ts';
 
+const OPEN_BRACKET = 0x5b;
 const SHOWN_LENGTH = 20;
 const STEP = 64 * 1024;
 const UTF_8 = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -11,10 +12,16 @@ export function explainInvalidJson(bytes: Uint8Array): string {
   const json = createJsonCheck();
   const wrong = firstInvalidUtf8(bytes);
   if (wrong !== null) return `Byte ${wrong + 1} of the line is not valid UTF-8. Save the file as UTF-8.`;
-  if (json.push(bytes, 0, bytes.length)) return 'It ends before its JSON is complete. Each line must hold one whole JSON object.';
+  if (json.push(bytes, 0, bytes.length)) return endsEarly(bytes[0]);
   const before = UTF_8.decode(bytes.subarray(0, json.taken));
   const after = shownText(UTF_8.decode(bytes.subarray(json.taken, json.taken + 4 * SHOWN_LENGTH)), SHOWN_LENGTH);
   return `Column ${[...before].length + 1} has an unexpected '${after}'.`;
+}
+
+/** Says why a line is refused that ends inside its JSON, by its first byte. */
+export function endsEarly(firstByte: number | undefined): string {
+  const how = firstByte === OPEN_BRACKET ? 'It begins a JSON array, which is not JSONL' : 'It ends before its JSON is complete';
+  return `${how}. Each line must hold one whole JSON object.`;
 }
 
 /** By its byte order mark, or by the zero that every second byte of ASCII is then. */
@@ -29,10 +36,22 @@ function firstInvalidUtf8(bytes: Uint8Array): number | null {
   for (let at = 0; at < bytes.length; at += STEP) {
     if (!fails(decoder, bytes.subarray(at, at + STEP))) continue;
     const careful = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-    for (let byte = characterStart(bytes, at); byte < bytes.length; byte++) if (fails(careful, bytes.subarray(byte, byte + 1))) return byte;
-    return bytes.length - 1;
+    for (let byte = characterStart(bytes, at); byte < bytes.length; byte++)
+      if (fails(careful, bytes.subarray(byte, byte + 1))) return cutCharacterStart(bytes, byte);
+    return cutCharacterStart(bytes, bytes.length);
   }
-  return fails(decoder, null) ? bytes.length - 1 : null;
+  return fails(decoder, null) ? cutCharacterStart(bytes, bytes.length) : null;
+}
+
+/** Where the character begins that is not complete before `end`; `end` if there is none. */
+export function cutCharacterStart(bytes: Uint8Array, end: number): number {
+  for (let back = 1; back <= 3 && back <= end; back++) {
+    const byte = bytes[end - back] ?? 0;
+    if ((byte & 0xc0) === 0x80) continue;
+    const length = byte >= 0xf8 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? end - back : end;
+  }
+  return end;
 }
 
 /** Where the character begins that the byte at `at` is part of. */

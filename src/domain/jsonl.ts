@@ -14,6 +14,8 @@ export interface LineSplitter {
   push(chunk: Uint8Array): InputLine[];
   /** The last line, if the stream ends without a line break. */
   end(): InputLine[];
+  /** Bytes held of a line that has not ended. */
+  readonly heldBytes: number;
 }
 
 const LF = 10;
@@ -70,6 +72,9 @@ export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): 
   };
 
   return {
+    get heldBytes() {
+      return parts.length === 0 ? 0 : length;
+    },
     push(chunk) {
       const lines: InputLine[] = [];
       let start = 0;

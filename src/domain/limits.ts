@@ -26,7 +26,7 @@ export const DEFAULT_LIMITS: Limits = {
 
 /** Most errors a refused input reports; one more entry then says that checking stopped. */
 export const MAX_BATCH_ERRORS = 100;
-/** Most UTF-16 units of a model's name in records; the longest paths, by which some servers call their models, fit. */
+/** Longest name of a model, in Unicode code points; the longest paths, by which some servers call their models, fit. */
 export const MODEL_MAX_LENGTH = 4096;
 /** Most lines of a shard: with one line per activity its run stays under 10,000 events. */
 export const SHARD_MAX_LINES = 1000;

@@ -4,7 +4,7 @@ import * as fault from './input-errors.ts';
 import { explainInvalidJson } from './invalid-json.ts';
 import { memberRanges } from './json-scan.ts';
 import { describeJsonType, isJsonRecord } from './json-type.ts';
-import type { Limits } from './limits.ts';
+import { type Limits, MODEL_MAX_LENGTH } from './limits.ts';
 import { codePoints } from './shown-text.ts';
 
 /** What validation learns from a line: its faults, or what the batch needs to know of it. */
@@ -101,6 +101,7 @@ function checkBody(line: number, body: Record<string, unknown>, rules: EndpointR
   const { model } = body;
   if (model === undefined || model === null || model === '') errors.push(fault.requiredInBody(line, 'model', 'Model'));
   else if (typeof model !== 'string') errors.push(fault.wrongType(line, 'body.model', 'a string', describeJsonType(model)));
+  else if (codePoints(model) > MODEL_MAX_LENGTH) errors.push(fault.modelTooLong(line, MODEL_MAX_LENGTH, codePoints(model)));
   if (rules.required !== null && (body[rules.required.member] ?? null) === null) {
     errors.push(fault.requiredInBody(line, rules.required.member, rules.required.title));
   }

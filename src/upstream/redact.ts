@@ -71,11 +71,24 @@ function formsOf(secret: string): string[] {
     json.replace(/[&<>'+`\u007f-\uffff]/g, (char) => `\\u${hex(char.charCodeAt(0).toString(16)).padStart(4, '0')}`);
   const html = secret.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
   const forms = [secret, json, json.replaceAll('/', '\\/'), unicode((hex) => hex), unicode((hex) => hex.toUpperCase()), html];
-  return [
-    ...forms,
-    encodeURIComponent(secret.toWellFormed()),
-    ...(secret.length < SHORTEST_KEY ? [] : [Buffer.from(secret).toString('base64')]),
-  ];
+  return [...forms, ...urlForms(secret), ...(secret.length < SHORTEST_KEY ? [] : base64Forms(secret))];
+}
+
+/** With upper and lower case digits after `%`. */
+function urlForms(secret: string): string[] {
+  const encoded = encodeURIComponent(secret.toWellFormed());
+  return [encoded, encoded.replace(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase())];
+}
+
+/** In both alphabets: the secret alone, and what stands for it wherever it begins in a longer text, such as a header or a JSON object. */
+function base64Forms(secret: string): string[] {
+  const bytes = Buffer.from(secret);
+  const within = [0, 1, 2].map((before) => {
+    const encoded = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
+    // Characters that also hold bits of what stands before and after it differ from text to text.
+    return encoded.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+  });
+  return [bytes.toString('base64'), ...within].flatMap((form) => [form, form.replaceAll('+', '-').replaceAll('/', '_')]);
 }
 
 const STARS = Buffer.from('***');

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { createCustomIds } from '../../activities/custom-ids.ts';
 import { createMemoryBudget } from '../../activities/memory-budget.ts';
 import { createPulse } from '../../activities/pulse.ts';
@@ -123,5 +126,18 @@ describe('the reading of pieces', () => {
     assert.deepEqual([...(await first).keys()], [1]);
     for (const outcomes of await Promise.all(later)) assert.deepEqual([...outcomes.keys()], [2]);
     assert.equal(readings, 2);
+  });
+});
+
+describe('the checking of long lines', () => {
+  it('takes little more memory for many inputs than for one', async () => {
+    const lineBytes = 60_000_000;
+    const script = fileURLToPath(new URL('check-long-lines.ts', import.meta.url));
+    const peakOf = async (inputs: number) =>
+      Number((await promisify(execFile)(process.execPath, [script, String(inputs), String(lineBytes)])).stdout);
+    const [one, many] = [await peakOf(1), await peakOf(8)];
+    assert.ok(one < 7 * lineBytes, `one line took ${one} bytes`);
+    // What the collector has not taken yet of earlier lines counts; held together, the eight would be 24 lines more.
+    assert.ok(many < one + 4 * lineBytes, `eight took ${many} bytes, one ${one}`);
   });
 });

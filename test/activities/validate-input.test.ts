@@ -310,11 +310,10 @@ describe('validateInput accepts', () => {
 });
 
 describe('validateInput and a model whose name is long', () => {
-  it('tells Temporal of 255 characters, and keeps for the record what a path may have', async () => {
+  it('tells Temporal of 255 characters, and keeps the whole name for the record', async () => {
     for (const [name, shown, kept] of [
       ['m'.repeat(255), 255, 255],
       ['m'.repeat(4096), 255, 4096],
-      ['m'.repeat(3_000_000), 255, 4096],
     ] as const) {
       const batch = await stage.submit(body({ model: name }));
       const found = await run(stage.worker().validateInput, batch);
@@ -322,6 +321,20 @@ describe('validateInput and a model whose name is long', () => {
       assert.equal(found.model, name.slice(0, shown));
       await run(stage.worker().saveBatch, { ...batch, to: 'in_progress', counts: null });
       assert.equal((await stage.record(batch)).model, name.slice(0, kept));
+    }
+  });
+});
+
+describe('validateInput and a model whose name is too long', () => {
+  it('refuses the line', async () => {
+    for (const name of ['m'.repeat(4097), '🌙'.repeat(4097), 'm'.repeat(3_000_000)]) {
+      const length = [...name].length;
+      const batch = await stage.submit([chatLine('a'), line({ custom_id: 'b', body: { model: name, messages: [] } })].join('\n'));
+      assert.deepEqual(await run(stage.worker().validateInput, batch), { verdict: 'refused' });
+      const head = await stage.deps.pieces.getPlanHead(batch.batchId);
+      assert.equal(head?.verdict, 'refused');
+      assert.deepEqual(shown(head.errors), [['invalid_request', 2, 'body.model']]);
+      assert.match(head.errors[0]?.message ?? '', new RegExp(`maximum length 4096, but got a string with length ${length} instead`));
     }
   });
 });

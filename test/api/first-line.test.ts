@@ -13,6 +13,16 @@ function verdict(content: string | Uint8Array, { chunkBytes = 7, maxLineBytes = 
   return check.end();
 }
 
+/** Why the content is refused. */
+function reasonOf(content: string | Uint8Array, chunkBytes: number, maxLineBytes = 1e9): string {
+  const bytes = Buffer.from(content);
+  const check = createFirstLineCheck(maxLineBytes);
+  let isGood = true;
+  for (let at = 0; isGood && at < bytes.length; at += chunkBytes) isGood = check.push(bytes.subarray(at, at + chunkBytes));
+  assert.equal(isGood && check.end(), false);
+  return check.reason;
+}
+
 function parses(text: string): boolean {
   try {
     JSON.parse(text);
@@ -74,6 +84,26 @@ describe('createFirstLineCheck', () => {
     assert.equal(verdict('\n\n{malformed\n{"a":1}\n'), false);
     assert.equal(verdict('\n\ufeff\n\u00a0\f\n\ufeff{"a":1}\n', { chunkBytes: 1 }), true);
     assert.equal(verdict('\ufeff{malformed\n'), false);
+  });
+
+  it('says why it refuses, wherever the content is cut', () => {
+    const early = 'Each line must hold one whole JSON object.';
+    for (const [content, why] of [
+      ['', 'The file has no line that is not blank.'],
+      ['\n \r\n', 'The file has no line that is not blank.'],
+      ['\n\n[\n  {"a":1}\n]\n', `Line 3: It begins a JSON array, which is not JSONL. ${early}`],
+      ['{\n  "a": 1\n}\n', `Line 1: It ends before its JSON is complete. ${early}`],
+      ['custom_id,method\n', "Line 1: Column 1 has an unexpected 'c"],
+      ['{"é":"🌙",}\n', "Line 1: Column 10 has an unexpected '}"],
+      [Buffer.from('\ufeff{"a":1}\n', 'utf16le'), 'Line 1: The file is encoded in UTF-16. Save it as UTF-8.'],
+      [Buffer.from('{"a":1}\n', 'utf16le'), 'Line 1: The file is encoded in UTF-16. Save it as UTF-8.'],
+      [Buffer.from('{"a":"é"}\n', 'latin1'), 'Line 1: Byte 7 of the line is not valid UTF-8. Save the file as UTF-8.'],
+      [`{"a":"${'x'.repeat(100_000)}",}`, 'Line 1: There is no valid JSON in UTF-8 after byte 100008.'],
+    ] as const) {
+      for (const chunkBytes of [2, 5, 1_000_000])
+        assert.ok(reasonOf(content, chunkBytes).startsWith(why), `${reasonOf(content, chunkBytes)} instead of ${why}`);
+    }
+    assert.equal(reasonOf('{"a":1234}\n', 3, 9), 'Line 1 is larger than the 9 bytes maximum.');
   });
 
   it('refuses content without a line that is not blank', () => {

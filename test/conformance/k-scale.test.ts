@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { ended, resultLines, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
+import { peakBytes } from './memory.ts';
 import { names } from './story.ts';
 
 const LINES = 50_000;
@@ -38,6 +39,10 @@ describe('K. Durability: the largest batch', () => {
     const batch = await ended(client, created.id, 500).finally(() => (isOver = true));
     await reading;
     assert.deepEqual(batch.request_counts, { total: LINES, completed: LINES, failed: 0 });
+    // What docs/operations.md says of processes at this pace.
+    const [api, worker] = [await peakBytes(stack.api.child.pid), await peakBytes(stack.worker.child.pid)];
+    assert.ok(api < 230_000_000, `the API took ${api} bytes`);
+    assert.ok(worker < 500_000_000, `the worker took ${worker} bytes`);
     const output = await resultLines(client, batch.output_file_id);
     assert.deepEqual(
       output.map(({ custom_id }) => custom_id),

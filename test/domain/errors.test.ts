@@ -94,7 +94,7 @@ describe('envelope(error)', () => {
       errors.invalidValue('completion_window', '1h', ['24h']).message,
       /'completion_window': '1h'\. Supported values are: '24h'\.$/,
     );
-    assert.match(errors.notJsonl().message, /Invalid file format.*jsonl/);
+    assert.match(errors.notJsonl('Why.').message, /^Invalid file format for Batch API\. Must be \.jsonl.* Why\.$/);
     assert.match(errors.wrongPurpose('file-1', 'user_data').message, /input_file_id.*file-1.*user_data/);
   });
 

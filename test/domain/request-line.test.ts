@@ -54,7 +54,7 @@ describe('createRequestLineChecker()', () => {
     const latin1 = Buffer.concat([Buffer.from('{"custom_id":"'), Buffer.from([0xff]), Buffer.from(good.slice(14))]);
     refused(latin1, 'Byte 15 of the line is not valid UTF-8. Save the file as UTF-8.');
     const late = Buffer.concat([Buffer.from(`{"a":"${'é'.repeat(70_000)}`), Buffer.from([0xe4, 0x20]), Buffer.from('"}')]);
-    refused(late, 'Byte 140008 of the line is not valid UTF-8. Save the file as UTF-8.');
+    refused(late, 'Byte 140007 of the line is not valid UTF-8. Save the file as UTF-8.');
     refused('{"custom_id":"\u0001"}', "Column 15 has an unexpected ' \"}'.");
   });
 

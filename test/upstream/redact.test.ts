@@ -52,6 +52,23 @@ describe('createRedaction', () => {
     for (const form of forms) assert.match(redacted(`before ${form} after`, { apiKey }, true), /^before "?\*\*\*"? after$/, form);
   });
 
+  it('replaces a key that stands in a longer text in base64, wherever it begins', () => {
+    const apiKey = 'sk-up>>>stream???8d1f6c';
+    for (const encoding of ['base64', 'base64url'] as const) {
+      for (const text of [apiKey, `Bearer ${apiKey}`, `{"key":"${apiKey}","n":1}`, `a${apiKey}`, `ab${apiKey}b`, `:${apiKey}`]) {
+        const encoded = Buffer.from(text).toString(encoding);
+        const found = redacted(`{"debug":"${encoded}"}`, { apiKey }, true);
+        assert.match(found, /\*\*\*/, text);
+        // At most the beginning or the end of the key is left, in characters that it shares with its neighbours.
+        assert.doesNotMatch(found, new RegExp(Buffer.from(apiKey).toString(encoding).slice(4, 16)));
+      }
+    }
+  });
+
+  it('replaces a key in a URL, whichever case its digits have', () => {
+    assert.equal(redacted('k%2fa k%2Fa', { apiKey: 'k/a' }), '*** ***');
+  });
+
   it('leaves words that are plainly no secret in a successful answer', () => {
     for (const apiKey of ['EMPTY', 'none', 'ollama', 'lm-studio', 'not-needed', '1234567890']) {
       const said = `{"content":"${apiKey}","n":1234567890}`;

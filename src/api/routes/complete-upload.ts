@@ -126,14 +126,14 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
       const chunks: AsyncIterable<Buffer> = body;
       for await (const chunk of chunks) {
         hash?.update(chunk);
-        if (firstLine?.push(chunk) === false) throw notJsonl();
+        if (firstLine?.push(chunk) === false) throw notJsonl(firstLine.reason);
         if (!isAppended) await content.write(chunk);
         else if (!isChecking()) break;
       }
     }
     const found = hash?.digest('hex') ?? null;
     if (md5 !== null && found !== null && md5 !== found) throw md5Mismatch(found, md5);
-    if (firstLine?.end() === false) throw notJsonl();
+    if (firstLine?.end() === false) throw notJsonl(firstLine.reason);
     if (content.bytes !== upload.bytes) throw wrongBytes(content.bytes, upload.bytes);
     await content.complete();
   }

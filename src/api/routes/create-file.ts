@@ -55,7 +55,7 @@ export function createFile({ files, limits, bodyPace, nowMs, randomHex, logger }
   async function take({ content, firstLine }: Upload, bytes: AsyncIterable<Buffer>, purpose: UploadPurpose | null): Promise<void> {
     for await (const chunk of bytes) {
       const isJsonl = firstLine.push(chunk);
-      if (purpose === 'batch' && !isJsonl) throw notJsonl();
+      if (purpose === 'batch' && !isJsonl) throw notJsonl(firstLine.reason);
       if (purpose === 'batch' && content.bytes + chunk.length > limits.maxBatchInputBytes) throw fileTooLarge();
       await content.write(chunk);
     }
@@ -68,7 +68,7 @@ export function createFile({ files, limits, bodyPace, nowMs, randomHex, logger }
     if (upload === null) throw missingParameter('file');
     const { content, filename } = upload;
     if (purpose === 'batch' && content.bytes > limits.maxBatchInputBytes) throw fileTooLarge();
-    if (purpose === 'batch' && !upload.firstLine.end()) throw notJsonl();
+    if (purpose === 'batch' && !upload.firstLine.end()) throw notJsonl(upload.firstLine.reason);
     await content.complete();
     return newFile({ id, bytes: content.bytes, filename, purpose, lifeSeconds });
   }
