@@ -140,7 +140,8 @@ export function createShardPool(
     get pace() {
       return pace;
     },
-    progress: () => ({ completed, failed, openShards: [...open] }),
+    // A shard that was given up may still run: once the batch has closed it, it counts no more by itself.
+    progress: () => ({ completed, failed, openShards: [...open].filter((shard) => unclosed.has(shard)) }),
   };
 }
 

@@ -92,7 +92,7 @@ export function streamingUnsupported(line: number, endpointTitle: string): Batch
 
 /** V14: no upstream serves the model. */
 export function modelNotFound(model: string, line: number): BatchError {
-  const message = `The provided model '${model.slice(0, 200)}' is not supported by the Batch API.`;
+  const message = `The provided model '${quoted(model)}' is not supported by the Batch API.`;
   return { code: 'model_not_found', message, param: 'body.model', line };
 }
 
@@ -118,7 +118,7 @@ export function tooManyTasks(maxRequests: number): BatchError {
 
 /** V17: larger than an input file may be; `model` is the one its first line names, if it is known. */
 export function inputFileTooLarge(maxBytes: number, model: string | null): BatchError {
-  const suffix = model === null ? '' : ` for the ${model.slice(0, 200)} model`;
+  const suffix = model === null ? '' : ` for the ${quoted(model)} model`;
   const message = `The batch input file is larger than the ${maxBytes} maximum${suffix}`;
   return { code: 'file_too_large', message, param: null, line: null };
 }

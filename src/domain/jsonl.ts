@@ -107,16 +107,17 @@ function marksLength(bytes: Uint8Array): number {
   return at;
 }
 
-/** Lines of white space that are longer than this are not looked at: only a mistake makes them. */
-const MAX_WHITE_SPACE_BYTES = 256;
-const UTF_8 = new TextDecoder();
+const PIECE_BYTES = 256;
 
-/** Whether a short line is nothing but white space of any kind, such as U+00A0 of a word processor. */
+/** Whether a line is nothing but white space of any kind, such as U+00A0 of a word processor. */
 function isWhiteSpace(bytes: Uint8Array): boolean {
-  if (bytes.length > MAX_WHITE_SPACE_BYTES) return false;
   const [first = 32] = bytes;
-  const mayBe = first < 33 || first > 127;
-  return mayBe && UTF_8.decode(bytes).trim() === '';
+  if (first > 32 && first < 128) return false;
+  const utf8 = new TextDecoder();
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    if (utf8.decode(bytes.subarray(at, at + PIECE_BYTES), { stream: true }).trim() !== '') return false;
+  }
+  return utf8.decode() === '';
 }
 
 function joined(parts: readonly Uint8Array[], length: number): Uint8Array {

@@ -57,6 +57,15 @@ describe('createLineSplitter()', () => {
     ]);
   });
 
+  it('takes a long line of white space for blank, and none that holds anything else', () => {
+    assert.deepEqual(texts(split(`${'\u00a0'.repeat(1_000)}\n${'\u3000'.repeat(500)}x\n`)), [[2, `${'\u3000'.repeat(500)}x`]]);
+    const cut = Buffer.concat([Buffer.from('\u3000'.repeat(500)), Buffer.from([0xe3, 0x80])]);
+    assert.deepEqual(
+      splitChunks([cut]).map(({ line }) => line),
+      [1],
+    );
+  });
+
   it('drops one CR before the line break and keeps others', () => {
     assert.deepEqual(texts(split('a\r\nb\r\r\n\rc\rd\r\n')), [
       [1, 'a'],

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Worker } from '@temporalio/worker';
-import { CANCEL_SIGNAL } from '../../workflows/contract.ts';
+import { CANCEL_SIGNAL, PROGRESS_QUERY } from '../../workflows/contract.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { createModel, type Fate, gate, type Model, until } from './model.ts';
 
@@ -103,7 +103,12 @@ describe('a batch that ends early', () => {
   });
 
   it('gives up a shard whose slices do not heed the cancel, and ends it with the batch', async () => {
-    const model = createModel({ shards: [2, 2], policy: { cancelGraceMs: 0, shardStopTimeoutMs: 1_000 } });
+    const published = gate();
+    const model = createModel({
+      shards: [2, 2],
+      policy: { cancelGraceMs: 0, shardStopTimeoutMs: 1_000 },
+      before: { publishResults: published.wait },
+    });
     const { runRequests } = model.activities;
     const slice = gate();
     let isDeaf = false;
@@ -119,6 +124,9 @@ describe('a batch that ends early', () => {
     await until('the slice runs and the other shard is closed', () => isDeaf && model.closedShards.size === 1);
     model.requestCancel();
     await handle.signal(CANCEL_SIGNAL);
+    await until('results are being published', () => model.published.length === 1);
+    assert.deepEqual(await handle.query(PROGRESS_QUERY), { completed: 2, failed: 0, openShards: [] }, 'the shard is counted once');
+    published.open();
     assert.equal(await handle.result(), 'cancelled');
     assert.deepEqual(model.closedShards.get(1), { completed: 0, failed: 0, unrun: 2 });
     const shard = engine.client.workflow.getHandle(`${model.id}/shard-0001`);
