@@ -67,12 +67,20 @@ async function runAll(): Promise<FileResult[]> {
     const result = await ended.result;
     schedule.finished(result.file);
     done.push(result);
+    save(done);
     print(result, files.length - done.length);
   }
 }
 
 function write(text: string): void {
   process.stdout.write(`${text}\n`);
+}
+
+/** Written after each file, so that a run that is broken off leaves what it knows. */
+function save(done: readonly FileResult[]): void {
+  const wallSeconds = (performance.now() - startedMs) / 1000;
+  writeFileSync(join(RESULTS, 'results.json'), JSON.stringify({ wallSeconds, files: done }, null, 2));
+  if (values.record) record(done);
 }
 
 function isGood({ failed, fault }: FileResult): boolean {
@@ -95,8 +103,6 @@ function report(all: readonly FileResult[]): void {
   // The logs of files that passed tell nothing more.
   for (const result of all) if (isGood(result)) rmSync(result.logPath, { force: true });
   const slowest = all.toSorted((a, b) => b.seconds - a.seconds);
-  writeFileSync(join(RESULTS, 'results.json'), JSON.stringify({ wallSeconds, files: slowest }, null, 2));
-  if (values.record) record(all);
 
   write(`\nThe slowest files:`);
   for (const { file, seconds, cpuSeconds } of slowest.slice(0, SLOWEST)) {
@@ -118,6 +124,6 @@ function record(all: readonly FileResult[]): void {
   const entries = Object.entries({ ...costs, ...Object.fromEntries(latest) }).filter(([file]) => existing.has(file));
   const lines = entries
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map((entry) => `  ${entry.map((part) => JSON.stringify(part)).join(': ')}`);
+    .map(([file, { seconds, cpuSeconds }]) => `  ${JSON.stringify(file)}: { "seconds": ${seconds}, "cpuSeconds": ${cpuSeconds} }`);
   writeFileSync(DURATIONS, `{\n${lines.join(',\n')}\n}\n`);
 }
