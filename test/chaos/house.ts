@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serverBinary } from '../../src/processes/local/server-binaries.ts';
+import { TEMPORAL_FILE_FLAGS, TEMPORAL_FLAGS } from '../../src/processes/local/temporal-flags.ts';
+import { logFolder } from '../helpers/environment.ts';
 import { freePort, minioAddresses } from '../helpers/servers.ts';
 import { type Call, type CallLink, startCallLink } from './calls.ts';
 import { type Link, startLink } from './link.ts';
@@ -73,10 +75,13 @@ export async function startHouse({
 } = {}): Promise<House> {
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-chaos-'));
   const minioDirectory = join(directory, 'minio');
-  const [temporalPort, minioPort, upstreamPort, apiPort] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const ports = await Promise.all(Array.from({ length: 5 }, freePort));
+  const [temporalPort = 0, minioPort = 0, consolePort = 0, upstreamPort = 0, apiPort = 0] = ports;
   const [temporalBinary, minioBinary] = await Promise.all([serverBinary('temporal'), serverBinary('minio')]);
   const origin = `http://127.0.0.1:${apiPort}`;
-  const logFile = (name: string) => join(directory, `${name}.log`);
+  // The test runner keeps the logs of a file that fails.
+  const logs = logFolder() ?? directory;
+  const logFile = (name: string) => join(logs, `${name}.log`);
   const program = await freeze(directory);
 
   const temporal = createPart({
@@ -90,7 +95,7 @@ export async function startHouse({
   const minio = createPart({
     name: 'minio',
     command: minioBinary,
-    args: ['server', '--quiet', ...minioAddresses(minioPort), minioDirectory],
+    args: ['server', '--quiet', ...minioAddresses(minioPort, consolePort), minioDirectory],
     env: { MINIO_ROOT_USER: ACCESS.accessKey, MINIO_ROOT_PASSWORD: ACCESS.secretKey, MINIO_BROWSER: 'off' },
     logFile: logFile('minio'),
     ready: () => answersOk(`http://127.0.0.1:${minioPort}/minio/health/ready`),
@@ -195,16 +200,8 @@ async function freeze(directory: string): Promise<string> {
 }
 
 function temporalArgs(port: number, file: string | null): string[] {
-  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error'];
-  for (const value of [
-    'history.MaxBufferedQueryCount=100',
-    'matching.numTaskqueueReadPartitions=1',
-    'matching.numTaskqueueWritePartitions=1',
-  ]) {
-    args.push('--dynamic-config-value', value);
-  }
-  if (file !== null) args.push('--db-filename', file, '--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=normal');
-  return args;
+  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error', ...TEMPORAL_FLAGS];
+  return file === null ? args : [...args, '--db-filename', file, ...TEMPORAL_FILE_FLAGS];
 }
 
 async function answersOk(url: string): Promise<boolean> {

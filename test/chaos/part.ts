@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { CRASH, testEnvironment, workingFolder } from '../helpers/environment.ts';
 import { until } from '../helpers/until.ts';
 
 /** A process of the house that can be killed, paused and started again, any number of times. */
@@ -22,8 +23,6 @@ export interface Part {
   env: Record<string, string>;
 }
 
-const CRASH = /uncaught|unhandled|"level":"fatal"|FATAL ERROR/i;
-
 /** `logFile` gets everything that it writes; `ready` answers whether it is of use. */
 export function createPart(given: {
   name: string;
@@ -41,7 +40,7 @@ export function createPart(given: {
 
   function launch(): void {
     if (part.isUp) return;
-    const started = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...part.env } });
+    const started = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: workingFolder(), env: testEnvironment(part.env) });
     child = started;
     isWanted = true;
     for (const stream of [started.stdout, started.stderr]) {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
+import { testEnvironment, workingFolder } from '../helpers/environment.ts';
 import { freePort } from '../helpers/servers.ts';
 import type { Stack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
@@ -18,7 +19,8 @@ export async function startLonelyApi({ env }: Stack): Promise<LonelyApi> {
   const [port, nobody] = [await freePort(), await freePort()];
   const child = spawn(process.execPath, [MAIN, 'api'], {
     stdio: 'ignore',
-    env: { ...process.env, ...env, NIGHTSHIFT_API_PORT: String(port), NIGHTSHIFT_TEMPORAL_ADDRESS: `127.0.0.1:${nobody}` },
+    cwd: workingFolder(),
+    env: testEnvironment({ ...env, NIGHTSHIFT_API_PORT: String(port), NIGHTSHIFT_TEMPORAL_ADDRESS: `127.0.0.1:${nobody}` }),
   });
   const origin = `http://127.0.0.1:${port}`;
   const isUp = async () =>

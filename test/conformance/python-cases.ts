@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { testEnvironment } from '../helpers/environment.ts';
 import { pythonWithSdk } from '../helpers/python.ts';
 import type { Stack } from '../helpers/stack.ts';
 
@@ -27,7 +28,7 @@ export async function runPythonCases(script: string, stack: Stack, ...args: stri
   const path = fileURLToPath(new URL(`python/${script}`, import.meta.url));
   const child = spawn(await pythonWithSdk(), [path, stack.baseURL, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+    env: testEnvironment({ PYTHONDONTWRITEBYTECODE: '1' }),
     timeout: MAX_MS,
   });
   let [stdout, stderr] = ['', ''];

@@ -46,7 +46,7 @@ describe('a model whose name is longer than Temporal takes', () => {
 });
 
 describe('an input_file_id that is none', () => {
-  const ids = ['../../x', '', '.', '/', 'a//b', 'a\0b', 'a\nb', 'x'.repeat(300), '\u00e9'.repeat(512), '\ud800'];
+  const ids = ['../../x', '.', '/', 'a//b', 'a\0b', 'a\nb', 'x'.repeat(300), '\u00e9'.repeat(512), '\ud800'];
   for (const input_file_id of ids) {
     it(`fails the batch as not found: ${JSON.stringify(input_file_id.slice(0, 20))}`, async () => {
       const { id } = await client.batches.create({ input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' });

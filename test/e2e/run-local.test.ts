@@ -9,6 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
 import { chatLine, ended, submit } from '../helpers/lines.ts';
+import { testEnvironment } from '../helpers/environment.ts';
 import { freePort } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 
@@ -38,7 +39,7 @@ function startLocal(args: string[]): { child: ChildProcess; closed: Promise<unkn
   const child = spawn(process.execPath, [BIN, 'local', ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
+    env: testEnvironment(env),
   });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));

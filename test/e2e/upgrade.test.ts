@@ -7,13 +7,11 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import proto from '@temporalio/proto';
 import { chatLine, ended, resultLines, submit } from '../helpers/lines.ts';
 import { startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const FORCE_CLOSE_COMMAND = proto.temporal.api.enums.v1.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND;
 const run = promisify(execFile);
 const git = async (...args: string[]): Promise<string> => (await run('git', ['-C', ROOT, ...args])).stdout.trim();
 
@@ -91,8 +89,7 @@ async function brokenRuns(address: string, batchId: string): Promise<string[]> {
     const { events } = await client.workflow.getHandle(workflowId, runId).fetchHistory();
     // By the member, because an event is what its attributes say.
     const causes = events?.flatMap((event) => event.workflowTaskFailedEventAttributes?.cause ?? []) ?? [];
-    // Too many activities came back while it was replayed: begun again by the server, whatever the version.
-    if (causes.some((cause) => cause !== FORCE_CLOSE_COMMAND)) broken.push(workflowId);
+    if (causes.length > 0) broken.push(workflowId);
   }
   await connection.close();
   assert.equal(runs, 3, 'the batch and its two shards ran once each');

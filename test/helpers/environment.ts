@@ -1,3 +1,12 @@
+import { mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Where the processes of this test file write their logs, which the test runner keeps if the file fails; null without a runner. */
+export function logFolder(): string | null {
+  return process.env['TEST_LOG_FOLDER'] ?? null;
+}
+
 /**
  * The environment for processes that tests start: that of this process without `NIGHTSHIFT_*`, which a developer may have set,
  * and with these variables.
@@ -6,3 +15,13 @@ export function testEnvironment(variables: NodeJS.ProcessEnv = {}): NodeJS.Proce
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('NIGHTSHIFT_'));
   return { ...Object.fromEntries(own), ...variables };
 }
+
+/** The working folder for processes of the product that tests start: it holds no `.env`, and keeps bundled workflows. */
+export function workingFolder(): string {
+  const folder = join(tmpdir(), 'nightshift-work');
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** What a healthy process of ours never logs. */
+export const CRASH = /uncaught|unhandled|"level":"fatal"|FATAL ERROR/i;

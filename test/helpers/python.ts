@@ -6,7 +6,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const run = promisify(execFile);
+/** Longest that one step may take: pip waits for its index without an end otherwise. */
+const STEP_TIMEOUT_MS = 300_000;
+const run = async (command: string, args: string[]) => await promisify(execFile)(command, args, { timeout: STEP_TIMEOUT_MS });
 const SDK = fileURLToPath(new URL('../e2e/python/requirements.txt', import.meta.url));
 
 /** Path of a Python interpreter that has the pinned official SDK (see `pythonWith`). */

@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serverBinary } from '../../src/processes/local/server-binaries.ts';
+import { TEMPORAL_FLAGS } from '../../src/processes/local/temporal-flags.ts';
+import { testEnvironment } from './environment.ts';
 
 /** A server that a test started; `await using` stops it. */
 export interface TestServer extends AsyncDisposable {
@@ -18,16 +20,7 @@ export interface TestServer extends AsyncDisposable {
 /** A real Temporal dev server in memory on a free port. `address` is `host:port`. */
 export async function startTemporal(): Promise<TestServer> {
   const port = await freePort();
-  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error'];
-  for (const name of ['BatchStatus', 'BatchModel', 'BatchTenant']) args.push('--search-attribute', `${name}=Keyword`);
-  for (const value of [
-    'history.MaxBufferedQueryCount=100',
-    'matching.enableFairness=true',
-    'matching.numTaskqueueReadPartitions=1',
-    'matching.numTaskqueueWritePartitions=1',
-  ]) {
-    args.push('--dynamic-config-value', value);
-  }
+  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error', ...TEMPORAL_FLAGS];
   return await start(await serverBinary('temporal'), args, port, {});
 }
 
@@ -49,13 +42,13 @@ export interface TestMinio extends TestServer {
 
 /** A real MinIO on a free port, with data in a temporary folder that goes with it. */
 export async function startMinio(): Promise<TestMinio> {
-  const port = await freePort();
+  const [port, consolePort] = await Promise.all([freePort(), freePort()]);
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-minio-'));
   const [accessKey, secretKey] = ['nightshift', 'nightshift-test'];
   const address = `127.0.0.1:${port}`;
   const binary = await serverBinary('minio');
   const launch = async () =>
-    await start(binary, ['server', '--quiet', ...minioAddresses(port), directory], port, {
+    await start(binary, ['server', '--quiet', ...minioAddresses(port, consolePort), directory], port, {
       MINIO_ROOT_USER: accessKey,
       MINIO_ROOT_PASSWORD: secretKey,
       MINIO_BROWSER: 'off',
@@ -81,11 +74,11 @@ export async function startMinio(): Promise<TestMinio> {
 }
 
 /**
- * Where MinIO listens. Its console is off and listens nowhere, but left unnamed it is given a random port, and MinIO refuses
- * to start if that is the same.
+ * Where MinIO listens. Its console is off, but MinIO refuses to start when the port of the console is taken, so that port has
+ * to be one of `freePort` too.
  */
-export function minioAddresses(port: number): string[] {
-  return ['--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${port + 1}`];
+export function minioAddresses(port: number, consolePort: number): string[] {
+  return ['--address', `127.0.0.1:${port}`, '--console-address', `127.0.0.1:${consolePort}`];
 }
 
 /**
@@ -121,7 +114,7 @@ async function isOurs(port: number): Promise<boolean> {
 }
 
 async function start(binary: string, args: string[], port: number, env: Record<string, string>): Promise<TestServer> {
-  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
+  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], env: testEnvironment(env) });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4000)));
   const deadline = Date.now() + 60_000;

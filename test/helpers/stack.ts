@@ -1,8 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
 import { NODE_FLAGS } from '../../src/processes/node-flags.ts';
+import { CRASH, logFolder, testEnvironment, workingFolder } from './environment.ts';
 import { freePort, startMinio, startTemporal, type TestMinio, type TestServer } from './servers.ts';
 import { until } from './until.ts';
 
@@ -61,7 +65,9 @@ export async function startStack({
   try {
     return await startParts(own, env, upstream, bucketAt, temporalAt);
   } catch (error) {
-    await own.end();
+    await own.end().catch((fault: unknown) => {
+      throw new AggregateError([error, fault], 'the stack did not start');
+    });
     throw error;
   }
 }
@@ -104,12 +110,12 @@ async function startParts(
       { what: `${path} to answer 200`, seconds: 60 },
     );
   const startApi = async () => {
-    const started = own.run(startProcess([...NODE_FLAGS.api, NIGHTSHIFT, 'api'], variables));
+    const started = own.run(startProcess('api', [...NODE_FLAGS.api, NIGHTSHIFT, 'api'], variables));
     await ready('/ready', started);
     return started;
   };
   const startWorker = async (main = NIGHTSHIFT, more: Record<string, string> = {}) => {
-    return own.run(startProcess([...NODE_FLAGS.worker, main, 'worker'], { ...variables, ...more }));
+    return own.run(startProcess('worker', [...NODE_FLAGS.worker, main, 'worker'], { ...variables, ...more }));
   };
 
   const api = await startApi();
@@ -129,7 +135,7 @@ async function startParts(
     async startAnotherApi(more = {}) {
       const port = await freePort();
       const started = {
-        ...startProcess([...NODE_FLAGS.api, NIGHTSHIFT, 'api'], { ...variables, ...more, NIGHTSHIFT_API_PORT: String(port) }),
+        ...startProcess('api', [...NODE_FLAGS.api, NIGHTSHIFT, 'api'], { ...variables, ...more, NIGHTSHIFT_API_PORT: String(port) }),
         origin: `http://127.0.0.1:${port}`,
       };
       own.run(started);
@@ -144,15 +150,21 @@ async function startParts(
   return stack;
 }
 
+/** A process of which the stack knows whether it was healthy. */
+interface OwnedProcess extends StackProcess {
+  /** It ended before it was stopped, or logged an uncaught error. */
+  readonly complaints: readonly string[];
+}
+
 /** Whoever started something ends it: processes first, then the servers they need. */
 interface Owner {
-  run<T extends StackProcess>(started: T): T;
+  run<T extends OwnedProcess>(started: T): T;
   use<T extends AsyncDisposable>(server: T): T;
   end(): Promise<void>;
 }
 
 function createOwner(): Owner {
-  const processes: StackProcess[] = [];
+  const processes: OwnedProcess[] = [];
   const servers: AsyncDisposable[] = [];
   return {
     run: (started) => (processes.push(started), started),
@@ -160,13 +172,16 @@ function createOwner(): Owner {
     async end() {
       await Promise.all(processes.map(async (each) => await each.stop('SIGKILL')));
       await Promise.all(servers.map(async (each) => await each[Symbol.asyncDispose]()));
+      const complaints = processes.flatMap((each) => each.complaints);
+      // A retry hides such a process from the test.
+      if (complaints.length > 0) throw new Error(`a process of the stack was not healthy:\n${complaints.join('\n')}`);
     },
   };
 }
 
 async function startUpstream(port: number, flags: string[], own: Owner): Promise<StackUpstream> {
   const url = `http://127.0.0.1:${port}`;
-  const started = own.run(startProcess([UPSTREAM, '--port', String(port), ...flags], {}));
+  const started = own.run(startProcess('upstream', [UPSTREAM, '--port', String(port), ...flags], {}));
   await until(
     async () =>
       await fetch(`${url}/health`)
@@ -187,21 +202,35 @@ async function startUpstream(port: number, flags: string[], own: Owner): Promise
   };
 }
 
-function startProcess(args: string[], env: Record<string, string>): StackProcess {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+function startProcess(name: string, args: string[], env: Record<string, string>): OwnedProcess {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: workingFolder(), env: testEnvironment(env) });
+  const folder = logFolder();
+  const file = folder === null ? null : createWriteStream(join(folder, `${name}-${child.pid}.log`));
+  const complaints: string[] = [];
   let log = '';
-  const keep = (chunk: Buffer) => (log = (log + chunk.toString()).slice(-200_000));
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
+  let isWanted = true;
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      log = `${log}${line}\n`.slice(-200_000);
+      file?.write(`${line}\n`);
+      if (CRASH.test(line)) complaints.push(`${name}: ${line.slice(0, 500)}`);
+    });
+  }
+  child.on('exit', (code, signal) => {
+    if (isWanted) complaints.push(`${name} ended by itself with ${code ?? signal}: ${log.slice(-2_000)}`);
+  });
   // Not `exit`, which may come before the last lines of the log.
   const closed = once(child, 'close');
   async function stop(signal: NodeJS.Signals = 'SIGTERM') {
+    isWanted = false;
     if (child.exitCode === null && child.signalCode === null) child.kill(signal);
     await closed;
+    file?.end();
     return child.exitCode;
   }
   return {
     child,
+    complaints,
     log: () => log,
     stop,
     async [Symbol.asyncDispose]() {

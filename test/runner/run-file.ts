@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { RunEvent } from './report-events.ts';
@@ -17,7 +17,8 @@ export interface FileResult {
   cpuSeconds: number;
   /** Why the file failed, apart from its tests: it crashed, it hung, or it ran no test. */
   fault: string | null;
-  logPath: string;
+  /** Output of the file and logs of the processes that it started. */
+  logFolder: string;
 }
 
 /** A test file that runs. */
@@ -28,15 +29,16 @@ export interface RunningFile {
 }
 
 /**
- * Runs one test file in a process group of its own, with its output in a log below `folder`. When the file ends, or after
+ * Runs one test file in a process group of its own, with its output in `test.log` of a folder of its own below `folder`. When the file ends, or after
  * `timeoutMs`, every process that is left in the group is killed.
  */
 export function runFile(
   file: string,
   { folder, timeoutMs, env }: { folder: string; timeoutMs: number; env: NodeJS.ProcessEnv },
 ): RunningFile {
-  const name = join(folder, file.replaceAll('/', '.'));
-  const [logPath, eventsPath] = [`${name}.log`, `${name}.events`];
+  const logFolder = join(folder, file.replaceAll('/', '.'));
+  const [logPath, eventsPath] = [join(logFolder, 'test.log'), join(logFolder, 'events')];
+  mkdirSync(logFolder, { recursive: true });
   const log = openSync(logPath, 'w');
   const flags = [
     `--test-timeout=${timeoutMs}`,
@@ -47,7 +49,8 @@ export function runFile(
   const child = spawn(process.execPath, [...flags, file], {
     detached: true,
     stdio: ['ignore', log, log],
-    env: { ...env, TEST_EVENTS_FILE: eventsPath },
+    // Not the context of a surrounding test process, in which Node would ignore the reporters.
+    env: { ...env, NODE_TEST_CONTEXT: undefined, TEST_EVENTS_FILE: eventsPath, TEST_LOG_FOLDER: logFolder },
   });
   closeSync(log);
   let hung = false;
@@ -70,7 +73,7 @@ export function runFile(
     if (hung) fault = `still ran after ${timeoutMs / 1000} s and was killed`;
     else if (passed + failed + skipped === 0) fault = `ran no test and ended with ${signal ?? code}`;
     else if (code !== 0 && failed === 0) fault = `no test failed, but the process ended with ${signal ?? code}`;
-    return { file, passed, failed, skipped, seconds: (performance.now() - startedMs) / 1000, cpuSeconds, fault, logPath };
+    return { file, passed, failed, skipped, seconds: (performance.now() - startedMs) / 1000, cpuSeconds, fault, logFolder };
   }
 
   return { result: finish(), kill };

@@ -88,11 +88,11 @@ function isGood({ failed, fault }: FileResult): boolean {
 }
 
 function print(result: FileResult, left: number): void {
-  const { file, passed, failed, seconds, cpuSeconds, fault, logPath } = result;
+  const { file, passed, failed, seconds, cpuSeconds, fault, logFolder } = result;
   const tests = `${passed + failed} tests, ${seconds.toFixed(1)} s, CPU ${cpuSeconds.toFixed(1)} s, ${left} files left`;
   write(`${isGood(result) ? '✔' : '✖'} ${file} (${tests})`);
   if (isGood(result)) return;
-  write(readFileSync(logPath, 'utf8').split('\n').slice(-300).join('\n'));
+  write(readFileSync(join(logFolder, 'test.log'), 'utf8').split('\n').slice(-300).join('\n'));
   if (fault !== null) write(`✖ ${file} ${fault}`);
 }
 
@@ -101,14 +101,14 @@ function report(all: readonly FileResult[]): void {
   const sum = (of: (result: FileResult) => number) => all.reduce((total, result) => total + of(result), 0);
   const bad = all.filter((result) => !isGood(result));
   // The logs of files that passed tell nothing more.
-  for (const result of all) if (isGood(result)) rmSync(result.logPath, { force: true });
+  for (const result of all) if (isGood(result)) rmSync(result.logFolder, { recursive: true, force: true });
   const slowest = all.toSorted((a, b) => b.seconds - a.seconds);
 
   write(`\nThe slowest files:`);
   for (const { file, seconds, cpuSeconds } of slowest.slice(0, SLOWEST)) {
     write(`${seconds.toFixed(1).padStart(7)} s  CPU ${cpuSeconds.toFixed(1).padStart(6)} s  ${file}`);
   }
-  for (const { file, fault, failed, logPath } of bad) write(`✖ ${file}: ${fault ?? `${failed} tests failed`}, see ${logPath}`);
+  for (const { file, fault, failed, logFolder } of bad) write(`✖ ${file}: ${fault ?? `${failed} tests failed`}, see ${logFolder}`);
   write(`${all.length} files in ${wallSeconds.toFixed(0)} s, CPU ${sum(({ cpuSeconds }) => cpuSeconds).toFixed(0)} s`);
   const failed = sum((result) => result.failed + (result.fault === null ? 0 : 1));
   write(`${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skipped }) => skipped)} skipped`);
