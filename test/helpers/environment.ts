@@ -9,10 +9,10 @@ export function logFolder(): string | null {
 
 /**
  * The environment for processes that tests start: that of this process without `NIGHTSHIFT_*`, which a developer may have set,
- * and with these variables.
+ * and with these variables. Only the paths of server binaries are kept.
  */
 export function testEnvironment(variables: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('NIGHTSHIFT_'));
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('NIGHTSHIFT_') || name.endsWith('_BIN'));
   return { ...Object.fromEntries(own), ...variables };
 }
 
