@@ -12,8 +12,11 @@ export interface Tenants {
   keys: readonly ApiKey[];
 }
 
-const limit = (most: number) =>
-  z.union([z.int().min(1).max(most), z.literal('none')], `must be a whole number from 1 to ${most}, or none`).optional();
+/** A whole number from 1 to `most`, or the word that stands for no limit. */
+function limit(most: number) {
+  const fits = (given: unknown) => given === 'none' || (Number.isInteger(given) && Number(given) >= 1 && Number(given) <= most);
+  return z.custom<number | 'none'>(fits, `must be a whole number from 1 to ${most}, or none`).optional();
+}
 
 const keySchema = z.strictObject({
   name: z.string().min(1).max(100).optional(),
@@ -23,15 +26,19 @@ const keySchema = z.strictObject({
   expires_at: z.iso.datetime({ offset: true, message: 'must be a time with its zone, like 2027-01-31T00:00:00Z' }).optional(),
 });
 
+const WEIGHT = 'must be a number from 0.001 to 1000';
+const PRIORITY = 'must be a whole number from 1 to 5';
+const NAME = 'must be 1 to 64 of letters, digits, _ and -';
+
 const tenantSchema = z.strictObject({
-  name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 of letters, digits, _ and -'),
+  name: z.string(NAME).regex(/^[A-Za-z0-9_-]{1,64}$/, NAME),
   keys: z.array(keySchema).default([]),
   requests_per_minute: limit(LIMIT_BOUNDS.count),
   batches_per_hour: limit(LIMIT_BOUNDS.count),
   max_open_batches: limit(LIMIT_BOUNDS.count),
   max_stored_bytes: limit(LIMIT_BOUNDS.bytes),
-  weight: z.number().min(0.001).max(1000).default(DEFAULT_TENANT.weight),
-  best_priority: z.int().min(1).max(5).default(DEFAULT_TENANT.bestPriority),
+  weight: z.number(WEIGHT).min(0.001, WEIGHT).max(1000, WEIGHT).default(DEFAULT_TENANT.weight),
+  best_priority: z.int(PRIORITY).min(1, PRIORITY).max(5, PRIORITY).default(DEFAULT_TENANT.bestPriority),
 });
 
 const fileSchema = z.array(tenantSchema, 'must be a list of tenants');
