@@ -6,6 +6,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
+import { parse } from 'yaml';
 import { serverBinary } from '../../src/processes/local/server-binaries.ts';
 import { provision } from '../../src/temporal/provision.ts';
 import { startTemporal, type TestServer } from '../helpers/servers.ts';
@@ -56,6 +57,20 @@ describe('docs/operations.md', () => {
       for (const [, volume = ''] of command.matchAll(/nightshift_(\w+)/g)) assert.match(file, new RegExp(`^  ${volume}:$`, 'm'), command);
       for (const [, script = ''] of command.matchAll(/\/deploy\/([\w-]+)/g)) await access(`deploy/minio/${script}`);
       for (const name of servicesIn(command)) assert.ok(name in services, `${name} in: ${command}`);
+    }
+  });
+
+  it('has overrides of services that docker-compose.yml has, with variables that reach them', async () => {
+    const known = await readFile('docs/configuration.md', 'utf8');
+    const overrides = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, body = '']) => body);
+    assert.ok(overrides.length >= 2);
+    for (const body of overrides) {
+      const override: { services: Record<string, { environment?: Record<string, unknown> }> } = parse(body);
+      for (const [name, { environment = {} }] of Object.entries(override.services)) {
+        assert.ok(name in services, name);
+        for (const variable of Object.keys(environment).filter((each) => each.startsWith('NIGHTSHIFT_')))
+          assert.ok(known.includes(`\`${variable}\``), variable);
+      }
     }
   });
 

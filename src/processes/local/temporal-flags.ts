@@ -1,6 +1,6 @@
 import { SEARCH_ATTRIBUTES } from '../../../workflows/contract.ts';
 
-/** Values of Temporal's dynamic configuration that Nightshift counts on. docs/operations.md says what they are for. */
+/** Values of Temporal's dynamic configuration that Nightshift counts on. docs/operations.md says which of them a Temporal of your own needs. */
 const DYNAMIC_CONFIG = [
   'history.MaxBufferedQueryCount=100',
   'history.maximumBufferedEventsBatch=1000',
