@@ -7,6 +7,7 @@ import {
   priorityNotAllowed,
   propertyNameAboveMaxLength,
   stringAboveMaxLength,
+  unknownParameter,
 } from '../domain/errors.ts';
 import { describeJsonType, isJsonRecord } from '../domain/json-type.ts';
 import { allowedPriorities, PRIORITIES, PRIORITY_KEY } from '../domain/priority.ts';
@@ -32,6 +33,7 @@ export interface OpenChoices {
 }
 
 const REQUIRED = ['input_file_id', 'endpoint', 'completion_window'] as const;
+const KNOWN: ReadonlySet<string> = new Set([...REQUIRED, 'metadata', 'output_expires_after']);
 /** Lengths are Unicode code points. */
 const [MAX_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH] = [16, 64, 512];
 /** Ids are opaque, but what is none must not travel through the whole house. */
@@ -43,6 +45,7 @@ export function readBatchRequest(
   { endpoints, completionWindows }: OpenChoices,
   bestPriority: number,
 ): BatchRequest {
+  for (const name of Object.keys(body)) if (!KNOWN.has(name)) throw unknownParameter(name);
   for (const name of REQUIRED) if (body[name] === undefined || body[name] === null) throw missingParameter(name);
   const inputFileId = readString(body, 'input_file_id');
   if (inputFileId === '') throw emptyString('input_file_id');

@@ -1,3 +1,4 @@
+import { cutText } from '../domain/shown-text.ts';
 import { integerAboveMax, integerBelowMin, invalidType, invalidValue } from '../domain/errors.ts';
 
 /** Which page of a list is wanted. */
@@ -31,7 +32,7 @@ function readLimit(given: string | null, defaultLimit: number, maxLimit: number)
   if (given === null) return defaultLimit;
   if (!/^-?\d+$/.test(given)) throw invalidType('limit', 'an integer', 'a string');
   const limit = Number(given);
-  if (limit < 1) throw integerBelowMin('limit', 1, limit);
-  if (limit > maxLimit) throw integerAboveMax('limit', maxLimit, limit);
+  if (limit < 1) throw integerBelowMin('limit', 1, cutText(given, 80));
+  if (limit > maxLimit) throw integerAboveMax('limit', maxLimit, cutText(given, 80));
   return limit;
 }

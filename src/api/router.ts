@@ -59,9 +59,16 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
 
 /** What is left when no route took the request: 405 where another method would do, else 404. */
 export function nothingMatched(router: Router<ApiState>): Middleware<ApiState> {
+  const exists = (path: string) => router.match(path, 'GET').path.length > 0;
+  /** The path that a client with a wrong base URL or a slash too many meant; null when it is none. */
+  function meantPath(path: string): string | null {
+    const base = path.replace(/^(?:\/v1)+(?=\/)/, '').replace(/\/+$/, '');
+    return [base, `/v1${base}`].find((each) => each !== path && each !== '' && exists(each)) ?? null;
+  }
+
   return async (ctx) => {
     const methods = router.match(ctx.path, ctx.method).path.flatMap((layer) => layer.methods);
-    if (methods.length === 0) throw unknownRoute(ctx.method, ctx.path);
+    if (methods.length === 0) throw unknownRoute(ctx.method, ctx.path, meantPath(ctx.path));
     ctx.set('Allow', [...new Set(methods)].join(', '));
     throw methodNotAllowed(ctx.method, ctx.path);
   };

@@ -49,9 +49,10 @@ export function invalidApiKey(): ApiError {
   });
 }
 
-/** 404: no route for this method and path. */
-export function unknownRoute(method: string, path: string): ApiError {
-  return new ApiError({ status: 404, message: `Invalid URL (${method} ${shown(path)})` });
+/** 404: no route for this path; `meant` is a path that exists. */
+export function unknownRoute(method: string, path: string, meant: string | null = null): ApiError {
+  const hint = meant === null ? '' : `. Did you mean ${shown(meant)}?`;
+  return new ApiError({ status: 404, message: `Invalid URL (${method} ${shown(path)})${hint}` });
 }
 
 /** 400: the request line asks for nothing that is a path. */
@@ -77,6 +78,14 @@ export function foreignOrigin(origin: string): ApiError {
     status: 403,
     code: 'origin_not_allowed',
     message: `The header 'Origin' is '${cutText(origin, 80)}', and pages of other origins may not use this API. If this page may, add its origin to NIGHTSHIFT_CORS_ORIGINS.`,
+  });
+}
+
+/** 415: a body that is compressed. */
+export function unsupportedEncoding(encoding: string): ApiError {
+  return new ApiError({
+    status: 415,
+    message: `The content encoding is '${cutText(encoding, 80)}', but bodies are taken as they are. Send the body uncompressed, without the header 'Content-Encoding'.`,
   });
 }
 
@@ -146,14 +155,14 @@ export function invalidType(param: string, expected: string, got: string): ApiEr
   return new ApiError({ status: 400, param, code: 'invalid_type', message });
 }
 
-/** 400: an integer that is too small. */
-export function integerBelowMin(param: string, min: number, got: number): ApiError {
+/** 400: an integer that is too small; as text where a number would not show its digits. */
+export function integerBelowMin(param: string, min: number, got: number | string): ApiError {
   const message = `Invalid '${param}': integer below minimum value. Expected a value >= ${min}, but got ${got} instead.`;
   return new ApiError({ status: 400, param, code: 'integer_below_min_value', message });
 }
 
-/** 400: an integer that is too large. */
-export function integerAboveMax(param: string, max: number, got: number): ApiError {
+/** 400: an integer that is too large; as text where a number would not show its digits. */
+export function integerAboveMax(param: string, max: number, got: number | string): ApiError {
   const message = `Invalid '${param}': integer above maximum value. Expected a value <= ${max}, but got ${got} instead.`;
   return new ApiError({ status: 400, param, code: 'integer_above_max_value', message });
 }
@@ -162,6 +171,12 @@ export function integerAboveMax(param: string, max: number, got: number): ApiErr
 export function missingParameter(name: string): ApiError {
   const message = `Missing required parameter: '${name}'.`;
   return new ApiError({ status: 400, param: name, code: 'missing_required_parameter', message });
+}
+
+/** 400: a parameter that does not exist, which is most often one misspelt. */
+export function unknownParameter(name: string): ApiError {
+  const shownName = cutText(name, 80);
+  return new ApiError({ status: 400, param: shownName, code: 'unknown_parameter', message: `Unknown parameter: '${shownName}'.` });
 }
 
 /** 400: metadata with more than 16 keys. */

@@ -184,6 +184,13 @@ describe('POST /v1/batches', () => {
       }
     });
 
+    it('refuses parameters that do not exist', async () => {
+      for (const name of ['metdata', 'output_expire_after', 'Endpoint', '']) {
+        assert.partialDeepStrictEqual(await refused({ ...minimal(), [name]: null }), { code: 'unknown_parameter', param: name });
+      }
+      assert.equal((await refused({ ...minimal(), ['x'.repeat(1000)]: 1 })).param?.length, 80);
+    });
+
     it('refuses an empty input_file_id, which can name no file', async () => {
       const error = await refused({ ...minimal(), input_file_id: '' });
       assert.partialDeepStrictEqual(error, { param: 'input_file_id', code: 'empty_string' });

@@ -225,8 +225,34 @@ describe('GET /v1/files/{id}/content', () => {
     assert.equal((await get({ range: 'bytes=0-1', 'if-range': '"x"' })).status, 200);
   });
 
+  it('answers 304 to a client that has the content, and goes on with a range only of the same content', async () => {
+    const whole = await get({});
+    const [tag, modified] = [whole.headers.get('etag') ?? '', whole.headers.get('last-modified') ?? ''];
+    await whole.arrayBuffer();
+    assert.match(tag, /^"file-[0-9a-f]{24}"$/);
+    for (const headers of [{ 'if-none-match': `"x", W/${tag}` }, { 'if-none-match': '*' }, { 'if-modified-since': modified }]) {
+      const answer = await get(headers);
+      assert.deepEqual([answer.status, (await bytes(answer)).length, answer.headers.get('etag')], [304, 0, tag]);
+    }
+    for (const headers of [{ 'if-none-match': '"x"', 'if-modified-since': modified }, { 'if-modified-since': 'nonsense' }]) {
+      assert.deepEqual(await bytes(await get(headers)), content);
+    }
+    for (const same of [tag, modified]) {
+      assert.deepEqual(await bytes(await get({ range: 'bytes=10-19', 'if-range': same })), content.subarray(10, 20));
+    }
+    for (const other of [`W/${tag}`, 'Thu, 01 Jan 1970 00:00:00 GMT']) {
+      assert.equal((await get({ range: 'bytes=10-19', 'if-range': other })).status, 200);
+    }
+  });
+
   it('answers 416 and the size for a range that does not exist', async () => {
-    for (const range of [`bytes=${content.length}-`, 'bytes=-0', 'bytes=999999-1000000']) {
+    for (const range of [
+      `bytes=${content.length}-`,
+      'bytes=-0',
+      'bytes=999999-1000000',
+      'bytes=9999999999999999-',
+      `bytes=${'9'.repeat(400)}-`,
+    ]) {
       const answer = await get({ range });
       assert.equal(answer.status, 416, range);
       assert.equal(answer.headers.get('content-range'), `bytes */${content.length}`);

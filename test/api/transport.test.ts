@@ -11,6 +11,29 @@ describe('every route', () => {
   after(async () => await api[Symbol.asyncDispose]());
 
   describe('401', () => {
+    it('names the path that was meant where the base URL is wrong', async () => {
+      for (const [path, meant] of [
+        ['/files', '/v1/files'],
+        ['/batches/batch_1', '/v1/batches/batch_1'],
+        ['/v1/v1/files', '/v1/files'],
+        ['/v1/batches/', '/v1/batches'],
+        ['/v1/health', '/health'],
+      ] as const) {
+        const answer = await api.fetch(path);
+        assert.equal(answer.status, 404, path);
+        assert.equal((await envelopeOf(answer)).message, `Invalid URL (GET ${path}). Did you mean ${meant}?`);
+      }
+      assert.doesNotMatch((await envelopeOf(await api.fetch('/v1/nope'))).message, /mean/);
+    });
+
+    it('answers 415 to a body that is compressed', async () => {
+      for (const path of ['/v1/files', '/v1/batches']) {
+        const answer = await api.fetch(path, { method: 'POST', body: 'x', headers: { 'content-encoding': 'gzip' } });
+        assert.equal(answer.status, 415);
+        assert.match((await envelopeOf(answer)).message, /'gzip'.*uncompressed/);
+      }
+    });
+
     it('answers 401 without a key, with a wrong one and with another scheme, on unknown routes too', async () => {
       for (const path of ['/v1/files', '/v1/batches', '/v1/nope', '/v1', '/v1/']) {
         for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Basic key-a', 'key-a']) {

@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import { ApiError, badTarget } from '../../domain/errors.ts';
+import { ApiError, badTarget, unsupportedEncoding } from '../../domain/errors.ts';
 import type { ApiState } from '../context.ts';
 
 /** What Node takes for the one expectation there is; it has been answered by then. */
@@ -18,6 +18,8 @@ export function httpRules(): Middleware<ApiState> {
         throw new ApiError({ status: 417, message: "Only '100-continue' can be expected in the header 'Expect'." });
       }
     }
+    const encoding = headers['content-encoding'] ?? '';
+    if (!/^(?:identity)?$/i.test(encoding)) throw unsupportedEncoding(encoding);
     await next();
   };
 }

@@ -12,7 +12,7 @@ const metadata: Schema = {
 
 /** The endpoints of batches, with what the configuration lets a batch be. */
 export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schema {
-  const request = open(
+  const known = open(
     {
       input_file_id: { type: 'string', maxLength: 512, description: 'A file of purpose `batch`; one that is not found fails the batch' },
       endpoint: oneOf(endpoints),
@@ -22,6 +22,8 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
     },
     ['input_file_id', 'endpoint', 'completion_window'],
   );
+  // A misspelt wish is refused instead of being forgotten.
+  const request = { ...known, additionalProperties: false };
   return {
     '/v1/batches': {
       post: operation('createBatch', 'Create a batch', {

@@ -48,6 +48,7 @@ export function createOpenApiDocument(choices: OpenChoices & { limits: Limits })
       version: '1',
       description: 'The Files, Uploads and Batch API of OpenAI, self-hosted. Lists page by the `id` of their last item, given as `after`.',
     },
+    servers: [{ url: '/' }],
     security: [{ key: [] }],
     paths: { ...filePaths, ...uploadPaths(choices.limits), ...batchPaths(choices), ...processPaths },
     components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } }, schemas },

@@ -11,9 +11,9 @@ export const count: Schema = { type: 'integer', minimum: 0 };
 export const unixSeconds: Schema = { type: 'integer', minimum: 0, description: 'Unix time in seconds' };
 export const unixSecondsOrNull: Schema = { type: ['integer', 'null'], minimum: 0, description: 'Unix time in seconds' };
 
-/** An object of ours: every key is always there, and no other. */
-export function closed(properties: Readonly<Record<string, Schema>>): Schema {
-  return { type: 'object', properties, required: Object.keys(properties), additionalProperties: false };
+/** An object of ours: every key is always there. Later versions may add others, so generated clients must let them through. */
+export function whole(properties: Readonly<Record<string, Schema>>): Schema {
+  return { type: 'object', properties, required: Object.keys(properties) };
 }
 
 /** A value or null. */
@@ -21,7 +21,7 @@ export function orNull(schema: Schema): Schema {
   return { anyOf: [schema, { type: 'null' }] };
 }
 
-/** An object that a client sends: further keys are ignored. */
+/** An object that a client sends: further keys are ignored, unless the schema says otherwise. */
 export function open(properties: Readonly<Record<string, Schema>>, required: readonly string[]): Schema {
   return { type: 'object', properties, required };
 }

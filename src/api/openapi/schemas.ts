@@ -3,7 +3,7 @@ import { UPLOAD_PURPOSES } from '../../domain/file.ts';
 import { UPLOAD_STATUSES } from '../../domain/upload.ts';
 import {
   always,
-  closed,
+  whole,
   count,
   named,
   oneOf,
@@ -17,12 +17,12 @@ import {
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
 
-const batch = closed({
+const batch = whole({
   id: id('^batch_[0-9a-f]{32}$'),
   object: always('batch'),
   endpoint: text,
   model: { ...textOrNull, description: 'The model that all lines name; null when they name several' },
-  errors: orNull(closed({ object: always('list'), data: { type: 'array', items: named('BatchError') } })),
+  errors: orNull(whole({ object: always('list'), data: { type: 'array', items: named('BatchError') } })),
   input_file_id: text,
   completion_window: text,
   status: oneOf(BATCH_STATUSES),
@@ -37,18 +37,18 @@ const batch = closed({
   expired_at: unixSecondsOrNull,
   cancelling_at: unixSecondsOrNull,
   cancelled_at: unixSecondsOrNull,
-  request_counts: closed({ total: count, completed: count, failed: count }),
-  usage: closed({
+  request_counts: whole({ total: count, completed: count, failed: count }),
+  usage: whole({
     input_tokens: count,
-    input_tokens_details: closed({ cached_tokens: count }),
+    input_tokens_details: whole({ cached_tokens: count }),
     output_tokens: count,
-    output_tokens_details: closed({ reasoning_tokens: count }),
+    output_tokens_details: whole({ reasoning_tokens: count }),
     total_tokens: count,
   }),
   metadata: orNull({ type: 'object', additionalProperties: text }),
 });
 
-const file = closed({
+const file = whole({
   id: id('^file-[0-9a-f]{24}$'),
   object: always('file'),
   bytes: count,
@@ -60,7 +60,7 @@ const file = closed({
   status_details: { type: 'null' },
 });
 
-const upload = closed({
+const upload = whole({
   id: id('^upload_[0-9a-f]{32}$'),
   object: always('upload'),
   bytes: count,
@@ -73,7 +73,7 @@ const upload = closed({
 });
 
 const list = (item: string) =>
-  closed({
+  whole({
     object: always('list'),
     data: { type: 'array', items: named(item) },
     first_id: textOrNull,
@@ -84,23 +84,23 @@ const list = (item: string) =>
 /** What the API answers with, by name. */
 export const schemas: Readonly<Record<string, Schema>> = {
   Batch: batch,
-  BatchError: closed({ code: text, message: text, param: textOrNull, line: { type: ['integer', 'null'], minimum: 1 } }),
+  BatchError: whole({ code: text, message: text, param: textOrNull, line: { type: ['integer', 'null'], minimum: 1 } }),
   BatchList: list('Batch'),
   File: file,
   FileList: list('File'),
-  FileDeleted: closed({ id: text, object: always('file'), deleted: always(true) }),
+  FileDeleted: whole({ id: text, object: always('file'), deleted: always(true) }),
   Upload: upload,
-  UploadPart: closed({
+  UploadPart: whole({
     id: id('^part_[0-9a-f]{32}$'),
     object: always('upload.part'),
     created_at: unixSeconds,
     upload_id: id('^upload_[0-9a-f]{32}$'),
   }),
-  Health: closed({ status: always('ok') }),
+  Health: whole({ status: always('ok') }),
   Readiness: {
     type: 'object',
     required: ['ready'],
     properties: { ready: { type: 'boolean' }, temporal: { type: 'boolean' }, bucket: { type: 'boolean' }, draining: { type: 'boolean' } },
   },
-  Error: closed({ error: closed({ message: { type: 'string', minLength: 1 }, type: text, param: textOrNull, code: textOrNull }) }),
+  Error: whole({ error: whole({ message: { type: 'string', minLength: 1 }, type: text, param: textOrNull, code: textOrNull }) }),
 };
