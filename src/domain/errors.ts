@@ -81,10 +81,10 @@ export function foreignOrigin(origin: string): ApiError {
   });
 }
 
-/** 415: a body that is compressed. */
+/** 400: a body that is compressed. */
 export function unsupportedEncoding(encoding: string): ApiError {
   return new ApiError({
-    status: 415,
+    status: 400,
     message: `The content encoding is '${cutText(encoding, 80)}', but bodies are taken as they are. Send the body uncompressed, without the header 'Content-Encoding'.`,
   });
 }
