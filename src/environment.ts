@@ -16,8 +16,11 @@ export function environment(): NodeJS.ProcessEnv {
 
 /** What a command of the client reads: the environment, and the `.env` file of the working folder apart from it. */
 export function clientEnvironment(): { env: NodeJS.ProcessEnv; file: NodeJS.Dict<string> } {
-  const file = existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {};
-  return { env: process.env, file };
+  try {
+    return { env: process.env, file: existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {} };
+  } catch (error) {
+    throw new ConfigError([`.env cannot be read: ${error instanceof Error ? error.message : String(error)}`]);
+  }
 }
 
 /** Goes to the folder where the user typed the command: npm runs its scripts in the folder of the package. */

@@ -28,7 +28,8 @@ const GZIP = [0x1f, 0x8b, 0x08];
 export async function openInput(file: string, { stdin, signal }: { stdin: NodeJS.ReadStream; signal: AbortSignal }): Promise<OpenInput> {
   const name = file === '-' ? 'standard input' : file;
   try {
-    if (file === '-') return await copied({ source: stdin, name, filename: 'stdin.jsonl', signal });
+    if (file === '-' || file === '/dev/stdin' || file === '/dev/fd/0')
+      return await copied({ source: stdin, name, filename: 'stdin.jsonl', signal });
     const found = await stat(file);
     if (found.isDirectory()) throw new CommandError(`${name} cannot be read: it is a folder. Give a file of requests, one per line.`);
     if (!found.isFile()) return await copied({ source: createReadStream(file), name, filename: 'input.jsonl', signal });

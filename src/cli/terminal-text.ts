@@ -26,8 +26,8 @@ export function quoted(text: string): string {
 
 /** The first `maxLength` characters, with `…` for the rest. */
 export function truncate(text: string, maxLength: number): string {
-  const characters = Array.from(text.slice(0, maxLength * 2));
-  return text.length <= maxLength || characters.length <= maxLength ? text : `${characters.slice(0, maxLength).join('')}…`;
+  const characters = Array.from(text.slice(0, maxLength * 2 + 2));
+  return characters.length <= maxLength ? text : `${characters.slice(0, maxLength).join('')}…`;
 }
 
 function escaped(char: string): string {

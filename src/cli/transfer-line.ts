@@ -23,7 +23,9 @@ export function createTransfers(output: Pick<Output, 'screen' | 'note'>): Transf
           const nowMs = performance.now();
           if (line === null || total < SHOWN_FROM_BYTES || (nowMs - shownMs < EVERY_MS && done < total)) return;
           shownMs = nowMs;
-          line.show([`${what} ${bar(done / total, 16)} ${Math.floor((done / total) * 100)}%`, `${bytes(done)} of ${bytes(total)}`]);
+          const percent = `${Math.floor((done / total) * 100)}%`;
+          const sizes = `${bytes(done)} of ${bytes(total)}`;
+          line.show([`${what} ${bar(done / total, 16)} ${percent}  ${sizes}`, `${what} ${percent}`, percent], done === total);
         },
         end: () => line?.end(),
       };

@@ -106,6 +106,21 @@ export async function nightshift(
   });
   child.stdin?.on('error', () => {}).end(input);
   onStart(child);
+  return await endOf(child);
+}
+
+/** Runs a line of bash in which `nightshift` is the command line. */
+export async function runInShell(baseUrl: string | null, line: string, cwd: string, env: Record<string, string> = {}): Promise<Ended> {
+  const script = `nightshift() { '${process.execPath}' '${MAIN}' "$@"; }\n${line}`;
+  const child = spawn('bash', ['-c', script], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], ...(baseUrl === null ? {} : { NIGHTSHIFT_BASE_URL: baseUrl }), ...env },
+  });
+  return await endOf(child);
+}
+
+async function endOf(child: ChildProcess): Promise<Ended> {
   let [stdout, stderr] = ['', ''];
   child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
