@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { aBatch, nightshift, startFakeApi } from './fake-api.ts';
+import { CLIENT_COMMANDS } from '../../src/cli/commands.ts';
+import { EXIT } from '../../src/cli/exit-codes.ts';
 import type { Batch } from '../../src/domain/batch.ts';
 
 let folder: string;
@@ -214,6 +216,15 @@ describe('nightshift help', () => {
     assert.match((await nightshift(null, ['help', 'files', 'get'], folder)).stdout, /^Usage: nightshift files get ID/);
     assert.match((await nightshift(null, ['help', 'files'], folder)).stdout, /files rm/);
     assert.match((await nightshift(null, ['help', 'worker'], folder)).stdout, /^nightshift worker/);
+  });
+});
+
+describe('docs/command-line.md', () => {
+  it('lists every command and every exit code, and no other', async () => {
+    const page = await readFile(new URL('../../docs/command-line.md', import.meta.url), 'utf8');
+    const rows = (pattern: RegExp) => [...page.matchAll(pattern)].map(([, found = '']) => found);
+    assert.deepEqual(rows(/^\| `([a-z]+(?: [a-z]+)?)[^`]*` \|/gm), Object.keys(CLIENT_COMMANDS));
+    assert.deepEqual(rows(/^\| (\d+) \|/gm), Object.values(EXIT).map(String));
   });
 });
 
