@@ -48,7 +48,8 @@ async function main(args: string[]): Promise<number> {
     return asksHelp ? await run([...args.slice(1), '--help']) : await run(args);
   } catch (error) {
     const { message, exitCode } = await explain(error);
-    stderr.write(`${message}\n`);
+    const { lines } = await import('./cli/terminal-text.ts');
+    stderr.write(`${lines(message)}\n`);
     return exitCode;
   }
 }

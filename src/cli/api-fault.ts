@@ -19,6 +19,12 @@ export class ApiFault extends CommandError {
     this.isTransient = isTransient;
     this.retryAfterMs = given.retryAfterMs ?? null;
   }
+
+  /** The same fault with one more sentence. */
+  withHint(sentence: string): ApiFault {
+    const { status, isTransient, retryAfterMs, cause } = this;
+    return new ApiFault(`${this.message} ${sentence}`, { ...(status === null ? {} : { status }), isTransient, retryAfterMs, cause });
+  }
 }
 
 /** No answer came, or only a part of it. */

@@ -16,7 +16,9 @@ export function describeBatch(batch: Batch): string {
     ['requests', `${count(completed)} completed, ${count(failed)} failed, ${count(total)} in all`],
     ['tokens', batch.usage.total_tokens === 0 ? null : tokens],
     ['created', utc(batch.created_at)],
-    end === null ? ['expires', utc(batch.expires_at)] : ['ended', `${utc(end)}, after ${duration(end - batch.created_at)}`],
+    end === null
+      ? ['expires', batch.expires_at === 0 ? null : utc(batch.expires_at)]
+      : ['ended', `${utc(end)}, after ${duration(end - batch.created_at)}`],
     ['input file', batch.input_file_id],
     ['output file', batch.output_file_id],
     ['error file', batch.error_file_id],

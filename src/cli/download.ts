@@ -18,10 +18,10 @@ also by a later call: what has come is kept in a file that ends in ".part".`,
   words: [1, 1],
   async run(values, [id = ''], context) {
     const { client } = context.api();
-    const delivery = await openDelivery(values.output);
     const batch = await client.getBatch(id);
     if (!isTerminal(batch.status))
       throw new CommandError(`${batch.id} is ${batch.status}: its files come when it has ended. Wait for it: nightshift wait ${batch.id}`);
+    const delivery = await openDelivery(values.output);
     if (batch.output_file_id === null && (delivery.isStdout || batch.error_file_id === null))
       throw new CommandError(
         `${batch.id} is ${batch.status} and has no ${delivery.isStdout ? 'output file' : 'files'}. Why: nightshift status ${batch.id}`,

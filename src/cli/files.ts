@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { CommandError, WrongCall } from './command-error.ts';
 import { defineCommand, wholeNumber } from './command.ts';
 import { printContent } from './deliver.ts';
@@ -6,7 +7,7 @@ import { EXIT } from './exit-codes.ts';
 import { firstUrl } from './first-request.ts';
 import { openInput } from './open-input.ts';
 import { bytes } from './progress-line.ts';
-import { saveFile } from './save-file.ts';
+import { isFolder, saveFile } from './save-file.ts';
 import { fileNameOf } from './save-results.ts';
 import { table } from './table.ts';
 import { createTransfers } from './transfer-line.ts';
@@ -36,8 +37,10 @@ export const filesList = defineCommand({
         after,
         ...(purpose === undefined ? {} : { purpose }),
       });
+      const last = page.data.at(-1)?.id ?? null;
       data.push(...page.data);
-      [after, hasMore] = [page.data.at(-1)?.id ?? null, page.hasMore && page.data.length > 0];
+      // An API that ignores `after` would answer the same page for ever.
+      [after, hasMore] = [last, page.hasMore && last !== null && last !== after];
     }
     const [first, last] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];
     if (values.json) {
@@ -66,7 +69,7 @@ export const filesGet = defineCommand({
 Downloads the content of a file under the name that it has, and prints the path. A download that breaks off is continued, also by
 a later call.`,
   options: {
-    output: { type: 'string', short: 'o', value: 'FILE', help: 'where to put it, or - to print it' },
+    output: { type: 'string', short: 'o', value: 'PATH', help: 'a file or folder to put it, or - to print it' },
     force: { type: 'boolean', help: 'replace a file that is there already' },
     json: { type: 'boolean', help: 'print the file object as JSON, with the path' },
   },
@@ -78,7 +81,8 @@ a later call.`,
       return EXIT.ok;
     }
     const file = await client.getFile(id);
-    const path = values.output ?? fileNameOf(file.filename === '' ? file.id : file.filename);
+    const name = fileNameOf(file.filename === '' ? file.id : file.filename);
+    const path = values.output === undefined ? name : (await isFolder(values.output)) ? join(values.output, name) : values.output;
     const transfers = createTransfers(output);
     const progress = transfers.begin(`downloading ${path}`);
     try {

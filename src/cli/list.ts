@@ -42,7 +42,10 @@ export const list = defineCommand({
           data.map((batch) => row(batch, nowSeconds)),
         ),
       );
-    if (!values.json && hasMore && last !== null) output.note(`more: nightshift list --after ${last}`);
+    const again = [...values.status.map((each) => ` --status ${each}`), values.since === undefined ? '' : ` --since ${values.since}`].join(
+      '',
+    );
+    if (!values.json && hasMore && last !== null) output.note(`more: nightshift list${again} --after ${last}`);
     return EXIT.ok;
   },
 });
@@ -71,7 +74,8 @@ async function find(client: ApiClient, filter: Filter): Promise<{ data: Batch[];
       if (data.length === limit) return { data, hasMore: at < page.data.length - 1 || page.hasMore };
     }
     const last = page.data.at(-1)?.id;
-    if (!page.hasMore || last === undefined) return { data, hasMore: false };
+    // An API that ignores `after` would answer the same page for ever.
+    if (!page.hasMore || last === undefined || last === after) return { data, hasMore: false };
     after = last;
   }
   return { data, hasMore: true };

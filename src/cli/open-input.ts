@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { addAbortListener } from 'node:events';
+import { createReadStream } from 'node:fs';
 import { open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { CommandError } from './command-error.ts';
@@ -50,12 +52,14 @@ async function firstBytes(path: string, count: number): Promise<Buffer> {
 }
 
 /** Copies a stream to a temporary file that only this user can read. */
-async function copied(given: { source: NodeJS.ReadableStream; name: string; filename: string; signal: AbortSignal }): Promise<OpenInput> {
+async function copied(given: { source: Readable; name: string; filename: string; signal: AbortSignal }): Promise<OpenInput> {
   const { source, name, filename, signal } = given;
   const path = join(tmpdir(), `nightshift-${randomBytes(8).toString('hex')}.jsonl`);
   const remove = async () => await rm(path, { force: true });
+  // Ends a read that waits for a first byte.
+  using _ending = addAbortListener(signal, () => source.destroy());
   try {
-    const target = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+    const target = (await open(path, 'wx', 0o600)).createWriteStream();
     const { head, rest } = await peek(source, GZIP.length);
     const isGzip = head.subarray(0, GZIP.length).equals(Buffer.from(GZIP));
     if (isGzip) await pipeline(rest, createGunzip(), target, { signal });
@@ -63,13 +67,20 @@ async function copied(given: { source: NodeJS.ReadableStream; name: string; file
     return { name, filename, path, bytes: target.bytesWritten, [Symbol.asyncDispose]: remove };
   } catch (error) {
     await remove();
+    signal.throwIfAborted();
+    const { path: failed, syscall } = error as NodeJS.ErrnoException;
+    if (failed === path || syscall === 'write')
+      throw new CommandError(
+        `A copy of ${name} cannot be written to ${tmpdir()}: ${fileReason(error) ?? 'unknown reason'}. Set TMPDIR to another folder.`,
+        { cause: error },
+      );
     if (isZlibError(error)) throw new CommandError(`${name} cannot be unpacked: it is no complete gzip file.`, { cause: error });
     throw error;
   }
 }
 
 /** The first chunk of at least `count` bytes, and a stream of everything including it. */
-async function peek(source: NodeJS.ReadableStream, count: number): Promise<{ head: Buffer; rest: AsyncGenerator<Buffer> }> {
+async function peek(source: Readable, count: number): Promise<{ head: Buffer; rest: AsyncGenerator<Buffer> }> {
   const chunks = (source as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   let isDone = false;

@@ -16,24 +16,28 @@ export function readBatch(value: unknown): Batch {
     object: 'batch',
     endpoint: given.endpoint ?? '',
     model: given.model ?? null,
-    errors: given.errors?.data === undefined ? null : given.errors,
+    errors: Array.isArray(given.errors?.data) ? given.errors : null,
     input_file_id: given.input_file_id ?? '',
     completion_window: given.completion_window ?? '',
     status,
     output_file_id: given.output_file_id ?? null,
     error_file_id: given.error_file_id ?? null,
-    created_at: given.created_at ?? 0,
+    created_at: number(given.created_at),
     in_progress_at: given.in_progress_at ?? null,
-    expires_at: given.expires_at ?? 0,
+    expires_at: number(given.expires_at),
     finalizing_at: given.finalizing_at ?? null,
     completed_at: given.completed_at ?? null,
     failed_at: given.failed_at ?? null,
     expired_at: given.expired_at ?? null,
     cancelling_at: given.cancelling_at ?? null,
     cancelled_at: given.cancelled_at ?? null,
-    request_counts: { total: 0, completed: 0, failed: 0, ...given.request_counts },
-    usage: given.usage ?? zeroUsage(),
-    metadata: given.metadata ?? null,
+    request_counts: {
+      total: number(given.request_counts?.total),
+      completed: number(given.request_counts?.completed),
+      failed: number(given.request_counts?.failed),
+    },
+    usage: typeof given.usage?.total_tokens === 'number' ? { ...zeroUsage(), ...given.usage } : zeroUsage(),
+    metadata: typeof given.metadata === 'object' ? given.metadata : null,
   };
 }
 
@@ -46,8 +50,8 @@ export function readFile(value: unknown): File {
     ...given,
     id,
     object: 'file',
-    bytes: given.bytes ?? 0,
-    created_at: given.created_at ?? 0,
+    bytes: number(given.bytes),
+    created_at: number(given.created_at),
     expires_at: given.expires_at ?? null,
     filename: given.filename ?? '',
     purpose: given.purpose ?? 'batch',
@@ -66,6 +70,10 @@ export function readPage<T>(value: unknown, readOne: (each: unknown) => T): Page
 export interface Page<T> {
   data: T[];
   hasMore: boolean;
+}
+
+function number(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
 }
 
 function notA(what: string): ApiFault {

@@ -13,6 +13,8 @@ export interface ClientSettings {
   checkServer(): Promise<Check[]>;
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** Runs a command of the client with its arguments. Returns the exit code. */
 export async function runCommand(command: Command, args: string[], settings: ClientSettings): Promise<number> {
   const { values, words, common } = parse(command, args);
@@ -24,7 +26,7 @@ export async function runCommand(command: Command, args: string[], settings: Cli
   const interrupt = new AbortController();
   const onSignal = () => interrupt.abort(new DOMException('interrupted', 'AbortError'));
   // Once: a second Ctrl-C ends the process at once.
-  process.once('SIGINT', onSignal);
+  for (const name of SIGNALS) process.once(name, onSignal);
   try {
     const code = await command.run(
       { values, words },
@@ -46,7 +48,7 @@ export async function runCommand(command: Command, args: string[], settings: Cli
     if (!interrupt.signal.aborted) throw error;
     return EXIT.interrupted;
   } finally {
-    process.off('SIGINT', onSignal);
+    for (const name of SIGNALS) process.off(name, onSignal);
   }
 }
 
