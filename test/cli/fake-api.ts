@@ -97,14 +97,19 @@ export async function nightshift(
   args: string[],
   cwd: string,
   env: Record<string, string> = {},
-  { input, onStart = () => {} }: { input?: string | Buffer; onStart?: (child: ChildProcess) => void } = {},
+  {
+    input,
+    keepsInputOpen = false,
+    onStart = () => {},
+  }: { input?: string | Buffer; keepsInputOpen?: boolean; onStart?: (child: ChildProcess) => void } = {},
 ): Promise<Ended> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
-    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [input === undefined && !keepsInputOpen ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], ...(baseUrl === null ? {} : { NIGHTSHIFT_BASE_URL: baseUrl }), ...env },
   });
-  child.stdin?.on('error', () => {}).end(input);
+  child.stdin?.on('error', () => {});
+  if (!keepsInputOpen) child.stdin?.end(input);
   onStart(child);
   return await endOf(child);
 }

@@ -123,6 +123,31 @@ describe('nightshift submit', () => {
     assert.match(below.stderr, /^empty\/x cannot be read: a part of the path is not a folder\.\n$/);
   });
 
+  it('ends with 130 when it is interrupted while it waits for a pipe, and leaves no copy behind', async () => {
+    const { api } = await recordingApi();
+    await using _api = api;
+    const ended = await nightshift(
+      api.baseUrl,
+      ['submit', '-'],
+      folder,
+      { TMPDIR: temporary },
+      {
+        keepsInputOpen: true,
+        onStart: (child) => child.stderr?.once('data', () => setTimeout(() => child.kill('SIGINT'), 500)),
+      },
+    );
+    assert.deepEqual([ended.code, ended.stderr], [130, '']);
+    assert.deepEqual(await readdir(temporary), []);
+  });
+
+  it('names the folder when a copy of a pipe cannot be written', async () => {
+    const { api } = await recordingApi();
+    await using _api = api;
+    const ended = await nightshift(api.baseUrl, ['submit', '-'], folder, { TMPDIR: join(folder, 'nowhere') }, { input: LINE });
+    assert.equal(ended.code, 1);
+    assert.match(ended.stderr, /^A copy of standard input cannot be written to .*nowhere: no such file or folder\. Set TMPDIR/);
+  });
+
   it('sends a file of many chunks whole, again after a failure', async () => {
     const text = LINE.repeat(120_000);
     await writeFile(join(folder, 'large.jsonl'), text);

@@ -68,6 +68,13 @@ describe('nightshift list', () => {
       assert.equal((await nightshift(api.baseUrl, ['list', ...wrong], folder)).code, 2);
   });
 
+  it('ends when an API ignores the cursor', async () => {
+    await using api = await startFakeApi(() => ({ body: { data: MANY.slice(0, 3), has_more: true } }));
+    const listed = JSON.parse((await nightshift(api.baseUrl, ['list', '--all', '--json'], folder)).stdout);
+    assert.equal(listed.data.length, 6);
+    assert.equal(api.calls.length, 2);
+  });
+
   it('loses nothing in a pipe to a slow reader, and ends quietly when the reader leaves', async () => {
     await using api = await apiOf(MANY.map((batch) => ({ ...batch, metadata: { filling: 'x'.repeat(20_000) } })));
     const slow = await runInShell(api.baseUrl, 'nightshift list --json --all | (sleep 1; wc -c)', folder);
