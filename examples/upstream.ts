@@ -66,7 +66,10 @@ export async function startExampleUpstream({
   }
 
   function set(given: Partial<Behaviour>): void {
-    Object.assign(behaviour, given);
+    // From other processes anything may come, and a capacity that is no number would let requests wait for ever.
+    const known = new Map<string, unknown>(Object.entries(behaviour));
+    const usable = ([name, value]: [string, unknown]) => typeof value === typeof known.get(name) && !Number.isNaN(value);
+    Object.assign(behaviour, Object.fromEntries(Object.entries(given).filter(usable)));
     while (queue.length > 0 && hasRoom()) queue.shift()?.();
   }
 
@@ -87,8 +90,8 @@ export async function startExampleUpstream({
         stats.inFlight -= 1;
         while (queue.length > 0 && hasRoom()) queue.shift()?.();
       });
-      if (delayMs > 0) setTimeout(finish, delayMs);
-      else finish();
+      if (delayMs > 0) setTimeout(() => guarded(answer, finish), delayMs);
+      else guarded(answer, finish);
     };
     if (hasRoom()) start();
     else queue.push(start);
@@ -187,7 +190,8 @@ export async function startExampleUpstream({
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const [first] = chunks;
-      route(request, answer, chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
+      const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+      guarded(answer, () => route(request, answer, bytes));
     });
   });
   server.listen(port, host);
@@ -209,6 +213,16 @@ export async function startExampleUpstream({
       await closed;
     },
   };
+}
+
+/** Answers 500 when `act` throws, because an error in a listener or a timer would end the process. */
+function guarded(answer: ServerResponse, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (answer.headersSent) answer.destroy();
+    else writeJson(answer, 500, failure(500, `The example upstream failed: ${String(error)}`));
+  }
 }
 
 function header(request: IncomingMessage, name: string): string | null {

@@ -72,11 +72,16 @@ export function readScript(user: unknown): Script | null {
     const at = part.indexOf('=');
     const [name, value] = [part.slice(0, at).trim(), part.slice(at + 1).trim()];
     if (name === 'marker') script.marker = value;
-    else if (name === 'status') script.statuses = value.split(',').map(Number);
+    else if (name === 'status') script.statuses = value.split(',').map(Number).filter(isStatus);
     else if (name === 'delay') script.delayMs = Number(value);
     else if (name === 'mode') script.modes = value.split(',').filter(isMode);
   }
   return script;
+}
+
+/** Node throws for a status that is no number of three digits, and 1xx announces an answer that would never come. */
+function isStatus(status: number): boolean {
+  return Number.isInteger(status) && status >= 200 && status <= 599;
 }
 
 function isMode(text: string): text is Mode {

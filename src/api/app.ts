@@ -12,6 +12,7 @@ import { createIdempotency } from './idempotency.ts';
 import { type ApiKeys, authentication } from './middleware/authentication.ts';
 import { type BrowserRules, browserRules } from './middleware/browser-rules.ts';
 import { errorEnvelope } from './middleware/error-envelope.ts';
+import { bodySlots } from './middleware/body-slots.ts';
 import { httpRules } from './middleware/http-rules.ts';
 import { rateLimit } from './middleware/rate-limit.ts';
 import { requestLog } from './middleware/request-log.ts';
@@ -72,6 +73,7 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   app.use(authentication({ keys }));
   const onRefused = async (ctx: ApiContext) => await noteRefusedCreate(ctx, idempotency, deps.bodyPace);
   app.use(rateLimit({ settingsOf: deps.settingsOf, monotonicMs, onRefused }));
+  app.use(bodySlots({ onRefused }));
   app.use(storageQuota({ settingsOf: deps.settingsOf, stores: [deps.files, deps.uploads], monotonicMs }));
   app.use(router.routes());
   app.use(nothingMatched(router));

@@ -56,9 +56,14 @@ export async function holdSlot(ctx: ApiContext, slots: Slots, signal: AbortSigna
 
 /** Answers with JSON; 200 unless a status was set. The SDKs look for exactly this content type. */
 export function sendJson(ctx: ApiContext, value: object, status = 200): void {
+  sendJsonText(ctx, JSON.stringify(value), status);
+}
+
+/** Answers with JSON that is text already. */
+export function sendJsonText(ctx: ApiContext, text: string, status = 200): void {
   ctx.status = status;
   ctx.set('Content-Type', 'application/json');
-  ctx.body = Buffer.from(JSON.stringify(value));
+  ctx.body = Buffer.from(text);
 }
 
 /** A parameter of the path, percent-decoded. */

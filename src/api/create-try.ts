@@ -6,6 +6,8 @@ import { settledWithin } from './settled-within.ts';
 
 /** Longest that a refusal waits for the body of the create it refuses, and for the note about it. */
 const PATIENCE_MS = 1000;
+/** More than any create has that is accepted. */
+const MAX_NOTED_BYTES = 64 * 1024;
 
 /** What a `POST /v1/batches` with these headers and this body is told apart by. */
 export function createOf(ctx: ApiContext, tenant: string, body: Buffer): Create {
@@ -21,6 +23,8 @@ export function createOf(ctx: ApiContext, tenant: string, body: Buffer): Create 
 export async function noteRefusedCreate(ctx: ApiContext, idempotency: Idempotency, bodyPace: BodyPace): Promise<void> {
   const { tenant } = ctx.state;
   if (tenant === null || ctx.method !== 'POST' || ctx.path !== '/v1/batches') return;
+  // Refusals are not bounded in number, so only bodies that honest creates may have are held for a note.
+  if (!((ctx.request.length ?? Infinity) <= MAX_NOTED_BYTES)) return;
   const create = createOf(ctx, tenant, Buffer.alloc(0));
   if (create.key !== null || create.retryCount > 0) return;
   const pace = { ...bodyPace, idleTimeoutMs: Math.min(bodyPace.idleTimeoutMs, PATIENCE_MS) };

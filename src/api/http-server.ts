@@ -103,7 +103,15 @@ export function createHttpServer(
   }
 
   // A missing Host is refused by the app: Node's own 400 is empty.
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: bounds.headersMs, requireHostHeader: false }, receive);
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: bounds.headersMs,
+      connectionsCheckingInterval: Math.min(bounds.headersMs, 30_000),
+      requireHostHeader: false,
+    },
+    receive,
+  );
   // Node gives a whole request 300 s, too little for 512 MB on a slow line; bodies have an idle timeout of their own.
   server.requestTimeout = 0;
   server.timeout = bounds.idleMs;

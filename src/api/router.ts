@@ -23,7 +23,7 @@ import { ready } from './routes/ready.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
 
-/** A page of lists takes up to 13 MB, 10,000 files with the longest names, until its client has read it. */
+/** A page of a list takes up to 4 MiB until its client has read it. */
 const LISTS = { what: '8 lists at a time', perTenant: 8, total: 32, maxWaiting: 200, maxWaitMs: 10_000 };
 /** A download holds a megabyte in buffers and a connection to the bucket until its client has read it. */
 const DOWNLOADS = { what: '32 downloads at a time', perTenant: 32, total: 128, maxWaiting: 32, maxWaitMs: 5_000 };

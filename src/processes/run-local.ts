@@ -3,8 +3,10 @@ import { join, relative } from 'node:path';
 import { cwd, stdout } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { endOnUncaught } from './end-on-uncaught.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { environment } from '../environment.ts';
+import { createLogger } from '../logger.ts';
 import { type Children, createChildren } from './local/children.ts';
 import { planServers, s3Place, type ServerPlan, temporalArguments, temporalPlace } from './local/plan-servers.ts';
 import { answersOk, isTaken, isTemporal } from './local/probes.ts';
@@ -43,6 +45,7 @@ export async function runLocal(args: string[]): Promise<number> {
   stdout.on('error', () => undefined);
 
   const config = loadConfig(environment(), 'local');
+  endOnUncaught(createLogger(config.log, 'local'));
   const plan = await planServers(config);
   await mkdir(config.local.dataDir, { recursive: true });
   const signal = stopSignal();

@@ -14,6 +14,8 @@ interface Watch {
 /** What a request has in its state; the API says more of it. */
 interface State {
   requestId?: string;
+  /** Path of the request, set by a middleware that has made sure that it can be read. */
+  path?: string;
 }
 
 /** Labels of requests that were refused before the router. */
@@ -50,10 +52,15 @@ export function watchHttp({ metrics, tracing, trustsTraces, monotonicMs }: Watch
   };
 }
 
-/** The pattern of the route, like `/v1/batches/:id`. What is refused before there is a route (401, 429) is told by its first two steps; all else is one label. */
-function routeOf(ctx: object & { path: string }): string {
+/**
+ * The pattern of the route, like `/v1/batches/:id`. A request that is refused before the router (401, 429) is labelled with the first
+ * two segments of its path, and everything else with `none`. `ctx.path` must not be read here: for some targets it throws, and in a
+ * listener that ends the process.
+ */
+function routeOf(ctx: object & { state: State }): string {
   if ('_matchedRoute' in ctx && typeof ctx._matchedRoute === 'string') return ctx._matchedRoute;
-  return UNROUTED.find((prefix) => ctx.path === prefix || ctx.path.startsWith(`${prefix}/`)) ?? 'none';
+  const path = ctx.state.path ?? '';
+  return UNROUTED.find((prefix) => path === prefix || path.startsWith(`${prefix}/`)) ?? 'none';
 }
 
 /** Clients can make methods up, too. */

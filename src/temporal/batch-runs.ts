@@ -8,10 +8,10 @@ import {
 } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 import type { BatchRecord, RequestCounts } from '../domain/batch.ts';
+import { isFileId } from '../domain/ids.ts';
 import { isJsonRecord } from '../domain/json-type.ts';
 import { batchPriority, urgentFromMs } from '../domain/priority.ts';
 import { DEFAULT_TENANT, type TenantSettings } from '../domain/tenant.ts';
-import { shownText } from '../domain/shown-text.ts';
 import {
   type BatchInput,
   type BatchPolicy,
@@ -116,8 +116,8 @@ export function createBatchRuns({
   return {
     async start(record) {
       const { batch, tenant } = record;
-      // Nobody has looked for it yet, so it may be any text of the client's; a summary takes 400 bytes.
-      const inputFile = shownText(batch.input_file_id, 64);
+      // Temporal's UI renders Markdown, and nothing has checked this id yet: text of a client could load an image of its own there.
+      const inputFile = isFileId(batch.input_file_id) ? batch.input_file_id : 'a file that does not exist';
       const input: BatchInput = {
         tenant,
         batchId: batch.id,

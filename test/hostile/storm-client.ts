@@ -50,6 +50,10 @@ const ATTACKS: readonly (() => Buffer | string)[] = [
   () =>
     request('POST /v1/files', 'content-type: multipart/form-data; boundary=b', 'transfer-encoding: chunked') +
     '40\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n',
+  () => request('POST /v1/batches', 'content-length: 1000000') + `{"metadata":{"a":"${'x'.repeat(below(900_000))}`,
+  () =>
+    request('POST /v1/files', 'content-type: multipart/form-data; boundary=b', 'content-length: 500000000') +
+    `--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n{"a":"${'x'.repeat(below(60_000))}`,
   () => request('POST /v1/uploads', 'transfer-encoding: chunked') + 'zz\r\n',
   () => request(`GET /v1/files/${bytes(20).toString('hex')}`, `x-long: ${'v'.repeat(below(20_000))}`),
   () => 'GET /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ',

@@ -67,19 +67,17 @@ describe('hostile transport', () => {
         return firstAnswer(
           await api.send(
             trickle(uploadHead('content-length: 500000000') + start, 50, () => 'x'),
-            { seconds: 120 },
+            // A client that goes on sending may find the connection reset before it has read why.
+            { enough: /^HTTP/, seconds: 120 },
           ),
-        );
+        ).status;
       });
       const body = FORM.replace('{"custom_id":"1"}', `${big}"}`);
       const passed = firstAnswer(
         await api.send(uploadHead(`content-length: ${body.length}`) + body, { enough: /"status_details"/, seconds: 120 }),
       );
       assert.equal(passed.status, 200, passed.text);
-      // Who goes on sending to a connection that is being closed may find it reset before it has read why.
-      const answers = (await Promise.all(trickles)).filter(({ status }) => !Number.isNaN(status));
-      assert.ok(answers.length >= 12, `${answers.length} answers`);
-      for (const answer of answers) assertRefused(answer, [408, 503]);
+      for (const status of await Promise.all(trickles)) assert.ok(status === 408 || status === 503, `answered with ${status}`);
     });
   });
 

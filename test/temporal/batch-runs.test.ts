@@ -56,6 +56,18 @@ describe('createBatchRuns', () => {
     assert.equal(model.validations.count, 2);
   });
 
+  it('shows no text of a client in the details of a run, which Temporal renders as Markdown', async () => {
+    const { model, open } = halfHeld();
+    engine.add(model);
+    const record = recordOf(model);
+    await runs.start({ ...record, batch: { ...record.batch, input_file_id: '![x](http://evil.example/p.png)' } });
+    const description = await engine.client.workflow.getHandle(model.id).describe();
+    assert.doesNotMatch(`${await description.staticSummary()} ${await description.staticDetails()}`, /evil|!\[/);
+    assert.match((await description.staticDetails()) ?? '', /input file a file that does not exist/);
+    open();
+    await engine.client.workflow.getHandle(model.id).result();
+  });
+
   it('hands priority and tenant on to the activities that send requests, and hurries at the end of the window', async () => {
     async function prioritiesWith({ windowSeconds, leftSeconds }: { windowSeconds: number; leftSeconds: number }) {
       const { model, open } = halfHeld();

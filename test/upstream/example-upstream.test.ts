@@ -64,6 +64,15 @@ describe('the example upstream', () => {
     assert.equal(server.calls.get('m1')?.[0]?.body.toString(), JSON.stringify(body));
   });
 
+  it('goes on serving when a script or a control makes no sense', async () => {
+    for (const user of ['status=99', 'status=abc', 'status=1e9,', 'status=101', 'delay=x; mode=__proto__', '=;=']) {
+      assert.equal((await post(chat('a', user))).status, 200, user);
+    }
+    await post({ retryAfter: '\n', latency: {}, capacity: 'x' }, '/__set');
+    assert.equal((await post(chat('a', 'status=503'))).status, 503);
+    assert.equal((await fetch(`${server.url}/health`)).status, 200);
+  });
+
   it('counts scripted calls without a marker by their Idempotency-Key', async () => {
     const body = chat('a', 'status=500,200');
     const found = [];

@@ -1,9 +1,9 @@
 import { unknownCursor } from '../../domain/errors.ts';
 import { isBatchId } from '../../domain/ids.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
-import { clientGone, holdSlot, type Route, sendJson, tenantOf } from '../context.ts';
+import { clientGone, holdSlot, type Route, tenantOf } from '../context.ts';
 import type { Slots } from '../slots.ts';
-import { listEnvelope, readPageQuery } from '../pagination.ts';
+import { readPageQuery, sendPage } from '../pagination.ts';
 
 const BOUNDS = { defaultLimit: 20, maxLimit: 100 };
 
@@ -17,6 +17,6 @@ export function listBatches({ batches, lists }: { batches: BatchStore; lists: Sl
     const page = await batches.list(tenantOf(ctx), { limit, after, signal });
     if (page === 'unknown_cursor') throw unknownCursor(after ?? '');
     const data = page.data.map((record) => record.batch);
-    sendJson(ctx, listEnvelope(data, page.hasMore));
+    sendPage(ctx, data, page.hasMore);
   };
 }

@@ -1,9 +1,9 @@
 import { unknownCursor } from '../../domain/errors.ts';
 import { isFileId } from '../../domain/ids.ts';
 import type { FileStore } from '../../storage/file-store.ts';
-import { clientGone, holdSlot, type Route, sendJson, tenantOf } from '../context.ts';
+import { clientGone, holdSlot, type Route, tenantOf } from '../context.ts';
 import type { Slots } from '../slots.ts';
-import { listEnvelope, readOrder, readPageQuery } from '../pagination.ts';
+import { readOrder, readPageQuery, sendPage } from '../pagination.ts';
 
 const BOUNDS = { defaultLimit: 10_000, maxLimit: 10_000 };
 
@@ -18,6 +18,6 @@ export function listFiles({ files, lists }: { files: FileStore; lists: Slots }):
     await holdSlot(ctx, lists, signal);
     const page = await files.list(tenantOf(ctx), { limit, after, order, purpose: query.get('purpose') || null, signal });
     if (page === 'unknown_cursor') throw unknownCursor(after ?? '');
-    sendJson(ctx, listEnvelope(page.data, page.hasMore));
+    sendPage(ctx, page.data, page.hasMore);
   };
 }
