@@ -144,7 +144,7 @@ describe('runRequests', () => {
     assert.partialDeepStrictEqual(resumed, { found: { completed: 9, failed: 0, done: 10 }, workerLost: undefined });
   });
 
-  it('stores while it goes on: what was answered is in a piece a second later', async () => {
+  it('stores what was answered while other lines of the slice go on', async () => {
     const batch = await stage.begin(scripted('', '', 'marker=slow; mode=hang'));
     const { run: runAttempt, cancel } = attempt();
     const running = runAttempt(stage.worker().runRequests, slice(batch, 1, 3, { cancelGraceMs: 0 }));

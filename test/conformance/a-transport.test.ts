@@ -23,6 +23,15 @@ describe('A. Transport and envelope', () => {
       assertEnvelope(await send(stack, path, { key: null }), 401, { type: 'invalid_request_error', param: null, code: 'invalid_api_key' });
       assertEnvelope(await send(stack, path, { key: 'key-nobody' }), 401, { type: 'invalid_request_error', code: 'invalid_api_key' });
     }
+    for (const [method, path] of [
+      ['POST', '/v1/files'],
+      ['POST', '/v1/batches'],
+      ['POST', '/v1/batches/batch_x/cancel'],
+      ['POST', '/v1/uploads'],
+      ['DELETE', '/v1/files/file-x'],
+    ] as const) {
+      assertEnvelope(await send(stack, path, { method, key: 'key-nobody' }), 401, { code: 'invalid_api_key' });
+    }
     const client = stack.client('key-nobody');
     await assert.rejects(client.batches.list(), OpenAI.AuthenticationError);
   });
@@ -36,7 +45,7 @@ describe('A. Transport and envelope', () => {
 
   it('case 3: a trailing slash is 404, never a list', async () => {
     for (const path of ['/v1/batches/', '/v1/files/']) assertEnvelope(await send(stack, path), 404, { type: 'invalid_request_error' });
-    await assert.rejects(async () => await stack.client().batches.retrieve(''));
+    await assert.rejects(async () => await stack.client().batches.retrieve(''), OpenAI.OpenAIError);
   });
 
   it('case 4: an empty file id before /content is 404', async () => {
@@ -89,6 +98,9 @@ describe('A. Transport and envelope', () => {
     });
     assert.equal(decorated.status, 200);
     assert.deepEqual(json(decorated), json(plain));
+    const body = { input_file_id: 'file-x', endpoint: '/v1/chat/completions', completion_window: '24h' };
+    const created = await send(stack, '/v1/batches', { method: 'POST', body, headers: { ...headers, 'openai-organization': 'org-x' } });
+    assert.equal(created.status, 200);
   });
 
   it('case 9: a fault of the server is 500 without a stack trace, and the SDK tries twice more', async () => {

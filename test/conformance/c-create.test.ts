@@ -160,13 +160,14 @@ describe('C. Create', () => {
   });
 
   it('case 38: output_expires_after counts from the creation of the result files', async () => {
-    for (const [output_expires_after, param] of [
-      [{ anchor: 'created_at', seconds: 3599 }, 'output_expires_after.seconds'],
-      [{ anchor: 'created_at', seconds: 2_592_001 }, 'output_expires_after.seconds'],
-      [{ anchor: 'completed_at', seconds: 3600 }, 'output_expires_after.anchor'],
-      [{ anchor: 'created_at' }, 'output_expires_after.seconds'],
+    for (const [output_expires_after, param, code] of [
+      [{ anchor: 'created_at', seconds: 3599 }, 'output_expires_after.seconds', 'integer_below_min_value'],
+      [{ anchor: 'created_at', seconds: 2_592_001 }, 'output_expires_after.seconds', 'integer_above_max_value'],
+      [{ anchor: 'created_at', seconds: '3600' }, 'output_expires_after.seconds', 'invalid_type'],
+      [{ anchor: 'completed_at', seconds: 3600 }, 'output_expires_after.anchor', 'invalid_value'],
+      [{ anchor: 'created_at' }, 'output_expires_after.seconds', 'missing_required_parameter'],
     ] as const) {
-      assertEnvelope(await create(wanted({ output_expires_after })), 400, { type: 'invalid_request_error', param });
+      assertEnvelope(await create(wanted({ output_expires_after })), 400, { type: 'invalid_request_error', param, code });
     }
     const input = await uploaded([chatLine('good', 'delay=2100'), chatLine('bad', 'status=400')].join('\n'));
     for (const seconds of [3600, 2_592_000]) {

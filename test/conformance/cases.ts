@@ -48,8 +48,16 @@ export const GROUPS: readonly Group[] = [
     title: 'B. Files',
     cases: [
       { number: 11, text: 'Python upload from a path: `processed`, exact bytes and name, expires after 30 days' },
-      { number: 12, text: 'Node 7 stream (chunked, `file` before `purpose`): the same file' },
-      { number: 13, text: 'Node 4, 5 and 6 uploads: the same file' },
+      {
+        number: 12,
+        text: 'Node 7 stream (chunked, `file` before `purpose`): the same file',
+        reduced: 'the SDK sends it; nothing looks at how it frames the body',
+      },
+      {
+        number: 13,
+        text: 'Node 4, 5 and 6 uploads: the same file',
+        reduced: 'the SDKs send them; nothing looks at how they frame the body',
+      },
       { number: 14, text: 'Python `file=b"…"` (filename `upload`): 200' },
       { number: 15, text: 'Filename `näme "q".jsonl` from Python and Node round-trips' },
       { number: 16, text: 'A path as filename: last part only; object keys unaffected' },
@@ -123,7 +131,7 @@ export const GROUPS: readonly Group[] = [
       {
         number: 54,
         text: '50,000 lines accepted; 50,001: `too_many_tasks`; 50,000 bad lines: few errors',
-        reduced: 'the batch of 50,000 lines is cancelled once it is `in_progress`',
+        reduced: 'the batch of 50,000 lines is cancelled once it is `in_progress`; case 115 runs one to its end',
       },
       { number: 55, text: '50,000 embedding inputs accepted; one more: `too_many_embedding_inputs`' },
       { number: 56, text: 'Models of one upstream run; of two: `mismatched_model`' },
@@ -140,7 +148,11 @@ export const GROUPS: readonly Group[] = [
       { number: 63, text: 'Emoji across every 64 KiB boundary: forwarded intact' },
       { number: 64, text: 'Invalid UTF-8 on line 5: `invalid_json_line`, line 5' },
       { number: 65, text: 'Big integer, `1.0`, `__proto__` in the body: exact bytes upstream' },
-      { number: 66, text: 'A 50 MB line among small ones: processed, memory bounded' },
+      {
+        number: 66,
+        text: 'A 50 MB line among small ones: processed, memory bounded',
+        reduced: 'bounded means below 700 MiB in the worker, 300 MiB in the API',
+      },
       { number: 67, text: 'Input file deleted right after create: never stuck; after `in_progress`: completes' },
     ],
   },
@@ -188,7 +200,11 @@ export const GROUPS: readonly Group[] = [
     cases: [
       { number: 93, text: '1 of 10 done at the end of the window: `expired`, 10/1/0, 9 `batch_expired`' },
       { number: 94, text: '0 done: `expired`, `output_file_id` null' },
-      { number: 95, text: 'Service down across `expires_at`: expires on restart' },
+      {
+        number: 95,
+        text: 'Service down across `expires_at`: expires on restart',
+        reduced: 'API and worker are down, Temporal and the bucket are not',
+      },
       { number: 96, text: 'An expired batch frees its quota; its file can be used again' },
     ],
   },

@@ -60,6 +60,7 @@ describe('D. Validation: the text of the input file', () => {
 
   it('case 61: a file of blank lines is refused at upload, and as empty_file where it reaches validation', async () => {
     const blank = ' \n\t\r\n\n';
+    const callsBefore = servers.upstream.stats.requests;
     assertEnvelope(await upload(servers.stack, { purpose: 'batch' }, blank), 400);
     // Only the bucket can bring it about: the content is exchanged under the record.
     const reply = await upload(servers.stack, { purpose: 'batch' }, '{ }'.padEnd(blank.length, '\n'));
@@ -95,6 +96,7 @@ describe('D. Validation: the text of the input file', () => {
   });
 
   it('case 64: a byte that is no UTF-8 makes its line no JSON', async () => {
+    const callsBefore = servers.upstream.stats.requests;
     const lines = chatLines(6)
       .trimEnd()
       .split('\n')
@@ -103,6 +105,7 @@ describe('D. Validation: the text of the input file', () => {
     fifth[fifth.indexOf('Say')] = 0xff;
     const errors = await failedErrors(client, await submitBytes(client, Buffer.concat(lines)));
     assert.deepEqual(errors.map(placeOf), [{ code: 'invalid_json_line', line: 5, param: null }]);
+    assert.equal(servers.upstream.stats.requests, callsBefore);
   });
 
   it('case 65: numbers, repeated keys and __proto__ go upstream byte for byte', async () => {

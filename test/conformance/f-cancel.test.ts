@@ -78,7 +78,11 @@ describe('F. Cancel', { concurrency: true }, () => {
     await client.batches.cancel(created.id);
     const { batch } = await lastOf(created);
     assert.equal(batch.status, 'cancelled');
-    const { errors } = await accountFor(client, batch, ids);
+    const { output, errors } = await accountFor(client, batch, ids);
+    assert.ok(
+      output.some((line) => line.custom_id.startsWith('soon-')),
+      'a line that was in flight got its answer within the grace',
+    );
     assert.ok(names('never-', 8).every((id) => errors.some((line) => line.custom_id === id)));
     for (const { response, error } of errors) assert.deepEqual({ response, error }, { response: null, error: CANCELLED });
   });

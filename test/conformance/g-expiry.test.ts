@@ -89,12 +89,18 @@ describe('G. Expiry', () => {
     },
   );
 
-  it('case 96: a batch that expired holds nothing up, and its file can be used again', async () => {
+  it('case 96: a batch that expired frees its quota and its places upstream, and its file can be used again', async () => {
     const ids = names('second-', IN_FLIGHT);
-    const first = await submitFor(
-      '8s',
-      ids.map((id) => chatLine(id, `marker=${id}; mode=hang,ok`)),
+    // An API that lets a tenant have one open batch; nothing else of this tenant runs.
+    const limited = await stack.startAnotherApi({ NIGHTSHIFT_TENANT_MAX_OPEN_BATCHES: '1' });
+    const options = { baseURL: `${limited.origin}/v1`, maxRetries: 0 };
+    const client = stack.client('key-b').withOptions(options);
+    const first = await submit(
+      client,
+      ids.map((id) => chatLine(id, `marker=${id}; mode=hang,ok`)).join('\n'),
+      Object({ completion_window: '8s' }),
     );
+    await assert.rejects(submit(client, chatLine('one too many')), { status: 429 });
     assert.equal((await ended(client, first.id)).status, 'expired');
     const calls = await stack.upstream.calls();
     assert.deepEqual(

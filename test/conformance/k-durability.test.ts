@@ -82,6 +82,9 @@ describe('K. Durability', () => {
     assert.equal(batch.status, 'completed');
     const { output } = await accountFor(client, batch, ids);
     assert.equal(output.length, 600);
+    const calls = await stack.upstream.calls();
+    const repeated = ids.reduce((sum, id) => sum + (calls[id] ?? 0) - 1, 0);
+    assert.ok(repeated <= IN_FLIGHT, `${repeated} lines were sent again`);
   });
 
   it('case 113: a batch whose API died before its workflow was started is started by the sweep', { timeout: 400_000 }, async () => {

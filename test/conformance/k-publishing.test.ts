@@ -6,6 +6,7 @@ import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 import { type FaultProxy, startFaultProxy } from '../storage/fault-proxy.ts';
 import { bucketOf } from './bucket.ts';
+import { assertEnvelope, send } from './wire.ts';
 import { accountFor, names } from './story.ts';
 
 /** 400 answers of about 190 KB: their file is uploaded in parts. */
@@ -50,6 +51,11 @@ describe('K. Durability: a kill while the results are published', () => {
       return key !== undefined && (await bucket.halfUploads(key)) > 0;
     };
     await until(isHalf, { what: 'publishing to begin', seconds: 120, everyMs: 10 });
+    const halves = (await uploading()).map((key) => key.split('/').at(-1));
+    assert.ok(halves.length > 0);
+    for (const id of halves) {
+      for (const path of [`/v1/files/${id}`, `/v1/files/${id}/content`]) assertEnvelope(await send(stack, path), 404);
+    }
     await stack.worker.stop('SIGKILL');
     proxy.fault = () => null;
     assert.equal((await client.batches.retrieve(created.id)).status, 'finalizing');

@@ -1,121 +1,79 @@
-import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { run } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { type Case, GROUPS } from './cases.ts';
-import { type CaseTest, caseFiles, caseTests } from './coverage.ts';
+import { type CaseTest, caseTests } from './coverage.ts';
 
-const FOLDER = fileURLToPath(new URL('.', import.meta.url));
-const TABLE = fileURLToPath(new URL('../../docs/conformance.md', import.meta.url));
-const FAILS = /^\*\*fails/;
+const PAGE = fileURLToPath(new URL('../../docs/conformance.md', import.meta.url));
 
-/** A row of docs/conformance.md as it is written there. */
-export interface Row {
-  number: number;
-  text: string;
-  result: string;
-  file: string;
+/** Whether the test of each case passed in one run, by the name of the test. */
+export type CaseOutcomes = ReadonlyMap<string, boolean>;
+
+/** The page as it lies in `docs/`. */
+export async function readPage(): Promise<string> {
+  return await readFile(PAGE, 'utf8');
 }
 
-/** The page as it lies in `docs/`: when it was written and of what, its totals and its rows. */
-export async function readTable(): Promise<{ lastRun: string | null; totals: Totals; rows: Row[] }> {
-  const page = await readFile(TABLE, 'utf8');
-  const [lastRun = null] = /^Last run .+$/m.exec(page) ?? [];
-  const totals = [...page.matchAll(/^\| ([a-z ]+) \| (\d+) \|$/gm)].map(([, what = '', count]) => [what, Number(count)] as const);
-  const rows = [...page.matchAll(/^\| (\d+) \| (.*) \| (.*) \| (.*) \|$/gm)];
-  return {
-    lastRun,
-    totals,
-    rows: rows.map(([, number, text = '', result = '', file = '']) => ({ number: Number(number), text, result, file })),
-  };
-}
-
-/** How many results are of which kind, as the page shows them. */
-export type Totals = readonly (readonly [what: string, count: number])[];
-
-/** The totals of these results. */
-export function totalsOf(results: readonly string[]): Totals {
-  const count = (what: RegExp) => results.filter((result) => what.test(result)).length;
-  return [
-    ['cases', results.length],
-    ['pass', count(/^passes/)],
-    ['of them in a reduced form', count(/^passes; reduced/)],
-    ['fail', count(FAILS)],
-    ['out', count(/^out/)],
-  ];
-}
-
-/** What the row of a case says beside its result. */
-export function rowOf({ number, text }: Case, tests: readonly CaseTest[]): Omit<Row, 'result'> {
-  const file = tests.find((test) => test.number === number)?.file;
-  return { number, text: text.replaceAll('|', '\\|'), file: file === undefined ? '' : `[${file}](../test/conformance/${file})` };
-}
-
-/** Runs every test of a case; answers whether it passed, by the name of the test. */
-async function runTests(): Promise<Map<string, boolean>> {
-  const passed = new Map<string, boolean>();
-  const files = (await caseFiles()).map((file) => FOLDER + file);
-  const events = run({ files, concurrency: 2, timeout: 900_000 });
-  for await (const { type, data } of events) {
-    if ((type !== 'test:pass' && type !== 'test:fail') || !data.name.startsWith('case ')) continue;
-    const isPassed = type === 'test:pass' && data.skip === undefined && data.todo === undefined;
-    passed.set(data.name, isPassed);
-    process.stdout.write(`${isPassed ? 'passes' : 'FAILS '}  ${data.name}\n`);
-  }
-  return passed;
-}
-
-function resultOf({ number, out, reduced }: Case, tests: readonly CaseTest[], passed: ReadonlyMap<string, boolean>): string {
-  if (out !== undefined) return `out: ${out}`;
-  const name = tests.find((test) => test.number === number)?.name ?? '';
-  const result = passed.get(name) === true ? 'passes' : '**fails**';
-  return reduced === undefined ? result : `${result}; reduced: ${reduced}`;
-}
-
-/** Today, and the commit that is run, with `-dirty` where files differ from it; an unpacked archive knows no commit. */
-async function lastRunLine(): Promise<string> {
-  const commit = await promisify(execFile)('git', ['describe', '--always', '--dirty', '--exclude=*'], { cwd: FOLDER }).then(
-    ({ stdout }) => ` at commit ${stdout.trim()}`,
-    () => '',
-  );
-  return `Last run on ${new Date().toISOString().slice(0, 10)}${commit}.`;
-}
-
-async function main(): Promise<void> {
-  const lastRun = await lastRunLine();
+/**
+ * The page of all cases. Without outcomes it says what the tests hold the product to, and lies in `docs/`; with the outcomes of a
+ * run it says what became of each case, and lies in `test-results/`.
+ */
+export async function conformancePage(outcomes: CaseOutcomes | null): Promise<string> {
   const tests = await caseTests();
-  const passed = await runTests();
   const cases = GROUPS.flatMap((group) => group.cases);
-  const results = new Map(cases.map((each) => [each.number, resultOf(each, tests, passed)]));
+  const results = new Map(cases.map((each) => [each.number, resultOf(each, tests, outcomes)]));
+  const totals = totalsOf([...results.values()], outcomes !== null).map(([what, count]) => `| ${what} | ${count} |`);
   const sections = GROUPS.map(({ title, cases: ofGroup }) => {
-    const rows = ofGroup.map((each) => {
-      const { number, text, file } = rowOf(each, tests);
-      return `| ${number} | ${text} | ${results.get(number)} | ${file} |`;
-    });
-    return `## ${title}\n\n| number | case | result | test |\n| ---: | --- | --- | --- |\n${rows.join('\n')}\n`;
+    const rows = ofGroup.map((each) => `| ${each.number} | ${escaped(each.text)} | ${results.get(each.number)} | ${linkOf(each, tests)} |`);
+    return `## ${title}\n\n| number | case | ${outcomes === null ? 'tested' : 'result'} | test |\n| ---: | --- | --- | --- |\n${rows.join('\n')}\n`;
   });
-  await writeFile(
-    TABLE,
-    `# Conformance
+  return `# Conformance
 
 The numbered cases of the wire contract: what any OpenAI client may expect of files and batches. Each case is a test over
-HTTP against real servers, with its number in its name (\`test/conformance/\`). This page is written by
-\`npm run conformance\`. "Reduced" says where a test does less than its case, "out" why there is none.
-
-${lastRun}
+HTTP against real servers, with its number in its name (\`test/conformance/\`). "Reduced" says where a test does less than
+its case, "out" why there is none. \`npm test -- test/conformance\` runs all of them and writes this page with the result of
+each case to \`test-results/conformance.md\`, as every whole run of the tests does. \`npm run conformance\` writes this page.
 
 ## Totals
 
 | | |
 | --- | ---: |
-${totalsOf([...results.values()])
-  .map(([what, number]) => `| ${what} | ${number} |`)
-  .join('\n')}
+${totals.join('\n')}
 
-${sections.join('\n')}`,
-  );
-  if ([...results.values()].some((result) => FAILS.test(result))) process.exitCode = 1;
+${sections.join('\n')}`;
 }
 
-if (import.meta.main) await main();
+/** The totals of a run as one line. */
+export function totalsLine(outcomes: CaseOutcomes): string {
+  const passed = [...outcomes.values()].filter(Boolean).length;
+  const cases = GROUPS.flatMap((group) => group.cases);
+  const count = (of: (each: Case) => boolean) => cases.filter(of).length;
+  return `Conformance: ${passed} of ${cases.length} cases pass, ${count(({ reduced }) => reduced !== undefined)} of them in a reduced form, ${count(({ out }) => out !== undefined)} are out`;
+}
+
+function resultOf({ number, out, reduced }: Case, tests: readonly CaseTest[], outcomes: CaseOutcomes | null): string {
+  if (out !== undefined) return `out: ${out}`;
+  const form = reduced === undefined ? 'whole' : `reduced: ${reduced}`;
+  if (outcomes === null) return form;
+  const name = tests.find((test) => test.number === number)?.name ?? '';
+  return `${outcomes.get(name) === true ? 'passes' : '**fails**'}; ${form}`;
+}
+
+function totalsOf(results: readonly string[], isRun: boolean): (readonly [what: string, count: number])[] {
+  const count = (what: RegExp) => results.filter((result) => what.test(result)).length;
+  const outcomes = [
+    ['pass', count(/^passes/)],
+    ['fail', count(/^\*\*fails/)],
+  ] as const;
+  return [['cases', results.length], ...(isRun ? outcomes : []), ['reduced', count(/\breduced: /)], ['out', count(/^out/)]];
+}
+
+function linkOf({ number }: Case, tests: readonly CaseTest[]): string {
+  const file = tests.find((test) => test.number === number)?.file;
+  return file === undefined ? '' : `[${file}](../test/conformance/${file})`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('|', '\\|');
+}
+
+if (import.meta.main) await writeFile(PAGE, await conformancePage(null));

@@ -81,7 +81,7 @@ describe('a wall clock that is set while batches run', () => {
     ['forward', TEN_MINUTES_MS],
     ['back', -TEN_MINUTES_MS],
   ] as const) {
-    it(`a worker's, ${way} by ten minutes: the batch goes on, and its window ends neither early nor late`, async () => {
+    it(`a worker's, ${way} by ten minutes: the batch goes on, and its window does not end early`, async () => {
       const running = await begin(`worker-${way}`, { window: '5m' });
       workerClock.set(ms);
       await assertWhole(running);

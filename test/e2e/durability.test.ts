@@ -72,15 +72,19 @@ describe('when a process dies', () => {
 
   it('answers create, cancel and read while Temporal is away, and catches up', async () => {
     stack.temporal.process.kill('SIGSTOP');
-    const created = await submit(client, chatLines(3, 'away-'));
-    const other = await submit(client, chatLines(3, 'gone-'));
-    assert.equal(created.status, 'validating');
-    assert.equal((await client.batches.retrieve(created.id)).status, 'validating');
-    assert.equal((await client.batches.cancel(other.id)).status, 'cancelling');
-    const ready = await fetch(`${stack.origin}/ready`);
-    assert.equal(ready.status, 503);
-    assert.equal(Object(await ready.json()).temporal, false);
-    stack.temporal.process.kill('SIGCONT');
+    let created: OpenAI.Batch;
+    let other: OpenAI.Batch;
+    try {
+      created = await submit(client, chatLines(3, 'away-'));
+      other = await submit(client, chatLines(3, 'gone-'));
+      assert.equal(created.status, 'validating');
+      assert.equal((await client.batches.retrieve(created.id)).status, 'validating');
+      assert.equal((await client.batches.cancel(other.id)).status, 'cancelling');
+      const ready = await fetch(`${stack.origin}/ready`);
+      assert.deepEqual([ready.status, Object(await ready.json()).temporal], [200, false]);
+    } finally {
+      stack.temporal.process.kill('SIGCONT');
+    }
     assert.equal((await ended(client, other.id, 120)).status, 'cancelled');
     assert.equal((await ended(client, created.id, 120)).status, 'completed');
   });

@@ -13,10 +13,7 @@ describe('the official Node SDK, unmodified', () => {
   let stack: Stack;
   let client: OpenAI;
   before(async () => {
-    // A place for each of the lines that a batch hands out at first, which come in any order: those that answer must not wait behind
-    // those that hang.
-    const env = { NIGHTSHIFT_COMPLETION_WINDOWS: '24h,10s', NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' };
-    stack = await startStack({ env });
+    stack = await startStack({ env: { NIGHTSHIFT_COMPLETION_WINDOWS: '24h,10s' } });
     client = stack.client();
   });
   after(async () => await stack[Symbol.asyncDispose]());
@@ -130,6 +127,9 @@ describe('the official Node SDK, unmodified', () => {
   });
 
   it('cancels: what is done stays, the rest is batch_cancelled, every custom_id once', async () => {
+    // Lines come in any order: those that answer need a place beside all that hang.
+    await stack.worker.stop();
+    await stack.startWorker(undefined, { NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '64' });
     const lines = ['quick-1', 'quick-2'].map((id) => chatLine(id));
     for (let index = 1; index <= 60; index += 1) lines.push(chatLine(`slow-${index}`, 'mode=hang'));
     const created = await submit(client, lines.join('\n'));

@@ -10,8 +10,8 @@ const LINES = 800;
 const IN_FLIGHT = 8;
 /** Longer than the worker waits for one answer of the bucket. */
 const HANG_MS = 33_000;
-/** The API gives the bucket 8 s, and is asked by hundreds at a time; whoever waits for the bucket itself waits for all of the above. */
-const ANSWERED_WITHIN_MS = 20_000;
+/** The API gives the bucket 8 s. An API that waits twice is over both, whatever else the machine does. */
+const [MEDIAN_WITHIN_MS, ALL_WITHIN_MS] = [10_000, 15_000];
 /** What a worker may grow by while nothing can be stored; all answers together are larger. */
 const GROWTH_BYTES = 96 * 1024 * 1024;
 
@@ -39,8 +39,8 @@ describe('a bucket that takes connections and says nothing', () => {
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
   }
 
-  /** Every answer is the envelope with 503, in time. */
-  async function assertAway(path: string, body?: FormData | string): Promise<void> {
+  /** The answer is the envelope with 503; answers how long it took. */
+  async function assertAway(path: string, body?: FormData | string): Promise<number> {
     const startedMs = performance.now();
     const answer = await fetch(stack.baseURL + path, {
       headers: { authorization: 'Bearer key-a' },
@@ -48,8 +48,7 @@ describe('a bucket that takes connections and says nothing', () => {
     });
     const { error } = Object(await answer.json());
     assert.deepEqual([path, answer.status, error.code, answer.headers.get('retry-after')], [path, 503, 'service_unavailable', '5']);
-    const ms = performance.now() - startedMs;
-    assert.ok(ms < ANSWERED_WITHIN_MS, `${path} took ${Math.round(ms)} ms`);
+    return performance.now() - startedMs;
   }
 
   it('is said to be away while it is, rests the batch, and gets every answer once it is back', { timeout: 300_000 }, async () => {
@@ -67,7 +66,7 @@ describe('a bucket that takes connections and says nothing', () => {
       const form = new FormData();
       form.set('purpose', 'batch');
       form.set('file', new Blob([chatLine('new')]), 'new.jsonl');
-      await Promise.all([
+      const times = await Promise.all([
         assertAway('/batches'),
         assertAway('/batches', JSON.stringify({ input_file_id, endpoint: '/v1/embeddings', completion_window: '24h' })),
         assertAway('/files', form),
@@ -76,6 +75,9 @@ describe('a bucket that takes connections and says nothing', () => {
         // More than there are connections.
         ...Array.from({ length: 200 }, async () => await assertAway(`/batches/${id}`)),
       ]);
+      times.sort((a, b) => a - b);
+      const [median = 0, slowest = 0] = [times[Math.floor(times.length / 2)], times.at(-1)];
+      assert.ok(median < MEDIAN_WITHIN_MS && slowest < ALL_WITHIN_MS, `median ${Math.round(median)} ms, slowest ${Math.round(slowest)} ms`);
       const resting = (await sent()).filter((times) => times > 0).length;
       assert.ok(resting < LINES, 'there is something left to send');
       const restingBytes = await memoryBytes();

@@ -148,3 +148,21 @@ export function firstAnswer(received: string): Answer {
   const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1]);
   return { status, headers, text: rest.slice(0, Number(headers.get('content-length'))) };
 }
+
+const MIB = 1024 * 1024;
+
+/** Holds that a long volley of requests costs no more memory than a short one, so that none of them leaves anything behind. */
+export async function assertNothingKept(api: HostileApi, volley: (count: number) => Promise<void>): Promise<void> {
+  async function growth(count: number): Promise<number> {
+    const before = await api.residentBytes();
+    await volley(count);
+    return (await api.residentBytes()) - before;
+  }
+  await volley(400);
+  const [short, long] = [await growth(600), await growth(2400)];
+  // The garbage of the moment comes and goes; what 2,400 requests keep of 10 KiB each does not.
+  assert.ok(
+    long < Math.max(0, short) + 12 * MIB,
+    `${Math.round(short / MIB)} MiB more after 600 requests, ${Math.round(long / MIB)} after 2,400`,
+  );
+}

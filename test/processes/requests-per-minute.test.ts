@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { chatLine, chatLines, ended, resultLines, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
-import { slicesOut } from './slices-out.ts';
+import { slicesOut, workersOf } from './slices-out.ts';
 
 const PER_SECOND = 10;
 
@@ -26,6 +26,7 @@ describe('NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE', () => {
     // A second's worth may come at once in the beginning.
     assert.ok(seconds > lines / PER_SECOND - 1.5, `${lines} lines in ${seconds} s at ${PER_SECOND} per second`);
     assert.ok(seconds < 2.5 * (lines / PER_SECOND), `${lines} lines in ${seconds} s at ${PER_SECOND} per second`);
+    assert.ok((await workersOf(stack.temporal.address, created.id)).size > 1, 'more than one worker took part');
   });
 
   it('holds when an upstream that was away is back, for all that waited', async () => {

@@ -18,3 +18,14 @@ export async function slicesOut(address: string, batchId: string): Promise<{ tak
     await connection.close();
   }
 }
+
+/** The worker processes that took a slice of a batch's first shard. */
+export async function workersOf(address: string, batchId: string): Promise<Set<string>> {
+  const connection = await Connection.connect({ address });
+  try {
+    const { events } = await new Client({ connection }).workflow.getHandle(shardWorkflowId(batchId, 0)).fetchHistory();
+    return new Set(events?.flatMap(({ activityTaskStartedEventAttributes }) => activityTaskStartedEventAttributes?.identity ?? []));
+  } finally {
+    await connection.close();
+  }
+}

@@ -12,6 +12,8 @@ export interface FileResult {
   file: string;
   passed: number;
   failed: number;
+  /** Each test that ran, by name. */
+  tests: { name: string; isPassed: boolean }[];
   skipped: number;
   seconds: number;
   cpuSeconds: number;
@@ -68,12 +70,13 @@ export function runFile(
     rmSync(eventsPath, { force: true });
     const count = (outcome: string) => events.filter((event) => 'outcome' in event && event.outcome === outcome).length;
     const [passed, failed, skipped] = [count('passed'), count('failed'), count('skipped')];
+    const tests = events.flatMap((event) => ('outcome' in event ? [{ name: event.name, isPassed: event.outcome === 'passed' }] : []));
     const cpuSeconds = events.reduce((sum, event) => sum + ('cpuSeconds' in event ? event.cpuSeconds : 0), 0);
     let fault: string | null = null;
     if (hung) fault = `still ran after ${timeoutMs / 1000} s and was killed`;
     else if (passed + failed + skipped === 0) fault = `ran no test and ended with ${signal ?? code}`;
     else if (code !== 0 && failed === 0) fault = `no test failed, but the process ended with ${signal ?? code}`;
-    return { file, passed, failed, skipped, seconds: (performance.now() - startedMs) / 1000, cpuSeconds, fault, logFolder };
+    return { file, passed, failed, skipped, tests, seconds: (performance.now() - startedMs) / 1000, cpuSeconds, fault, logFolder };
   }
 
   return { result: finish(), kill };

@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { conformancePage, totalsLine } from '../conformance/table.ts';
 import { testEnvironment } from '../helpers/environment.ts';
 import { type FileResult, type RunningFile, runFile } from './run-file.ts';
 import { type Cost, createSchedule } from './schedule.ts';
@@ -30,7 +31,7 @@ mkdirSync(RESULTS, { recursive: true });
 const costs: Record<string, Cost> = JSON.parse(readFileSync(DURATIONS, 'utf8'));
 const startedMs = performance.now();
 const results = await runAll();
-report(results);
+await report(results);
 
 /** Test files below the given paths; a file that is named in full runs whatever its ending is. */
 function testFiles(paths: readonly string[]): string[] {
@@ -96,7 +97,7 @@ function print(result: FileResult, left: number): void {
   if (fault !== null) write(`✖ ${file} ${fault}`);
 }
 
-function report(all: readonly FileResult[]): void {
+async function report(all: readonly FileResult[]): Promise<void> {
   const wallSeconds = (performance.now() - startedMs) / 1000;
   const sum = (of: (result: FileResult) => number) => all.reduce((total, result) => total + of(result), 0);
   const bad = all.filter((result) => !isGood(result));
@@ -108,11 +109,22 @@ function report(all: readonly FileResult[]): void {
   for (const { file, seconds, cpuSeconds } of slowest.slice(0, SLOWEST)) {
     write(`${seconds.toFixed(1).padStart(7)} s  CPU ${cpuSeconds.toFixed(1).padStart(6)} s  ${file}`);
   }
+  await reportConformance(all);
   for (const { file, fault, failed, logFolder } of bad) write(`✖ ${file}: ${fault ?? `${failed} tests failed`}, see ${logFolder}`);
   write(`${all.length} files in ${wallSeconds.toFixed(0)} s, CPU ${sum(({ cpuSeconds }) => cpuSeconds).toFixed(0)} s`);
   const failed = sum((result) => result.failed + (result.fault === null ? 0 : 1));
   write(`${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skipped }) => skipped)} skipped`);
   process.exitCode = bad.length === 0 ? 0 : 1;
+}
+
+/** What became of the cases of the wire contract, where all files of them ran. */
+async function reportConformance(all: readonly FileResult[]): Promise<void> {
+  const ran = new Set(all.map(({ file }) => file));
+  if (!globSync('test/conformance/*.test.ts').every((file) => ran.has(file))) return;
+  const tests = all.flatMap((result) => result.tests).filter(({ name }) => name.startsWith('case '));
+  const outcomes = new Map(tests.map(({ name, isPassed }) => [name, isPassed]));
+  writeFileSync(join(RESULTS, 'conformance.md'), await conformancePage(outcomes));
+  write(totalsLine(outcomes));
 }
 
 /** Keeps what files took in earlier runs where this run did not run them, and forgets files that are gone. */
