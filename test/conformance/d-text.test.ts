@@ -75,6 +75,7 @@ describe('D. Validation: the text of the input file', () => {
         line: null,
       },
     ]);
+    assert.equal(servers.upstream.stats.requests, callsBefore);
   });
 
   it('case 62: separators inside a string are no line breaks, and go upstream as they are', async () => {
