@@ -151,7 +151,7 @@ export const GROUPS: readonly Group[] = [
       {
         number: 66,
         text: 'A 50 MB line among small ones: processed, memory bounded',
-        reduced: 'bounded means below 700 MiB in the worker, 300 MiB in the API',
+        reduced: 'bounded means seven times the line in the worker, twice in the API',
       },
       { number: 67, text: 'Input file deleted right after create: never stuck; after `in_progress`: completes' },
     ],
