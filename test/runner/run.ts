@@ -80,7 +80,7 @@ function write(text: string): void {
 /** Written after each file, so that a run that is broken off leaves what it knows. */
 function save(done: readonly FileResult[]): void {
   const wallSeconds = (performance.now() - startedMs) / 1000;
-  writeFileSync(join(RESULTS, 'results.json'), JSON.stringify({ wallSeconds, files: done }, null, 2));
+  writeFileSync(join(RESULTS, 'results.json'), JSON.stringify({ wallSeconds, files: done.map(({ tests: _, ...rest }) => rest) }, null, 2));
   if (values.record) record(done);
 }
 
