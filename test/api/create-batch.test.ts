@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { medianMs } from '../helpers/median.ts';
 import { after, before, describe, it } from 'node:test';
 import { type OpenAI, toFile } from 'openai';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
@@ -153,9 +154,9 @@ describe('POST /v1/batches', () => {
     it('answers while Temporal is away or silent, and says so in the log', async () => {
       for (const state of ['away', 'silent'] as const) {
         api.runs.state = state;
-        const started = performance.now();
-        const id = await idOf(await post(minimal()));
-        assert.ok(performance.now() - started < 4000);
+        let id = '';
+        const ms = await medianMs(5, async () => (id = await idOf(await post(minimal()))));
+        assert.ok(ms < 1000, `${Math.round(ms)} ms while Temporal is ${state}`);
         assert.equal((await client.batches.retrieve(id)).status, 'validating');
       }
       api.runs.state = 'up';

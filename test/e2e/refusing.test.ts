@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { toFile } from 'openai';
 import type OpenAI from 'openai';
 import { chatLine, chatLines, ended, resultLines, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
+import { medianMs } from '../helpers/median.ts';
 import { until } from '../helpers/until.ts';
 import { type RefusingProxy, startRefusingProxy } from '../temporal/refusing-proxy.ts';
 
 const LINES = 600;
 /** Longer than the heartbeat timeout of a stack, after which Temporal gives up an activity. */
 const REFUSED_MS = 12_000;
-/** Half a second for Temporal, and the bucket, even on a machine that stands still meanwhile; a client of Temporal that is refused tries for a minute. */
-const ANSWERED_WITHIN_MS = 10_000;
+/** The middle one of several calls: a client waits half a second for Temporal, and for the bucket. */
+const ANSWERED_WITHIN_MS = 1_500;
 
 describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
   let stack: Stack;
@@ -39,12 +41,14 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
     return ids.map((id) => calls[id] ?? 0);
   }
 
+  /** The last of five answers, of which the middle one came in time. */
   async function inTime<T>(what: string, ask: () => Promise<T>): Promise<T> {
-    const startedMs = performance.now();
-    const answer = await ask();
-    const ms = performance.now() - startedMs;
+    const answers: T[] = [];
+    const ms = await medianMs(5, async () => answers.push(await ask()));
     assert.ok(ms < ANSWERED_WITHIN_MS, `${what} took ${Math.round(ms)} ms`);
-    return answer;
+    const last = answers.at(-1);
+    assert.ok(last !== undefined);
+    return last;
   }
 
   it('changes nothing for clients, rests batches, and sends nothing twice when it takes calls again', { timeout: 400_000 }, async () => {
@@ -55,11 +59,16 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
     // What tells about the server as a whole is not refused.
     proxy.refuses = (method) => method !== 'GetSystemInfo';
     const refusedMs = performance.now();
-    const created = await inTime('create', async () => await submit(client, chatLines(3, 'created-')));
+    const { id: input_file_id } = await client.files.create({
+      file: await toFile(Buffer.from(chatLines(3, 'created-')), 'x.jsonl'),
+      purpose: 'batch',
+    });
+    const body = { input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h' } as const;
+    const created = await inTime('create', async () => await client.batches.create(body));
     assert.equal(created.status, 'validating');
     assert.equal((await inTime('cancel', async () => await client.batches.cancel(cancelled.id))).status, 'cancelling');
     assert.equal((await inTime('retrieve', async () => await client.batches.retrieve(running.id))).status, 'in_progress');
-    assert.equal((await inTime('list', async () => await client.batches.list())).data.length, 3);
+    assert.equal((await inTime('list', async () => await client.batches.list())).data.length, 7);
     const ready = await fetch(`${stack.origin}/ready`);
     assert.deepEqual([ready.status, await ready.json()], [200, { ready: true, temporal: false, bucket: true }]);
     // One that starts now gets as far as asking about its namespace, and is kept waiting there for longer than the SDK bears.
