@@ -95,7 +95,7 @@ export function createSweep(
     const { check } = beating;
     const steps = {
       'work of ended batches': removeAllWork,
-      'expired files': async () => await housekeeping.removeExpiredFiles(beganMs, check),
+      'expired files': async () => await housekeeping.removeExpiredFiles(beganMs, inputs, check),
       'stale uploads': async () => await housekeeping.removeStaleUploads(beganMs, uploadMarkerMaxAgeMs, inputs, check),
       'expired uploads': async () => await housekeeping.removeExpiredUploads(beganMs, check),
       'old idempotency entries': async () => await housekeeping.removeOldIdempotency(beganMs, IDEMPOTENCY_AGE_MS, check),

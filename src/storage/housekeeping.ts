@@ -14,8 +14,8 @@ import { createRecent } from './recent.ts';
  * `nowMs` (Unix milliseconds) is a time before they were listed, so that no batch which began since can lose its input.
  */
 export interface Housekeeping {
-  /** Expired file records become tombstones; `removeDeletedContent` takes their bytes a minute later. */
-  removeExpiredFiles(nowMs: number, beat: () => void): Promise<number>;
+  /** Expired file records become tombstones; their bytes go unless an open batch reads them, or are left to `removeDeletedContent`. */
+  removeExpiredFiles(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
   /** Bytes of files deleted more than a minute ago that no open batch reads; the tombstones themselves 30 days later, as they are cursors. */
   removeDeletedContent(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
   /** Aborts multipart uploads whose marker is older than `maxAgeMs`, removes content that neither a record nor an open batch needs, then the marker. */
@@ -142,8 +142,9 @@ export function createHousekeeping({
   }
 
   return {
-    async removeExpiredFiles(nowMs, beat) {
+    async removeExpiredFiles(nowMs, openInputs, beat) {
       let removed = 0;
+      const startedMs = monotonicMs();
       const listed = store.list(prefixes.files);
       const read = async ({ key }: ListedObject) => ({ key, atSeconds: await tried(key, async () => await expiryOf(key)) });
       for await (const { key, atSeconds } of mapInOrder(listed, READS_AT_A_TIME, read)) {
@@ -155,6 +156,9 @@ export function createHousekeeping({
           await store.remove([key]);
         });
         removed += isRemoved ? 1 : 0;
+        // What cannot be removed now has its tombstone.
+        const mayTry = isRemoved && !openInputs.has(`${tenant}/${id}`) && monotonicMs() - startedMs < REMOVING_MS;
+        if (mayTry) await isDone(keys.content(tenant, id), async () => await store.remove([keys.content(tenant, id)]));
       }
       return removed;
     },

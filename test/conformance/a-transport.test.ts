@@ -118,6 +118,7 @@ describe('A. Transport and envelope', () => {
         [500, '2'],
       ],
     );
+    assert.equal((await send(stack, '/v1/batches')).status, 200, 'the list goes on without it');
     const error = assertEnvelope(await send(stack, `/v1/batches/${id}`), 500, { type: 'server_error' });
     assert.doesNotMatch(error.message, /\bat |\.ts|JSON|batches\//);
   });
