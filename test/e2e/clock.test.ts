@@ -88,9 +88,9 @@ describe('a wall clock that is set while batches run', () => {
     });
 
     it(`that of the API, ${way} by ten minutes: counts go on, lists are whole, cancels are heard, and nothing expires`, async () => {
-      // It is the last to end, so that it is still there when its cancel comes.
-      const cancelled = await begin(`cancelled-${way}`, { delayMs: 3000 });
       const running = await begin(`api-${way}`, { window: '5m', delayMs: 500 });
+      // It is the last to end, so that it is still there when its cancel comes.
+      const cancelled = await begin(`cancelled-${way}`, { delayMs: 1200 });
       apiClock.set(ms);
       const seen = Number((await client.batches.retrieve(running.id)).request_counts?.completed);
       assert.ok(seen < LINES - 100);
