@@ -41,10 +41,10 @@ describe('a wall clock that is set while batches run', () => {
   });
 
   /** Ten seconds of work at least, so that it is still there when a clock is set. */
-  async function begin(name: string, { window = '24h', delayMs = 400 } = {}): Promise<{ id: string; ids: string[] }> {
+  async function begin(name: string, { window = '24h', delayMs = 400, priority = '3' } = {}): Promise<{ id: string; ids: string[] }> {
     const ids = Array.from({ length: LINES }, (_, index) => `${name}-${index + 1}`);
     const text = ids.map((id) => chatLine(id, `marker=${id}; delay=${delayMs}`)).join('\n');
-    const { id } = await submit(client, text, Object({ completion_window: window }));
+    const { id } = await submit(client, text, Object({ completion_window: window, metadata: { nightshift_priority: priority } }));
     await completed(id, 50);
     return { id, ids };
   }
@@ -88,9 +88,9 @@ describe('a wall clock that is set while batches run', () => {
     });
 
     it(`that of the API, ${way} by ten minutes: counts go on, lists are whole, cancels are heard, and nothing expires`, async () => {
+      // It gives way to the other, so that it is still there when its cancel comes.
+      const cancelled = await begin(`cancelled-${way}`, { delayMs: 800, priority: '5' });
       const running = await begin(`api-${way}`, { window: '5m', delayMs: 500 });
-      // It is the last to end, so that it is still there when its cancel comes.
-      const cancelled = await begin(`cancelled-${way}`, { delayMs: 1200 });
       apiClock.set(ms);
       const seen = Number((await client.batches.retrieve(running.id)).request_counts?.completed);
       assert.ok(seen < LINES - 100);
