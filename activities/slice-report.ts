@@ -20,7 +20,7 @@ export function toReport(given: {
   const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning, places, workers, workerLost } = given;
   const open = new Set(lines.flatMap(({ line }) => (stored.has(line) ? [] : [line])));
   const covered: number[] = [];
-  // Blank lines are covered as soon as somebody has looked at them.
+  // Blank lines are covered once the slice has read them.
   for (let line = input.firstLine; line <= input.lastLine; line++) if (!open.has(line)) covered.push(line);
   return {
     covered: lineRanges(covered),

@@ -99,7 +99,7 @@ export function createSweep(
       'stale uploads': async () => await housekeeping.removeStaleUploads(beganMs, uploadMarkerMaxAgeMs, inputs, check),
       'expired uploads': async () => await housekeeping.removeExpiredUploads(beganMs, check),
       'old idempotency entries': async () => await housekeeping.removeOldIdempotency(beganMs, IDEMPOTENCY_AGE_MS, check),
-      // Last, because the bucket answers only late where somebody reads what is to be removed.
+      // Last, because the bucket answers late while a client reads an object that is to be removed.
       'contents of deleted files': async () => await housekeeping.removeDeletedContent(beganMs, inputs, check),
     };
     const failures = failed === 0 ? [] : [`${failed} open batches`];
