@@ -33,6 +33,8 @@ export type Observation =
   | { kind: 'overload'; retryAfterMs: number | null; budgets?: RateBudgets | null }
   /** `answered` tells a status or a malformed answer from a reset or a timeout: somebody is there. */
   | { kind: 'fault'; answered: boolean }
+  /** No whole answer within the `ms` that the request was given. */
+  | { kind: 'timeout'; ms: number }
   | { kind: 'unavailable' }
   /** Nothing was learnt: the request was aborted. */
   | { kind: 'ignored' };
