@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseCompletionWindow } from './domain/completion-window.ts';
-import { isHttpUrl, isPlainOrigin, isSecret } from './wire-values.ts';
+import { isHttpUrl, isPlainOrigin, isSecret, NAMES_ENDPOINT, namesEndpoint } from './wire-values.ts';
 
 /**
  * Every environment variable of Nightshift, without its prefix: default, shape and bounds, each in one place. Values stay
@@ -67,7 +67,7 @@ export const settingsSchema = z.object({
   S3_ACCESS_KEY: secret(),
   S3_SECRET_KEY: secret(),
 
-  UPSTREAM_URL: url('http://127.0.0.1:8900/v1'),
+  UPSTREAM_URL: url('http://127.0.0.1:8900/v1').refine((given) => !namesEndpoint(given), NAMES_ENDPOINT),
   UPSTREAM_API_KEY: secret(),
   UPSTREAM_MAX_IN_FLIGHT: integer(256, 1, 10_000),
   UPSTREAM_LIMITER: choice('adaptive', ['adaptive', 'fixed']),
@@ -77,7 +77,7 @@ export const settingsSchema = z.object({
   UPSTREAMS_FILE: optional(),
 
   COMPLETION_WINDOWS: list('24h', (item) => parseCompletionWindow(item) !== null, 'must be durations like 24h, separated by commas'),
-  ENDPOINTS: list('', (item) => /^\/v1\/\S+$/.test(item), 'must be paths like /v1/rerank, separated by commas'),
+  ENDPOINTS: list('', (item) => /^\/[^\s/?#][^\s?#]*$/.test(item), 'must be paths like /v1/rerank or /rerank, separated by commas'),
   MAX_REQUESTS_PER_BATCH: integer(50_000, 1, 10_000_000),
   MAX_BATCH_INPUT_BYTES: integer(209_715_200, 1024, 80_000_000_000),
   MAX_UPLOAD_BYTES: integer(536_870_912, 1024, 80_000_000_000),

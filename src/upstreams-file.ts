@@ -3,13 +3,13 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { placeInList } from './place-in-list.ts';
 import { readSecretFile } from './secret-files.ts';
-import { CONNECTION_HEADERS, isHeaderValue, isHttpUrl, isSecret } from './wire-values.ts';
+import { CONNECTION_HEADERS, isHeaderValue, isHttpUrl, isSecret, NAMES_ENDPOINT, namesEndpoint } from './wire-values.ts';
 
 /** One upstream as configured, credentials apart (`UpstreamCredentials`). */
 export interface UpstreamConfig {
   /** Part of its task queue's name. */
   name: string;
-  /** One or more base URLs of the same service, `/v1` included where it has one. */
+  /** One or more base URLs of the same service, as an SDK takes them (`parseBaseUrl`). */
   baseUrls: string[];
   /** Models it serves; null serves every model. */
   models: string[] | null;
@@ -39,6 +39,10 @@ export interface UpstreamCredentials {
 
 const wholeNumber = (least: number, most: number) => z.int().min(least).max(most);
 
+const baseUrl = z
+  .string()
+  .refine(isHttpUrl, 'must be an http(s) URL')
+  .refine((text) => !namesEndpoint(text), NAMES_ENDPOINT);
 const key = z.string().trim().refine(isSecret, 'must be printable ASCII without spaces');
 const headerName = z
   .string()
@@ -48,7 +52,7 @@ const headerName = z
 const upstreamSchema = z
   .strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9 and hyphen'),
-    base_urls: z.array(z.string().refine(isHttpUrl, 'must be an http(s) URL')).min(1),
+    base_urls: z.array(baseUrl).min(1),
     models: z.array(z.string().min(1)).min(1).optional(),
     api_key: key.optional(),
     api_key_env: z.string().min(1).optional(),

@@ -52,3 +52,11 @@ export const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ]);
+
+/** Whether a base URL goes on to one endpoint, as some consoles show it: then every request would ask for the endpoint twice. */
+export function namesEndpoint(text: string): boolean {
+  return /\/(?:chat\/completions|completions|embeddings|responses|moderations)\/*$/.test(URL.parse(text)?.pathname ?? '');
+}
+
+/** What `namesEndpoint` finds, for an operator. */
+export const NAMES_ENDPOINT = 'must end before the endpoint: remove /chat/completions or what else names one';

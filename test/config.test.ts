@@ -92,6 +92,22 @@ describe('loadConfig', () => {
     ]);
   });
 
+  it('takes further endpoints below and beside /v1, and only paths', () => {
+    const endpointsOf = (given: string) => loadConfig({ ...S3, NIGHTSHIFT_ENDPOINTS: given }, 'worker').batches.endpoints;
+    assert.deepEqual(endpointsOf('/v1/rerank, /rerank,/v2/rerank'), ['/v1/rerank', '/rerank', '/v2/rerank']);
+    for (const given of ['rerank', '/', '//elsewhere/rerank', '/rerank?a=1', '/re rank', 'http://h/rerank']) {
+      assert.match(faultsOf({ ...S3, NIGHTSHIFT_ENDPOINTS: given }).join(), /NIGHTSHIFT_ENDPOINTS must be paths like/, given);
+    }
+  });
+
+  it('refuses a base URL that goes on to an endpoint', () => {
+    for (const url of ['http://h/v1/chat/completions', 'http://h/openai/deployments/d/embeddings/?api-version=x', 'http://h/responses']) {
+      assert.match(faultsOf({ ...S3, NIGHTSHIFT_UPSTREAM_URL: url }).join(), /NIGHTSHIFT_UPSTREAM_URL must end before the endpoint/, url);
+      const path = upstreamsFile(JSON.stringify([{ name: 'gpu', base_urls: [url] }]));
+      assert.match(faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path }).join(), /gpu: base_urls\.0 must end before the endpoint/, url);
+    }
+  });
+
   it('says what is wrong and what was given', () => {
     assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_API_PORT: 'http' }), [
       'NIGHTSHIFT_API_PORT must be a whole number from 0 to 65535, not "http"',

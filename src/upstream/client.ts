@@ -12,7 +12,7 @@ export interface UpstreamClient {
 }
 
 export interface UpstreamRequest {
-  /** The `/v1/...` path of the batch; what the base URL already holds of it is not repeated. */
+  /** The endpoint of the batch, such as `/v1/chat/completions`; `parseBaseUrl` says where it is on a server. */
   endpoint: string;
   /** Sent as it is: the exact bytes of the `body` member of the input line. */
   body: Uint8Array;

@@ -8,7 +8,7 @@ import { describeOwnUpstream } from '../../src/processes/local/own-upstream.ts';
 const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'a', NIGHTSHIFT_S3_SECRET_KEY: 'b' };
 
 /** What is said of an upstream that answers so when it is asked for its models. */
-async function saidOf(answer: string, status = 200): Promise<{ said: string; asked: string[] }> {
+async function saidOf(answer: string, status = 200, path = '/v1'): Promise<{ said: string; asked: string[] }> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
     asked.push(`${request.url} ${request.headers.authorization}`);
@@ -18,7 +18,7 @@ async function saidOf(answer: string, status = 200): Promise<{ said: string; ask
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
   const env = {
-    NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${address.port}/v1`,
+    NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${address.port}${path}`,
     NIGHTSHIFT_UPSTREAM_API_KEY: 'sk-1',
     ...S3,
   };
@@ -33,6 +33,12 @@ describe('describeOwnUpstream', () => {
     assert.deepEqual(asked, ['/v1/models Bearer sk-1']);
     assert.match(said, /serves meta\/llama-3:8b, other\./);
     assert.match(said, /sed 's\|example-model\|meta\/llama-3:8b\|' examples\/first-batch\.jsonl/);
+  });
+
+  it('asks for the models where an SDK with this base URL asks', async () => {
+    const at = async (path: string) => (await saidOf('{}', 200, path)).asked;
+    assert.deepEqual(await at('/api/paas/v4/'), ['/api/paas/v4/models Bearer sk-1']);
+    assert.deepEqual(await at('?tenant=a'), ['/v1/models?tenant=a Bearer sk-1']);
   });
 
   it('leaves the model open where none is told, and shows nothing that a shell would take for more than a name', async () => {

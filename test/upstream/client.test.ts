@@ -83,17 +83,18 @@ describe('what the client sends', () => {
     assert.deepEqual(server.requests, []);
   });
 
-  it('does not double /v1 and keeps any other prefix of the base URL', async () => {
+  it('joins the endpoint to the base URL as an SDK does', async () => {
     await using server = await startRawServer((socket) => socket.write(httpAnswer(200)));
-    for (const path of ['', '/', '/v1', '/v1/', '/proxy', '/proxy/v1']) {
+    for (const path of ['', '/v1/', '/api/paas/v4', '/openai/deployments/d?api-version=x']) {
       await using upstream = client(server.url + path);
       await send(upstream);
     }
     const paths = server.requests.map((request) => request.split(' ')[1]);
     assert.deepEqual(paths, [
-      ...Array.from({ length: 4 }, () => '/v1/chat/completions'),
-      '/proxy/v1/chat/completions',
-      '/proxy/v1/chat/completions',
+      '/v1/chat/completions',
+      '/v1/chat/completions',
+      '/api/paas/v4/chat/completions',
+      '/openai/deployments/d/chat/completions?api-version=x',
     ]);
   });
 
