@@ -12,7 +12,7 @@ export type CheckedInput =
   | { verdict: 'refused'; errors: BatchError[] }
   | { verdict: 'accepted'; total: number; model: string | null; upstream: string };
 
-/** Takes the lines of an input one after the other; memory does not grow with the input but for 16 bytes per custom_id. */
+/** Takes the lines of an input one after the other; memory does not grow with the input but for 20 bytes per custom_id. */
 export interface InputChecker {
   /** False when nothing that follows can change the verdict. Faulty lines are counted and not planned. */
   take(line: InputLine): boolean;
@@ -25,25 +25,23 @@ export interface InputChecker {
 /** Checks every line by the rules of the endpoint, and what only all lines together tell: counts, models, duplicates. */
 export function createInputChecker({ endpoint, limits, routes }: { endpoint: string; limits: Limits; routes: ModelRoutes }): InputChecker {
   const customIds = createCustomIds();
-  const checker = createRequestLineChecker({ endpoint, limits, seen: customIds.seen });
+  const checker = createRequestLineChecker({ endpoint, limits, lineOf: customIds.lineOf });
   const errors: BatchError[] = [];
   let requests = 0;
   let embeddingInputs = 0;
-  /** The model of the first line, and whether others follow. */
-  let model: string | null = null;
-  let severalModels = false;
+  /** The model that all lines name so far; null once one names another or none, undefined before the first. */
+  let model: string | null | undefined;
   /** The first model with an upstream, and the first one that another upstream serves. */
   let first: fault.NamedModel | null = null;
   let mismatched: fault.NamedModel | null = null;
   /** Most batches name one model: the route of the last one is known. */
-  let last: { model: string; route: ReturnType<ModelRoutes['route']> } | null = null;
+  let last: { model: string | null; route: ReturnType<ModelRoutes['route']> } | null = null;
 
-  function addModel(name: string, line: number): void {
-    if (last?.model !== name) last = { model: name, route: routes.route([name]) };
-    model ??= name;
-    severalModels ||= model !== name;
+  function addModel(name: string | null, line: number): void {
+    if (last === null || last.model !== name) last = { model: name, route: routes.route(name === null ? [] : [name]) };
+    model = model === undefined || model === name ? name : null;
     if (last.route === 'mismatched' || 'unknownModel' in last.route) {
-      errors.push(fault.modelNotFound(name, line));
+      errors.push(name === null ? fault.noDefaultModel(line) : fault.modelNotFound(name, line));
       return;
     }
     const named = { line, model: name, upstream: last.route.upstream };
@@ -83,7 +81,7 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
       if (all.length > 0 || first === null) return { verdict: 'refused', errors: all };
-      return { verdict: 'accepted', total: requests, model: severalModels ? null : model, upstream: first.upstream };
+      return { verdict: 'accepted', total: requests, model: model ?? null, upstream: first.upstream };
     },
   };
 }

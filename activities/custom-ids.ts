@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 
-/** Words of 32 bits per custom_id: 16 bytes of its hash. */
-const WORDS = 4;
+/** Words of 32 bits per custom_id: 16 bytes of its hash, then its line. */
+const WORDS = 5;
+const HASH_WORDS = 4;
 
-/** Remembers custom_ids by 16 bytes each, so that a million of them take some 40 MB at most. */
+/** Remembers custom_ids by 20 bytes each, so that a million of them take some 50 MB at most. */
 export interface CustomIds {
-  /** Whether it was there before; remembers it. */
-  seen(customId: string): boolean;
+  /** The line that had it before; null when none had, and then this line is remembered. */
+  lineOf(customId: string, line: number): number | null;
 }
 
 /** No custom_ids yet. */
@@ -39,14 +40,15 @@ export function createCustomIds(): CustomIds {
   }
 
   return {
-    seen(customId) {
+    lineOf(customId, line) {
       const words = hashWords(customId);
       const { at, found } = place(table, slots, words);
-      if (found) return true;
+      if (found) return table[at + HASH_WORDS] ?? 0;
       table.set(words, at);
+      table[at + HASH_WORDS] = line;
       count += 1;
       if (count * 4 > slots * 3) grow();
-      return false;
+      return null;
     },
   };
 }
@@ -58,8 +60,8 @@ function isSame(table: Uint32Array, at: number, words: Uint32Array): boolean {
 function hashWords(customId: string): Uint32Array {
   // As UTF-16, because UTF-8 would make all lone surrogates the same.
   const digest = hash('sha256', Buffer.from(customId, 'utf16le'), 'buffer');
-  const words = new Uint32Array(WORDS);
-  for (let word = 0; word < WORDS; word++) words[word] = digest.readUInt32LE(word * 4);
+  const words = new Uint32Array(HASH_WORDS);
+  for (let word = 0; word < HASH_WORDS; word++) words[word] = digest.readUInt32LE(word * 4);
   if (words.every((word) => word === 0)) words[0] = 1;
   return words;
 }

@@ -14,7 +14,7 @@ export async function readFirstModel(
   const content = await files.openContent(tenant, file.id, { start: 0, end: Math.min(file.bytes, MAX_BYTES) - 1 });
   if (content === null) return null;
   const splitter = createLineSplitter({ maxLineBytes: MAX_BYTES });
-  const checker = createRequestLineChecker({ endpoint, limits: { maxLineBytes: MAX_BYTES }, seen: () => false });
+  const checker = createRequestLineChecker({ endpoint, limits: { maxLineBytes: MAX_BYTES }, lineOf: () => null });
   const chunks: AsyncIterable<Buffer> = content.body;
   for await (const chunk of chunks) {
     const [first] = splitter.push(chunk);

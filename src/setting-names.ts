@@ -1,10 +1,11 @@
+import { closestName } from './domain/closest-name.ts';
 import { PREFIX, SECRET_FILES, settingsSchema } from './settings.ts';
 
 /** Variables that only docker-compose.yml reads. They may stand in the `.env` file that the containers get as well. */
 const COMPOSE_ONLY = ['TEMPORAL_PORT', 'MINIO_PORT', 'MINIO_CONSOLE_PORT', 'MINIO_IMAGE', 'PROMETHEUS_PORT', 'GRAFANA_PORT'];
 
-const SETTINGS = [...Object.keys(settingsSchema.shape), ...SECRET_FILES].map((name) => PREFIX + name);
-const KNOWN: ReadonlySet<string> = new Set([...SETTINGS, ...COMPOSE_ONLY.map((name) => PREFIX + name)]);
+const SETTINGS = [...Object.keys(settingsSchema.shape), ...SECRET_FILES];
+const KNOWN: ReadonlySet<string> = new Set([...SETTINGS, ...COMPOSE_ONLY].map((name) => PREFIX + name));
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -13,8 +14,8 @@ export function unknownSettings(env: Environment): string[] {
   return Object.entries(env)
     .filter(([name, value]) => name.startsWith(PREFIX) && (value ?? '') !== '' && !KNOWN.has(name) && !isServiceLink(name, value))
     .map(([name]) => {
-      const meant = closest(name);
-      const advice = meant === null ? 'See docs/configuration.md for all settings.' : `Did you mean ${meant}?`;
+      const meant = closestName(name.slice(PREFIX.length), SETTINGS);
+      const advice = meant === null ? 'See docs/configuration.md for all settings.' : `Did you mean ${PREFIX}${meant}?`;
       return `Unknown setting ${name}. ${advice}`;
     });
 }
@@ -30,29 +31,4 @@ function isServiceLink(name: string, value = ''): boolean {
     /(^|_)SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name) ||
     (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value))
   );
-}
-
-/** The setting whose name needs the fewest changes; null when none is near. */
-function closest(name: string): string | null {
-  let best: string | null = null;
-  let fewest = Math.ceil((name.length - PREFIX.length) / 3) + 1;
-  for (const setting of SETTINGS) {
-    const changes = editDistance(name, setting);
-    if (changes < fewest) [best, fewest] = [setting, changes];
-  }
-  return best;
-}
-
-/** How many characters must be added, removed or replaced to make one text of the other. */
-function editDistance(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (const [index, character] of [...left].entries()) {
-    const next = [index + 1];
-    for (const [at, other] of [...right].entries()) {
-      const replaced = (row[at] ?? 0) + (character === other ? 0 : 1);
-      next.push(Math.min(replaced, (row[at + 1] ?? 0) + 1, (next[at] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

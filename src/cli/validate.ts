@@ -33,7 +33,7 @@ the API knows is not checked: which models it serves, and its own limits.`,
     } else if (found.errors.length === 0) {
       const models = found.models.all().map(({ text, size }) => `${text} (${count(size)})`);
       output.print(
-        `${input.name} is good: ${count(found.requests)} requests for ${endpoint}, ${bytes(input.bytes)}, models: ${models.join(', ')}\n`,
+        `${input.name} is good: ${count(found.requests)} requests for ${endpoint}, ${bytes(input.bytes)}, models: ${models.join(', ') || 'none named'}\n`,
       );
     } else {
       const groups = createGroups();
@@ -48,14 +48,14 @@ the API knows is not checked: which models it serves, and its own limits.`,
 
 async function check(input: OpenInput, endpoint: string) {
   const limits = DEFAULT_LIMITS;
-  const customIds = new Set<string>();
+  const customIds = new Map<string, number>();
   const checker = createRequestLineChecker({
     endpoint,
     limits,
-    seen: (customId) => {
-      const isRepeated = customIds.has(customId);
-      customIds.add(customId);
-      return isRepeated;
+    lineOf: (customId, line) => {
+      const earlier = customIds.get(customId) ?? null;
+      if (earlier === null) customIds.set(customId, line);
+      return earlier;
     },
   });
   const splitter = createLineSplitter({ maxLineBytes: limits.maxLineBytes });
@@ -67,7 +67,7 @@ async function check(input: OpenInput, endpoint: string) {
     const checked = checker.check(content, line);
     if (checked.errors !== null) return void errors.push(...checked.errors);
     embeddingInputs += checked.embeddingInputs;
-    models.add(checked.model, null);
+    if (checked.model !== null) models.add(checked.model, null);
   };
   if (input.bytes > 0) for await (const chunk of createReadStream(input.path)) splitter.push(chunk).forEach(take);
   splitter.end().forEach(take);

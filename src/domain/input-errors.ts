@@ -32,9 +32,9 @@ export function notAnObject(line: number, got: string): BatchError {
   return { code: 'invalid_request', message: `This line must be a JSON object, but it is ${got}.${hint}`, param: null, line };
 }
 
-/** V5: absent or null. */
-export function missingRequired(line: number, param: string): BatchError {
-  return { code: 'missing_required_parameter', message: `Missing required parameter: '${param}'.`, param, line };
+/** V5: absent or null. `advice` are sentences. */
+export function missingRequired(line: number, param: string, advice: string | null): BatchError {
+  return { code: 'missing_required_parameter', message: joined(`Missing required parameter: '${param}'.`, advice), param, line };
 }
 
 /** V6: of the wrong type. `expected` and `got` have their article. */
@@ -54,16 +54,17 @@ export function customIdTooLong(line: number, max: number, got: number): BatchEr
   return { code: 'invalid_request', message, param: 'custom_id', line };
 }
 
-/** V8: an earlier line has it too. */
-export function duplicateCustomId(line: number): BatchError {
-  const message =
+/** V8: the line `earlier` has it too. */
+export function duplicateCustomId(line: number, customId: string, earlier: number): BatchError {
+  const rule =
     'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.';
+  const message = `${rule} Line ${earlier} has "${quoted(customId)}" too.`;
   return { code: 'duplicate_custom_id', message, param: 'custom_id', line };
 }
 
 /** V9: anything but exactly `POST`. */
 export function invalidMethod(line: number, method: string): BatchError {
-  const message = `Invalid method: '${method.slice(0, 32)}'. The method of each request in a batch must be 'POST'.`;
+  const message = `Invalid method: '${quoted(method)}'. The method of each request in a batch must be 'POST'.`;
   return { code: 'invalid_method', message, param: 'method', line };
 }
 
@@ -73,9 +74,20 @@ export function invalidUrl(line: number, url: string, endpoint: string): BatchEr
   return { code: 'invalid_url', message, param: 'url', line };
 }
 
-/** V11, V12: a body member without which the endpoint cannot work is absent or null. */
-export function requiredInBody(line: number, member: string, title: string): BatchError {
-  return { code: 'invalid_request', message: `${title} parameter is required.`, param: `body.${member}`, line };
+/** V11, V12: a body has none of the members without which the endpoint cannot work; the first is the usual one. `advice` are sentences. */
+export function requiredInBody(
+  line: number,
+  [member, ...others]: readonly [string, ...string[]],
+  advice: string | null = null,
+): BatchError {
+  const rule = `${member.charAt(0).toUpperCase()}${member.slice(1)} parameter is required.`;
+  const choice = others.length === 0 ? null : `The body must have one of "${[member, ...others].join('", "')}".`;
+  return { code: 'invalid_request', message: joined(rule, choice, advice), param: `body.${member}`, line };
+}
+
+/** A line without a model, where OpenAI allows that but no upstream serves every model. */
+export function noDefaultModel(line: number): BatchError {
+  return requiredInBody(line, ['model'], 'A line without one goes to the upstream that serves every model, and there is none.');
 }
 
 /** Longer than the name of a model may be; lengths are code points. */
@@ -85,9 +97,17 @@ export function modelTooLong(line: number, max: number, got: number): BatchError
 }
 
 /** V13: an event stream cannot become a result line. */
-export function streamingUnsupported(line: number, endpointTitle: string): BatchError {
-  const message = `${endpointTitle}: Streaming is not supported in the Batch API.`;
+export function streamingUnsupported(line: number, endpointTitle: string, value: unknown): BatchError {
+  const found = value === true ? null : `"stream" is ${json(value)}. Remove it, or set it to false.`;
+  const message = joined(`${endpointTitle}: Streaming is not supported in the Batch API.`, found);
   return { code: 'streaming_unsupported', message, param: 'body.stream', line };
+}
+
+/** A response that is only begun cannot become a result line. */
+export function backgroundUnsupported(line: number, endpointTitle: string, value: unknown): BatchError {
+  const advice = `"background" is ${json(value)}. Remove it: the batch itself runs in the background.`;
+  const message = `${endpointTitle}: Background mode is not supported in the Batch API. ${advice}`;
+  return { code: 'streaming_unsupported', message, param: 'body.background', line };
 }
 
 /** V14: no upstream serves the model. */
@@ -99,13 +119,15 @@ export function modelNotFound(model: string, line: number): BatchError {
 /** A model that a line names, and the upstream that serves it. */
 export interface NamedModel {
   line: number;
-  model: string;
+  /** Null where the line names none. */
+  model: string | null;
   upstream: string;
 }
 
 /** V15: two lines name models that no single upstream serves. */
 export function mismatchedModel(one: NamedModel, other: NamedModel): BatchError {
-  const names = ({ line, model, upstream }: NamedModel) => `line ${line} names "${quoted(model)}", which upstream "${upstream}" serves`;
+  const names = ({ line, model, upstream }: NamedModel) =>
+    `line ${line} names ${model === null ? 'no model' : `"${quoted(model)}"`}, which upstream "${upstream}" serves`;
   const message = `Each batch must contain requests for a single model, or for models of one upstream: ${names(one)}; ${names(other)}. Make a batch for each.`;
   return { code: 'mismatched_model', message, param: null, line: null };
 }
@@ -145,6 +167,14 @@ export function inputCrashedWorker(losses: number, line: number): BatchError {
 export function tooManyErrors(): BatchError {
   const message = `Validation stopped after ${MAX_BATCH_ERRORS} errors.`;
   return { code: 'too_many_errors', message, param: null, line: null };
+}
+
+function joined(...sentences: readonly (string | null)[]): string {
+  return sentences.filter((sentence) => sentence !== null).join(' ');
+}
+
+function json(value: unknown): string {
+  return quoted(JSON.stringify(value));
 }
 
 /** A value of a client as messages show it. */

@@ -1,26 +1,50 @@
 import { createJsonCheck } from './json-check.ts';
-import { shownText } from './shown-text.ts';
+import { codePoints, shownText } from './shown-text.ts';
 
 const OPEN_BRACKET = 0x5b;
 const SHOWN_LENGTH = 20;
+/** How compressed files begin. */
+const COMPRESSED = [
+  { name: 'gzip', begins: [0x1f, 0x8b] },
+  { name: 'zip', begins: [0x50, 0x4b, 0x03, 0x04] },
+  { name: 'zstd', begins: [0x28, 0xb5, 0x2f, 0xfd] },
+] as const;
+const NAMES = new Map([
+  [0x09, ', a tab'],
+  [0x0d, ', a carriage return'],
+  [0xa0, ', a no-break space'],
+  [0xfeff, ', a byte order mark'],
+]);
 const STEP = 64 * 1024;
 const UTF_8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** Says in a sentence why these bytes, which `JSON.parse` refuses, are not JSON in UTF-8, and where. */
 export function explainInvalidJson(bytes: Uint8Array): string {
+  const compressed = COMPRESSED.find(({ begins }) => begins.every((byte, at) => bytes[at] === byte));
+  if (compressed !== undefined) return `The file is compressed with ${compressed.name}. Decompress it before the upload.`;
   if (isUtf16(bytes)) return 'The file is encoded in UTF-16. Save it as UTF-8.';
   const json = createJsonCheck();
   const wrong = firstInvalidUtf8(bytes);
   if (wrong !== null) return `Byte ${wrong + 1} of the line is not valid UTF-8. Save the file as UTF-8.`;
   if (json.push(bytes, 0, bytes.length)) return endsEarly(bytes[0]);
   const before = UTF_8.decode(bytes.subarray(0, json.taken));
-  const after = shownText(UTF_8.decode(bytes.subarray(json.taken, json.taken + 4 * SHOWN_LENGTH)), SHOWN_LENGTH);
-  return `Column ${[...before].length + 1} has an unexpected '${after}'.`;
+  const after = UTF_8.decode(bytes.subarray(json.taken, json.taken + 4 * SHOWN_LENGTH));
+  return `Column ${codePoints(before) + 1} has an unexpected ${describeToken(after)}.`;
+}
+
+/** The beginning of a text in quotes, or the name of a character that quotes would not show. */
+function describeToken(text: string): string {
+  const character = text.codePointAt(0) ?? 0;
+  if (!/^[\p{C}\p{Z}]/u.test(text)) return `'${shownText(text, SHOWN_LENGTH)}'`;
+  const code = character.toString(16).toUpperCase().padStart(4, '0');
+  // White space between tokens is no fault: a control character that JSON refuses is one inside a string.
+  const advice = character < 0x20 ? ` (write \\u${code.toLowerCase()} inside a string)` : '';
+  return `U+${code}${NAMES.get(character) ?? ''}${advice}`;
 }
 
 /** Says why a line is refused that ends inside its JSON, by its first byte. */
 export function endsEarly(firstByte: number | undefined): string {
-  const how = firstByte === OPEN_BRACKET ? 'It begins a JSON array, which is not JSONL' : 'It ends before its JSON is complete';
+  const how = firstByte === OPEN_BRACKET ? 'It begins with "[", but a JSON array is not JSONL' : 'It ends before its JSON is complete';
   return `${how}. Each line must hold one whole JSON object.`;
 }
 

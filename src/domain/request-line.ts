@@ -1,16 +1,24 @@
 import type { BatchError } from './batch.ts';
+import { closestName } from './closest-name.ts';
 import { type EndpointRules, endpointRules } from './endpoint.ts';
 import * as fault from './input-errors.ts';
 import { explainInvalidJson } from './invalid-json.ts';
 import { memberRanges } from './json-scan.ts';
 import { describeJsonType, isJsonRecord } from './json-type.ts';
 import { type Limits, MODEL_MAX_LENGTH } from './limits.ts';
-import { codePoints } from './shown-text.ts';
+import { codePoints, shownText } from './shown-text.ts';
 
 /** What validation learns from a line: its faults, or what the batch needs to know of it. */
 export type CheckedLine =
   | { errors: BatchError[] }
-  | { errors: null; customId: string; model: string; /** Inputs of an embeddings request; 0 elsewhere. */ embeddingInputs: number };
+  | {
+      errors: null;
+      customId: string;
+      /** Null for a line without one, where the endpoint allows that. */
+      model: string | null;
+      /** Inputs of an embeddings request; 0 elsewhere. */
+      embeddingInputs: number;
+    };
 
 /** Checks the lines of one batch, one after the other. */
 export interface RequestLineChecker {
@@ -22,17 +30,24 @@ const UTF_8 = new TextDecoder();
 /** `ignoreBOM` keeps a byte order mark in the text, where JSON does not allow it: the one that may be there is gone already. */
 const STRICT_UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+const LINE_MEMBERS = ['custom_id', 'method', 'url', 'body'] as const;
+/** By which a body is known that stands where a line should. */
+const BODY_MEMBERS = ['messages', 'input', 'prompt', 'model'] as const;
+/** Of more members none is compared with the name that is missing. */
+const MEMBERS_COMPARED = 50;
+const FALSE_TEXTS: ReadonlySet<string> = new Set(['', '0', 'false', 'no', 'off', 'n', 'f', 'null', 'none']);
+
 /** Longest custom_id, in Unicode code points. */
 const CUSTOM_ID_MAX_LENGTH = 512;
 
 /**
- * Checks lines against the rules of an endpoint (reference: Batch API, "Input validation", V3 to V13). `seen` is asked once
- * per usable custom_id and answers whether an earlier line had it; the caller decides how to remember them.
+ * Checks lines against the rules of an endpoint (reference: Batch API, "Input validation", V3 to V13). `lineOf` is asked once
+ * per usable custom_id and answers which earlier line had it; the caller decides how to remember them.
  */
 export function createRequestLineChecker(given: {
   endpoint: string;
   limits: Pick<Limits, 'maxLineBytes'>;
-  seen: (customId: string) => boolean;
+  lineOf: (customId: string, line: number) => number | null;
 }): RequestLineChecker {
   const rules = endpointRules(given.endpoint);
   return {
@@ -44,19 +59,23 @@ export function createRequestLineChecker(given: {
       const { custom_id: customId, method, url, body } = parsed.value;
 
       const errors = [
-        ...checkPresence(line, 'custom_id', customId, 'a string'),
-        ...checkPresence(line, 'method', method, 'a string'),
-        ...checkPresence(line, 'url', url, 'a string'),
-        ...checkPresence(line, 'body', body, 'an object'),
+        ...checkPresence(line, parsed.value, 'custom_id', 'a string'),
+        ...checkPresence(line, parsed.value, 'method', 'a string'),
+        ...checkPresence(line, parsed.value, 'url', 'a string'),
+        ...checkPresence(line, parsed.value, 'body', 'an object'),
       ];
-      if (typeof customId === 'string') errors.push(...checkCustomId(line, customId, given.seen));
+      if (typeof customId === 'string') errors.push(...checkCustomId(line, customId, given.lineOf));
       if (typeof method === 'string' && method !== 'POST') errors.push(fault.invalidMethod(line, method));
       if (typeof url === 'string' && url !== given.endpoint) errors.push(fault.invalidUrl(line, url, given.endpoint));
       if (isJsonRecord(body)) errors.push(...checkBody(line, body, rules));
       if (errors.length > 0 || typeof customId !== 'string' || !isJsonRecord(body)) return { errors };
-      const model = body['model'];
-      if (typeof model !== 'string') return { errors };
-      return { errors: null, customId, model, embeddingInputs: countEmbeddingInputs(body, rules) };
+      const { model } = body;
+      return {
+        errors: null,
+        customId,
+        model: typeof model === 'string' && model !== '' ? model : null,
+        embeddingInputs: countEmbeddingInputs(body, rules),
+      };
     },
   };
 }
@@ -83,30 +102,61 @@ function parseLine(bytes: Uint8Array): { value: unknown } | null {
   }
 }
 
-function checkPresence(line: number, name: string, value: unknown, expected: 'a string' | 'an object'): BatchError[] {
-  if (value === undefined || value === null) return [fault.missingRequired(line, name)];
+function checkPresence(
+  line: number,
+  request: Record<string, unknown>,
+  name: (typeof LINE_MEMBERS)[number],
+  expected: 'a string' | 'an object',
+): BatchError[] {
+  const value = request[name];
+  if (value === undefined || value === null) return [fault.missingRequired(line, name, adviceOn(request, name))];
   const fits = expected === 'a string' ? typeof value === 'string' : isJsonRecord(value);
   return fits ? [] : [fault.wrongType(line, name, expected, describeJsonType(value))];
 }
 
-function checkCustomId(line: number, customId: string, seen: (customId: string) => boolean): BatchError[] {
+/** What the author of a line without a member may have meant. */
+function adviceOn(request: Record<string, unknown>, missing: string): string | null {
+  const bare = BODY_MEMBERS.find((member) => member in request);
+  if (missing === 'body' && bare !== undefined) return `The line has "${bare}" itself: put the request into its "body".`;
+  return misspelt(request, missing, LINE_MEMBERS);
+}
+
+/** Names the member that is most likely a misspelt one; `known` are no misspellings. */
+function misspelt(object: Record<string, unknown>, missing: string, known: readonly string[]): string | null {
+  const others = Object.keys(object).filter((member) => !known.includes(member));
+  const found = closestName(missing, others.slice(0, MEMBERS_COMPARED));
+  return found === null ? null : `There is "${shownText(found, 80)}": did you mean "${missing}"?`;
+}
+
+function checkCustomId(line: number, customId: string, lineOf: (customId: string, line: number) => number | null): BatchError[] {
   if (customId.trim() === '') return [fault.blankCustomId(line)];
   const length = codePoints(customId);
   if (length > CUSTOM_ID_MAX_LENGTH) return [fault.customIdTooLong(line, CUSTOM_ID_MAX_LENGTH, length)];
-  return seen(customId) ? [fault.duplicateCustomId(line)] : [];
+  const earlier = lineOf(customId, line);
+  return earlier === null ? [] : [fault.duplicateCustomId(line, customId, earlier)];
 }
 
 function checkBody(line: number, body: Record<string, unknown>, rules: EndpointRules): BatchError[] {
   const errors: BatchError[] = [];
-  const { model } = body;
-  if (model === undefined || model === null || model === '') errors.push(fault.requiredInBody(line, 'model', 'Model'));
-  else if (typeof model !== 'string') errors.push(fault.wrongType(line, 'body.model', 'a string', describeJsonType(model)));
+  const { model, stream, background } = body;
+  const isAbsent = (member: string) => (body[member] ?? null) === null;
+  if (isAbsent('model') || model === '') {
+    if (rules.needsModel) errors.push(fault.requiredInBody(line, ['model'], misspelt(body, 'model', BODY_MEMBERS)));
+  } else if (typeof model !== 'string') errors.push(fault.wrongType(line, 'body.model', 'a string', describeJsonType(model)));
   else if (codePoints(model) > MODEL_MAX_LENGTH) errors.push(fault.modelTooLong(line, MODEL_MAX_LENGTH, codePoints(model)));
-  if (rules.required !== null && (body[rules.required.member] ?? null) === null) {
-    errors.push(fault.requiredInBody(line, rules.required.member, rules.required.title));
+  const [usual, ...others] = rules.oneOf;
+  if (usual !== undefined && rules.oneOf.every(isAbsent)) {
+    errors.push(fault.requiredInBody(line, [usual, ...others], misspelt(body, usual, BODY_MEMBERS)));
   }
-  if (body['stream'] === true) errors.push(fault.streamingUnsupported(line, rules.title));
+  if (isOn(stream)) errors.push(fault.streamingUnsupported(line, rules.title, stream));
+  if (rules.path === '/v1/responses' && isOn(background)) errors.push(fault.backgroundUnsupported(line, rules.title, background));
   return errors;
+}
+
+/** Whether some server takes a value for true. Servers differ in which texts and numbers they take, but not in these for false. */
+function isOn(value: unknown): boolean {
+  if (typeof value === 'string') return !FALSE_TEXTS.has(value.trim().toLowerCase());
+  return value !== undefined && value !== null && value !== false && value !== 0;
 }
 
 /** An array of integers is one input (tokens); any other array holds as many as it has elements. */

@@ -65,7 +65,11 @@ export function createModelRoutes(upstreams: readonly { name: string; models: re
 
   return {
     route(models) {
-      if (models.length === 0) return rest === null ? { unknownModel: '' } : { upstream: rest };
+      if (models.length === 0) {
+        // What serves a model without a name serves every model.
+        const upstream = upstreamOf('');
+        return upstream === null ? { unknownModel: '' } : { upstream };
+      }
       let found: string | null = null;
       let mismatched = false;
       for (const model of models) {

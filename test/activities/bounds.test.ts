@@ -14,11 +14,11 @@ const settled = async (promise: Promise<unknown>) =>
   await Promise.race([promise.then(() => true), new Promise((resolve) => setImmediate(resolve, false))]);
 
 describe('custom ids', () => {
-  it('finds every repeat among 200,000, lone surrogates told apart', () => {
+  it('finds every repeat among 200,000 and its first line, lone surrogates told apart', () => {
     const ids = createCustomIds();
-    for (let at = 0; at < 200_000; at++) assert.equal(ids.seen(`id-${at}`), false);
-    for (let at = 0; at < 200_000; at += 997) assert.equal(ids.seen(`id-${at}`), true);
-    assert.deepEqual([ids.seen('\ud800'), ids.seen('\ud801'), ids.seen('\ud800')], [false, false, true]);
+    for (let at = 0; at < 200_000; at++) assert.equal(ids.lineOf(`id-${at}`, at + 1), null);
+    for (let at = 0; at < 200_000; at += 997) assert.equal(ids.lineOf(`id-${at}`, 300_000), at + 1);
+    assert.deepEqual([ids.lineOf('\ud800', 7), ids.lineOf('\ud801', 8), ids.lineOf('\ud800', 9)], [null, null, 7]);
   });
 });
 

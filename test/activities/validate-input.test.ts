@@ -26,6 +26,7 @@ async function errorsOf(batch: StagedBatch, changes: Parameters<Stage['worker']>
 
 const shown = (errors: readonly BatchError[]) => errors.map(({ code, line, param }) => [code, line, param]);
 const line = (changes: object) => JSON.stringify({ ...JSON.parse(chatLine('a')), ...changes });
+const withoutModel = (id: string) => JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/responses', body: { input: 'x' } });
 const body = (changes: object) => line({ body: { ...JSON.parse(chatLine('a')).body, ...changes } });
 
 describe('a validation that loses its worker', () => {
@@ -111,6 +112,19 @@ describe('validateInput refuses', () => {
     assert.deepEqual(shown(await errorsOf(await stage.submit(input), { routes })), [
       ['model_not_found', 2, 'body.model'],
       ['invalid_json_line', 3, null],
+    ]);
+  });
+
+  it('V11: a line without a model, where no upstream serves every model', async () => {
+    const routes = createModelRoutes([{ name: 'example', models: ['example-*'] }]);
+    const found = await errorsOf(await stage.submit(withoutModel('a'), { endpoint: '/v1/responses' }), { routes });
+    assert.deepEqual(found, [
+      {
+        code: 'invalid_request',
+        message: 'Model parameter is required. A line without one goes to the upstream that serves every model, and there is none.',
+        param: 'body.model',
+        line: 1,
+      },
     ]);
   });
 
@@ -299,6 +313,21 @@ describe('validateInput accepts', () => {
         [3, 3],
       ],
     );
+  });
+
+  it('lines without a model, which go to the upstream that serves every model', async () => {
+    for (const models of [null, ['*']]) {
+      const routes = createModelRoutes([
+        { name: 'other', models: ['gpt-x'] },
+        { name: 'example', models },
+      ]);
+      const found = await run(
+        stage.worker({ routes }).validateInput,
+        await stage.submit([withoutModel('a'), withoutModel('b')].join('\n'), { endpoint: '/v1/responses' }),
+      );
+      assert.ok(found.verdict === 'accepted');
+      assert.deepEqual([found.total, found.model, found.upstream], [2, null, 'example']);
+    }
   });
 
   it('several models of one upstream, and then names none', async () => {

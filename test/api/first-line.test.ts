@@ -91,7 +91,7 @@ describe('createFirstLineCheck', () => {
     for (const [content, why] of [
       ['', 'The file has no line that is not blank.'],
       ['\n \r\n', 'The file has no line that is not blank.'],
-      ['\n\n[\n  {"a":1}\n]\n', `Line 3: It begins a JSON array, which is not JSONL. ${early}`],
+      ['\n\n[\n  {"a":1}\n]\n', `Line 3: It begins with "[", but a JSON array is not JSONL. ${early}`],
       ['{\n  "a": 1\n}\n', `Line 1: It ends before its JSON is complete. ${early}`],
       ['custom_id,method\n', "Line 1: Column 1 has an unexpected 'c"],
       ['{"é":"🌙",}\n', "Line 1: Column 10 has an unexpected '}"],

@@ -59,7 +59,7 @@ describe('D. Validation: lines that fail the batch', () => {
     assert.deepEqual(error, {
       code: 'duplicate_custom_id',
       message:
-        'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.',
+        'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch. Line 3 has "same" too.',
       param: 'custom_id',
       line: 7,
     });
@@ -127,15 +127,18 @@ describe('D. Validation: lines that fail the batch', () => {
       { code: 'invalid_request', message: 'Messages parameter is required.', param: 'body.messages', line: 2 },
     ]);
     const others = [
-      ['/v1/completions', 'prompt', 'Prompt'],
-      ['/v1/embeddings', 'input', 'Input'],
-      ['/v1/responses', 'input', 'Input'],
-      ['/v1/moderations', 'input', 'Input'],
+      ['/v1/completions', 'prompt', 'Prompt parameter is required. The body must have one of "prompt", "prompt_embeds".'],
+      ['/v1/embeddings', 'input', 'Input parameter is required. The body must have one of "input", "messages".'],
+      [
+        '/v1/responses',
+        'input',
+        'Input parameter is required. The body must have one of "input", "prompt", "previous_response_id", "conversation".',
+      ],
+      ['/v1/moderations', 'input', 'Input parameter is required.'],
     ] as const;
-    for (const [endpoint, member, title] of others) {
-      assert.deepEqual(await errorsOf(jsonl([requestLine('a', { url: endpoint })]), endpoint), [
-        { code: 'invalid_request', message: `${title} parameter is required.`, param: `body.${member}`, line: 1 },
-      ]);
+    for (const [endpoint, member, message] of others) {
+      const line = requestLine('a', { url: endpoint }, { messages: undefined });
+      assert.deepEqual(await errorsOf(jsonl([line]), endpoint), [{ code: 'invalid_request', message, param: `body.${member}`, line: 1 }]);
     }
     assert.equal(calls(), 0);
   });

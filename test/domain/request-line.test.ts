@@ -15,9 +15,9 @@ const chat = (changes: Line = {}): Line => ({
 
 /** A checker with a memory of its own. */
 function checker(endpoint = CHAT) {
-  const known = new Set<string>();
-  const seen = (customId: string) => known.has(customId) || (known.add(customId), false);
-  return createRequestLineChecker({ endpoint, limits: { maxLineBytes: 1000 }, seen });
+  const known = new Map<string, number>();
+  const lineOf = (customId: string, line: number) => known.get(customId) ?? (known.set(customId, line), null);
+  return createRequestLineChecker({ endpoint, limits: { maxLineBytes: 1000 }, lineOf });
 }
 
 /** The faults of one line given as text, bytes or value. */
@@ -55,7 +55,26 @@ describe('createRequestLineChecker()', () => {
     refused(latin1, 'Byte 15 of the line is not valid UTF-8. Save the file as UTF-8.');
     const late = Buffer.concat([Buffer.from(`{"a":"${'é'.repeat(70_000)}`), Buffer.from([0xe4, 0x20]), Buffer.from('"}')]);
     refused(late, 'Byte 140007 of the line is not valid UTF-8. Save the file as UTF-8.');
-    refused('{"custom_id":"\u0001"}', "Column 15 has an unexpected ' \"}'.");
+    refused('{"custom_id":"\u0001"}', 'Column 15 has an unexpected U+0001 (write \\u0001 inside a string).');
+    refused('{"custom_id":"a\tb"}', 'Column 16 has an unexpected U+0009, a tab (write \\u0009 inside a string).');
+    refused('{\u00a0"custom_id":"a"}', 'Column 2 has an unexpected U+00A0, a no-break space.');
+    refused('{"a":1,\u200b"b":2}', 'Column 8 has an unexpected U+200B.');
+    refused('{"a":True}', "Column 6 has an unexpected 'True}'.");
+    refused('{"a":1},', "Column 8 has an unexpected ','.");
+    refused('[{"custom_id":"a"},', 'It begins with "[", but a JSON array is not JSONL. Each line must hold one whole JSON object.');
+  });
+
+  it('V3: names the format of compressed files', () => {
+    for (const [name, ...begins] of [
+      ['gzip', 0x1f, 0x8b, 8],
+      ['zip', 0x50, 0x4b, 3, 4],
+      ['zstd', 0x28, 0xb5, 0x2f, 0xfd],
+    ] as const) {
+      assert.equal(
+        faults(Buffer.from([...begins, 0, 1, 2]))[0]?.message,
+        `This line is not parseable as valid JSON. The file is compressed with ${name}. Decompress it before the upload.`,
+      );
+    }
   });
 
   it('takes or refuses deep nesting, without a crash', () => {
@@ -79,6 +98,16 @@ describe('createRequestLineChecker()', () => {
       assert.deepEqual(faults(without(name)), [fault]);
       assert.deepEqual(faults(chat({ [name]: null })), [fault]);
     }
+    const advice = (line: Line) => faults(line).map(({ message }) => message.split("'. ")[1] ?? null);
+    assert.deepEqual(advice({ ...without('custom_id'), customId: 'a' }), ['There is "customId": did you mean "custom_id"?']);
+    assert.deepEqual(advice({ ...without('method'), Method: 'POST' }), ['There is "Method": did you mean "method"?']);
+    assert.deepEqual(advice({ ...without('url'), endpoint: CHAT }), [null]);
+    assert.deepEqual(advice({ model: 'm', messages: [] }), [
+      null,
+      null,
+      null,
+      'The line has "messages" itself: put the request into its "body".',
+    ]);
     assert.deepEqual(
       faults({}).map(({ param }) => param),
       ['custom_id', 'method', 'url', 'body'],
@@ -119,7 +148,7 @@ describe('createRequestLineChecker()', () => {
       {
         code: 'duplicate_custom_id',
         message:
-          'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.',
+          'The custom_id for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch. Line 3 has "a" too.',
         param: 'custom_id',
         line: 7,
       },
@@ -147,20 +176,66 @@ describe('createRequestLineChecker()', () => {
       { code: 'invalid_request', message: 'Model parameter is required.', param: 'body.model', line: 7 },
       { code: 'invalid_request', message: 'Messages parameter is required.', param: 'body.messages', line: 7 },
     ]);
-    const line = (url: string) => chat({ url, body: { model: 'm' } });
-    assert.deepEqual(faults(line('/v1/completions'), '/v1/completions'), [
-      { code: 'invalid_request', message: 'Prompt parameter is required.', param: 'body.prompt', line: 7 },
-    ]);
-    for (const url of ['/v1/embeddings', '/v1/responses', '/v1/moderations']) {
-      assert.deepEqual(faults(line(url), url), [
-        { code: 'invalid_request', message: 'Input parameter is required.', param: 'body.input', line: 7 },
-      ]);
-    }
-    assert.deepEqual(faults(line('/v1/rerank'), '/v1/rerank'), []);
     assert.deepEqual(codes(faults(chat({ body: { model: null, messages: null } }))).length, 2);
+    assert.equal(
+      faults(chat({ body: { model: 'm', message: [] } }))[0]?.message,
+      'Messages parameter is required. There is "message": did you mean "messages"?',
+    );
+    assert.equal(
+      faults(chat({ body: { modle: 'm', messages: [] } }))[0]?.message,
+      'Model parameter is required. There is "modle": did you mean "model"?',
+    );
   });
 
-  it('V13: refuses streaming, and nothing but true is streaming', () => {
+  const lineOf = (url: string, body: Line) => chat({ url, body });
+
+  it('V12: requires one of the members that an endpoint can work on', () => {
+    for (const [url, alternatives] of [
+      ['/v1/completions', ['prompt', 'prompt_embeds']],
+      ['/v1/embeddings', ['input', 'messages']],
+      ['/v1/responses', ['input', 'prompt', 'previous_response_id', 'conversation']],
+      ['/v1/moderations', ['input']],
+    ] as const) {
+      for (const member of alternatives) assert.deepEqual(faults(lineOf(url, { model: 'm', [member]: 'x' }), url), [], `${url} ${member}`);
+      const [usual = ''] = alternatives;
+      for (const body of [{ model: 'm' }, { model: 'm', [usual]: null }]) {
+        assert.deepEqual(codes(faults(lineOf(url, body), url)), [['invalid_request', `body.${usual}`, 7]]);
+      }
+    }
+    assert.deepEqual(faults(lineOf('/v1/embeddings', { model: 'm' }), '/v1/embeddings'), [
+      {
+        code: 'invalid_request',
+        message: 'Input parameter is required. The body must have one of "input", "messages".',
+        param: 'body.input',
+        line: 7,
+      },
+    ]);
+    assert.deepEqual(faults(lineOf('/v1/moderations', { model: 'm' }), '/v1/moderations'), [
+      { code: 'invalid_request', message: 'Input parameter is required.', param: 'body.input', line: 7 },
+    ]);
+    assert.deepEqual(faults(lineOf('/v1/rerank', { model: 'm' }), '/v1/rerank'), []);
+  });
+
+  it('V11: takes a line without a model where OpenAI does, and answers that it names none', () => {
+    for (const model of [undefined, null, '']) {
+      for (const url of ['/v1/responses', '/v1/moderations', '/v1/rerank', '/score']) {
+        const checked = checker(url).check(Buffer.from(JSON.stringify(lineOf(url, { model, input: 'x' }))), 1);
+        assert.deepEqual([checked.errors, checked.errors === null && checked.model], [null, null], url);
+      }
+      for (const [url, member] of [
+        [CHAT, 'messages'],
+        ['/v1/completions', 'prompt'],
+        ['/v1/embeddings', 'input'],
+      ] as const) {
+        assert.deepEqual(codes(faults(lineOf(url, { model, [member]: 'x' }), url)), [['invalid_request', 'body.model', 7]]);
+      }
+    }
+    assert.deepEqual(codes(faults(lineOf('/v1/responses', { model: 5, input: 'x' }), '/v1/responses')), [
+      ['invalid_type', 'body.model', 7],
+    ]);
+  });
+
+  it('V13: refuses every stream that a server may take for true', () => {
     const body = (stream: unknown) => chat({ body: { model: 'm', messages: [], stream } });
     assert.deepEqual(faults(body(true)), [
       {
@@ -170,7 +245,13 @@ describe('createRequestLineChecker()', () => {
         line: 7,
       },
     ]);
-    assert.deepEqual([...faults(body(false)), ...faults(body(null))], []);
+    for (const on of ['true', 'True', 1, '1', 'yes', 'on', 'y', 't', 2, {}, []])
+      assert.deepEqual(codes(faults(body(on))), [['streaming_unsupported', 'body.stream', 7]], JSON.stringify(on));
+    assert.equal(
+      faults(body('yes'))[0]?.message,
+      'Chat Completions: Streaming is not supported in the Batch API. "stream" is "yes". Remove it, or set it to false.',
+    );
+    for (const off of [false, null, undefined, 0, '0', 'false', 'False', 'no', 'off', '']) assert.deepEqual(faults(body(off)), []);
     for (const [url, title] of [
       ['/v1/completions', 'Completions'],
       ['/v1/embeddings', 'Embeddings'],
@@ -181,6 +262,23 @@ describe('createRequestLineChecker()', () => {
       const [fault] = faults(chat({ url, body: { model: 'm', prompt: '', input: '', stream: true } }), url);
       assert.equal(fault?.message, `${title}: Streaming is not supported in the Batch API.`);
     }
+  });
+
+  it('V13: refuses a response that is to be made in the background', () => {
+    const url = '/v1/responses';
+    const of = (background: unknown) => faults(lineOf(url, { model: 'm', input: 'x', background }), url);
+    assert.deepEqual(of(true), [
+      {
+        code: 'streaming_unsupported',
+        message:
+          'Responses: Background mode is not supported in the Batch API. "background" is true. Remove it: the batch itself runs in the background.',
+        param: 'body.background',
+        line: 7,
+      },
+    ]);
+    assert.deepEqual(codes(of('true')), [['streaming_unsupported', 'body.background', 7]]);
+    assert.deepEqual([...of(false), ...of(null)], []);
+    assert.deepEqual(faults(chat({ body: { model: 'm', messages: [], background: true } })), []);
   });
 
   it('refuses a line that was too long to be kept', () => {
