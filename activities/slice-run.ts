@@ -127,7 +127,7 @@ export async function runSlice(run: SliceRun): Promise<SliceTally> {
         // Lines of a younger slice begin as well, but an older one is to end first.
         rank: run.taken.ordinal,
         requestKey: `${input.batchId}/${line}`,
-        request: { endpoint: input.endpoint, body, idempotencyKey: `${input.batchId}-${line}` },
+        request: { endpoint: input.endpoint, body: upstream.rewrite(body), idempotencyKey: `${input.batchId}-${line}` },
         signal: stop.abort,
         stopSending,
         faults: run.faults,

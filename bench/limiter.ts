@@ -87,6 +87,7 @@ async function run(
     gate: createGate({ refusedInARow: () => limiter.refusing.inARow, monotonicMs: () => time.nowMs }),
     rules: { maxFaults: 1_000, maxRefusals: 1_000, maxRetryAfterMs: 60_000, refusalBackoffMs: 1_000, unavailableMaxMs: null },
     redact: (body: Buffer) => body,
+    rewrite: (body: Uint8Array) => body,
   };
   let [next, faults] = [0, 0];
   /** As `runSlice` does with a slice of one. */

@@ -27,6 +27,8 @@ export function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults
     name: 'default',
     baseUrls: [url],
     models: null,
+    aliases: {},
+    add: {},
     maxInFlight: settings.UPSTREAM_MAX_IN_FLIGHT,
     limiter: settings.UPSTREAM_LIMITER,
     requestsPerMinute: settings.UPSTREAM_REQUESTS_PER_MINUTE ?? null,

@@ -11,8 +11,12 @@ export interface UpstreamConfig {
   name: string;
   /** One or more base URLs of the same service, as an SDK takes them (`parseBaseUrl`). */
   baseUrls: string[];
-  /** Models it serves; null serves every model. */
+  /** Models it serves, by all names that clients use; null serves every model. */
   models: string[] | null;
+  /** What a model is called there, by names and patterns of what clients call it. */
+  aliases: Record<string, string>;
+  /** Members that a request gets if it has none of their name. */
+  add: Record<string, unknown>;
   /** Requests in flight from one worker process, at most. */
   maxInFlight: number;
   /** Whether the number in flight follows what the upstream can use, or is always the most. */
@@ -49,11 +53,22 @@ const headerName = z
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'must be a header name')
   .refine((name) => !CONNECTION_HEADERS.has(name.toLowerCase()), 'belongs to the connection and cannot be set');
 
+const modelName = z.string().min(1);
+const aliases = z.record(
+  modelName,
+  modelName.refine((name) => !name.includes('*'), 'must be the name of one model, without *'),
+);
+const additions = z
+  .record(z.string().regex(/^[A-Za-z_][\w.-]*$/, 'must be the name of a member'), z.json())
+  .refine(({ stream, background }) => !stream && !background, 'must not have stream or background: batches cannot read such answers');
+
 const upstreamSchema = z
   .strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9 and hyphen'),
     base_urls: z.array(baseUrl).min(1),
-    models: z.array(z.string().min(1)).min(1).optional(),
+    models: z.union([z.array(modelName).min(1), aliases], 'must be a list of names, or names with what the upstream calls them').optional(),
+    aliases: aliases.default({}),
+    add: additions.default({}),
     api_key: key.optional(),
     api_key_env: z.string().min(1).optional(),
     api_key_file: z.string().min(1).optional(),
@@ -104,7 +119,8 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
     result.upstreams.push({
       name: given.name,
       baseUrls: given.base_urls,
-      models: given.models ?? null,
+      ...modelsOf(given),
+      add: given.add,
       maxInFlight: given.max_in_flight,
       limiter: given.limiter,
       requestsPerMinute: given.requests_per_minute ?? null,
@@ -117,6 +133,13 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
     });
   }
   return result;
+}
+
+/** A map of models holds aliases. */
+function modelsOf({ models, aliases: others }: z.output<typeof upstreamSchema>): Pick<UpstreamConfig, 'models' | 'aliases'> {
+  const [listed, mapped] = Array.isArray(models) ? [models, {}] : [[], models ?? {}];
+  const all = { ...mapped, ...others };
+  return { models: models === undefined ? null : [...new Set([...listed, ...Object.keys(all)])], aliases: all };
 }
 
 /** The key of an upstream that comes from a variable or a file; null when it has none, or a fault. */

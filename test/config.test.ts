@@ -263,6 +263,42 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
     for (const expected of [/gpu: base_urls\.0/, /max_inflight/, /Bad Name: name/, /Bad Name: base_urls/]) assert.match(faults, expected);
   });
 
+  it('reads aliases beside the models, or as a map of models, and members to add', () => {
+    const path = upstreamsFile(`
+- { name: a, base_urls: [http://x/v1], models: [llama], aliases: { gpt-4o: llama } }
+- { name: b, base_urls: [http://x/v1], models: { gpt-4o-mini: Qwen/Qwen3-8B }, add: { priority: 5, stop: [x], deep: { a: null } } }
+- { name: c, base_urls: [http://x/v1], aliases: { "claude-*": llama } }
+`);
+    const { upstreams } = loadConfig({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path }, 'worker');
+    assert.deepEqual(
+      upstreams.map(({ models, aliases, add }) => [models, aliases, add]),
+      [
+        [['llama', 'gpt-4o'], { 'gpt-4o': 'llama' }, {}],
+        [['gpt-4o-mini'], { 'gpt-4o-mini': 'Qwen/Qwen3-8B' }, { priority: 5, stop: ['x'], deep: { a: null } }],
+        [null, { 'claude-*': 'llama' }, {}],
+      ],
+    );
+  });
+
+  it('refuses aliases for patterns, and members that make answers no batch can read', () => {
+    const path = upstreamsFile(`
+- { name: a, base_urls: [http://x/v1], aliases: { gpt-4o: "llama-*" } }
+- { name: b, base_urls: [http://x/v1], add: { stream: true } }
+- { name: c, base_urls: [http://x/v1], add: { "no name": 1 } }
+- { name: d, base_urls: [http://x/v1], add: { x: .nan } }
+- { name: e, base_urls: [http://x/v1], models: llama }
+`);
+    const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path }).join('\n');
+    for (const expected of [
+      /a: aliases\.gpt-4o must be the name of one model, without \*/,
+      /b: add must not have stream/,
+      /c: add\.no name must be the name of a member/,
+      /d: add\.x /,
+      /e: models must be a list of names, or names with what the upstream calls them/,
+    ])
+      assert.match(faults, expected);
+  });
+
   it('refuses keys and headers that cannot be sent, without showing them', () => {
     const path = upstreamsFile(`
 - { name: a, base_urls: ["http://x/v1"], api_key: "sk-hid\\nden" }

@@ -20,20 +20,32 @@ const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET, COMMA] = [0x7b, 0x7
  */
 export function memberRanges(json: Uint8Array, names: readonly string[]): (MemberRange | null)[] {
   const found: (MemberRange | null)[] = names.map(() => null);
+  eachMember(json, names, (member, range) => {
+    if (member !== -1) found[member] = range;
+  });
+  return found;
+}
+
+/**
+ * Visits the values of all top-level members in order, with the index of the member's name in `names`, -1 for another name. Answers
+ * where a further member would begin: after the last value, or after the opening brace; null where the JSON is no object.
+ */
+export function eachMember(json: Uint8Array, names: readonly string[], visit: (name: number, range: MemberRange) => void): number | null {
   let at = skipWhitespace(json, 0);
-  if (json[at] !== OPEN_BRACE) return found;
-  at = skipWhitespace(json, at + 1);
+  if (json[at] !== OPEN_BRACE) return null;
+  let last = at + 1;
+  at = skipWhitespace(json, last);
   while (at < json.length && json[at] !== CLOSE_BRACE) {
     const keyEnd = endOfString(json, at);
-    const member = names.findIndex((name) => isKey(json, at + 1, keyEnd - 1, name));
+    const name = names.findIndex((each) => isKey(json, at + 1, keyEnd - 1, each));
     // After the key comes a colon, with or without whitespace around it.
     const start = skipWhitespace(json, skipWhitespace(json, keyEnd) + 1);
-    const end = endOfValue(json, start);
-    if (member !== -1) found[member] = { start, end };
-    at = skipWhitespace(json, end);
+    last = endOfValue(json, start);
+    visit(name, { start, end: last });
+    at = skipWhitespace(json, last);
     if (json[at] === COMMA) at = skipWhitespace(json, at + 1);
   }
-  return found;
+  return last;
 }
 
 function endOfValue(json: Uint8Array, start: number): number {

@@ -1,3 +1,5 @@
+import { createNameTable } from '../domain/name-table.ts';
+import { rewriteBody } from '../domain/rewrite-body.ts';
 import { createUpstreamClient } from './client.ts';
 import { createGate } from './gate.ts';
 import { createIntake } from './intake.ts';
@@ -9,6 +11,10 @@ import { createUpstreamLimiter } from './upstream-limiter.ts';
 export interface UpstreamOptions {
   name: string;
   baseUrls: readonly string[];
+  /** What a model is called there, by names and patterns of what clients call it. */
+  aliases: Readonly<Record<string, string>>;
+  /** Members that a request gets if it has none of their name. */
+  add: Readonly<Record<string, unknown>>;
   maxInFlight: number;
   /** `adaptive` finds the number in flight up to `maxInFlight`; `fixed` keeps it there. */
   limiter: 'adaptive' | 'fixed';
@@ -71,5 +77,12 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
     gate: createGate({ refusedInARow: () => limiter.refusing.inARow, unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
     rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
     redact: createRedaction({ apiKey, headers, baseUrls }),
+    rewrite: createRewrite(options),
   };
+}
+
+function createRewrite({ aliases, add }: Pick<UpstreamOptions, 'aliases' | 'add'>): Upstream['rewrite'] {
+  if (Object.keys(aliases).length === 0 && Object.keys(add).length === 0) return (body) => body;
+  const changes = { alias: createNameTable(Object.entries(aliases)), additions: add };
+  return (body) => rewriteBody(body, changes);
 }

@@ -1,3 +1,4 @@
+import { createNameTable } from '../domain/name-table.ts';
 import type { UpstreamClient } from './client.ts';
 import type { Gate } from './gate.ts';
 import type { Intake } from './intake.ts';
@@ -15,6 +16,8 @@ export interface Upstream {
   readonly requestsPerMinute: number | null;
   readonly rules: UpstreamRules;
   readonly redact: Redaction;
+  /** The body as this upstream takes it: aliases replaced and members added. The same bytes where nothing is configured. */
+  readonly rewrite: (body: Uint8Array) => Uint8Array;
 }
 
 /** Counts and waits of §6 of the design; configuration. */
@@ -42,25 +45,22 @@ export interface ModelRoutes {
 }
 
 /**
- * Routes by the models that upstreams name: exactly, or by a pattern in which `*` stands for any characters. An exact name
- * goes before a pattern, a longer pattern before a shorter one, and an upstream that names none takes what is left.
+ * Routes by the models that upstreams name, their aliases included: exactly, or by a pattern in which `*` stands for any characters. An
+ * exact name goes before a pattern, a longer pattern before a shorter one, and an upstream that names none takes what is left.
  */
-export function createModelRoutes(upstreams: readonly { name: string; models: readonly string[] | null }[]): ModelRoutes {
-  const exact = new Map<string, string>();
-  const patterns: { matches: (model: string) => boolean; length: number; upstream: string }[] = [];
-  let rest: string | null = null;
-  for (const { name, models } of upstreams) {
-    if (models === null) rest ??= name;
-    for (const model of models ?? []) {
-      if (model.includes('*')) patterns.push({ matches: createGlob(model), length: model.length, upstream: name });
-      // Of two upstreams that name the same model the first one has it.
-      else if (!exact.has(model)) exact.set(model, name);
-    }
-  }
-  patterns.sort((a, b) => b.length - a.length);
+export function createModelRoutes(
+  upstreams: readonly { name: string; models: readonly string[] | null; aliases?: Readonly<Record<string, string>> }[],
+): ModelRoutes {
+  // Of two upstreams that name the same model the first one has it.
+  const named = createNameTable(
+    upstreams.flatMap(({ name, models, aliases = {} }) =>
+      [...(models ?? []), ...Object.keys(aliases)].map((model) => [model, name] as const),
+    ),
+  );
+  const rest = upstreams.find(({ models }) => models === null)?.name ?? null;
 
   function upstreamOf(model: string): string | null {
-    return exact.get(model) ?? patterns.find(({ matches }) => matches(model))?.upstream ?? rest;
+    return named(model) ?? rest;
   }
 
   return {
@@ -81,23 +81,5 @@ export function createModelRoutes(upstreams: readonly { name: string; models: re
       return mismatched || found === null ? 'mismatched' : { upstream: found };
     },
     names: upstreams.map(({ name }) => name),
-  };
-}
-
-/** Matches in time that grows with the name, whatever the pattern: a regular expression would try every way to place each `*`. */
-function createGlob(pattern: string): (model: string) => boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  const last = rest.pop() ?? '';
-  return (model) => {
-    if (model.length < first.length + last.length || !model.startsWith(first) || !model.endsWith(last)) return false;
-    const end = model.length - last.length;
-    let at = first.length;
-    // The leftmost place of each piece leaves the most for those that follow.
-    for (const piece of rest) {
-      const found = model.indexOf(piece, at);
-      if (found === -1 || found + piece.length > end) return false;
-      at = found + piece.length;
-    }
-    return true;
   };
 }

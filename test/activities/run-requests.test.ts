@@ -5,11 +5,12 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { ActivityCancellationDetails } from '@temporalio/common';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
 import { ObjectStoreError } from '../../src/storage/object-store.ts';
+import { createUpstreams } from '../../src/upstream/create-upstreams.ts';
 import { createFixedLimiter } from '../../src/upstream/limiter.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
 import { collect } from '../storage/test-bucket.ts';
-import { attempt, run, slice, type Stage, startStage } from './stage.ts';
+import { attempt, EXAMPLE, run, slice, type Stage, startStage } from './stage.ts';
 
 let stage: Stage;
 before(async () => {
@@ -51,6 +52,20 @@ describe('runRequests', () => {
       [body, body],
     );
     assert.equal(new Set(calls.map(({ idempotencyKey }) => idempotencyKey)).size, 1);
+  });
+
+  it('sends the body as the upstream takes it, and keeps the custom_id', async () => {
+    const [upstream] = createUpstreams(
+      [{ ...EXAMPLE, baseUrls: [`${stage.upstream.url}/v1`], aliases: { 'example-model': 'org/other' }, add: { priority: 5 } }],
+      {},
+    ).values();
+    assert.ok(upstream);
+    const batch = await stage.begin(chatLine('a', 'marker=rewritten'));
+    const upstreams = new Map([['example', upstream]]);
+    await run(stage.worker({ upstreams }).runRequests, slice(batch, 1, 1));
+    const [call] = stage.upstream.calls.get('rewritten') ?? [];
+    const { body } = JSON.parse(chatLine('a', 'marker=rewritten'));
+    assert.deepEqual(JSON.parse(String(call?.body)), { ...body, model: 'org/other', priority: 5 });
   });
 
   it('begins few lines before they have a place, and of two slices the older one first', async () => {

@@ -14,7 +14,7 @@ import { createFileStore } from '../../src/storage/file-store.ts';
 import { createHousekeeping } from '../../src/storage/housekeeping.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createPieceStore, type PieceEntry } from '../../src/storage/piece-store.ts';
-import { createUpstreams } from '../../src/upstream/create-upstreams.ts';
+import { createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
 import { createModelRoutes } from '../../src/upstream/routes.ts';
 import { sendUntilDone } from '../../src/upstream/send-request.ts';
 import type { RunRequestsInput, ValidatedInput } from '../../workflows/contract.ts';
@@ -23,6 +23,22 @@ import { collect, startTestBucket, type TestBucket } from '../storage/test-bucke
 export const TENANT = 'tenant-a';
 export const ENDPOINT = '/v1/chat/completions';
 const DAY_MS = 86_400_000;
+
+/** The upstream of a stage, its address apart. */
+export const EXAMPLE: Omit<UpstreamOptions, 'baseUrls'> = {
+  name: 'example',
+  aliases: {},
+  add: {},
+  maxInFlight: 64,
+  limiter: 'fixed',
+  requestsPerMinute: null,
+  tokensPerMinute: null,
+  requestTimeoutMs: 20_000,
+  maxResponseBytes: 64 * 1024 * 1024,
+  maxFaults: 5,
+  maxRefusals: 20,
+  unavailableMaxMs: null,
+};
 
 /** Activities on a real bucket and in front of a real HTTP server, without Temporal. */
 export interface Stage extends AsyncDisposable {
@@ -64,24 +80,7 @@ export async function startStage(): Promise<Stage> {
   const { store } = bucket;
   const parts = createPartPool(8);
   const newNonce = () => randomHex(16);
-  const upstreams = createUpstreams(
-    [
-      {
-        name: 'example',
-        baseUrls: [`${upstream.url}/v1`],
-        maxInFlight: 64,
-        limiter: 'fixed',
-        requestsPerMinute: null,
-        tokensPerMinute: null,
-        requestTimeoutMs: 20_000,
-        maxResponseBytes: 64 * 1024 * 1024,
-        maxFaults: 5,
-        maxRefusals: 20,
-        unavailableMaxMs: null,
-      },
-    ],
-    {},
-  );
+  const upstreams = createUpstreams([{ ...EXAMPLE, baseUrls: [`${upstream.url}/v1`] }], {});
   const deps: ActivityDeps = {
     files: createFileStore({ store, nowMs: Date.now, newNonce, parts }),
     batches: createBatchStore({ store }),

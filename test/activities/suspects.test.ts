@@ -19,6 +19,7 @@ const upstream: Upstream = {
   gate: createGate(),
   rules: { maxFaults: 5, maxRefusals: 20, maxRetryAfterMs: 1_000, refusalBackoffMs: 1_000, unavailableMaxMs: null },
   redact: (body) => body,
+  rewrite: (body) => body,
 };
 
 /** Sends through the guard a request that says it is on the wire, and then what `states` say, until they are over. */

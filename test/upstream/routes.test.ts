@@ -26,6 +26,16 @@ describe('createModelRoutes', () => {
     assert.deepEqual(dotted.route(['gpt-4x1-mini']), { unknownModel: 'gpt-4x1-mini' });
   });
 
+  it('routes an alias to the upstream that has it, before the upstream that names no model', () => {
+    const aliased = createModelRoutes([
+      { name: 'rest', models: null },
+      { name: 'gpu', models: null, aliases: { 'gpt-4o': 'Qwen/Qwen3-8B', 'claude-*': 'Qwen/Qwen3-8B' } },
+    ]);
+    assert.deepEqual(aliased.route(['gpt-4o']), { upstream: 'gpu' });
+    assert.deepEqual(aliased.route(['claude-3']), { upstream: 'gpu' });
+    assert.deepEqual(aliased.route(['gpt-4']), { upstream: 'rest' });
+  });
+
   it('gives what nobody names to the upstream that names no model', () => {
     assert.deepEqual(routes.route(['something']), { upstream: 'rest' });
     assert.deepEqual(routes.route([]), { upstream: 'rest' });

@@ -22,6 +22,8 @@ function upstreamAt(url: string, changes: Partial<UpstreamOptions> = {}, rules: 
   const options: UpstreamOptions = {
     name: 'u',
     baseUrls: [url],
+    aliases: {},
+    add: {},
     maxInFlight: 8,
     limiter: 'adaptive',
     requestsPerMinute: null,
