@@ -2,9 +2,10 @@ import type { BatchError } from '../src/domain/batch.ts';
 import * as fault from '../src/domain/input-errors.ts';
 import { createLineSplitter, type InputLine } from '../src/domain/jsonl.ts';
 import { type Limits, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
+import { createListCheck } from '../src/domain/model-list.ts';
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { createRequestLineChecker } from '../src/domain/request-line.ts';
-import type { ModelRoutes } from '../src/upstream/routes.ts';
+import type { ModelRoute, ModelRoutes } from '../src/upstream/routes.ts';
 import { createCustomIds } from './custom-ids.ts';
 
 /** What the lines of an input amount to. */
@@ -23,7 +24,19 @@ export interface InputChecker {
 }
 
 /** Checks every line by the rules of the endpoint, and what only all lines together tell: counts, models, duplicates. */
-export function createInputChecker({ endpoint, limits, routes }: { endpoint: string; limits: Limits; routes: ModelRoutes }): InputChecker {
+export function createInputChecker({
+  endpoint,
+  limits,
+  routes,
+  modelLists,
+}: {
+  endpoint: string;
+  limits: Limits;
+  routes: ModelRoutes;
+  /** The models that upstreams list, by upstream; others are taken to have every model that is routed to them. */
+  modelLists: ReadonlyMap<string, readonly string[]>;
+}): InputChecker {
+  const listed = new Map([...modelLists].map(([upstream, names]) => [upstream, { names, has: createListCheck(names) }]));
   const customIds = createCustomIds();
   const checker = createRequestLineChecker({ endpoint, limits, lineOf: customIds.lineOf });
   const errors: BatchError[] = [];
@@ -35,18 +48,30 @@ export function createInputChecker({ endpoint, limits, routes }: { endpoint: str
   let first: fault.NamedModel | null = null;
   let mismatched: fault.NamedModel | null = null;
   /** Most batches name one model: the route of the last one is known. */
-  let last: { model: string | null; route: ReturnType<ModelRoutes['route']> } | null = null;
+  let last: { model: string | null; route: ModelRoute | null; isKnown: boolean } | null = null;
 
   function addModel(name: string | null, line: number): void {
-    if (last === null || last.model !== name) last = { model: name, route: routes.route(name === null ? [] : [name]) };
+    if (last === null || last.model !== name) last = { model: name, route: routes.route(name), isKnown: isKnown(name) };
     model = model === undefined || model === name ? name : null;
-    if (last.route === 'mismatched' || 'unknownModel' in last.route) {
-      errors.push(name === null ? fault.noDefaultModel(line) : fault.modelNotFound(name, line));
-      return;
-    }
-    const named = { line, model: name, upstream: last.route.upstream };
+    const { route } = last;
+    if (name === null && route === null) errors.push(fault.noDefaultModel(line));
+    else if (name !== null && !last.isKnown) errors.push(fault.modelNotFound(name, line, modelsOf(route)));
+    if (route === null) return;
+    const named = { line, model: name, upstream: route.upstream };
     first ??= named;
     if (named.upstream !== first.upstream) mismatched ??= named;
+  }
+
+  /** Whether an upstream has the model, as far as anybody knows. */
+  function isKnown(name: string | null): boolean {
+    const route = routes.route(name);
+    if (route === null || name === null || route.isNamed) return route !== null;
+    return listed.get(route.upstream)?.has(name) ?? true;
+  }
+
+  function modelsOf(route: ModelRoute | null): { upstream: string | null; known: readonly string[] } {
+    if (route === null) return { upstream: null, known: routes.models };
+    return { upstream: route.upstream, known: listed.get(route.upstream)?.names ?? [] };
   }
 
   /** What no single line is to blame for. */

@@ -5,6 +5,7 @@ import type { FileStore } from '../src/storage/file-store.ts';
 import type { Housekeeping } from '../src/storage/housekeeping.ts';
 import type { PieceStore } from '../src/storage/piece-store.ts';
 import type { BatchRuns } from '../src/temporal/batch-runs.ts';
+import type { ModelLists } from '../src/upstream/model-lists.ts';
 import type { ModelRoutes, Upstream } from '../src/upstream/routes.ts';
 import type { sendUntilDone } from '../src/upstream/send-request.ts';
 
@@ -20,6 +21,7 @@ export interface ActivityDeps {
   /** Worker processes that take the requests of an upstream, this one included. */
   workersOf: (upstream: string) => number;
   routes: ModelRoutes;
+  modelLists: ModelLists;
   sendUntilDone: typeof sendUntilDone;
   limits: Limits;
   /** Bytes of bodies and answers in flight, over all upstreams of this process (256 MiB). */

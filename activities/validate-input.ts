@@ -23,11 +23,11 @@ const MAX_LOSSES = 3;
  * beside the first writes shards under names of its own, and of two heads the first stands for both.
  */
 export function createValidateInput(
-  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex'> & {
+  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'modelLists' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex'> & {
     batchesRunning: BatchesRunning;
   },
 ) {
-  const { files, pieces, routes, limits, upstreams, workersOf, randomHex, batchesRunning } = deps;
+  const { files, pieces, routes, modelLists, limits, upstreams, workersOf, randomHex, batchesRunning } = deps;
 
   // One at a time: inputs that are checked together must not take more memory than a worker has.
   const longLines = createTurns(1);
@@ -41,10 +41,11 @@ export function createValidateInput(
       const model = await readFirstModel(files, { tenant, file, endpoint });
       return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, model)] };
     }
+    const listed = await modelsListed();
     const content = await files.openContent(tenant, inputFileId);
     if (content === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
 
-    const checker = createInputChecker({ endpoint, limits, routes });
+    const checker = createInputChecker({ endpoint, limits, routes, modelLists: listed });
     const nonce = randomHex(16);
     const writer = createPlanWriter(pieces, { batchId, nonce });
     try {
@@ -66,6 +67,11 @@ export function createValidateInput(
     const checked = checker.verdict();
     // The shards of a refused input stay behind; the sweep takes them with everything else under `work/`.
     return checked.verdict === 'refused' ? checked : { ...checked, nonce, shards: await writer.end() };
+  }
+
+  async function modelsListed(): Promise<Map<string, readonly string[]>> {
+    const lists = await Promise.all(routes.names.map(async (upstream) => ({ upstream, names: await modelLists.of(upstream) })));
+    return new Map(lists.flatMap(({ upstream, names }) => (names === null ? [] : [[upstream, names]])));
   }
 
   /** What the workflow needs of the plan, and what earlier runs of the batch have closed of it. */

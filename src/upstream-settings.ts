@@ -12,6 +12,7 @@ const SINGLE_UPSTREAM = [
   'UPSTREAM_REQUESTS_PER_MINUTE',
   'UPSTREAM_TOKENS_PER_MINUTE',
   'UPSTREAM_REQUEST_TIMEOUT_SECONDS',
+  'UPSTREAM_CHECK_MODELS',
 ] as const;
 
 /** The upstream of the variables, or those of the file. */
@@ -29,6 +30,7 @@ export function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults
     models: null,
     aliases: {},
     add: {},
+    checkModels: settings.UPSTREAM_CHECK_MODELS,
     maxInFlight: settings.UPSTREAM_MAX_IN_FLIGHT,
     limiter: settings.UPSTREAM_LIMITER,
     requestsPerMinute: settings.UPSTREAM_REQUESTS_PER_MINUTE ?? null,

@@ -17,6 +17,8 @@ export interface UpstreamConfig {
   aliases: Record<string, string>;
   /** Members that a request gets if it has none of their name. */
   add: Record<string, unknown>;
+  /** Whether validation refuses models that its servers do not list. */
+  checkModels: boolean;
   /** Requests in flight from one worker process, at most. */
   maxInFlight: number;
   /** Whether the number in flight follows what the upstream can use, or is always the most. */
@@ -69,6 +71,7 @@ const upstreamSchema = z
     models: z.union([z.array(modelName).min(1), aliases], 'must be a list of names, or names with what the upstream calls them').optional(),
     aliases: aliases.default({}),
     add: additions.default({}),
+    check_models: z.boolean().default(true),
     api_key: key.optional(),
     api_key_env: z.string().min(1).optional(),
     api_key_file: z.string().min(1).optional(),
@@ -121,6 +124,7 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
       baseUrls: given.base_urls,
       ...modelsOf(given),
       add: given.add,
+      checkModels: given.check_models,
       maxInFlight: given.max_in_flight,
       limiter: given.limiter,
       requestsPerMinute: given.requests_per_minute ?? null,

@@ -1,5 +1,5 @@
 /** Longer names are compared by their beginnings, so that a comparison stays cheap. */
-const COMPARED_LENGTH = 128;
+const COMPARED_LENGTH = 64;
 
 /** The candidate that a misspelt name most likely stands for; null when none needs few enough changes. */
 export function closestName(name: string, candidates: Iterable<string>): string | null {

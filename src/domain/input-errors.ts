@@ -1,4 +1,5 @@
 import type { BatchError } from './batch.ts';
+import { closestName } from './closest-name.ts';
 import { MAX_BATCH_ERRORS } from './limits.ts';
 import { shownText } from './shown-text.ts';
 
@@ -110,10 +111,26 @@ export function backgroundUnsupported(line: number, endpointTitle: string, value
   return { code: 'streaming_unsupported', message, param: 'body.background', line };
 }
 
-/** V14: no upstream serves the model. */
-export function modelNotFound(model: string, line: number): BatchError {
-  const message = `The provided model '${quoted(model)}' is not supported by the Batch API.`;
+/** V14: no upstream serves the model. `known` are the models of its upstream, or of all where that is null. */
+export function modelNotFound(
+  model: string,
+  line: number,
+  { upstream, known }: { upstream: string | null; known: readonly string[] },
+): BatchError {
+  const meant = closestName(model, known);
+  const message = joined(
+    `The provided model '${quoted(model)}' is not supported by the Batch API.`,
+    known.length === 0 ? null : `${upstream === null ? 'The upstreams have' : `Upstream "${upstream}" has`} ${someOf(known)}.`,
+    meant === null ? null : `Did you mean "${quoted(meant)}"?`,
+  );
   return { code: 'model_not_found', message, param: 'body.model', line };
+}
+
+const MODELS_SHOWN = 5;
+
+function someOf(models: readonly string[]): string {
+  const shown = models.slice(0, MODELS_SHOWN).map((model) => `"${quoted(model)}"`);
+  return models.length > MODELS_SHOWN ? `${shown.join(', ')} and ${models.length - MODELS_SHOWN} more` : shown.join(', ');
 }
 
 /** A model that a line names, and the upstream that serves it. */

@@ -41,6 +41,8 @@ import { connectionOptions, connectTemporal } from '../temporal/connection.ts';
 import { provision } from '../temporal/provision.ts';
 import { workflowBundle } from '../temporal/workflow-bundle.ts';
 import { createUpstreams } from '../upstream/create-upstreams.ts';
+import { askModels } from '../upstream/ask-models.ts';
+import { createModelLists } from '../upstream/model-lists.ts';
 import { createModelRoutes } from '../upstream/routes.ts';
 import { sendUntilDone } from '../upstream/send-request.ts';
 
@@ -141,6 +143,11 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     upstreams,
     workersOf: workerCounts.of,
     routes: createModelRoutes(config.upstreams),
+    modelLists: createModelLists({
+      upstreams: config.upstreams,
+      ask: async (name, baseUrl, patienceMs) => await askModels(baseUrl, config.secrets.upstreams[name], patienceMs),
+      monotonicMs,
+    }),
     sendUntilDone: watchSending(sendUntilDone, { metrics, tracing, monotonicMs, logger }),
     limits: config.batches.limits,
     heartbeatThrottleMs: throttleMs,

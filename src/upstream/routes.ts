@@ -36,12 +36,17 @@ export interface UpstreamRules {
 
 /** Which upstream serves a model. */
 export interface ModelRoutes {
-  /**
-   * The upstream that serves all models given, or the first model that nobody serves, or `'mismatched'` when no single
-   * upstream serves them all. No model at all goes to the upstream that serves every model.
-   */
-  route(models: readonly string[]): { upstream: string } | { unknownModel: string } | 'mismatched';
+  /** The upstream of a model; null when none serves it. A line without a model (null) goes to the upstream that serves every model. */
+  route(model: string | null): ModelRoute | null;
+  /** The models that upstreams name, patterns included. */
+  readonly models: readonly string[];
   readonly names: readonly string[];
+}
+
+export interface ModelRoute {
+  upstream: string;
+  /** Whether the operator named exactly this model, or has an alias for it, so that the upstream need not list it. */
+  isNamed: boolean;
 }
 
 /**
@@ -52,34 +57,22 @@ export function createModelRoutes(
   upstreams: readonly { name: string; models: readonly string[] | null; aliases?: Readonly<Record<string, string>> }[],
 ): ModelRoutes {
   // Of two upstreams that name the same model the first one has it.
-  const named = createNameTable(
-    upstreams.flatMap(({ name, models, aliases = {} }) =>
-      [...(models ?? []), ...Object.keys(aliases)].map((model) => [model, name] as const),
-    ),
-  );
-  const rest = upstreams.find(({ models }) => models === null)?.name ?? null;
-
-  function upstreamOf(model: string): string | null {
-    return named(model) ?? rest;
-  }
+  const entries = upstreams.flatMap(({ name, models, aliases = {} }) => [
+    ...Object.keys(aliases).map((model) => [model, { upstream: name, isAlias: true }] as const),
+    ...(models ?? []).map((model) => [model, { upstream: name, isAlias: false }] as const),
+  ]);
+  const find = createNameTable<{ upstream: string; isAlias: boolean }>(entries);
+  const models = new Set(entries.map(([model]) => model));
+  const rest = upstreams.find((upstream) => upstream.models === null)?.name ?? null;
 
   return {
-    route(models) {
-      if (models.length === 0) {
-        // What serves a model without a name serves every model.
-        const upstream = upstreamOf('');
-        return upstream === null ? { unknownModel: '' } : { upstream };
-      }
-      let found: string | null = null;
-      let mismatched = false;
-      for (const model of models) {
-        const upstream = upstreamOf(model);
-        if (upstream === null) return { unknownModel: model };
-        found ??= upstream;
-        mismatched ||= upstream !== found;
-      }
-      return mismatched || found === null ? 'mismatched' : { upstream: found };
+    route(model) {
+      // What serves a model without a name serves every model.
+      const found = find(model ?? '');
+      if (found !== null) return { upstream: found.upstream, isNamed: found.isAlias || models.has(model ?? '') };
+      return rest === null ? null : { upstream: rest, isNamed: false };
     },
+    models: [...models],
     names: upstreams.map(({ name }) => name),
   };
 }

@@ -95,6 +95,7 @@ export async function startStage(): Promise<Stage> {
     },
     upstreams,
     routes: createModelRoutes([{ name: 'example', models: null }]),
+    modelLists: { of: async () => null },
     workersOf: () => 1,
     sendUntilDone,
     limits: DEFAULT_LIMITS,

@@ -115,6 +115,33 @@ describe('validateInput refuses', () => {
     ]);
   });
 
+  it('V14: a model that its upstream does not list, with the models that it lists', async () => {
+    const asked: string[] = [];
+    const modelLists = {
+      of: async (upstream: string) => (asked.push(upstream), upstream === 'example' ? ['example-model', 'llama'] : null),
+    };
+    const routes = createModelRoutes([
+      { name: 'example', models: null, aliases: { alias: 'never-listed' } },
+      { name: 'other', models: ['gpt-*'] },
+    ]);
+    const of = (id: string, model: string) => line({ custom_id: id, body: { model, messages: [] } });
+    const input = [chatLine('a'), of('b', 'example-modell'), of('c', 'alias'), of('d', 'Llama:latest'), of('e', 'gpt-x')].join('\n');
+    const errors = await errorsOf(await stage.submit(input), { routes, modelLists });
+    assert.deepEqual(
+      errors.filter(({ code }) => code === 'model_not_found'),
+      [
+        {
+          code: 'model_not_found',
+          message:
+            'The provided model \'example-modell\' is not supported by the Batch API. Upstream "example" has "example-model", "llama". Did you mean "example-model"?',
+          param: 'body.model',
+          line: 2,
+        },
+      ],
+    );
+    assert.deepEqual(asked, ['example', 'other']);
+  });
+
   it('V11: a line without a model, where no upstream serves every model', async () => {
     const routes = createModelRoutes([{ name: 'example', models: ['example-*'] }]);
     const found = await errorsOf(await stage.submit(withoutModel('a'), { endpoint: '/v1/responses' }), { routes });

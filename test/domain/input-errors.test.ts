@@ -16,12 +16,22 @@ describe('faults of the input file as a whole', () => {
       code: 'empty_file',
       message: 'The input file is empty. Please ensure that the batch contains at least one request.',
     });
-    assert.deepEqual(errors.modelNotFound('m', 4), {
+    const start = "The provided model 'm' is not supported by the Batch API.";
+    assert.deepEqual(errors.modelNotFound('m', 4, { upstream: null, known: [] }), {
       code: 'model_not_found',
-      message: "The provided model 'm' is not supported by the Batch API.",
+      message: start,
       param: 'body.model',
       line: 4,
     });
+    const known = ['aaaaaa', 'bbbbbb', 'c'.repeat(200), 'dddddd', 'eeeeee', 'ffffff', 'gggggg'];
+    assert.equal(
+      errors.modelNotFound('m', 4, { upstream: 'gpu', known }).message,
+      `${start} Upstream "gpu" has "aaaaaa", "bbbbbb", "${'c'.repeat(80)}", "dddddd", "eeeeee" and 2 more.`,
+    );
+    assert.equal(
+      errors.modelNotFound('gpt-4o-mni', 4, { upstream: null, known: ['gpt-4o', 'gpt-4o-mini'] }).message,
+      `The provided model 'gpt-4o-mni' is not supported by the Batch API. The upstreams have "gpt-4o", "gpt-4o-mini". Did you mean "gpt-4o-mini"?`,
+    );
     const [one, other] = [
       { line: 1, model: 'a', upstream: 'gpu' },
       { line: 5, model: 'b', upstream: 'cloud' },

@@ -1,4 +1,6 @@
 import type { Config } from '../../config.ts';
+import { readModelList } from '../../domain/model-list.ts';
+import { askModels as askServer } from '../../upstream/ask-models.ts';
 import { parseBaseUrl } from '../../upstream/base-url.ts';
 
 const PATIENCE_MS = 3_000;
@@ -39,36 +41,13 @@ export function describeModels({ models, fault }: FoundModels): string {
 
 /** Asks a server for its models. A server that has no such list is still a server. */
 export async function askModels(baseUrl: string, credentials: Config['secrets']['upstreams'][string] | undefined): Promise<FoundModels> {
-  const { origin, path, userinfo } = parseBaseUrl(baseUrl);
-  const authorization =
-    credentials?.apiKey != null
-      ? `Bearer ${credentials.apiKey}`
-      : userinfo === null
-        ? null
-        : `Basic ${Buffer.from(userinfo).toString('base64')}`;
-  let answer: Response;
-  try {
-    answer = await fetch(origin + path('/v1/models'), {
-      headers: { ...(authorization === null ? {} : { authorization }), ...credentials?.headers },
-      signal: AbortSignal.timeout(PATIENCE_MS),
-      redirect: 'manual',
-    });
-  } catch (error) {
-    return { models: [], fault: `does not answer (${reasonOf(error)}): is the server running?` };
-  }
-  const text = await answer.text().catch(() => '');
-  if (answer.status === 401 || answer.status === 403) return { models: [], fault: `refuses the key (HTTP ${answer.status})` };
-  if (answer.status >= 500) return { models: [], fault: `answers with HTTP ${answer.status}` };
-  return { models: modelsOf(text), fault: null };
-}
-
-function modelsOf(text: string): string[] {
-  try {
-    const { data }: { data?: unknown } = Object(JSON.parse(text));
-    return Array.isArray(data) ? data.flatMap((each: unknown) => idOf(each)) : [];
-  } catch {
-    return [];
-  }
+  const answer = await askServer(baseUrl, credentials, PATIENCE_MS);
+  if ('error' in answer) return { models: [], fault: `does not answer (${reasonOf(answer.error)}): is the server running?` };
+  const { status, text } = answer;
+  if (status === 401 || status === 403) return { models: [], fault: `refuses the key (HTTP ${status})` };
+  if (status >= 500) return { models: [], fault: `answers with HTTP ${status}` };
+  // Only names that can stand in a shell's quotes are shown.
+  return { models: (readModelList(text)?.names ?? []).filter((name) => /^[\w./:@+-]+$/.test(name)), fault: null };
 }
 
 function reasonOf(error: unknown): string {
@@ -76,10 +55,4 @@ function reasonOf(error: unknown): string {
   if (error.name === 'TimeoutError') return `nothing within ${PATIENCE_MS / 1000} s`;
   const cause = error.cause instanceof Error ? error.cause : error;
   return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
-}
-
-/** Only names that can stand in a shell's quotes are shown. */
-function idOf(model: unknown): string[] {
-  const named = typeof model === 'object' && model !== null && 'id' in model ? model.id : null;
-  return typeof named === 'string' && /^[\w./:@+-]+$/.test(named) ? [named] : [];
 }
