@@ -30,6 +30,8 @@ export function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults
     models: null,
     aliases: {},
     add: {},
+    active: null,
+    maxInFlightByHour: {},
     checkModels: settings.UPSTREAM_CHECK_MODELS,
     maxInFlight: settings.UPSTREAM_MAX_IN_FLIGHT,
     limiter: settings.UPSTREAM_LIMITER,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { hoursFault } from './domain/hours.ts';
 import { placeInList } from './place-in-list.ts';
 import { readSecretFile } from './secret-files.ts';
 import { CONNECTION_HEADERS, isHeaderValue, isHttpUrl, isSecret, NAMES_ENDPOINT, namesEndpoint } from './wire-values.ts';
@@ -17,6 +18,10 @@ export interface UpstreamConfig {
   aliases: Record<string, string>;
   /** Members that a request gets if it has none of their name. */
   add: Record<string, unknown>;
+  /** Hours in which it gets requests, as `parseHours` reads them; null for always. */
+  active: string[] | null;
+  /** Most requests in flight by hours, as `parseHourlyLimits` reads them. */
+  maxInFlightByHour: Record<string, number>;
   /** Whether validation refuses models that its servers do not list. */
   checkModels: boolean;
   /** Requests in flight from one worker process, at most. */
@@ -64,6 +69,11 @@ const additions = z
   .record(z.string().regex(/^[A-Za-z_][\w.-]*$/, 'must be the name of a member'), z.json())
   .refine(({ stream, background }) => !stream && !background, 'must not have stream or background: batches cannot read such answers');
 
+const hours = z.string('must be hours').superRefine((text, context) => {
+  const message = hoursFault(text);
+  if (message !== null) context.addIssue({ code: 'custom', message });
+});
+
 const upstreamSchema = z
   .strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9 and hyphen'),
@@ -72,6 +82,10 @@ const upstreamSchema = z
     aliases: aliases.default({}),
     add: additions.default({}),
     check_models: z.boolean().default(true),
+    active: z
+      .preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(hours, 'must be hours, or a list of hours').min(1))
+      .optional(),
+    max_in_flight_by_hour: z.record(hours, wholeNumber(1, 10_000)).default({}),
     api_key: key.optional(),
     api_key_env: z.string().min(1).optional(),
     api_key_file: z.string().min(1).optional(),
@@ -124,6 +138,8 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
       baseUrls: given.base_urls,
       ...modelsOf(given),
       add: given.add,
+      active: given.active ?? null,
+      maxInFlightByHour: given.max_in_flight_by_hour,
       checkModels: given.check_models,
       maxInFlight: given.max_in_flight,
       limiter: given.limiter,

@@ -280,6 +280,38 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
     );
   });
 
+  it('reads the hours in which an upstream is used, and its limits by hour', () => {
+    const path = upstreamsFile(`
+- { name: a, base_urls: [http://x/v1], active: "19:00-07:00 Europe/Berlin" }
+- { name: b, base_urls: [http://x/v1], active: ["mon-fri 19:00-07:00", "sat,sun 00:00-24:00"], max_in_flight_by_hour: { "08:00-18:00": 8 } }
+`);
+    const { upstreams } = loadConfig({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: path }, 'worker');
+    assert.deepEqual(
+      upstreams.map(({ active, maxInFlightByHour }) => [active, maxInFlightByHour]),
+      [
+        [['19:00-07:00 Europe/Berlin'], {}],
+        [['mon-fri 19:00-07:00', 'sat,sun 00:00-24:00'], { '08:00-18:00': 8 }],
+      ],
+    );
+    const wrong = upstreamsFile(`
+- { name: a, base_urls: [http://x/v1], active: "at night" }
+- { name: b, base_urls: [http://x/v1], active: ["19:00-07:00 Europe/Berln", "mo 08:00-18:00"] }
+- { name: c, base_urls: [http://x/v1], active: 19 }
+- { name: d, base_urls: [http://x/v1], max_in_flight_by_hour: { "08:00-25:00": 8 } }
+- { name: e, base_urls: [http://x/v1], max_in_flight_by_hour: { "08:00-18:00": 0 } }
+`);
+    const faults = faultsOf({ ...S3, NIGHTSHIFT_UPSTREAMS_FILE: wrong }).join('\n');
+    for (const expected of [
+      /a: active\.0 must be hours like "mon-fri 19:00-07:00 Europe\/Berlin"/,
+      /b: active\.0 has the unknown time zone "Europe\/Berln": did you mean Europe\/Berlin\?/,
+      /b: active\.1 has the days "mo"/,
+      /c: active must be hours, or a list of hours/,
+      /d: max_in_flight_by_hour\.08:00-25:00 has the time 25:00/,
+      /e: max_in_flight_by_hour\.08:00-18:00 /,
+    ])
+      assert.match(faults, expected);
+  });
+
   it('refuses aliases for patterns, and members that make answers no batch can read', () => {
     const path = upstreamsFile(`
 - { name: a, base_urls: [http://x/v1], aliases: { gpt-4o: "llama-*" } }
