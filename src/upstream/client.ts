@@ -114,9 +114,7 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
     for (const server of servers.length === 1 ? servers : inTurn()) {
       // Only one request at a time finds out whether a server that was away is back.
       if (server.passOverUntilMs > 0) server.passOverUntilMs = monotonicMs() + PASS_OVER_MS;
-      let exchange = await exchangeOnce(server, request, signal);
-      // A server may close an idle connection in the very moment in which we use it: nobody's fault, so once more for free.
-      if (exchange.kind === 'stale') exchange = await exchangeOnce(server, request, signal);
+      const exchange = await exchangeOnce(server, request, signal);
       last = await readAttempt(exchange, { nowMs: nowMs(), maxResponseBytes: options.maxResponseBytes });
       if (last.kind === 'aborted') return last;
       server.passOverUntilMs = last.kind === 'unavailable' ? monotonicMs() + PASS_OVER_MS : 0;

@@ -19,7 +19,6 @@ export async function readAttempt(
       return { kind: 'aborted' };
     case 'not_connected':
       return { kind: 'unavailable', message: exchange.message };
-    case 'stale':
     case 'reset':
       return { kind: 'fault', code: 'connection_error', message: exchange.message, answer: null, ms: exchange.ms };
     case 'timeout':
