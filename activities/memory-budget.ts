@@ -13,12 +13,19 @@ export interface MemoryBudget {
   /** Gives back what a lease was exchanged for. */
   release(answerBytes: number): void;
   readonly used: number;
-  /** Whether somebody waits: then nothing is to be held longer than need be. */
+  /** Whether a request or an answer waits: then nothing is to be held longer than need be. */
   readonly isCrowded: boolean;
 }
 
 /** Room in memory, until released or exchanged. */
 export interface Lease {
+  /**
+   * So many bytes of the answer have arrived. They count at once. Over budget it answers a promise, which resolves when more may be
+   * read; one lease at a time is let through whatever is used, so that its answer ends and frees memory for the others.
+   */
+  grow(bytes: number): Promise<void> | void;
+  /** What has arrived so far is not needed: the request will be sent again. */
+  dropAnswer(): void;
   /**
    * The body is not needed any more, and the answer weighs this much; possibly more than the budget has left. It is for
    * `MemoryBudget.release` to give that back: thousands of answers wait to be stored, and a number weighs less than a lease.
@@ -33,10 +40,21 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
   let used = 0;
   let guess = FIRST_GUESS_BYTES;
   const waiting: { bytes: number; grant: () => void }[] = [];
+  /** Leases whose answers are held up, oldest first. */
+  const held = new Map<object, () => void>();
+  /** The lease that is let through over budget. */
+  let favoured: object | null = null;
 
   const fits = (bytes: number) => used === 0 || used + bytes <= maxBytes;
 
-  function grantNext(): void {
+  /** Answers that have begun go before requests, because only they free memory. */
+  function goOn(): void {
+    for (const [lease, resume] of held) {
+      if (used > maxBytes && favoured !== null) return;
+      if (used > maxBytes) favoured = lease;
+      held.delete(lease);
+      resume();
+    }
     for (let next = waiting[0]; next !== undefined && fits(next.bytes); next = waiting[0]) {
       waiting.shift();
       used += next.bytes;
@@ -44,47 +62,71 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
     }
   }
 
-  function lease(bytes: number): Lease {
-    let held = bytes;
-    return {
-      exchange(answerBytes) {
-        guess += (answerBytes - guess) * LEARNING;
-        giveBack(held - answerBytes);
-        held = 0;
-      },
-      release() {
-        giveBack(held);
-        held = 0;
-      },
-    };
-  }
-
   function giveBack(bytes: number): void {
     used -= bytes;
-    grantNext();
+    goOn();
+  }
+
+  function createLease(bytes: number, guessed: number): Lease {
+    /** What is counted for it; of the answer, what has arrived and what is counted. */
+    let [counted, arrived, allowed] = [bytes, 0, guessed];
+    const self = {};
+    const end = (rest: number) => {
+      const freed = counted - rest;
+      counted = 0;
+      if (favoured === self) favoured = null;
+      // Nobody waits for the rest of an answer that was called off.
+      held.delete(self);
+      giveBack(freed);
+    };
+    return {
+      grow(more) {
+        arrived += more;
+        const missing = Math.max(0, arrived - allowed);
+        allowed += missing;
+        counted += missing;
+        used += missing;
+        if (missing === 0 || used <= maxBytes || favoured === self) return;
+        if (favoured === null) return void (favoured = self);
+        return new Promise((resolve) => held.set(self, resolve));
+      },
+      dropAnswer() {
+        const extra = allowed - guessed;
+        [arrived, allowed] = [0, guessed];
+        counted -= extra;
+        if (favoured === self) favoured = null;
+        giveBack(extra);
+      },
+      exchange(answerBytes) {
+        guess += (answerBytes - guess) * LEARNING;
+        end(answerBytes);
+      },
+      release: () => end(0),
+    };
   }
 
   return {
     async reserve(bodyBytes, signal) {
       signal.throwIfAborted();
-      const bytes = bodyBytes + Math.ceil(guess);
+      const guessed = Math.ceil(guess);
+      const bytes = bodyBytes + guessed;
       if (waiting.length === 0 && fits(bytes)) {
         used += bytes;
-        return lease(bytes);
+        return createLease(bytes, guessed);
       }
       return await new Promise<Lease>((resolve, reject) => {
         const mine = {
           bytes,
           grant() {
             signal.removeEventListener('abort', leave);
-            resolve(lease(bytes));
+            resolve(createLease(bytes, guessed));
           },
         };
         const leave = () => {
           waiting.splice(waiting.indexOf(mine), 1);
           reject(signal.reason);
           // It may have been too large for the room that those behind it have long had.
-          grantNext();
+          goOn();
         };
         signal.addEventListener('abort', leave, { once: true });
         waiting.push(mine);
@@ -95,7 +137,7 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
       return used;
     },
     get isCrowded() {
-      return waiting.length > 0;
+      return waiting.length > 0 || held.size > 0;
     },
   };
 }

@@ -52,6 +52,92 @@ describe('the memory budget', () => {
   });
 });
 
+describe('a lease of memory that grows', () => {
+  const KIB = 1024;
+  // The guess for an answer, of which nothing else is known yet.
+  const GUESS = 16 * KIB;
+
+  it('counts what arrives beyond the guess at once', async () => {
+    const budget = createMemoryBudget(1000 * KIB);
+    const lease = await budget.reserve(KIB, signal);
+    assert.equal(lease.grow(GUESS), undefined);
+    assert.equal(budget.used, KIB + GUESS);
+    assert.equal(lease.grow(100 * KIB), undefined);
+    assert.equal(budget.used, KIB + GUESS + 100 * KIB);
+    lease.exchange(110 * KIB);
+    assert.equal(budget.used, 110 * KIB);
+    budget.release(110 * KIB);
+    assert.equal(budget.used, 0);
+  });
+
+  it('lets one answer through over budget and holds up the others until it ends', async () => {
+    const budget = createMemoryBudget(100 * KIB);
+    const leases = [await budget.reserve(0, signal), await budget.reserve(0, signal), await budget.reserve(0, signal)] as const;
+    const [first, second, third] = leases;
+    assert.equal(first.grow(GUESS + 40 * KIB), undefined);
+    const secondHeld = second.grow(GUESS);
+    assert.equal(secondHeld, undefined);
+    // Over budget from here on: the first that asks is let through to its end.
+    assert.equal(first.grow(100 * KIB), undefined);
+    const held = second.grow(10 * KIB);
+    const alsoHeld = third.grow(GUESS + 1);
+    assert.ok(held instanceof Promise && alsoHeld instanceof Promise);
+    assert.equal(first.grow(500 * KIB), undefined);
+    assert.deepEqual([await settled(held), await settled(alsoHeld), budget.isCrowded], [false, false, true]);
+    // Its result stays in memory until it is stored, and more than the budget has; still the next one is let through.
+    first.exchange(200 * KIB);
+    await held;
+    assert.equal(await settled(alsoHeld), false);
+    budget.release(200 * KIB);
+    await alsoHeld;
+    second.release();
+    third.release();
+    assert.deepEqual([budget.used, budget.isCrowded], [0, false]);
+  });
+
+  it('goes before requests that have not begun', async () => {
+    const budget = createMemoryBudget(100 * KIB);
+    const [first, second] = [await budget.reserve(0, signal), await budget.reserve(0, signal)];
+    assert.equal(first.grow(200 * KIB), undefined);
+    const held = second.grow(GUESS + 1);
+    const waiting = budget.reserve(60 * KIB, signal);
+    assert.ok(held instanceof Promise);
+    first.release();
+    await held;
+    await waiting;
+    second.release();
+  });
+
+  it('frees what an answer took that will be sent for again, and its turn', async () => {
+    const budget = createMemoryBudget(100 * KIB);
+    const [first, second] = [await budget.reserve(0, signal), await budget.reserve(0, signal)];
+    assert.equal(first.grow(200 * KIB), undefined);
+    const held = second.grow(GUESS + 1);
+    assert.ok(held instanceof Promise);
+    first.dropAnswer();
+    await held;
+    assert.equal(budget.used, 2 * GUESS + 1);
+    assert.equal(first.grow(GUESS), undefined);
+    assert.equal(budget.used, 2 * GUESS + 1);
+    first.release();
+    second.release();
+    assert.equal(budget.used, 0);
+  });
+
+  it('never waits for a lease that was released while it was held up', async () => {
+    const budget = createMemoryBudget(100 * KIB);
+    const [first, second, third] = [await budget.reserve(0, signal), await budget.reserve(0, signal), await budget.reserve(0, signal)];
+    assert.equal(first.grow(200 * KIB), undefined);
+    const [gone, held] = [second.grow(200 * KIB), third.grow(200 * KIB)];
+    assert.ok(gone instanceof Promise && held instanceof Promise);
+    second.release();
+    first.release();
+    await held;
+    third.release();
+    assert.equal(budget.used, 0);
+  });
+});
+
 describe('the pulse', () => {
   it('tells of a pause before anything else can be done, and only those who were there', () => {
     let now = 0;
