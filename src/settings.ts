@@ -69,7 +69,7 @@ export const settingsSchema = z.object({
 
   UPSTREAM_URL: url('http://127.0.0.1:8900/v1').refine((given) => !namesEndpoint(given), NAMES_ENDPOINT),
   UPSTREAM_API_KEY: secret(),
-  UPSTREAM_MAX_IN_FLIGHT: integer(256, 1, 10_000),
+  UPSTREAM_MAX_IN_FLIGHT: integer(1024, 1, 10_000),
   UPSTREAM_LIMITER: choice('adaptive', ['adaptive', 'fixed']),
   UPSTREAM_REQUESTS_PER_MINUTE: wholeNumber(1, 10_000_000).transform(Number).optional(),
   UPSTREAM_TOKENS_PER_MINUTE: wholeNumber(1, 1_000_000_000_000).transform(Number).optional(),
@@ -88,7 +88,7 @@ export const settingsSchema = z.object({
 
   LINES_PER_ACTIVITY: limit(1000),
   ACTIVITIES_PER_SECOND: integer(100, 1, 100_000),
-  MAX_IN_FLIGHT_PER_BATCH: integer(256, 1, 10_000),
+  MAX_IN_FLIGHT_PER_BATCH: integer(1024, 1, 10_000),
   CANCEL_GRACE_SECONDS: integer(30, 0, 600),
   HEARTBEAT_TIMEOUT_SECONDS: integer(30, 5, 600),
   UPLOAD_MARKER_MAX_AGE_HOURS: integer(24, 1, 8760),

@@ -90,7 +90,7 @@ const upstreamSchema = z
     api_key_env: z.string().min(1).optional(),
     api_key_file: z.string().min(1).optional(),
     headers: z.record(headerName, z.string().trim().refine(isHeaderValue, 'must be Latin-1 without line ends')).default({}),
-    max_in_flight: wholeNumber(1, 10_000).default(256),
+    max_in_flight: wholeNumber(1, 10_000).default(1024),
     limiter: z.enum(['adaptive', 'fixed'], 'must be adaptive or fixed').default('adaptive'),
     requests_per_minute: wholeNumber(1, 10_000_000).optional(),
     tokens_per_minute: wholeNumber(1, 1_000_000_000_000).optional(),

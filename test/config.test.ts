@@ -239,8 +239,8 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
     assert.deepEqual(
       config.upstreams.map(({ name, models, maxInFlight, unavailableMaxMs }) => [name, models, maxInFlight, unavailableMaxMs]),
       [
-        ['gpu', ['llama'], 256, null],
-        ['cloud', null, 256, 60_000],
+        ['gpu', ['llama'], 1024, null],
+        ['cloud', null, 1024, 60_000],
       ],
     );
     assert.deepEqual(

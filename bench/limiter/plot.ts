@@ -1,4 +1,4 @@
-/** What one scenario did over time. */
+/** What happened in one world over time. */
 export interface Curve {
   title: string;
   minutes: number;
@@ -8,7 +8,7 @@ export interface Curve {
 
 const [WIDTH, HEIGHT, MARGIN, COLUMNS] = [420, 190, 36, 2];
 
-/** One small chart per scenario: the limit, what waits in the upstream, and what would be best. */
+/** One small chart per world: the limit, what waits in the upstream, and what would be best. */
 export function plot(curves: readonly Curve[]): string {
   const rows = Math.ceil(curves.length / COLUMNS);
   const charts = curves.map((curve, index) => chart(curve, (index % COLUMNS) * WIDTH, 30 + Math.floor(index / COLUMNS) * HEIGHT));

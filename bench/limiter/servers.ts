@@ -1,21 +1,25 @@
-import type { Usage } from '../../src/domain/batch.ts';
-import type { Attempt } from '../../src/upstream/client.ts';
-import type { RateBudget } from '../../src/upstream/rate-headers.ts';
-import type { SimulatedTime } from './simulated-time.ts';
+import type { RateBudget, RateBudgets } from '../../src/upstream/rate-headers.ts';
+import type { Clock } from './clock.ts';
+import { createHeap } from './heap.ts';
 
-/** A server in simulated time, and what it counts of itself. */
+export type Reply =
+  | { kind: 'answer'; tokens: number; budgets?: RateBudgets | null }
+  | { kind: 'refusal'; retryAfterMs: number | null; budgets?: RateBudgets | null }
+  /** No connection is made. */
+  | { kind: 'unavailable' }
+  /** The connection breaks. */
+  | { kind: 'reset' };
+
+/** A model server in simulated time. */
 export interface SimulatedServer {
-  send(signal: AbortSignal): Promise<Attempt>;
-  /** Output tokens of finished answers. */
-  tokens: number;
-  answers: number;
-  refused: number;
-  /** Requests that wait for their turn. */
+  /** Sends a request; the answer hangs up. */
+  send(reply: (reply: Reply) => void): () => void;
+  /** Sends a request that takes no work, and tells how long it waited for its turn: what an interactive client would wait. */
+  visit(begun: (waitMs: number) => void): void;
+  /** Requests that are being answered, and those that wait for their turn. */
+  readonly running: number;
   readonly queued: number;
 }
-
-/** The request timeout. */
-const TIMEOUT_MS = 300_000;
 
 /** One answer's length, in output tokens. */
 export type Lengths = () => number;
@@ -28,79 +32,120 @@ export function longTailed(mean: number, sigma: number, random: () => number): L
   };
 }
 
+const REFUSAL_MS = 20;
+
+export interface ModelServer {
+  /** Requests that it answers at a time; more wait. May change with time; 0 while it is away. */
+  capacity: () => number;
+  /** Milliseconds per token, the more the more are answered at a time. It changes for all of them with each that comes and goes. */
+  msPerToken: (running: number) => number;
+  /** Work before the first token, in tokens. */
+  prefill?: number;
+  lengths: Lengths;
+  refuses?: () => boolean;
+  retryAfterMs?: number | null;
+  /** Requests that may wait. One more is not heard of: its client repeats it after 1 s, 3 s, 7 s and so on, as TCP does. */
+  backlog?: number;
+  /** Requests that may wait; it refuses one more. */
+  maxQueued?: number;
+}
+
+interface Turn {
+  begin: () => void;
+  isGone: boolean;
+}
+
 /**
- * Serves so many at a time and queues the rest without a word, as vLLM does. `msPerToken` may depend on how many are served:
- * larger batches are slower each and faster together. `capacity` and `down` may change with time; `refuses` is asked for each
- * request, and `retryAfterMs` told where it refuses.
+ * Answers so many at a time and lets the others wait, first come, first served. With a constant `msPerToken` it has slots, with one
+ * that grows linearly it batches, and with one in proportion to `running` it shares one processor. It forgets a client that hangs up.
  */
-export function createQueueingServer(
-  time: SimulatedTime,
-  {
+export function createModelServer(clock: Clock, given: ModelServer): SimulatedServer {
+  const {
     capacity,
     msPerToken,
-    prefillMs,
+    prefill = 10,
     lengths,
-    usage,
-    down = () => false,
     refuses = () => false,
     retryAfterMs = null,
-  }: {
-    capacity: () => number;
-    msPerToken: (served: number) => number;
-    prefillMs: number;
-    lengths: Lengths;
-    usage: boolean;
-    down?: () => boolean;
-    refuses?: () => boolean;
-    retryAfterMs?: number | null;
-  },
-): SimulatedServer {
-  const queue = new Set<() => void>();
-  let serving = 0;
-  const server: SimulatedServer = {
-    tokens: 0,
-    answers: 0,
-    refused: 0,
-    get queued() {
-      return queue.size;
+    backlog = Infinity,
+    maxQueued = Infinity,
+  } = given;
+  const queue: Turn[] = [];
+  /** By the work, in tokens each, that must be done until it ends. */
+  const ends = createHeap<{ at: number; order: number; end: () => void }>();
+  const running = new Set<() => void>();
+  // Work done for each that is running since the start, as of `sinceMs`.
+  let [done, sinceMs, gone, order] = [0, 0, 0, 0];
+  let cancelNext = (): void => undefined;
+
+  function pass(): void {
+    if (running.size > 0) done += (clock.nowMs - sinceMs) / msPerToken(running.size);
+    sinceMs = clock.nowMs;
+  }
+
+  function planNext(): void {
+    cancelNext();
+    while (ends.first !== undefined && !running.has(ends.first.end)) ends.removeFirst();
+    if (ends.first === undefined) return;
+    const { at, end } = ends.first;
+    cancelNext = clock.after(Math.max(0, at - done) * msPerToken(running.size), () => {
+      pass();
+      running.delete(end);
+      serve();
+      end();
+    });
+  }
+
+  function serve(): void {
+    for (let next = queue[0]; next !== undefined; next = queue[0]) {
+      if (!next.isGone && running.size >= capacity()) break;
+      queue.shift();
+      if (next.isGone) gone -= 1;
+      else next.begin();
+    }
+    planNext();
+  }
+
+  function arrive(turn: Turn, repeatMs = 1000): void {
+    if (turn.isGone) return;
+    if (queue.length - gone >= backlog) return void clock.after(repeatMs, () => arrive(turn, Math.min(2 * repeatMs, 120_000)));
+    queue.push(turn);
+    pass();
+    serve();
+  }
+
+  return {
+    get running() {
+      return running.size;
     },
-    async send() {
-      if (down()) return { kind: 'unavailable', message: 'down' };
-      if (refuses()) {
-        server.refused += 1;
-        return await refusal(time, 503, retryAfterMs);
-      }
-      const sentMs = time.nowMs;
-      const length = lengths();
-      const timedOut = await new Promise<boolean>((resolve) => {
-        const begin = () => {
-          serving += 1;
-          time.after(prefillMs + length * msPerToken(serving), () => {
-            serving -= 1;
-            resolve(false);
-            serve();
-          });
-        };
-        queue.add(begin);
-        // Who hangs up while it waits is forgotten.
-        time.after(TIMEOUT_MS, () => queue.delete(begin) && resolve(true));
+    get queued() {
+      return queue.length - gone;
+    },
+    visit(begun) {
+      if (capacity() === 0) return;
+      const sentMs = clock.nowMs;
+      arrive({ begin: () => begun(clock.nowMs - sentMs), isGone: false });
+    },
+    send(reply) {
+      if (capacity() === 0) return clock.after(1, () => reply({ kind: 'unavailable' }));
+      if (refuses() || (running.size >= capacity() && queue.length - gone >= maxQueued))
+        return clock.after(REFUSAL_MS, () => reply({ kind: 'refusal', retryAfterMs }));
+      const tokens = lengths();
+      const end = () => reply(capacity() === 0 ? { kind: 'reset' } : { kind: 'answer', tokens });
+      const begin = () => {
+        running.add(end);
+        ends.add({ at: done + prefill + tokens, order: order++, end });
+      };
+      const turn: Turn = { begin, isGone: false };
+      arrive(turn);
+      return () => {
+        pass();
+        turn.isGone = true;
+        if (!running.delete(end) && queue.includes(turn)) gone += 1;
         serve();
-      });
-      if (timedOut) return { kind: 'fault', code: 'request_timeout', message: 'timeout', answer: null, ms: TIMEOUT_MS };
-      if (down()) return { kind: 'fault', code: 'connection_error', message: 'reset', answer: null, ms: time.nowMs - sentMs };
-      server.tokens += length;
-      server.answers += 1;
-      return answer(usage ? length : null, time.nowMs - sentMs);
+      };
     },
   };
-  function serve(): void {
-    for (const begin of queue) {
-      if (serving >= capacity()) return;
-      queue.delete(begin);
-      begin();
-    }
-  }
-  return server;
 }
 
 export interface HostedApi {
@@ -111,41 +156,39 @@ export interface HostedApi {
   /** What it tells of them; by headers is Retry-After too. */
   tells: 'headers' | 'retry-after' | 'nothing';
   fills: 'steadily' | 'with each minute';
-  usage: boolean;
 }
 
 /** Answers everything at once, as far as two budgets allow. OpenAI's fill steadily, and are told by headers. */
-export function createHostedApi(time: SimulatedTime, given: HostedApi): SimulatedServer {
+export function createHostedApi(clock: Clock, given: HostedApi): SimulatedServer {
   const createBucket = given.fills === 'with each minute' ? createMinute : createSteadyBucket;
-  const buckets = { requests: createBucket(time, given.requestsPerMinute), tokens: createBucket(time, given.tokensPerMinute) };
-
-  const server: SimulatedServer = {
-    tokens: 0,
-    answers: 0,
-    refused: 0,
+  const buckets = { requests: createBucket(clock, given.requestsPerMinute), tokens: createBucket(clock, given.tokensPerMinute) };
+  let running = 0;
+  return {
     queued: 0,
-    async send() {
+    get running() {
+      return running;
+    },
+    visit: (begun) => begun(0),
+    send(reply) {
       const length = given.lengths();
       const { requests, tokens } = buckets;
-      const granted = requests.left() >= 1 && tokens.left() >= length;
-      if (granted) {
+      const isGranted = requests.left() >= 1 && tokens.left() >= length;
+      if (isGranted) {
         requests.take(1);
         tokens.take(length);
       }
       const budgets = given.tells === 'headers' ? { requests: requests.told(), tokens: tokens.told() } : null;
-      if (!granted) {
-        server.refused += 1;
+      if (!isGranted) {
         const retryAfterMs = given.tells === 'nothing' ? null : Math.max(requests.waitMs(1), tokens.waitMs(length));
-        return { ...(await refusal(time, 429, retryAfterMs)), budgets };
+        return clock.after(REFUSAL_MS, () => reply({ kind: 'refusal', retryAfterMs, budgets }));
       }
-      const ms = 200 + length * given.msPerToken;
-      await delay(time, ms);
-      server.tokens += length;
-      server.answers += 1;
-      return { ...answer(given.usage ? length : null, ms), budgets };
+      running += 1;
+      return clock.after(200 + length * given.msPerToken, () => {
+        running -= 1;
+        reply({ kind: 'answer', tokens: length, budgets });
+      });
     },
   };
-  return server;
 }
 
 interface Bucket {
@@ -156,12 +199,12 @@ interface Bucket {
   waitMs(count: number): number;
 }
 
-function createSteadyBucket(time: SimulatedTime, perMinute: number): Bucket {
+function createSteadyBucket(clock: Clock, perMinute: number): Bucket {
   let [left, filledMs] = [perMinute, 0];
   return {
     left() {
-      left = Math.min(perMinute, left + ((time.nowMs - filledMs) * perMinute) / 60_000);
-      filledMs = time.nowMs;
+      left = Math.min(perMinute, left + ((clock.nowMs - filledMs) * perMinute) / 60_000);
+      filledMs = clock.nowMs;
       return left;
     },
     take: (count) => void (left -= count),
@@ -170,11 +213,11 @@ function createSteadyBucket(time: SimulatedTime, perMinute: number): Bucket {
   };
 }
 
-function createMinute(time: SimulatedTime, perMinute: number): Bucket {
+function createMinute(clock: Clock, perMinute: number): Bucket {
   let [taken, minute] = [0, 0];
-  const leftMs = () => 60_000 - (time.nowMs % 60_000);
+  const leftMs = () => 60_000 - (clock.nowMs % 60_000);
   const left = () => {
-    const now = Math.floor(time.nowMs / 60_000);
+    const now = Math.floor(clock.nowMs / 60_000);
     if (now !== minute) [taken, minute] = [0, now];
     return perMinute - taken;
   };
@@ -184,28 +227,4 @@ function createMinute(time: SimulatedTime, perMinute: number): Bucket {
     told: () => ({ remaining: Math.max(0, left()), resetMs: leftMs() }),
     waitMs: (count) => (count <= left() ? 0 : leftMs()),
   };
-}
-
-/** It comes sooner than any answer. */
-async function refusal(time: SimulatedTime, status: number, retryAfterMs: number | null) {
-  await delay(time, 20);
-  return { kind: 'refusal' as const, status, body: Buffer.alloc(0), requestId: null, retryAfterMs, budgets: null, ms: 20 };
-}
-
-async function delay(time: SimulatedTime, ms: number): Promise<void> {
-  await new Promise<void>((resolve) => time.after(ms, resolve));
-}
-
-function answer(tokens: number | null, ms: number) {
-  const usage: Usage | null =
-    tokens === null
-      ? null
-      : {
-          input_tokens: 0,
-          input_tokens_details: { cached_tokens: 0 },
-          output_tokens: tokens,
-          output_tokens_details: { reasoning_tokens: 0 },
-          total_tokens: tokens,
-        };
-  return { kind: 'answer' as const, status: 200, body: Buffer.alloc(0), requestId: null, usage, budgets: null, ms };
 }

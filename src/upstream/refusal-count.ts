@@ -14,6 +14,9 @@ export interface Refusing {
  */
 export interface RefusalCount extends Refusing {
   readonly share: number;
+  /** Requests of which it is known what became, and those of them that were refused. */
+  readonly counted: number;
+  readonly refused: number;
   /**
    * Milliseconds until the next one may go out. After most were refused they go one by one, each when it is known what became of the
    * last, and one more together for each that is taken: all at once would be refused at once.
@@ -41,7 +44,7 @@ const SHARE_OF_NEWEST = 0.1;
 export function createRefusalCount({ memory }: { memory: number }): RefusalCount {
   /** Not counted yet, the oldest first: one that is open holds up all that went out after it. */
   const uncounted = new Set<Sent>();
-  let [share, inARow] = [0, 0];
+  let [share, inARow, counted, refused] = [0, 0, 0, 0];
   let refusalMs: number | null = null;
   /** How many may be out of which it is not known whether they are taken. */
   let most = Infinity;
@@ -51,10 +54,12 @@ export function createRefusalCount({ memory }: { memory: number }): RefusalCount
     for (const request of uncounted) {
       if (request.verdict === null && nowMs - request.sentMs < knownAfterMs()) return;
       uncounted.delete(request);
+      counted += 1;
       if (request.verdict === 'none') continue;
       const isRefused = request.verdict === 'refused';
       share += ((isRefused ? 1 : 0) - share) / memory;
       inARow = isRefused ? inARow + 1 : 0;
+      if (isRefused) refused += 1;
       if (!isRefused) most += 1;
       else if (share >= MOST) most = 1;
     }
@@ -63,6 +68,12 @@ export function createRefusalCount({ memory }: { memory: number }): RefusalCount
   return {
     get share() {
       return share;
+    },
+    get counted() {
+      return counted;
+    },
+    get refused() {
+      return refused;
     },
     waitMs(nowMs) {
       count(nowMs);

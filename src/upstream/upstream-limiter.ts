@@ -8,6 +8,8 @@ export interface UpstreamLimiterOptions {
   limiter: 'adaptive' | 'fixed';
   /** Most requests in flight from this process. */
   maxInFlight: number;
+  /** See `ConcurrencyControlOptions`. */
+  requestTimeoutMs?: number;
   /** Tokens this process may use per minute; null when only the upstream's own headers count. */
   tokensPerMinute?: number | null;
   /** Longest wait at a time that headers of an upstream can bring about; a budget that is used up is looked at again after it. */
@@ -26,12 +28,15 @@ const REFUSAL_MEMORY = 12;
 export function createUpstreamLimiter({
   limiter,
   maxInFlight,
+  requestTimeoutMs,
   tokensPerMinute = null,
   maxWaitMs,
   monotonicMs = () => performance.now(),
 }: UpstreamLimiterOptions): Limiter {
   const control: ConcurrencyControl =
-    limiter === 'fixed' ? createFixedControl(maxInFlight) : createConcurrencyControl({ maxInFlight, monotonicMs });
+    limiter === 'fixed'
+      ? createFixedControl(maxInFlight)
+      : createConcurrencyControl({ maxInFlight, monotonicMs, ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }) });
   const budget = createSendBudget({ tokensPerMinute, maxWaitMs });
   const refusing = createRefusalCount({ memory: REFUSAL_MEMORY });
   let pausedUntilMs = 0;

@@ -190,7 +190,7 @@ describe('an upstream that is away', () => {
     const result = await send({ ...upstream, client }, { states }, { faults: 4, refusals: 19 });
     assertAnswered(result, 200);
     assert.deepEqual([tries, states, upstream.gate.closed], [2, [{ state: 'sent' }, { state: 'sent' }], null]);
-    assert.equal(upstream.limiter.limit, 16);
+    assert.equal(upstream.limiter.limit, 4);
   });
 
   it('waits between tries when connections fail again and again while others are answered', async () => {
