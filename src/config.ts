@@ -9,12 +9,13 @@ import { readSecretFiles, type SecretName } from './secret-files.ts';
 import { contradictions, doubts } from './setting-checks.ts';
 import { unknownSettings, withoutServiceLinks } from './setting-names.ts';
 import { PREFIX, SECRET_SETTINGS, type Settings, settingsSchema } from './settings.ts';
-import { readTemporalTls, type TemporalTls } from './temporal-tls.ts';
+import { readTemporalTls } from './temporal-tls.ts';
 import { readTenants, type TenantConfig } from './tenant-settings.ts';
 import { readTracing, type Sampling } from './tracing-settings.ts';
 import { exampleUrl, readUpstreams } from './upstream-settings.ts';
 import type { UpstreamConfig, UpstreamCredentials } from './upstreams-file.ts';
 import { isLoopback, withoutCredentials } from './wire-values.ts';
+import type { TlsFiles } from './upstream/open-connection.ts';
 import type { Limits } from './domain/limits.ts';
 import { cutText } from './domain/shown-text.ts';
 
@@ -98,7 +99,7 @@ export interface Config {
     /** A key that the API accepts, for a client on this machine; null when none is needed or none is known in plain. */
     clientKey: string | null;
     temporalApiKey: string | null;
-    temporalTls: TemporalTls;
+    temporalTls: TlsFiles;
     s3: S3Access;
     /** By name of the upstream. */
     upstreams: Record<string, UpstreamCredentials>;

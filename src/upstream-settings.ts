@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { isSet } from './environment.ts';
 import { PREFIX, type Settings } from './settings.ts';
+import { readWays } from './upstream-ways.ts';
 import { readUpstreamsFile, type UpstreamConfig, type UpstreamsFile } from './upstreams-file.ts';
 
 /** The variables that a file of upstreams replaces. */
@@ -43,7 +44,8 @@ export function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults
     maxRefusals: 20,
     unavailableMaxMs: null,
   };
-  return { upstreams: [upstream], credentials: { default: { apiKey: settings.UPSTREAM_API_KEY ?? null, headers: {} } } };
+  const ways = readWays([url], { given: {}, start: '' }, env, faults);
+  return { upstreams: [upstream], credentials: { default: { apiKey: settings.UPSTREAM_API_KEY ?? null, headers: {}, ways } } };
 }
 
 /** Where the example upstream of `nightshift local` listens. */

@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { hoursFault } from './domain/hours.ts';
 import { placeInList } from './place-in-list.ts';
 import { readSecretFile } from './secret-files.ts';
+import { readWays } from './upstream-ways.ts';
+import type { Way } from './upstream/open-connection.ts';
 import { CONNECTION_HEADERS, isHeaderValue, isHttpUrl, isSecret, NAMES_ENDPOINT, namesEndpoint } from './wire-values.ts';
 
 /** One upstream as configured, credentials apart (`UpstreamCredentials`). */
@@ -46,6 +48,8 @@ export interface UpstreamConfig {
 export interface UpstreamCredentials {
   apiKey: string | null;
   headers: Record<string, string>;
+  /** How connections are made, by base URL; proxies may have passwords. */
+  ways: Record<string, Way>;
 }
 
 const wholeNumber = (least: number, most: number) => z.int().min(least).max(most);
@@ -90,6 +94,10 @@ const upstreamSchema = z
     api_key_env: z.string().min(1).optional(),
     api_key_file: z.string().min(1).optional(),
     headers: z.record(headerName, z.string().trim().refine(isHeaderValue, 'must be Latin-1 without line ends')).default({}),
+    proxy: z.string().min(1).optional(),
+    ca_file: z.string().min(1).optional(),
+    cert_file: z.string().min(1).optional(),
+    key_file: z.string().min(1).optional(),
     max_in_flight: wholeNumber(1, 10_000).default(1024),
     limiter: z.enum(['adaptive', 'fixed'], 'must be adaptive or fixed').default('adaptive'),
     requests_per_minute: wholeNumber(1, 10_000_000).optional(),
@@ -132,7 +140,9 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
   for (const given of parsed.data) {
     if (given.name in result.credentials) faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: two upstreams are named ${given.name}`);
     const apiKey = given.api_key ?? keyFromElsewhere(given, env, faults);
-    result.credentials[given.name] = { apiKey, headers: given.headers };
+    const start = `NIGHTSHIFT_UPSTREAMS_FILE: ${given.name}: `;
+    const ways = readWays(given.base_urls, { given, start }, env, faults);
+    result.credentials[given.name] = { apiKey, headers: given.headers, ways };
     result.upstreams.push({
       name: given.name,
       baseUrls: given.base_urls,

@@ -250,7 +250,11 @@ describe('NIGHTSHIFT_UPSTREAMS_FILE', () => {
         ['fixed', 600, 90_000],
       ],
     );
-    assert.deepEqual(config.secrets.upstreams['cloud'], { apiKey: 'sk-cloud', headers: { 'x-team': 'nights' } });
+    assert.deepEqual(config.secrets.upstreams['cloud'], {
+      apiKey: 'sk-cloud',
+      headers: { 'x-team': 'nights' },
+      ways: { 'https://api.example.com/v1': { proxy: null, tls: null } },
+    });
     assert.equal(config.local.exampleUpstreamWanted, false);
   });
 

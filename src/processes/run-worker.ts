@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
+import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openBucket } from './open-bucket.ts';
@@ -94,6 +95,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     metrics,
     tracing,
   });
+  void checkUpstreams(config, logger);
   const created = createUpstreams(config.upstreams, config.secrets.upstreams);
   const upstreams = new Map([...created].map(([name, upstream]) => [name, watchUpstream(upstream, { metrics, nowMs, logger })]));
   shutdown.closes(

@@ -1,6 +1,7 @@
 import type { Usage } from '../domain/batch.ts';
 import { parseBaseUrl } from './base-url.ts';
 import { readAttempt } from './read-attempt.ts';
+import type { Way } from './open-connection.ts';
 import type { RateBudgets } from './rate-headers.ts';
 import { createHttpPool, type Exchange, type HttpPool } from './http-exchange.ts';
 
@@ -72,6 +73,8 @@ export interface UpstreamClientOptions {
   /** Longest time of one try as a whole. */
   totalTimeoutMs: number;
   maxResponseBytes: number;
+  /** How connections are made, by base URL; directly where it says nothing. */
+  ways?: Readonly<Record<string, Way>>;
   /** Most connections per base URL. */
   connections: number;
   /** Unix time, for Retry-After dates. */
@@ -148,5 +151,5 @@ function createServer(baseUrl: string, options: UpstreamClientOptions): Server {
   // The body is JSON and its answer is wanted as it is, whatever is configured.
   headers['content-type'] = 'application/json';
   headers['accept-encoding'] = 'identity';
-  return { pool: createHttpPool({ ...options, origin }), path, headers, passOverUntilMs: 0 };
+  return { pool: createHttpPool({ ...options, origin, way: options.ways?.[baseUrl] }), path, headers, passOverUntilMs: 0 };
 }

@@ -3,6 +3,7 @@ import { rewriteBody } from '../domain/rewrite-body.ts';
 import { createUpstreamClient } from './client.ts';
 import { createGate } from './gate.ts';
 import { createIntake } from './intake.ts';
+import type { Way } from './open-connection.ts';
 import { createRedaction } from './redact.ts';
 import type { Upstream } from './routes.ts';
 import { createUpstreamLimiter } from './upstream-limiter.ts';
@@ -33,6 +34,8 @@ export interface UpstreamOptions {
 export interface UpstreamSecrets {
   apiKey: string | null;
   headers: Readonly<Record<string, string>>;
+  /** How connections are made, by base URL; directly where it says nothing. */
+  ways?: Readonly<Record<string, Way>>;
 }
 
 const MAX_RETRY_AFTER_MS = 60_000;
@@ -57,7 +60,7 @@ export function createUpstreams(
   );
 }
 
-function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamSecrets): Upstream {
+function createUpstream(options: UpstreamOptions, { apiKey, headers, ways = {} }: UpstreamSecrets): Upstream {
   const { name, baseUrls, maxInFlight, requestTimeoutMs, maxResponseBytes, maxFaults, maxRefusals, unavailableMaxMs } = options;
   const limiter = createUpstreamLimiter({ ...options, maxWaitMs: MAX_RETRY_AFTER_MS });
   return {
@@ -66,6 +69,7 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
       baseUrls,
       apiKey,
       headers,
+      ways,
       requestTimeoutMs,
       totalTimeoutMs: TOTAL_TIMEOUTS * requestTimeoutMs,
       maxResponseBytes,
@@ -76,7 +80,7 @@ function createUpstream(options: UpstreamOptions, { apiKey, headers }: UpstreamS
     requestsPerMinute: options.requestsPerMinute,
     gate: createGate({ refusedInARow: () => limiter.refusing.inARow, unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
     rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
-    redact: createRedaction({ apiKey, headers, baseUrls }),
+    redact: createRedaction({ apiKey, headers, urls: [...baseUrls, ...Object.values(ways).flatMap(({ proxy }) => proxy ?? [])] }),
     rewrite: createRewrite(options),
   };
 }

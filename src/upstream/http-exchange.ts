@@ -1,6 +1,6 @@
 import type { ConnectCause } from './connect-fault.ts';
 import { createConnectionPool } from './connection-pool.ts';
-import { createOpener, type TlsFiles } from './open-connection.ts';
+import { createOpener, type Way } from './open-connection.ts';
 import { Sending } from './sending.ts';
 
 /** One HTTP request and its answer, as they went over the wire; what either means is decided elsewhere. */
@@ -40,9 +40,8 @@ export type AnswerHeaders = Readonly<Record<string, string | string[] | undefine
 
 export interface HttpPoolOptions extends AnswerBounds {
   origin: string;
-  /** URL of an HTTP proxy; null or absent connects directly. */
-  proxy?: string | null;
-  tls?: TlsFiles | null;
+  /** Absent connects directly. */
+  way?: Way | undefined;
   /** Most connections open at a time; requests beyond them queue, for little longer than connecting may take. */
   connections: number;
   /** A connection takes no new request after a random time between the two. */
@@ -58,15 +57,16 @@ export interface AnswerBounds {
   maxResponseBytes: number;
 }
 
+const DIRECT: Way = { proxy: null, tls: null };
 const MAX_CONNECT_TIMEOUT_MS = 10_000;
 
 /** Keep-alive connections to one server, on undici. Rejects only when it is used wrongly. */
 export function createHttpPool(options: HttpPoolOptions): HttpPool {
-  const { origin, proxy = null, tls = null, connections, connectionLifetimeMs, requestTimeoutMs } = options;
+  const { origin, way = DIRECT, connections, connectionLifetimeMs, requestTimeoutMs } = options;
   const connectTimeoutMs = Math.min(MAX_CONNECT_TIMEOUT_MS, requestTimeoutMs);
   const pool = createConnectionPool({
     origin,
-    open: createOpener({ origin, proxy, tls, timeoutMs: connectTimeoutMs }),
+    open: createOpener({ origin, ...way, timeoutMs: connectTimeoutMs }),
     connections,
     // Longer, so that a connection which fails says why.
     waitMs: 1.5 * connectTimeoutMs,

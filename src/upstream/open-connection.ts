@@ -15,11 +15,14 @@ export interface TlsFiles {
 
 /** How connections to a server are made. */
 export interface Way {
-  /** Scheme, host and port of the server. */
-  origin: string;
   /** URL of an HTTP proxy, with user and password where it wants them; null connects directly. */
   proxy: string | null;
   tls: TlsFiles | null;
+}
+
+interface OpenerOptions extends Way {
+  /** Scheme, host and port of the server. */
+  origin: string;
   /** Longest time from the first packet to a connection that can be used, TLS and proxy included. */
   timeoutMs: number;
 }
@@ -34,7 +37,7 @@ export type OpenConnection = (done: (error: unknown, socket: Socket | null) => v
 const KEEP_ALIVE_MS = 30_000;
 
 /** Connections on this way; TLS sessions are shared by all of them. */
-export function createOpener({ origin, proxy, tls, timeoutMs }: Way): OpenConnection {
+export function createOpener({ origin, proxy, tls, timeoutMs }: OpenerOptions): OpenConnection {
   const { host, hostname, protocol, port } = new URL(origin);
   const portOrDefault = port || (protocol === 'https:' ? '443' : '80');
   const connect = buildConnector({

@@ -29,7 +29,8 @@ export type Redaction = (body: Buffer, isSuccess: boolean) => Buffer;
 export interface Credentials {
   apiKey: string | null;
   headers: Readonly<Record<string, string>>;
-  baseUrls: readonly string[];
+  /** Base URLs and those of proxies. */
+  urls: readonly string[];
 }
 
 export function createRedaction(credentials: Credentials): Redaction {
@@ -39,14 +40,14 @@ export function createRedaction(credentials: Credentials): Redaction {
   return (body, isSuccess) => (isSuccess ? certain : all).reduce(replaceAll, body);
 }
 
-function secretsOf({ apiKey, headers, baseUrls }: Credentials): string[] {
+function secretsOf({ apiKey, headers, urls }: Credentials): string[] {
   const secrets: string[] = [];
   if (apiKey !== null) secrets.push(apiKey);
   for (const [name, value] of Object.entries(headers)) {
     // The scheme (`Bearer …`) is no secret, and a server may repeat the key without it.
     if (SECRET_NAME.test(name)) secrets.push(value.trim().replace(/^\S+\s+/, ''));
   }
-  for (const text of baseUrls) {
+  for (const text of urls) {
     const { userinfo } = parseBaseUrl(text);
     if (userinfo !== null) secrets.push(userinfo.slice(userinfo.indexOf(':') + 1), Buffer.from(userinfo).toString('base64'));
     for (const [name, value] of new URL(text).searchParams) if (SECRET_NAME.test(name)) secrets.push(value);

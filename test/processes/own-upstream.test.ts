@@ -50,7 +50,7 @@ describe('describeOwnUpstream', () => {
     const env = { NIGHTSHIFT_UPSTREAM_URL: 'http://127.0.0.1:2/v1', ...S3 };
     assert.match(
       await describeOwnUpstream(loadConfig(env, 'local')),
-      /127\.0\.0\.1:2 does not answer \(ECONNREFUSED\): is the server running\?/,
+      /127\.0\.0\.1:2 does not answer: the upstream refuses connections \(ECONNREFUSED\)\./,
     );
     assert.match((await saidOf('{}', 401)).said, /refuses the key \(HTTP 401\)/);
   });

@@ -81,7 +81,7 @@ describe('a connection that is not made', () => {
       [authority.issue({ name: 'other.example' }), 'ERR_TLS_CERT_ALTNAME_INVALID', /for another host name/],
     ] as const) {
       await using server = await tlsServer({ cert: pair.certificate, key: pair.key });
-      await using pool = openPool(`https://127.0.0.1:${server.port}`, { tls });
+      await using pool = openPool(`https://127.0.0.1:${server.port}`, { way: { proxy: null, tls } });
       const exchange = await pool.post();
       assert.equal(exchange.kind, 'not_connected');
       assert.deepEqual(exchange.cause, { class: 'tls', code });
@@ -109,7 +109,9 @@ describe('a connection that is not made', () => {
     for (const version of ['tls1_2', 'tls1_3'] as const) {
       await using mutual = await opensslServer(pair, version);
       const at = async (client: Pair | null) => {
-        await using pool = openPool(`https://127.0.0.1:${mutual.port}`, { tls: { ca: authority.ca.certificate, client } });
+        await using pool = openPool(`https://127.0.0.1:${mutual.port}`, {
+          way: { proxy: null, tls: { ca: authority.ca.certificate, client } },
+        });
         return await pool.post({ method: 'GET', path: '/', body: null });
       };
       for (const client of [null, authority.selfSigned()]) {

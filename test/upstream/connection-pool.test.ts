@@ -15,7 +15,7 @@ describe('connections to a server', () => {
   it('are made at most eight at a time', async () => {
     await using server = await startRawServer((socket) => void setTimeout(() => socket.write(httpAnswer(200)), 100));
     await using proxy = await startProxy(async () => await delay(20, 200));
-    await using pool = openPool(server.url, { connections: 200, proxy: `http://127.0.0.1:${proxy.port}` });
+    await using pool = openPool(server.url, { connections: 200, way: { proxy: `http://127.0.0.1:${proxy.port}`, tls: null } });
     const exchanges = await Promise.all(Array.from({ length: 100 }, async () => await pool.post()));
     assert.deepEqual(kindsOf(exchanges), ['answered']);
     assert.equal(proxy.mostWaiting, 8);
@@ -47,7 +47,7 @@ describe('connections to a server', () => {
   it('fail for nobody while others are made', async () => {
     await using server = await startRawServer((socket) => void setTimeout(() => socket.write(httpAnswer(200)), 20));
     await using proxy = await startProxy(async (_, count) => await delay(10, count % 3 === 0 ? 503 : 200));
-    await using pool = openPool(server.url, { connections: 20, proxy: `http://127.0.0.1:${proxy.port}` });
+    await using pool = openPool(server.url, { connections: 20, way: { proxy: `http://127.0.0.1:${proxy.port}`, tls: null } });
     const exchanges = await Promise.all(Array.from({ length: 40 }, async () => await pool.post()));
     assert.deepEqual(kindsOf(exchanges), ['answered']);
   });
@@ -61,7 +61,10 @@ describe('connections to a server', () => {
       () => 200,
       (count) => servers[count % servers.length] ?? null,
     );
-    await using pool = openPool(first.url, { proxy: `http://127.0.0.1:${balancer.port}`, connectionLifetimeMs: [100, 200] });
+    await using pool = openPool(first.url, {
+      way: { proxy: `http://127.0.0.1:${balancer.port}`, tls: null },
+      connectionLifetimeMs: [100, 200],
+    });
     let goOn = true;
     const lanes = Promise.all(
       Array.from({ length: 8 }, async () => {

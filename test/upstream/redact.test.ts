@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Credentials, createRedaction } from '../../src/upstream/redact.ts';
 
-const NIGHT: Credentials = { apiKey: 'sk-night', headers: {}, baseUrls: [] };
+const NIGHT: Credentials = { apiKey: 'sk-night', headers: {}, urls: [] };
 
 function redacted(text: string, changes: Partial<Credentials> = {}, isSuccess = false): string {
   return createRedaction({ ...NIGHT, ...changes })(Buffer.from(text), isSuccess).toString();
@@ -30,12 +30,12 @@ describe('createRedaction', () => {
 
   it('replaces the password of a base URL, plain and as it was sent', () => {
     const sent = Buffer.from('me:hidden').toString('base64');
-    assert.equal(redacted(`hidden ${sent}`, { baseUrls: ['http://me:hidden@x/v1'] }), '*** ***');
+    assert.equal(redacted(`hidden ${sent}`, { urls: ['http://me:hidden@x/v1'] }), '*** ***');
   });
 
   it('replaces secrets in the query of a base URL, and no other parameter', () => {
-    const baseUrls = ['https://x/v1?api-version=2024-10-21&api-key=query-key&code=query-code'];
-    assert.equal(redacted('2024-10-21 query-key query-code', { baseUrls }), '2024-10-21 *** ***');
+    const urls = ['https://x/v1?api-version=2024-10-21&api-key=query-key&code=query-code'];
+    assert.equal(redacted('2024-10-21 query-key query-code', { urls }), '2024-10-21 *** ***');
   });
 
   it('replaces a key in every form in which servers write it', () => {

@@ -42,17 +42,10 @@ export function describeModels({ models, fault }: FoundModels): string {
 /** Asks a server for its models. A server that has no such list is still a server. */
 export async function askModels(baseUrl: string, credentials: Config['secrets']['upstreams'][string] | undefined): Promise<FoundModels> {
   const answer = await askServer(baseUrl, credentials, PATIENCE_MS);
-  if ('error' in answer) return { models: [], fault: `does not answer (${reasonOf(answer.error)}): is the server running?` };
+  if ('fault' in answer) return { models: [], fault: `does not answer: ${answer.fault}` };
   const { status, text } = answer;
   if (status === 401 || status === 403) return { models: [], fault: `refuses the key (HTTP ${status})` };
   if (status >= 500) return { models: [], fault: `answers with HTTP ${status}` };
   // Only names that can stand in a shell's quotes are shown.
   return { models: (readModelList(text)?.names ?? []).filter((name) => /^[\w./:@+-]+$/.test(name)), fault: null };
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return `nothing within ${PATIENCE_MS / 1000} s`;
-  const cause = error.cause instanceof Error ? error.cause : error;
-  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
 }
