@@ -11,7 +11,7 @@ import { createCustomIds } from './custom-ids.ts';
 /** What the lines of an input amount to. */
 export type CheckedInput =
   | { verdict: 'refused'; errors: BatchError[] }
-  | { verdict: 'accepted'; total: number; model: string | null; upstream: string };
+  | { verdict: 'accepted'; total: number; model: string | null; upstreams: string[] };
 
 /** Takes the lines of an input one after the other; memory does not grow with the input but for 20 bytes per custom_id. */
 export interface InputChecker {
@@ -19,6 +19,8 @@ export interface InputChecker {
   take(line: InputLine): boolean;
   /** Whether the input can still be accepted, so that planning it makes sense. */
   readonly isClean: boolean;
+  /** Number of the upstream of the line that was taken last, by the order in which upstreams were first needed. */
+  readonly upstream: number;
   readonly requests: number;
   verdict(): CheckedInput;
 }
@@ -44,9 +46,8 @@ export function createInputChecker({
   let embeddingInputs = 0;
   /** The model that all lines name so far; null once one names another or none, undefined before the first. */
   let model: string | null | undefined;
-  /** The first model with an upstream, and the first one that another upstream serves. */
-  let first: fault.NamedModel | null = null;
-  let mismatched: fault.NamedModel | null = null;
+  const upstreams: string[] = [];
+  let upstream = 0;
   /** Most batches name one model: the route of the last one is known. */
   let last: { model: string | null; route: ModelRoute | null; isKnown: boolean } | null = null;
 
@@ -57,9 +58,8 @@ export function createInputChecker({
     if (name === null && route === null) errors.push(fault.noDefaultModel(line));
     else if (name !== null && !last.isKnown) errors.push(fault.modelNotFound(name, line, modelsOf(route)));
     if (route === null) return;
-    const named = { line, model: name, upstream: route.upstream };
-    first ??= named;
-    if (named.upstream !== first.upstream) mismatched ??= named;
+    upstream = upstreams.indexOf(route.upstream);
+    if (upstream === -1) upstream = upstreams.push(route.upstream) - 1;
   }
 
   /** Whether an upstream has the model, as far as anybody knows. */
@@ -78,10 +78,7 @@ export function createInputChecker({
   function wholeFileErrors(): BatchError[] {
     if (requests === 0) return [fault.emptyFile()];
     if (requests > limits.maxRequestsPerBatch) return [fault.tooManyTasks(limits.maxRequestsPerBatch)];
-    return [
-      ...(first !== null && mismatched !== null ? [fault.mismatchedModel(first, mismatched)] : []),
-      ...(embeddingInputs > limits.maxEmbeddingInputs ? [fault.tooManyEmbeddingInputs(limits.maxEmbeddingInputs)] : []),
-    ];
+    return embeddingInputs > limits.maxEmbeddingInputs ? [fault.tooManyEmbeddingInputs(limits.maxEmbeddingInputs)] : [];
   }
 
   return {
@@ -99,14 +96,17 @@ export function createInputChecker({
     get isClean() {
       return errors.length === 0 && requests <= limits.maxRequestsPerBatch;
     },
+    get upstream() {
+      return upstream;
+    },
     get requests() {
       return requests;
     },
     verdict() {
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
-      if (all.length > 0 || first === null) return { verdict: 'refused', errors: all };
-      return { verdict: 'accepted', total: requests, model: model ?? null, upstream: first.upstream };
+      if (all.length > 0) return { verdict: 'refused', errors: all };
+      return { verdict: 'accepted', total: requests, model: model ?? null, upstreams };
     },
   };
 }
@@ -136,7 +136,8 @@ export async function readThroughChecker(given: {
       await step();
       if (!checker.take(found)) return 'checked';
       const { line, offset, length } = found;
-      if (checker.isClean && !(await plan({ line, offset, length }))) return 'plan_full';
+      const ofOther = checker.upstream > 0 ? { upstream: checker.upstream } : {};
+      if (checker.isClean && !(await plan({ line, offset, length, ...ofOther }))) return 'plan_full';
     }
     return null;
   }

@@ -3,9 +3,11 @@ import type {
   CloseShardInput,
   PublishResultsInput,
   RanRequests,
+  ReadShardInput,
   RunRequestsInput,
   SaveBatchInput,
   SavedBatch,
+  ShardLines,
   SweepResult,
   ValidatedInput,
   ValidateInputInput,
@@ -15,6 +17,7 @@ import { createCloseShard } from './close-shard.ts';
 import type { ActivityDeps } from './deps.ts';
 import { createRecordCounts } from './record-counts.ts';
 import { createPublishResults } from './publish-results.ts';
+import { createReadShard } from './read-shard.ts';
 import { createRunRequests } from './run-requests.ts';
 import { createSaveBatch } from './save-batch.ts';
 import { createSweep } from './sweep.ts';
@@ -24,6 +27,8 @@ import { createValidateInput } from './validate-input.ts';
 export interface Activities {
   /** Checks every line of the input and writes the plan; finds the plan of an earlier attempt and uses it. */
   validateInput(input: ValidateInputInput): Promise<ValidatedInput>;
+  /** Says which lines of a shard go to which of its upstreams. */
+  readShard(input: ReadShardInput): Promise<ShardLines>;
   /** Sends the requests of a slice and stores what came of them in pieces. */
   runRequests(input: RunRequestsInput): Promise<RanRequests>;
   /** Makes the shard result out of the pieces, once; or says which lines have no outcome yet. */
@@ -42,6 +47,7 @@ export function createActivities(deps: ActivityDeps): Activities {
   return {
     validateInput: createValidateInput({ ...deps, batchesRunning }),
     runRequests: createRunRequests({ ...deps, batchesRunning, recordCounts: createRecordCounts(deps) }),
+    readShard: createReadShard(deps),
     closeShard: createCloseShard(deps),
     publishResults: createPublishResults(deps),
     saveBatch: createSaveBatch(deps),

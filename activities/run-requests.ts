@@ -1,5 +1,5 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import type { PlannedLine } from '../src/domain/plan.ts';
+import { linesOfSlice, type PlannedLine } from '../src/domain/plan.ts';
 import { readRequestLine } from '../src/domain/request-line.ts';
 import type { Upstream } from '../src/upstream/routes.ts';
 import type { RanRequests, RunRequestsInput } from '../workflows/contract.ts';
@@ -107,9 +107,9 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       const { upstream, memory } = upstreamOf(input);
       const isSuspicious = past.losses >= SUSPICIOUS_LOSSES;
       // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
-      using taken = upstream.intake.take(isSuspicious ? 0 : input.lastLine - input.firstLine + 1);
+      using taken = upstream.intake.take(isSuspicious ? 0 : (input.mixed?.lines ?? input.lastLine - input.firstLine + 1));
       const plan = await inputs.plan(batchId, shard);
-      const lines = plan.lines.filter(({ line }) => line >= input.firstLine && line <= input.lastLine);
+      const lines = linesOfSlice(plan, input);
       const found: SliceTally['stored'] = input.resumed || past.mayHavePieces ? await storedOutcomes(input, lines) : new Map();
       const rest = lines.filter(({ line }) => !found.has(line));
       const only = lines.length === 1 ? rest[0] : undefined;

@@ -5,7 +5,7 @@ import { isJsonRecord } from '../src/domain/json-type.ts';
 import { MAX_SHARDS } from '../src/domain/limits.ts';
 import type { PlanHead } from '../src/domain/plan.ts';
 import { shownText } from '../src/domain/shown-text.ts';
-import type { ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
+import type { PlannedUpstream, ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
 import type { BatchesRunning } from './batches-running.ts';
 import { type Beating, startBeating } from './beating.ts';
 import { createInputChecker, readThroughChecker } from './check-input.ts';
@@ -78,19 +78,28 @@ export function createValidateInput(
   async function report(batchId: string, head: PlanHead): Promise<ValidatedInput> {
     if (head.verdict === 'refused') return { verdict: 'refused' };
     const results = await pieces.listShardResults(batchId);
-    const { nonce: _, ...plan } = head;
-    const upstream = upstreams.get(head.upstream);
-    const isBudgeted = (upstream?.requestsPerMinute ?? null) !== null;
+    const [first, ...others] = head.upstreams.map(planned);
+    if (first === undefined) throw new Error('the plan of an accepted input names no upstream');
+    const { name: upstream, ...sizing } = first;
     return {
-      ...plan,
+      verdict: 'accepted',
+      total: head.total,
       model: head.model === null ? null : shownText(head.model),
-      ...(isBudgeted ? { linesPerActivity: 1 } : {}),
+      shards: head.shards,
+      upstream,
+      ...sizing,
+      ...(others.length > 0 ? { otherUpstreams: others } : {}),
       batchesRunning: batchesRunning.count,
-      ...(upstream === undefined || isBudgeted ? {} : { room: upstream.limiter.limit * workersOf(head.upstream) }),
       closed: results.map(({ shard }) => shard),
       completed: results.reduce((sum, { completed }) => sum + completed, 0),
       failed: results.reduce((sum, { failed }) => sum + failed, 0),
     };
+  }
+
+  function planned(name: string): PlannedUpstream {
+    const upstream = upstreams.get(name);
+    if ((upstream?.requestsPerMinute ?? null) !== null) return { name, linesPerActivity: 1 };
+    return { name, ...(upstream === undefined ? {} : { room: upstream.limiter.limit * workersOf(name) }) };
   }
 
   return async function validateInput(input: ValidateInputInput): Promise<ValidatedInput> {

@@ -7,8 +7,8 @@ const FOREVER: RetryPolicy = { initialInterval: '1s', backoffCoefficient: 2, max
 /** How long after the end of the window an activity may still store what it has. */
 const AFTER_DEADLINE_MS = 2 * 60_000;
 
-/** Reads or moves the record; a matter of a few calls to the bucket. */
-export const { saveBatch } = proxyActivities<Pick<Activities, 'saveBatch'>>({
+/** Short ones: a matter of a few calls to the bucket. */
+export const { saveBatch, readShard } = proxyActivities<Pick<Activities, 'saveBatch' | 'readShard'>>({
   startToCloseTimeout: '30s',
   retry: FOREVER,
 });

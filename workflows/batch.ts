@@ -14,6 +14,7 @@ import { longActivities } from './activities.ts';
 import { type BatchInput, type Progress, PROGRESS_QUERY, type SavedBatch, type ValidatedInput } from './contract.ts';
 import { type Ending, watchForEnding } from './ending.ts';
 import { createShardPool, type ShardPool } from './shard-pool.ts';
+import { upstreamsOf } from './upstream-paces.ts';
 import { type Story, tellStory } from './story.ts';
 
 type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
@@ -49,8 +50,15 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
   pool = createShardPool(input, plan, { resumed: found.started, ending, onChange: tell });
   function tell(): void {
     if (pool === null) return;
-    const { model, upstream, total, shards } = plan;
-    story.progress({ model, upstream, total, shards: shards.length, pace: pool.pace, ...pool.progress() });
+    const { model, total, shards } = plan;
+    story.progress({
+      model,
+      upstreams: upstreamsOf(plan).map(({ name }) => name),
+      total,
+      shards: shards.length,
+      pace: pool.pace,
+      ...pool.progress(),
+    });
   }
   tell();
 
@@ -58,7 +66,7 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
   if (pool.left > 0 && ending.reason === null) {
     await condition(allHandlersFinished);
     // A cancel that arrives with this very step is in the record, where the next run finds it; a native one is heard here.
-    if (!ending.native) await continueAsNew<typeof batch>({ ...input, pace: pool.pace });
+    if (!ending.native) await continueAsNew<typeof batch>({ ...input, pace: pool.pace, ...pool.otherPaces });
     await ending.save('cancelling');
   }
   if (pool.left > 0) await pool.closeRest();

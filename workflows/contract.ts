@@ -66,6 +66,8 @@ export interface BatchInput extends BatchRef {
   policy: BatchPolicy;
   /** Handed on by a run that continued as new; null at the start. */
   pace: Pace | null;
+  /** The same of the upstreams after the first, by name; absent where there are none. */
+  otherPaces?: Record<string, Pace>;
 }
 
 export interface ShardInput extends BatchRef {
@@ -83,6 +85,18 @@ export interface ShardInput extends BatchRef {
   sizing?: Sizing;
   /** True when pieces of an earlier run may lie there: the first attempts list them. */
   resumed: boolean;
+  /** The upstreams of a shard whose lines go to several, the one above included; absent where all go to that one. */
+  mixed?: MixedUpstream[];
+}
+
+/** One of several upstreams of a shard. */
+export interface MixedUpstream {
+  name: string;
+  /** Its number in the plan. */
+  upstream: number;
+  linesPerActivity: number | null;
+  pace: Pace;
+  shardsHandingOut: number;
 }
 
 /** How a shard ended: closed, or stopped by cancel or expiry with lines still to close. */
@@ -92,12 +106,16 @@ export interface ShardEnd {
   completed: number;
   failed: number;
   pace: Pace;
+  /** Of a shard for several upstreams, by name. */
+  paces?: Record<string, Pace>;
 }
 
 /** Signal of a shard that has handed out its last line and has half of what may be out back: the next one can start. */
 export interface ShardDrained {
   shard: number;
   pace: Pace;
+  /** Which upstream has run dry, of a shard for several: the others may hand out more. */
+  upstream?: string;
 }
 
 /** Answer of the `progress` query, of batch and shard alike. `openShards` lists shard workflows still running (batch only). */
@@ -117,6 +135,15 @@ export type SliceCounts = Pick<RequestCounts, 'completed' | 'failed'>;
 
 // ---- activities ----
 
+/** An upstream of a batch, and what sizes the slices of its lines. */
+export interface PlannedUpstream {
+  name: string;
+  /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */
+  linesPerActivity?: number;
+  /** Requests that it may have in flight as far as its limiter knows by now, over all batches and workers; absent in histories from before. */
+  room?: number;
+}
+
 /** What `validateInput` found; the errors of a refused input stay in the bucket. */
 export type ValidatedInput =
   | { verdict: 'refused' }
@@ -125,14 +152,15 @@ export type ValidatedInput =
       total: number;
       /** As it is shown in Temporal, which may be less than the record says. */
       model: string | null;
+      /** The first upstream of the plan, with what `PlannedUpstream` says of the others. */
       upstream: string;
-      /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */
       linesPerActivity?: number;
+      room?: number;
+      /** The other upstreams of the plan, in its order; absent where there are none. */
+      otherUpstreams?: PlannedUpstream[];
       shards: ShardRange[];
       /** Batches that the worker runs, this one included; absent in histories from before the lead began by it. */
       batchesRunning?: number;
-      /** Requests that the upstream may have in flight as far as its limiter knows by now, over all batches and workers; absent in histories from before. */
-      room?: number;
       /** Numbers of the shards that are closed already (a batch started again). */
       closed: number[];
       /** Sums over the closed shards. */
@@ -167,6 +195,8 @@ export interface RunRequestsInput extends BatchRef {
   /** The slice: physical lines, both inclusive, of one shard. */
   firstLine: number;
   lastLine: number;
+  /** In a shard for several upstreams: number of the one whose lines these are, and how many there are of it between first and last. */
+  mixed?: { upstream: number; lines: number };
   /** Faults these lines have had in a slice of many before (0 for a fresh slice). */
   faults: number;
   /** Whether pieces of these lines may exist: list them before sending. Attempts after the first always do. */
@@ -196,6 +226,14 @@ export interface RanRequests {
   /** Workers that take requests for this upstream. */
   workers?: number;
 }
+
+export interface ReadShardInput {
+  batchId: string;
+  shard: number;
+}
+
+/** The lines of a shard by the number of their upstream, as ascending inclusive ranges. */
+export type ShardLines = { upstream: number; lines: [first: number, last: number][] }[];
 
 export interface CloseShardInput extends BatchRef {
   inputFileId: string;

@@ -1,5 +1,6 @@
 import { CancellationScope, condition, sleep, TemporalFailure, workflowInfo } from '@temporalio/workflow';
-import { containsLine, type LineRange, lineRanges, linesIn } from '../src/domain/line-ranges.ts';
+import { containsLine, type LineRange } from '../src/domain/line-ranges.ts';
+import { allLines, type OwnLines } from '../src/domain/own-lines.ts';
 import { learn, type Pace, shardShare, sliceLines } from '../src/domain/slice.ts';
 import { runRequests } from './activities.ts';
 import type { RanRequests, ShardInput } from './contract.ts';
@@ -52,15 +53,21 @@ export interface HandOutListener {
 
 /**
  * Hands out slices in line order, as many lines at a time as this shard's share of the lead. Only what an activity returns
- * is booked: lines in neither of its lists are handed out again.
+ * is booked: lines in neither of its lists are handed out again. `mixed` are the lines of one upstream in a shard for several.
  */
-export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOutListener): HandOut {
+export function createHandOut(
+  input: ShardInput,
+  { onDrained, onChange }: HandOutListener,
+  mixed?: { upstream: number; lines: OwnLines },
+): HandOut {
   // An hour is what batches had that began before it stood in their input.
   const { range, policy, sizing = 1, urgentFromMs = input.expiresAtMs - 3_600_000 } = input;
   const { longHistoryEvents = LONG_HISTORY_EVENTS } = policy;
   const { resumed } = input;
-  const todo: Todo[] = [{ range: [range.firstLine, range.lastLine], faults: 0, resumed, contested: resumed, untouched: 0 }];
-  const shardLines = range.lastLine - range.firstLine + 1;
+  const own = mixed?.lines ?? allLines([range.firstLine, range.lastLine]);
+  const todo: Todo[] = [{ range: own.whole, faults: 0, resumed, contested: resumed, untouched: 0 }];
+  const shardLines = own.count(own.whole);
+  const requests = mixed === undefined ? range.requests : shardLines;
   const sending = new CancellationScope({ cancellable: true });
   let pace = input.pace;
   let linesOut = 0;
@@ -93,16 +100,15 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
   function nextSlice(): Todo | null {
     const head = todo[0];
     if (head === undefined) return null;
-    const [first, last] = head.range;
-    const cut = first + nextSliceLines() - 1;
-    if (cut >= last) return todo.shift() ?? null;
-    head.range = [cut + 1, last];
-    return { ...head, range: [first, cut] };
+    const [slice, rest] = own.cut(head.range, nextSliceLines());
+    if (rest === null) return todo.shift() ?? null;
+    head.range = rest;
+    return { ...head, range: slice };
   }
 
   async function send(slice: Todo): Promise<void> {
     const [firstLine, lastLine] = slice.range;
-    const lines = lastLine - firstLine + 1;
+    const lines = own.count(slice.range);
     const scheduledAtMs = Date.now();
     linesOut += lines;
     slicesOut += 1;
@@ -121,6 +127,7 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
             shard: range.shard,
             firstLine,
             lastLine,
+            ...(mixed === undefined ? {} : { mixed: { upstream: mixed.upstream, lines } }),
             faults: slice.faults,
             resumed: slice.resumed,
             expiresAtMs,
@@ -148,10 +155,10 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
     completed += ran.completed;
     if (!contested) failed += ran.failed;
     const again = new Set(ran.again.map(({ line }) => line));
-    const rest = [...linesIn([slice.range])].filter((line) => !again.has(line) && !containsLine(ran.covered, line));
+    const rest = own.in([slice.range]).filter((line) => !again.has(line) && !containsLine(ran.covered, line));
     const untouched = ran.covered.length === 0 && again.size === 0 ? slice.untouched + 1 : 0;
     const resumed = slice.resumed || contested;
-    handOutLater(lineRanges(rest).map((range) => ({ range, faults: slice.faults, resumed, contested, untouched })));
+    handOutLater(own.ranges(rest).map((range) => ({ range, faults: slice.faults, resumed, contested, untouched })));
     // One wait for all lines with the same number of faults keeps the history short.
     const byFaults = Map.groupBy(ran.again, ({ faults }) => faults);
     for (const [faults, lines] of byFaults) {
@@ -210,7 +217,7 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
       sending.cancel();
     },
     putBack(missing) {
-      for (const line of linesIn(missing)) todo.push({ range: [line, line], faults: 0, resumed: true, contested: true, untouched: 0 });
+      for (const line of own.in(missing)) todo.push({ range: [line, line], faults: 0, resumed: true, contested: true, untouched: 0 });
     },
     get over() {
       return isOver();
@@ -219,10 +226,10 @@ export function createHandOut(input: ShardInput, { onDrained, onChange }: HandOu
       return pace;
     },
     get completed() {
-      return Math.min(completed, range.requests);
+      return Math.min(completed, requests);
     },
     get failed() {
-      return Math.min(failed, range.requests - Math.min(completed, range.requests));
+      return Math.min(failed, requests - Math.min(completed, requests));
     },
     get largeSlicesOut() {
       return largeSlicesOut;

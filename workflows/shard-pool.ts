@@ -1,17 +1,19 @@
 import { condition, defineSignal, patched, setHandler, sleep } from '@temporalio/workflow';
 import type { ShardRange } from '../src/domain/plan.ts';
-import { firstPace, INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
+import { INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
 import { longActivities } from './activities.ts';
 import {
   type BatchInput,
   type Progress,
   SHARD_DRAINED_SIGNAL,
   type ShardDrained,
+  type ShardEnd,
   type ShardInput,
   type ValidatedInput,
 } from './contract.ts';
 import type { Ending } from './ending.ts';
 import { ASKS_SHARDS_TO_STOP, runShardWorkflow } from './shard-run.ts';
+import { beginUpstreams, ofShard, otherPaces, type UpstreamState } from './upstream-paces.ts';
 
 const shardDrained = defineSignal<[ShardDrained]>(SHARD_DRAINED_SIGNAL);
 const CLOSING_AT_A_TIME = 8;
@@ -29,15 +31,17 @@ export interface ShardPool {
   closeRest(): Promise<void>;
   /** How many shards are not closed yet. */
   readonly left: number;
+  /** The pace of the first upstream, and those of the others. */
   readonly pace: Pace;
+  readonly otherPaces: Pick<BatchInput, 'otherPaces'>;
   /** Counts of the closed shards, and the shards whose workflow runs. */
   progress(): Progress;
 }
 
 /**
- * Runs the shards of one batch as child workflows. A few hand out lines at a time; one that is about to run dry
- * makes room for the next, so that stragglers never leave the upstream idle. A shard that ends without being closed, for
- * whatever reason, is started again.
+ * Runs the shards of one batch as child workflows. A few hand out lines of an upstream at a time; when one of them is about to run
+ * dry, the next shard with lines for that upstream starts, so that stragglers never leave it idle and a slow upstream does not
+ * hold up another. A shard that ends without being closed, for whatever reason, is started again.
  */
 export function createShardPool(
   input: BatchInput,
@@ -45,20 +49,21 @@ export function createShardPool(
   { resumed, ending, onChange }: { resumed: boolean; ending: Ending; onChange: () => void },
 ): ShardPool {
   const { tenant, batchId, endpoint, inputFileId, expiresAtMs } = input;
-  const policy = { ...input.policy, linesPerActivity: plan.linesPerActivity ?? input.policy.linesPerActivity };
+  const { policy } = input;
   const alreadyClosed = new Set(plan.closed);
   const unclosed = new Map(plan.shards.filter(({ shard }) => !alreadyClosed.has(shard)).map((range) => [range.shard, range]));
   const handOutAtOnce = Math.max(1, Math.min(shardsHandingOut(policy.maxInFlight), unclosed.size));
-  const handingOut = new Set<number>();
+  const upstreams = beginUpstreams(input, plan);
   const open = new Set<number>();
   let { completed, failed } = plan;
-  const { batchesRunning, room } = plan;
-  const { maxInFlight } = policy;
-  let pace = input.pace ?? (batchesRunning === undefined ? INITIAL_PACE : firstPace({ batchesRunning, maxInFlight, room }));
 
-  setHandler(shardDrained, (drained) => {
-    handingOut.delete(drained.shard);
-    pace = drained.pace;
+  setHandler(shardDrained, ({ shard, pace, upstream: name }) => {
+    const range = plan.shards[shard];
+    for (const upstream of range === undefined ? [] : ofShard(upstreams, range)) {
+      if (name !== undefined && upstream.name !== name) continue;
+      upstream.handingOut.delete(shard);
+      upstream.pace = pace;
+    }
     onChange();
   });
 
@@ -69,26 +74,58 @@ export function createShardPool(
     onChange();
   }
 
-  function shardInput(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): ShardInput {
-    const { upstream } = plan;
+  function shardInput(range: ShardRange, sharing: ReadonlyMap<UpstreamState, number>, mayHavePieces: boolean): ShardInput {
+    const mixed = ofShard(upstreams, range).map((each) => {
+      const { name, upstream, linesPerActivity, pace } = each;
+      return { name, upstream, linesPerActivity, pace, shardsHandingOut: sharing.get(each) ?? handOutAtOnce };
+    });
+    const [first] = mixed;
+    if (first === undefined) throw new Error(`shard ${range.shard} is for no upstream of the plan`);
+    const { name: upstream, linesPerActivity, pace, shardsHandingOut } = first;
     const common = { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs };
     const urgency = input.urgentFromMs === undefined ? {} : { urgentFromMs: input.urgentFromMs };
-    return { ...common, ...urgency, policy, range, pace, shardsHandingOut, sizing: SIZING, resumed: mayHavePieces };
+    const sizes = { policy: { ...policy, linesPerActivity }, pace, shardsHandingOut, sizing: SIZING };
+    return { ...common, ...urgency, ...sizes, range, resumed: mayHavePieces, ...(mixed.length > 1 ? { mixed } : {}) };
   }
 
-  async function keepRunning(range: ShardRange, shardsHandingOut: number, mayHavePieces: boolean): Promise<void> {
+  function learn(range: ShardRange, { pace, paces }: ShardEnd): void {
+    for (const upstream of ofShard(upstreams, range)) upstream.pace = paces?.[upstream.name] ?? pace;
+  }
+
+  async function keepRunning(range: ShardRange, sharing: ReadonlyMap<UpstreamState, number>, mayHavePieces: boolean): Promise<void> {
+    const own = ofShard(upstreams, range);
     const goOn = (): boolean => unclosed.has(range.shard) && ending.reason === null;
     for (let runs = 0, failures = 0; goOn(); runs++) {
       open.add(range.shard);
-      handingOut.add(range.shard);
-      const end = await runShardWorkflow(shardInput(range, shardsHandingOut, mayHavePieces || runs > 0), ending);
+      for (const { handingOut } of own) handingOut.add(range.shard);
+      const end = await runShardWorkflow(shardInput(range, sharing, mayHavePieces || runs > 0), ending);
       open.delete(range.shard);
-      handingOut.delete(range.shard);
-      if (end !== null) pace = end.pace;
+      for (const { handingOut } of own) handingOut.delete(range.shard);
+      if (end !== null) learn(range, end);
       if (end?.closed) book(range, end);
       failures = end === null ? failures + 1 : 0;
       if (goOn()) await ending.orNull(() => sleep(backoffMs(failures)));
     }
+  }
+
+  /** The first of these shards with lines for an upstream that few shards hand out lines of. */
+  function nextShard(waiting: readonly ShardRange[]): ShardRange | null {
+    const free = upstreams.filter(({ handingOut }) => handingOut.size < handOutAtOnce);
+    if (free.length === 0 || open.size >= policy.maxOpenShards) return null;
+    return waiting.find((range) => ofShard(upstreams, range).some((upstream) => free.includes(upstream))) ?? null;
+  }
+
+  /** Between how many shards each upstream of a shard that starts now shares its lead. */
+  function sharingOf(range: ShardRange, waiting: readonly ShardRange[]): Map<UpstreamState, number> {
+    return new Map(
+      ofShard(upstreams, range).map((upstream) => {
+        // The last ones have the lead to themselves: nobody comes after them who would fill it.
+        const left = waiting.filter((each) => ofShard(upstreams, each).includes(upstream)).length;
+        const { size } = upstream.handingOut;
+        // More hand out lines where another upstream let the shards start.
+        return [upstream, size < handOutAtOnce ? Math.min(handOutAtOnce, left) : size + 1];
+      }),
+    );
   }
 
   /** Returns when `isDone`, or when the batch has ended and its shards have had the time that they get to stop. */
@@ -102,14 +139,15 @@ export function createShardPool(
   return {
     async run() {
       const running: Promise<void>[] = [];
-      const shards = [...unclosed.values()].slice(0, policy.shardsPerRun);
-      for (const [index, range] of shards.entries()) {
-        await condition(() => ending.reason !== null || (handingOut.size < handOutAtOnce && open.size < policy.maxOpenShards));
-        if (ending.reason !== null) break;
-        // The last ones have the lead to themselves: nobody comes after them who would fill it.
-        const handingOutWithIt = Math.min(handOutAtOnce, shards.length - index);
-        // Only the first ones can have been open when an earlier run of this batch ended.
-        running.push(keepRunning(range, handingOutWithIt, resumed && index < policy.maxOpenShards));
+      let waiting = [...unclosed.values()].slice(0, policy.shardsPerRun);
+      for (let begun = 0; waiting.length > 0; begun++) {
+        await condition(() => ending.reason !== null || nextShard(waiting) !== null);
+        const range = nextShard(waiting);
+        if (ending.reason !== null || range === null) break;
+        // Only the first ones can have been open when an earlier run of this batch ended, and with several upstreams any.
+        const mayHavePieces = resumed && (begun < policy.maxOpenShards || upstreams.length > 1);
+        running.push(keepRunning(range, sharingOf(range, waiting), mayHavePieces));
+        waiting = waiting.filter((each) => each !== range);
         onChange();
       }
       let isDone = false;
@@ -138,7 +176,10 @@ export function createShardPool(
       return unclosed.size;
     },
     get pace() {
-      return pace;
+      return upstreams[0]?.pace ?? INITIAL_PACE;
+    },
+    get otherPaces() {
+      return otherPaces(upstreams);
     },
     // A shard that was given up may still run: once the batch has closed it, it counts no more by itself.
     progress: () => ({ completed, failed, openShards: [...open].filter((shard) => unclosed.has(shard)) }),

@@ -12,6 +12,7 @@ import {
 import { type ShardEnd, type ShardInput, shardWorkflowId } from './contract.ts';
 import type { Ending } from './ending.ts';
 import type { shard } from './shard.ts';
+import { upstreamsInWords } from './story.ts';
 
 /** The patch since which a batch waits for the start of a shard, then requests its cancellation until Temporal accepts the request. */
 export const ASKS_SHARDS_TO_STOP = 'asks-shards-to-stop';
@@ -48,14 +49,14 @@ export async function runShardWorkflow(input: ShardInput, { onEnd }: Pick<Ending
 }
 
 async function startShard(input: ShardInput): Promise<ChildWorkflowHandle<typeof shard>> {
-  const { batchId, range, upstream } = input;
+  const { batchId, range, upstream, mixed } = input;
   return await startChild<typeof shard>('shard', {
     workflowId: shardWorkflowId(batchId, range.shard),
     args: [input],
     parentClosePolicy: ParentClosePolicy.TERMINATE,
     cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
     staticSummary: `lines ${range.firstLine}–${range.lastLine}`,
-    staticDetails: `${range.requests} requests for upstream ${upstream}`,
+    staticDetails: `${range.requests} requests for ${upstreamsInWords(mixed?.map(({ name }) => name) ?? [upstream])}`,
   });
 }
 

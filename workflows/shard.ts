@@ -1,7 +1,8 @@
 import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
-import { longActivities } from './activities.ts';
+import { longActivities, readShard } from './activities.ts';
 import { type Progress, PROGRESS_QUERY, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
+import { createMixedHandOut, type MixedHandOut } from './mixed-hand-out.ts';
 import { tellShard } from './story.ts';
 
 const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
@@ -11,10 +12,12 @@ const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
  * it; then it closes with what it has, and whether that is enough is for `closeShard` to say, which reads the record.
  */
 export async function shard(input: ShardInput): Promise<ShardEnd> {
-  const handOut = createHandOut(input, {
-    onDrained: () => void tellDrained(),
-    onChange: () => tellShard(input, handOut, 'handing out'),
-  });
+  const onChange = (): void => tellShard(input, handOut, 'handing out');
+  const mixed =
+    input.mixed === undefined
+      ? null
+      : createMixedHandOut(input, input.mixed, { onDrained: (upstream) => void tellDrained(upstream), onChange });
+  const handOut: HandOut = mixed ?? createHandOut(input, { onDrained: () => void tellDrained(), onChange });
   setHandler(progressQuery, () => {
     const { completed, failed, largeSlicesOut } = handOut;
     return { completed, failed, openShards: [], runId: workflowInfo().runId, largeSlicesOut };
@@ -22,26 +25,31 @@ export async function shard(input: ShardInput): Promise<ShardEnd> {
   CancellationScope.current().cancelRequested.catch(() => handOut.stop());
 
   // The batch may be gone or may have ended; then nobody needs to know.
-  async function tellDrained(): Promise<void> {
-    const drained: ShardDrained = { shard: input.range.shard, pace: handOut.pace };
+  async function tellDrained(upstream?: string): Promise<void> {
+    const { shard } = input.range;
+    const { pace } = handOut;
+    const drained: ShardDrained = upstream === undefined ? { shard, pace } : { shard, pace: mixed?.paces[upstream] ?? pace, upstream };
     await getExternalWorkflowHandle(input.batchId)
       .signal(SHARD_DRAINED_SIGNAL, drained)
       .catch(() => undefined);
   }
 
   // A cancel stops the hand-out and nothing else.
-  return await CancellationScope.nonCancellable(() => live(input, handOut));
+  return await CancellationScope.nonCancellable(() => live(input, handOut, mixed));
 }
 
-async function live(input: ShardInput, handOut: HandOut): Promise<ShardEnd> {
+async function live(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | null): Promise<ShardEnd> {
   const { tenant, batchId, inputFileId, range } = input;
+  const { shard } = range;
+  const paces = () => (mixed === null ? {} : { paces: mixed.paces });
+  mixed?.begin(await readShard({ batchId, shard }));
   for (let closings = 1; ; closings++) {
     await handOut.run();
     const { pace, completed, failed } = handOut;
     tellShard(input, handOut, 'closing');
     const closed = await longActivities(input.policy).closeShard({ tenant, batchId, inputFileId, range });
-    if (closed.closed) return { shard: range.shard, closed: true, completed: closed.completed, failed: closed.failed, pace };
-    if (handOut.over) return { shard: range.shard, closed: false, completed, failed, pace };
+    if (closed.closed) return { shard, closed: true, completed: closed.completed, failed: closed.failed, pace, ...paces() };
+    if (handOut.over) return { shard, closed: false, completed, failed, pace, ...paces() };
     // Believed covered, but no piece says so: sent again, with less haste each time.
     if (closings > 1) await condition(() => handOut.over, Math.min(60_000, 1_000 * 2 ** closings));
     handOut.putBack(closed.missing);

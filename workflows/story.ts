@@ -8,7 +8,7 @@ import type { HandOut } from './hand-out.ts';
 /** What there is to tell about a batch besides its status. */
 export interface Chapter {
   model: string | null;
-  upstream: string;
+  upstreams: readonly string[];
   total: number;
   completed: number;
   failed: number;
@@ -55,12 +55,12 @@ export function tellStory(input: BatchInput): Story {
 }
 
 /** Tells the story of one shard, which writes nothing to its history. */
-export function tellShard({ range, upstream }: ShardInput, handOut: HandOut, doing: 'handing out' | 'closing'): void {
+export function tellShard({ range, upstream, mixed }: ShardInput, handOut: HandOut, doing: 'handing out' | 'closing'): void {
   const { completed, failed, linesOut, pace } = handOut;
   const rows = [
     `**${handOut.over ? 'ending' : doing}**`,
     `- ${completed} completed and ${failed} failed of ${range.requests}, ${linesOut} out`,
-    `- lines ${range.firstLine}–${range.lastLine}, upstream ${upstream}, ${inWords(pace)}`,
+    `- lines ${range.firstLine}–${range.lastLine}, ${upstreamsInWords(mixed?.map(({ name }) => name) ?? [upstream])}, ${inWords(pace)}`,
   ];
   setCurrentDetails(rows.join('\n'));
 }
@@ -72,11 +72,16 @@ function details(status: BatchStatus | null, chapter: Chapter | null): string {
     rows.push(
       `- ${completed} completed and ${failed} failed of ${total} in closed shards; open ones say theirs`,
       `- ${openShards.length} of ${shards} shards open${openShards.length > 0 ? `: ${openShards.slice(0, 8).join(', ')}` : ''}`,
-      `- upstream ${chapter.upstream}, ${inWords(pace)}`,
+      `- ${upstreamsInWords(chapter.upstreams)}, ${inWords(pace)}`,
       `- model ${chapter.model === null ? 'several' : shownText(chapter.model)}`,
     );
   }
   return rows.join('\n');
+}
+
+/** The pace that is shown beside them is that of the first. */
+export function upstreamsInWords(names: readonly string[]): string {
+  return `${names.length === 1 ? 'upstream' : 'upstreams'} ${names.join(', ')}`;
 }
 
 function inWords({ meanUpstreamMs, lead }: Pace): string {

@@ -133,22 +133,6 @@ function someOf(models: readonly string[]): string {
   return models.length > MODELS_SHOWN ? `${shown.join(', ')} and ${models.length - MODELS_SHOWN} more` : shown.join(', ');
 }
 
-/** A model that a line names, and the upstream that serves it. */
-export interface NamedModel {
-  line: number;
-  /** Null where the line names none. */
-  model: string | null;
-  upstream: string;
-}
-
-/** V15: two lines name models that no single upstream serves. */
-export function mismatchedModel(one: NamedModel, other: NamedModel): BatchError {
-  const names = ({ line, model, upstream }: NamedModel) =>
-    `line ${line} names ${model === null ? 'no model' : `"${quoted(model)}"`}, which upstream "${upstream}" serves`;
-  const message = `Each batch must contain requests for a single model, or for models of one upstream: ${names(one)}; ${names(other)}. Make a batch for each.`;
-  return { code: 'mismatched_model', message, param: null, line: null };
-}
-
 /** V16: more requests than a batch may have. */
 export function tooManyTasks(maxRequests: number): BatchError {
   const message = `The batch input file contains more than the ${maxRequests} requests maximum.`;

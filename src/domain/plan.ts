@@ -13,6 +13,8 @@ export interface ShardRange {
   lastLine: number;
   /** How many of these lines hold a request (the others are blank). */
   requests: number;
+  /** Numbers of the upstreams that serve them, among those of the plan, ascending; absent for the first one alone. */
+  upstreams?: number[];
 }
 
 /** Where one request stands in the input file: offset and length in bytes, without the line break. */
@@ -20,6 +22,8 @@ export interface PlannedLine {
   line: number;
   offset: number;
   length: number;
+  /** Number of the upstream that serves it, among those of the plan; absent for the first. */
+  upstream?: number;
 }
 
 /** One object per shard in the bucket: its lines in order, blank ones left out. */
@@ -39,8 +43,8 @@ export type PlanHead =
       total: number;
       /** The model all lines name; null when they name several. */
       model: string | null;
-      /** Name of the upstream that serves every model of the batch. */
-      upstream: string;
+      /** Names of the upstreams that serve the models of the batch, in the order of their first lines. */
+      upstreams: string[];
       /** In the names of this plan's shards; absent in plans from before each validation had its own. */
       nonce?: string;
       shards: ShardRange[];
@@ -64,7 +68,9 @@ export function createPlanner({ maxLines = SHARD_MAX_LINES, maxBytes = SHARD_MAX
     const first = lines[0];
     const last = lines.at(-1);
     if (first === undefined || last === undefined) return null;
-    const plan = { shard: shard++, firstLine: first.line, lastLine: last.line, requests: lines.length, lines };
+    const upstreams = [...new Set(lines.map(upstreamOf))].sort((a, b) => a - b);
+    const ofOthers = upstreams.some((upstream) => upstream > 0) ? { upstreams } : {};
+    const plan = { shard: shard++, firstLine: first.line, lastLine: last.line, requests: lines.length, ...ofOthers, lines };
     lines = [];
     return plan;
   };
@@ -79,4 +85,18 @@ export function createPlanner({ maxLines = SHARD_MAX_LINES, maxBytes = SHARD_MAX
     },
     end: cut,
   };
+}
+
+/** Number of the upstream that serves a line. */
+export function upstreamOf({ upstream = 0 }: Pick<PlannedLine, 'upstream'>): number {
+  return upstream;
+}
+
+/** The lines of a shard between two, of one upstream where `mixed` names it. */
+export function linesOfSlice(
+  { lines }: Pick<ShardPlan, 'lines'>,
+  { firstLine, lastLine, mixed }: { firstLine: number; lastLine: number; mixed?: { upstream: number } | undefined },
+): PlannedLine[] {
+  const isOwn = (line: PlannedLine) => mixed === undefined || upstreamOf(line) === mixed.upstream;
+  return lines.filter((planned) => planned.line >= firstLine && planned.line <= lastLine && isOwn(planned));
 }

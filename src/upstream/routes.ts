@@ -62,7 +62,7 @@ export function createModelRoutes(
     ...(models ?? []).map((model) => [model, { upstream: name, isAlias: false }] as const),
   ]);
   const find = createNameTable<{ upstream: string; isAlias: boolean }>(entries);
-  const models = new Set(entries.map(([model]) => model));
+  const models = new Set(upstreams.flatMap(({ models: names, aliases = {} }) => [...(names ?? []), ...Object.keys(aliases)]));
   const rest = upstreams.find((upstream) => upstream.models === null)?.name ?? null;
 
   return {

@@ -6,6 +6,7 @@ import { ActivityCancellationDetails } from '@temporalio/common';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
 import { ObjectStoreError } from '../../src/storage/object-store.ts';
 import { createUpstreams } from '../../src/upstream/create-upstreams.ts';
+import { createModelRoutes } from '../../src/upstream/routes.ts';
 import { createFixedLimiter } from '../../src/upstream/limiter.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
@@ -66,6 +67,29 @@ describe('runRequests', () => {
     const [call] = stage.upstream.calls.get('rewritten') ?? [];
     const { body } = JSON.parse(chatLine('a', 'marker=rewritten'));
     assert.deepEqual(JSON.parse(String(call?.body)), { ...body, model: 'org/other', priority: 5 });
+  });
+
+  it('sends only the lines of its upstream of a shard for several', async () => {
+    const of = (id: string, model: string) =>
+      JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/chat/completions', body: { model, messages: [], user: `marker=${id}` } });
+    const input = [of('mixed-1', 'a'), of('mixed-2', 'b'), of('mixed-3', 'a'), of('mixed-4', 'b')].join('\n');
+    const routes = createModelRoutes([
+      { name: 'example', models: ['a'] },
+      { name: 'other', models: ['b'] },
+    ]);
+    const batch = await stage.begin(input, { routes });
+    const example = stage.deps.upstreams.get('example');
+    assert.ok(example);
+    const upstreams = new Map([
+      ['example', example],
+      ['other', { ...example, name: 'other' }],
+    ]);
+    const { runRequests } = stage.worker({ upstreams });
+    const ran = await run(runRequests, { ...slice(batch, 2, 4), upstream: 'other', mixed: { upstream: 1, lines: 2 } });
+    assert.deepEqual([ran.completed, ran.failed, ran.answered, ran.again], [2, 0, 2, []]);
+    assert.deepEqual(['mixed-1', 'mixed-2', 'mixed-3', 'mixed-4'].map(callsOf), [0, 1, 0, 1]);
+    await run(runRequests, { ...slice(batch, 1, 3), mixed: { upstream: 0, lines: 2 } });
+    assert.deepEqual(['mixed-1', 'mixed-2', 'mixed-3', 'mixed-4'].map(callsOf), [1, 1, 1, 1]);
   });
 
   it('begins few lines before they have a place, and of two slices the older one first', async () => {

@@ -50,7 +50,7 @@ export interface Stage extends AsyncDisposable {
   /** Uploads the input and makes the batch, still `validating`. */
   submit(input: string | Buffer | Iterable<Buffer>, options?: { endpoint?: string; windowMs?: number }): Promise<StagedBatch>;
   /** As `submit`, validated and `in_progress`. */
-  begin(input: string, options?: { windowMs?: number }): Promise<StagedBatch & { plan: Accepted }>;
+  begin(input: string, options?: { windowMs?: number; routes?: ActivityDeps['routes'] }): Promise<StagedBatch & { plan: Accepted }>;
   record(batch: StagedBatch): Promise<Batch>;
   entries(batch: StagedBatch, shard?: number): Promise<PieceEntry[]>;
   /** The parsed lines of a result file; none when there is no file. */
@@ -136,9 +136,9 @@ export async function startStage(): Promise<Stage> {
       return await createBatch(inputFileId, endpoint, windowMs, created_at);
     },
 
-    async begin(input, options = {}) {
+    async begin(input, { routes = deps.routes, ...options } = {}) {
       const batch = await stage.submit(input, options);
-      const worker = stage.worker();
+      const worker = stage.worker({ routes });
       const plan = await run(worker.validateInput, batch);
       if (plan.verdict !== 'accepted') throw new Error(`refused: ${JSON.stringify(await deps.pieces.getPlanHead(batch.batchId))}`);
       await run(worker.saveBatch, { ...batch, to: 'in_progress', counts: null });

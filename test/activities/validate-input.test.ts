@@ -155,15 +155,6 @@ describe('validateInput refuses', () => {
     ]);
   });
 
-  it('V15: models that no single upstream serves', async () => {
-    const routes = createModelRoutes([
-      { name: 'example', models: ['example-model'] },
-      { name: 'other', models: ['gpt-x'] },
-    ]);
-    const input = [chatLine('a'), line({ custom_id: 'b', body: { model: 'gpt-x', messages: [] } })].join('\n');
-    assert.deepEqual(shown(await errorsOf(await stage.submit(input), { routes })), [['mismatched_model', null, null]]);
-  });
-
   it('V16: one request too many, with that one error', async () => {
     const limits = { ...DEFAULT_LIMITS, maxRequestsPerBatch: 10 };
     assert.deepEqual(await errorsOf(await stage.submit(chatLines(10)), { limits }), []);
@@ -355,6 +346,47 @@ describe('validateInput accepts', () => {
       assert.ok(found.verdict === 'accepted');
       assert.deepEqual([found.total, found.model, found.upstream], [2, null, 'example']);
     }
+  });
+
+  it('models of several upstreams, and plans which line goes where', async () => {
+    const routes = createModelRoutes([
+      { name: 'other', models: ['gpt-x'] },
+      { name: 'example', models: ['example-model'] },
+    ]);
+    const example = stage.deps.upstreams.get('example');
+    assert.ok(example);
+    const upstreams = new Map([
+      ['example', example],
+      ['other', { ...example, requestsPerMinute: 60 }],
+    ]);
+    const of = (id: string, model: string) => line({ custom_id: id, body: { model, messages: [] } });
+    const input = [chatLine('a'), of('b', 'gpt-x'), '', chatLine('c'), of('d', 'gpt-x')].join('\n');
+    const batch = await stage.submit(input);
+    const worker = stage.worker({ routes, upstreams });
+    const found = await run(worker.validateInput, batch);
+    assert.ok(found.verdict === 'accepted');
+    assert.deepEqual(
+      [found.model, found.upstream, found.linesPerActivity, found.otherUpstreams],
+      [null, 'example', undefined, [{ name: 'other', linesPerActivity: 1 }]],
+    );
+    assert.deepEqual(found.shards, [{ shard: 0, firstLine: 1, lastLine: 5, requests: 4, upstreams: [0, 1] }]);
+    const lines = await run(worker.readShard, { batchId: batch.batchId, shard: 0 });
+    assert.deepEqual(lines, [
+      {
+        upstream: 0,
+        lines: [
+          [1, 1],
+          [4, 4],
+        ],
+      },
+      {
+        upstream: 1,
+        lines: [
+          [2, 2],
+          [5, 5],
+        ],
+      },
+    ]);
   });
 
   it('several models of one upstream, and then names none', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type OpenAI from 'openai';
-import { chatLine, chatLines, ended } from '../helpers/lines.ts';
+import { chatLine, chatLines, ended, resultLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
 import { failedErrors, jsonl, placeOf, requestLine, submitBytes } from './input.ts';
 import { startTwoUpstreams, type TwoUpstreams } from './two-upstreams.ts';
@@ -141,6 +141,11 @@ describe('D. Validation: lines that fail the batch', () => {
       assert.deepEqual(await errorsOf(jsonl([line]), endpoint), [{ code: 'invalid_request', message, param: `body.${member}`, line: 1 }]);
     }
     assert.equal(calls(), 0);
+
+    const body = { messages: [{ role: 'user', content: 'cat' }], user: 'marker=case-52' };
+    const alternative = await submitBytes(client, jsonl([requestLine('a', { url: '/v1/embeddings' }, body)]), '/v1/embeddings');
+    await ended(client, alternative.id);
+    assert.equal(String(servers.upstream.calls.get('case-52')?.[0]?.body), JSON.stringify({ model: 'example-model', ...body }));
   });
 
   it('case 53: streaming is refused, and nothing of the file runs', async () => {
@@ -152,6 +157,12 @@ describe('D. Validation: lines that fail the batch', () => {
         param: 'body.stream',
         line: 2,
       },
+    ]);
+    for (const on of ['true', 1, 'yes', 'On'])
+      assert.deepEqual(await placesOf(jsonl([stream(on, 0)])), [{ code: 'streaming_unsupported', line: 1, param: 'body.stream' }]);
+    const background = requestLine('a', { url: '/v1/responses' }, { input: 'x', background: true });
+    assert.deepEqual(await placesOf(jsonl([background]), '/v1/responses'), [
+      { code: 'streaming_unsupported', line: 1, param: 'body.background' },
     ]);
     assert.equal(calls(), 0);
     const accepted = await submitBytes(client, jsonl([false, null].map(stream)));
@@ -195,18 +206,36 @@ describe('D. Validation: lines that fail the batch', () => {
     assert.equal(calls(), callsOfAccepted);
   });
 
-  it('case 56: models of one upstream may share a batch, models of two may not', async () => {
-    const lines = ['example-model', 'other-model', 'third-model'].map((model, index) => requestLine(`line-${index}`, {}, { model }));
-    const batch = await ended(client, (await submitBytes(client, jsonl(lines.slice(0, 2)))).id);
-    assert.deepEqual([batch.status, batch.model], ['completed', null]);
-    const callsOfAccepted = calls();
-    const [mismatched, ...others] = await errorsOf(jsonl(lines));
-    assert.partialDeepStrictEqual(mismatched, { code: 'mismatched_model', param: null, line: null });
-    assert.match(
-      mismatched?.message ?? '',
-      /^Each batch must contain requests for a single model.* line 1 names "example-model", .* line 3 names "third-model"/,
-    );
-    assert.deepEqual(others, []);
-    assert.equal(calls(), callsOfAccepted);
+  it('case 56: models of several upstreams may share a batch; one that no upstream has is named with those that exist', async () => {
+    const models = ['example-model', 'third-model', 'other-model', 'renamed-model'];
+    const lines = models.map((model, index) => requestLine(`line-${index}`, {}, { model, user: `marker=case-56-${index}` }));
+    const batch = await ended(client, (await submitBytes(client, jsonl(lines))).id);
+    assert.deepEqual([batch.status, batch.model, batch.request_counts], ['completed', null, { total: 4, completed: 4, failed: 0 }]);
+    const ids = (await resultLines(client, batch.output_file_id)).map(({ custom_id }) => custom_id);
+    assert.deepEqual(ids, ['line-0', 'line-1', 'line-2', 'line-3']);
+    const bodies = models.map((_, index) => String(servers.upstream.calls.get(`case-56-${index}`)?.[0]?.body));
+    const [one, two, three, four] = lines.map(({ body }) => JSON.stringify(body));
+    assert.deepEqual([bodies[0], bodies[2]], [one, three]);
+    assert.equal(bodies[1], two?.replace(/}$/, ',"priority":5}'));
+    assert.equal(bodies[3], four?.replace('renamed-model', 'third-model').replace(/}$/, ',"priority":5}'));
+
+    const callsBefore = calls();
+    const unknown = ['listed-c', 'no-such-model'].map((model, index) => requestLine(`line-${index}`, {}, { model }));
+    const start = (model: string) => `The provided model '${model}' is not supported by the Batch API.`;
+    assert.deepEqual(await errorsOf(jsonl(unknown)), [
+      {
+        code: 'model_not_found',
+        message: `${start('listed-c')} Upstream "listing" has "listed-a", "listed-b". Did you mean "listed-a"?`,
+        param: 'body.model',
+        line: 1,
+      },
+      {
+        code: 'model_not_found',
+        message: `${start('no-such-model')} The upstreams have "example-model", "other-model", "third-model", "renamed-model", "listed-*".`,
+        param: 'body.model',
+        line: 2,
+      },
+    ]);
+    assert.equal(calls(), callsBefore);
   });
 });

@@ -32,16 +32,6 @@ describe('faults of the input file as a whole', () => {
       errors.modelNotFound('gpt-4o-mni', 4, { upstream: null, known: ['gpt-4o', 'gpt-4o-mini'] }).message,
       `The provided model 'gpt-4o-mni' is not supported by the Batch API. The upstreams have "gpt-4o", "gpt-4o-mini". Did you mean "gpt-4o-mini"?`,
     );
-    const [one, other] = [
-      { line: 1, model: 'a', upstream: 'gpu' },
-      { line: 5, model: 'b', upstream: 'cloud' },
-    ];
-    assert.deepEqual(errors.mismatchedModel(one, other), {
-      ...whole,
-      code: 'mismatched_model',
-      message:
-        'Each batch must contain requests for a single model, or for models of one upstream: line 1 names "a", which upstream "gpu" serves; line 5 names "b", which upstream "cloud" serves. Make a batch for each.',
-    });
     assert.deepEqual(errors.inputFileTooLarge(209_715_200, 'm'), {
       ...whole,
       code: 'file_too_large',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { createPlanner, type PlannedLine, type ShardPlan } from '../../src/domain/plan.ts';
+import { createPlanner, linesOfSlice, type PlannedLine, type ShardPlan } from '../../src/domain/plan.ts';
 
 function cut(lines: readonly PlannedLine[], limits?: { maxLines: number; maxBytes: number }): ShardPlan[] {
   const planner = createPlanner(limits);
@@ -42,6 +42,27 @@ describe('createPlanner()', () => {
       [0, 1, 1, 1],
       [1, 5, 5, 1],
     ]);
+  });
+
+  it('says which upstreams serve the lines of a shard, where it is not the first alone', () => {
+    const of = (line: number, upstream: number): PlannedLine => ({
+      line,
+      offset: line * 10,
+      length: 9,
+      ...(upstream > 0 ? { upstream } : {}),
+    });
+    const lines = [of(1, 0), of(2, 0), of(3, 2), of(4, 0), of(5, 1), of(6, 1)];
+    const plans = cut(lines, { maxLines: 2, maxBytes: 1e6 });
+    assert.deepEqual(
+      plans.map(({ upstreams }) => upstreams),
+      [undefined, [0, 2], [1]],
+    );
+    const [, mixed] = plans;
+    assert.ok(mixed);
+    const numbers = (slice: Parameters<typeof linesOfSlice>[1]) => linesOfSlice(mixed, slice).map(({ line }) => line);
+    assert.deepEqual(numbers({ firstLine: 3, lastLine: 4 }), [3, 4]);
+    assert.deepEqual(numbers({ firstLine: 3, lastLine: 4, mixed: { upstream: 2 } }), [3]);
+    assert.deepEqual(numbers({ firstLine: 3, lastLine: 4, mixed: { upstream: 0 } }), [4]);
   });
 
   it('gives a line of more bytes than a shard may have a shard of its own', () => {

@@ -239,7 +239,7 @@ describe('PieceStore: plan and publication', () => {
     assert.equal(await pieces.getPlanShard(batchId, 0), null, 'no head names either');
     assert.equal(await pieces.getPlanHead(batchId), null);
     const { lines: _, ...range } = plan;
-    const head = { verdict: 'accepted' as const, total: 2, model: null, upstream: 'u', nonce: 'a', shards: [range] };
+    const head = { verdict: 'accepted' as const, total: 2, model: null, upstreams: ['u'], nonce: 'a', shards: [range] };
     assert.deepEqual(await pieces.createPlanHead(batchId, head), head);
     assert.deepEqual(await pieces.createPlanHead(batchId, { ...head, nonce: 'b' }), head);
     assert.deepEqual(await pieces.getPlanHead(batchId), head);
@@ -254,7 +254,7 @@ describe('PieceStore: plan and publication', () => {
     const batchId = newNonce();
     const plan: ShardPlan = { shard: 0, firstLine: 1, lastLine: 1, requests: 1, lines: [{ line: 1, offset: 0, length: 10 }] };
     await bucket.store.put(`work/${batchId}/plan/shard-0000`, Buffer.from(JSON.stringify(plan)));
-    await pieces.createPlanHead(batchId, { verdict: 'accepted', total: 1, model: null, upstream: 'u', shards: [] });
+    await pieces.createPlanHead(batchId, { verdict: 'accepted', total: 1, model: null, upstreams: ['u'], shards: [] });
     assert.deepEqual(await pieces.getPlanShard(batchId, 0), plan);
   });
 

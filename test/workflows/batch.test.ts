@@ -226,6 +226,142 @@ describe('batch', () => {
     assert.ok(most > 8 && most <= 24, `${most} lines at a time`);
   });
 
+  describe('with lines for several upstreams', () => {
+    /** How often each line was sent, by upstream. */
+    function sent(model: Model, upstreamOf: (line: number) => number): Map<string, number>[] {
+      return ['main', 'other'].map((name, number) => {
+        const lines = model.slices
+          .filter(({ upstream }) => upstream === name)
+          .flatMap(({ firstLine, lastLine }) => Array.from({ length: lastLine - firstLine + 1 }, (_, at) => firstLine + at));
+        return new Map(
+          [
+            ...Map.groupBy(
+              lines.filter((line) => upstreamOf(line) === number),
+              String,
+            ),
+          ].map(([line, all]) => [line, all.length]),
+        );
+      });
+    }
+
+    it('sends each line once, to its own', async () => {
+      const upstreamOf = (line: number) => (line % 3 === 0 || line > 100 ? 1 : 0);
+      const model = createModel({ shards: [50, 50, 30, 7], upstreamOf });
+      assert.equal(await (await engine.start(model)).result(), 'completed');
+      assert.deepEqual(model.record.request_counts, { total: 137, completed: 137, failed: 0 });
+      const [main, other] = sent(model, upstreamOf);
+      assert.deepEqual([main?.size, other?.size], [67, 70]);
+      assert.deepEqual([...new Set([...(main?.values() ?? []), ...(other?.values() ?? [])])], [1]);
+      // Nothing is said of a shard that is for one.
+      assert.ok(model.slices.every(({ firstLine, mixed }) => (mixed === undefined) === firstLine > 100));
+      assert.ok(model.slices.every(({ mixed, upstream }) => mixed === undefined || ['main', 'other'][mixed.upstream] === upstream));
+      assert.ok(model.slices.length < 100, `slices grow with the pace, yet there were ${model.slices.length}`);
+    });
+
+    it('holds up no line for an upstream that does not answer', async () => {
+      const { wait, open } = gate();
+      const isHeld = (line: number) => line % 2 === 0 && line <= 60;
+      const upstreamOf = (line: number) => (line % 2 === 0 ? 1 : 0);
+      // Twelve shards, of which two hand out lines of an upstream at a time.
+      const model = createModel({
+        shards: Array.from({ length: 12 }, () => 10),
+        upstreamOf,
+        policy: { maxInFlight: 4 },
+        fate: async (line): Promise<Fate> => {
+          if (isHeld(line)) await wait();
+          return 'completed';
+        },
+      });
+      const handle = await engine.start(model);
+      await until('the other upstream has answered all of its lines', () =>
+        Array.from({ length: 60 }, (_, at) => 2 * at + 1).every((line) => model.outcomes.has(line)),
+      );
+      assert.ok(Array.from({ length: 60 }, (_, at) => at + 1).every((line) => upstreamOf(line) === 0 || !model.outcomes.has(line)));
+      // It has no more out than a few leads.
+      assert.ok(model.inFlight.size <= 64, `${model.inFlight.size} lines wait`);
+      open();
+      assert.equal(await handle.result(), 'completed');
+      assert.equal(model.outcomes.size, 120);
+    });
+
+    it('starts the shards of one before those of another that is slow, where each has shards of its own', async () => {
+      const { wait, open } = gate();
+      const model = createModel({
+        shards: Array.from({ length: 12 }, () => 5),
+        upstreamOf: (line) => (line <= 40 ? 0 : 1),
+        fate: async (line): Promise<Fate> => {
+          if (line <= 40) await wait();
+          return 'completed';
+        },
+      });
+      const handle = await engine.start(model);
+      await until('the lines at the end are answered', () => [41, 50, 60].every((line) => model.outcomes.has(line)));
+      open();
+      assert.equal(await handle.result(), 'completed');
+    });
+
+    it('hands out again what has a fault, was not touched or left no piece, to its own', async () => {
+      const upstreamOf = (line: number) => (line % 2 === 0 ? 1 : 0);
+      const fates: Record<number, Fate> = { 3: 'fault', 4: 'untouched', 5: 'untouched', 7: 'untouched', 10: 'lost' };
+      const model = createModel({
+        shards: [12],
+        upstreamOf,
+        policy: { linesPerActivity: 4 },
+        fate: (line, attempt) => (attempt === 1 ? (fates[line] ?? 'completed') : 'completed'),
+      });
+      assert.equal(await (await engine.start(model)).result(), 'completed');
+      const twice = (lines: ReadonlyMap<string, number> = new Map()) =>
+        [...lines].flatMap(([line, times]) => (times === 2 ? [Number(line)] : [])).sort((a, b) => a - b);
+      const [main, other] = sent(model, upstreamOf);
+      assert.deepEqual(
+        [twice(main), twice(other)],
+        [
+          [3, 5, 7],
+          [4, 10],
+        ],
+      );
+      const again = model.slices.filter(({ firstLine, lastLine }) => firstLine === 5 && lastLine === 7);
+      assert.deepEqual(
+        again.map(({ mixed }) => mixed),
+        [{ upstream: 0, lines: 2 }],
+      );
+    });
+
+    it('is cancelled with all of its shards', async () => {
+      const model = createModel({
+        shards: [10, 10],
+        upstreamOf: (line) => (line % 2 === 0 ? 1 : 0),
+        fate: () => delay(60_000, 'completed'),
+      });
+      const handle = await engine.start(model);
+      await until('lines are in flight', () => model.inFlight.size > 0);
+      model.requestCancel();
+      await handle.signal('cancel');
+      assert.equal(await handle.result(), 'cancelled');
+      assert.deepEqual(
+        [...model.closedShards.values()].map(({ unrun }) => unrun),
+        [10, 10],
+      );
+    });
+
+    it('continues as new and keeps the pace of each', async () => {
+      const model = createModel({
+        shards: [6, 6, 6, 6],
+        upstreamOf: (line) => (line % 2 === 0 ? 1 : 0),
+        policy: { shardsPerRun: 2 },
+      });
+      const handle = await engine.start(model);
+      assert.equal(await handle.result(), 'completed');
+      assert.deepEqual(model.record.request_counts, { total: 24, completed: 24, failed: 0 });
+      assert.equal(model.validations.count, 2);
+      const { memo: _, ...described } = await handle.describe();
+      const { events } = await engine.client.workflow.getHandle(model.id, described.runId).fetchHistory();
+      const payload = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
+      const input: { otherPaces?: object } = JSON.parse(new TextDecoder().decode(payload ?? undefined));
+      assert.deepEqual(Object.keys(input.otherPaces ?? {}), ['other']);
+    });
+  });
+
   it('is not all there is: sweep does one round', async () => {
     const result = await engine.client.workflow.execute('sweep', { workflowId: 'a-sweep', taskQueue: WORKFLOW_TASK_QUEUE });
     assert.deepEqual(result, { started: 0, signalled: 0, removed: 0 });

@@ -30,13 +30,14 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
   Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'OFF' } } });
   const server = await (skipsTime ? startTimeSkippingTemporal() : startTemporal());
   const models = new Map<string, Activities>();
-  const of = ({ batchId }: BatchRef): Activities => {
+  const of = ({ batchId }: Pick<BatchRef, 'batchId'>): Activities => {
     const found = models.get(batchId);
     if (found === undefined) throw new Error(`no model of ${batchId}`);
     return found;
   };
   const activities: Omit<Activities, 'runRequests'> = {
     validateInput: (input) => of(input).validateInput(input),
+    readShard: (input) => of(input).readShard(input),
     closeShard: (input) => of(input).closeShard(input),
     publishResults: (input) => of(input).publishResults(input),
     saveBatch: (input) => of(input).saveBatch(input),
@@ -58,13 +59,15 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
       activities,
       maxHeartbeatThrottleInterval: '100ms',
     }),
-    Worker.create({
-      connection: native,
-      taskQueue: requestsTaskQueue('main'),
-      activities: { runRequests: (input: Parameters<Activities['runRequests']>[0]) => of(input).runRequests(input) },
-      maxHeartbeatThrottleInterval: '100ms',
-      defaultHeartbeatThrottleInterval: '100ms',
-    }),
+    ...['main', 'other'].map(async (upstream) =>
+      Worker.create({
+        connection: native,
+        taskQueue: requestsTaskQueue(upstream),
+        activities: { runRequests: (input: Parameters<Activities['runRequests']>[0]) => of(input).runRequests(input) },
+        maxHeartbeatThrottleInterval: '100ms',
+        defaultHeartbeatThrottleInterval: '100ms',
+      }),
+    ),
   ]);
   const running = workers.map((worker) => worker.run());
   const client = new Client({ connection });

@@ -43,6 +43,17 @@ export const KINDS: Record<string, Kind> = {
     },
     3,
   ),
+  // Two shards for both upstreams, one for the second alone.
+  'several-upstreams': undisturbed(
+    {
+      shards: [8, 8, 4],
+      upstreamOf: (line) => (line % 2 === 0 || line > 16 ? 1 : 0),
+      policy: { linesPerActivity: 3 },
+      fate: (line, attempt) =>
+        attempt === 1 && (line === 3 || line === 6) ? 'fault' : attempt === 1 && line === 5 ? 'untouched' : 'completed',
+    },
+    4,
+  ),
   refused: undisturbed({ shards: [1], refused: true }, 1),
   expired: undisturbed({ shards: [5, 5], fate: onlyThree, windowMs: 2_000 }, 3),
   'continued-as-new': undisturbed({ shards: [2, 2, 2, 2, 2], policy: { shardsPerRun: 2 } }, 8),

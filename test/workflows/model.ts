@@ -18,6 +18,8 @@ export interface ModelOptions {
   refused?: boolean;
   /** `main` has a worker. */
   upstream?: string;
+  /** Number of the upstream of a line, of `upstream` and `other`; all lines are the first one's by default. */
+  upstreamOf?: (line: number) => 0 | 1;
   policy?: Partial<BatchPolicy>;
   /** What slices report as the mean time of their requests upstream; 10 by default. */
   meanUpstreamMs?: number;
@@ -59,14 +61,16 @@ let made = 0;
 
 export function createModel(options: ModelOptions): Model {
   const id = `batch_${process.pid}_${++made}`;
-  const { windowMs = 60_000, refused = false, upstream = 'main', fate = () => 'completed' } = options;
+  const { windowMs = 60_000, refused = false, upstream = 'main', upstreamOf = () => 0, fate = () => 'completed' } = options;
   const { meanUpstreamMs = 10, places = 16, workers = 1 } = options;
   const nowSeconds = (): number => Math.floor(Date.now() / 1000);
   const attempts = new Map<number, number>();
   const ranges: ShardRange[] = [];
   for (const [shard, requests] of options.shards.entries()) {
     const firstLine = (ranges.at(-1)?.lastLine ?? 0) + 1;
-    ranges.push({ shard, firstLine, lastLine: firstLine + requests - 1, requests });
+    const range = { shard, firstLine, lastLine: firstLine + requests - 1, requests };
+    const upstreams = [...new Set(linesOf(range).map(upstreamOf))].sort();
+    ranges.push(upstreams.includes(1) ? { ...range, upstreams } : range);
   }
   const total = options.shards.reduce((sum, requests) => sum + requests, 0);
   const expiresAtMs = Date.now() + windowMs;
@@ -119,12 +123,18 @@ export function createModel(options: ModelOptions): Model {
           total,
           model: 'gpt-test',
           upstream,
+          ...(ranges.some((range) => range.upstreams !== undefined) ? { otherUpstreams: [{ name: 'other' }] } : {}),
           shards: ranges,
           batchesRunning: 1,
           closed: closed.map(([shard]) => shard),
           completed: closed.reduce((sum, [, { completed }]) => sum + completed, 0),
           failed: closed.reduce((sum, [, { failed }]) => sum + failed, 0),
         };
+      },
+
+      async readShard({ shard }) {
+        const lines = ranges.filter((range) => range.shard === shard).flatMap(linesOf);
+        return [...Map.groupBy(lines, upstreamOf)].map(([number, own]) => ({ upstream: number, lines: lineRanges(own) }));
       },
 
       async runRequests(slice) {
@@ -136,7 +146,7 @@ export function createModel(options: ModelOptions): Model {
         await options.before?.closeShard?.();
         const found = model.closedShards.get(range.shard);
         if (found) return { closed: true, completed: found.completed, failed: found.failed };
-        const lines = Array.from({ length: range.requests }, (_, index) => range.firstLine + index);
+        const lines = linesOf(range);
         const missing = lines.filter((line) => !model.outcomes.has(line));
         // By Temporal's clock, which the time-skipping server turns on.
         const ending = model.record.status === 'cancelling' || Context.current().info.currentAttemptScheduledTimestampMs >= expiresAtMs;
@@ -191,6 +201,11 @@ export function createModel(options: ModelOptions): Model {
     try {
       for (let line = slice.firstLine; line <= slice.lastLine; line++) {
         if (cancellationSignal.aborted) break;
+        if (slice.mixed !== undefined && slice.mixed.upstream !== upstreamOf(line)) {
+          // As lines between the slice's own, like blank ones.
+          covered.push(line);
+          continue;
+        }
         const attempt = (attempts.get(line) ?? 0) + 1;
         attempts.set(line, attempt);
         model.inFlight.add(line);
@@ -227,6 +242,10 @@ export function createModel(options: ModelOptions): Model {
   }
 
   return model;
+}
+
+function linesOf({ firstLine, requests }: ShardRange): number[] {
+  return Array.from({ length: requests }, (_, index) => firstLine + index);
 }
 
 /** A gate that holds whoever waits for it until it is opened. */
