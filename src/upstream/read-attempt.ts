@@ -1,9 +1,9 @@
-import { promisify } from 'node:util';
-import { brotliDecompress, type BrotliOptions, gunzip, inflate, type ZlibOptions, zstdDecompress, type ZstdOptions } from 'node:zlib';
 import { inspectAnswer } from '../domain/answer.ts';
 import type { Attempt } from './client.ts';
+import { decodeBody } from './decode-body.ts';
 import type { Exchange } from './http-exchange.ts';
 import { readRateBudgets } from './rate-headers.ts';
+import { requestIdOf } from './request-id.ts';
 import { retryAfterMs } from './retry-after.ts';
 
 /** Statuses that mean "not now": nothing is wrong with the request. */
@@ -36,10 +36,10 @@ async function readAnswer(answered: Extract<Exchange, { kind: 'answered' }>, now
   const invalid = (message: string): Attempt => ({ kind: 'fault', code: 'invalid_response', message, answer: null, ms });
   if (status >= 300 && status < 400) return invalid(`the upstream answered with a redirect (status ${status}), which is not followed`);
 
-  const body = await decode(answered.body, headers['content-encoding'], maxResponseBytes);
-  if (body === null) return invalid(`the answer of the upstream (status ${status}) cannot be decoded within ${maxResponseBytes} bytes`);
-  const requestId = headers['x-request-id'];
-  const answer = { status, body, requestId: typeof requestId === 'string' && requestId !== '' ? requestId : null };
+  const decoded = await decodeBody(answered.body, headers['content-encoding'], maxResponseBytes);
+  if ('fault' in decoded) return invalid(`the answer of the upstream (status ${status}) ${decoded.fault}`);
+  const { body } = decoded;
+  const answer = { status, body, requestId: requestIdOf(headers) };
 
   const budgets = readRateBudgets(headers, nowMs);
   if (status < 300) {
@@ -53,23 +53,4 @@ async function readAnswer(answered: Extract<Exchange, { kind: 'answered' }>, now
     return { kind: 'fault', code: 'server_error', message: `the upstream answered with status ${status}`, answer, ms };
   }
   return { kind: 'answer', ...answer, usage: null, budgets, ms };
-}
-
-type Decoder = (body: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
-
-const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
-  ['gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
-  ['deflate', promisify<Buffer, ZlibOptions, Buffer>(inflate)],
-  ['br', promisify<Buffer, BrotliOptions, Buffer>(brotliDecompress)],
-  ['zstd', promisify<Buffer, ZstdOptions, Buffer>(zstdDecompress)],
-]);
-
-/** Undoes a content-encoding that nobody asked for; null when that fails or the result is too long. */
-async function decode(body: Buffer, encoding: string | string[] | undefined, maxOutputLength: number): Promise<Buffer | null> {
-  if (encoding === undefined || body.length === 0) return body;
-  const name = String(encoding).trim().toLowerCase();
-  if (name === '' || name === 'identity') return body;
-  const decoder = DECODERS.get(name);
-  if (decoder === undefined) return null;
-  return await decoder(body, { maxOutputLength }).catch(() => null);
 }
