@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
+import { bareEnvironment } from './helpers/environment.ts';
 import { ConfigError } from '../src/config-error.ts';
 import { loadConfig, printable } from '../src/config.ts';
 import { createLogger, prettyLine } from '../src/logger.ts';
@@ -412,7 +413,7 @@ describe('nightshift api, wrongly configured', () => {
     const ended = spawnSync(process.execPath, [main, 'api'], {
       cwd: folder,
       encoding: 'utf8',
-      env: { PATH: process.env['PATH'], NIGHTSHIFT_API_PORT: 'x', NIGHTSHIFT_LOG_LEVEL: 'loud' },
+      env: bareEnvironment({ NIGHTSHIFT_API_PORT: 'x', NIGHTSHIFT_LOG_LEVEL: 'loud' }),
     });
     assert.equal(ended.status, 2);
     for (const name of ['NIGHTSHIFT_API_PORT', 'NIGHTSHIFT_LOG_LEVEL', 'NIGHTSHIFT_S3_ACCESS_KEY'])
@@ -425,7 +426,7 @@ describe('nightshift api, wrongly configured', () => {
     const ended = spawnSync(process.execPath, [main, 'api'], {
       cwd,
       encoding: 'utf8',
-      env: { PATH: process.env['PATH'], NIGHTSHIFT_LOG_LEVEL: 'louder' },
+      env: bareEnvironment({ NIGHTSHIFT_LOG_LEVEL: 'louder' }),
     });
     assert.match(ended.stderr, /from-file/);
     assert.match(ended.stderr, /louder/);

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { bareEnvironment } from './helpers/environment.ts';
 import { loadClientConfig } from '../src/client-settings.ts';
 import { ConfigError } from '../src/config-error.ts';
 import { loadConfig, type Role } from '../src/config.ts';
@@ -231,7 +232,7 @@ describe('credentials of the bucket', () => {
 describe('nightshift config', () => {
   const main = new URL('../src/main.ts', import.meta.url).pathname;
   const run = (env: Record<string, string>, ...args: string[]) =>
-    spawnSync(process.execPath, [main, 'config', ...args], { cwd: folder, encoding: 'utf8', env: { PATH: process.env['PATH'], ...env } });
+    spawnSync(process.execPath, [main, 'config', ...args], { cwd: folder, encoding: 'utf8', env: bareEnvironment(env) });
 
   it('prints the configuration of both processes without secrets, and warnings beside it', () => {
     const ended = run({

@@ -342,7 +342,7 @@ describe('POST /v1/files', () => {
 
 describe('POST /v1/files without a bucket', () => {
   it('answers 503 with a Retry-After of a few seconds', async () => {
-    await using bucket = await startTestBucket();
+    await using bucket = await startTestBucket({ own: true });
     await using api = await startTestApi(bucket);
     bucket.minio.process.kill('SIGKILL');
     const answer = await api.fetch('/v1/files', {

@@ -163,7 +163,7 @@ describe('GET and DELETE /v1/files/{id}', () => {
 
 describe('GET /v1/files/{id}/content without a bucket', () => {
   it('breaks off an answer it cannot finish, so that nobody takes half for the whole', async () => {
-    await using bucket = await startTestBucket();
+    await using bucket = await startTestBucket({ own: true });
     await using far = await startTestApi(bucket);
     const large = await far
       .client()

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { once } from 'node:events';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { bareEnvironment } from '../helpers/environment.ts';
 import { zeroUsage, type Batch } from '../../src/domain/batch.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -106,7 +107,7 @@ export async function nightshift(
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
     stdio: [input === undefined && !keepsInputOpen ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], ...(baseUrl === null ? {} : { NIGHTSHIFT_BASE_URL: baseUrl }), ...env },
+    env: bareEnvironment({ ...(baseUrl === null ? {} : { NIGHTSHIFT_BASE_URL: baseUrl }), ...env }),
   });
   child.stdin?.on('error', () => {});
   if (!keepsInputOpen) child.stdin?.end(input);
@@ -120,7 +121,7 @@ export async function runInShell(baseUrl: string | null, line: string, cwd: stri
   const child = spawn('bash', ['-c', script], {
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], ...(baseUrl === null ? {} : { NIGHTSHIFT_BASE_URL: baseUrl }), ...env },
+    env: bareEnvironment({ ...(baseUrl === null ? {} : { NIGHTSHIFT_BASE_URL: baseUrl }), ...env }),
   });
   return await endOf(child);
 }

@@ -27,6 +27,7 @@ describe('B. Files: limits, lists and ends', () => {
   let directory: string;
   before(async () => {
     stack = await startStack({
+      ownMinio: true,
       env: {
         NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b,key-pages=tenant-pages,key-python-pages=tenant-python-pages',
         NIGHTSHIFT_MAX_BATCH_INPUT_BYTES: String(CAP),

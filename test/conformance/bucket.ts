@@ -10,7 +10,7 @@ export interface Bucket {
   halfUploads(key: string): Promise<number>;
 }
 
-export function bucketOf({ minio }: Stack): Bucket {
+export function bucketOf({ minio, env }: Stack): Bucket {
   const { hostname, port } = new URL(minio.endpoint);
   const client = new Client({
     endPoint: hostname,
@@ -19,7 +19,7 @@ export function bucketOf({ minio }: Stack): Bucket {
     accessKey: minio.accessKey,
     secretKey: minio.secretKey,
   });
-  const bucket = 'nightshift';
+  const bucket = String(env['NIGHTSHIFT_S3_BUCKET']);
   return {
     async keys(prefix) {
       const found: string[] = [];

@@ -31,7 +31,11 @@ async function mountSmall(directory: string, megabytes: number): Promise<AsyncDi
 describe('a disk that is full', () => {
   const skip = process.getuid?.() === 0 ? false : 'takes root';
   it('is waited for by a batch, and told to who uploads, until there is room', { skip, timeout: 600_000 }, async (t) => {
-    await using stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8' }, upstream: ['--latency', '20'] });
+    await using stack = await startStack({
+      ownMinio: true,
+      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8' },
+      upstream: ['--latency', '20'],
+    });
     const { minio } = stack;
     await Promise.all([stack.api.stop(), stack.worker.stop()]);
     const exited = once(minio.process, 'exit');

@@ -35,6 +35,7 @@ describe('credentials and bodies', () => {
     assert.ok(address !== null && typeof address === 'object');
 
     await using stack = await startStack({
+      ownMinio: true,
       env: {
         NIGHTSHIFT_UPSTREAM_URL: `http://user:${URL_PASSWORD}@127.0.0.1:${address.port}/v1?code=${URL_QUERY}`,
         NIGHTSHIFT_UPSTREAM_API_KEY: UPSTREAM_KEY,

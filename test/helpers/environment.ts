@@ -16,6 +16,13 @@ export function testEnvironment(variables: NodeJS.ProcessEnv = {}): NodeJS.Proce
   return { ...Object.fromEntries(own), ...variables };
 }
 
+/** The environment for processes that must see nothing of this one: what Node needs, and these variables. */
+export function bareEnvironment(variables: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  // Without the cache each start compiles everything again.
+  return { PATH, ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }), ...variables };
+}
+
 /** The working folder for processes of the product that tests start: it holds no `.env`, and keeps bundled workflows. */
 export function workingFolder(): string {
   const folder = join(tmpdir(), 'nightshift-work');

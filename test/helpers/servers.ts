@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -40,17 +40,48 @@ export interface TestMinio extends TestServer {
   startAgain(): Promise<void>;
 }
 
+const [ACCESS_KEY, SECRET_KEY] = ['nightshift', 'nightshift-test'];
+
+/** The variable in which the test runner names the endpoint of the MinIO of the whole run. */
+export const SHARED_MINIO = 'TEST_MINIO_ENDPOINT';
+
+/**
+ * A MinIO, and a bucket for this test alone. The MinIO is that of the test run, or one that starts here: without a runner, and for a test
+ * that needs its own because it ends `process` or reads `directory`.
+ */
+export async function minioWithBucket({ own = false }: { own?: boolean } = {}): Promise<{ minio: TestMinio; bucket: string }> {
+  const endpoint = process.env[SHARED_MINIO];
+  if (own || endpoint === undefined) return { minio: await startMinio(), bucket: 'nightshift' };
+  const refuse = (): never => {
+    throw new Error('This MinIO serves other test files too. Ask for an own one to end its process or to read its folder.');
+  };
+  const minio: TestMinio = {
+    address: new URL(endpoint).host,
+    endpoint,
+    accessKey: ACCESS_KEY,
+    secretKey: SECRET_KEY,
+    get process() {
+      return refuse();
+    },
+    get directory() {
+      return refuse();
+    },
+    startAgain: async () => await Promise.reject(refuse()),
+    [Symbol.asyncDispose]: async () => {},
+  };
+  return { minio, bucket: `test-${randomBytes(8).toString('hex')}` };
+}
+
 /** A real MinIO on a free port, with data in a temporary folder that goes with it. */
 export async function startMinio(): Promise<TestMinio> {
   const [port, consolePort] = await Promise.all([freePort(), freePort()]);
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-minio-'));
-  const [accessKey, secretKey] = ['nightshift', 'nightshift-test'];
   const address = `127.0.0.1:${port}`;
   const binary = await serverBinary('minio');
   const launch = async () =>
     await start(binary, ['server', '--quiet', ...minioAddresses(port, consolePort), directory], port, {
-      MINIO_ROOT_USER: accessKey,
-      MINIO_ROOT_PASSWORD: secretKey,
+      MINIO_ROOT_USER: ACCESS_KEY,
+      MINIO_ROOT_PASSWORD: SECRET_KEY,
       MINIO_BROWSER: 'off',
     });
   let server = await launch();
@@ -63,8 +94,8 @@ export async function startMinio(): Promise<TestMinio> {
       server = await launch();
     },
     endpoint: `http://${address}`,
-    accessKey,
-    secretKey,
+    accessKey: ACCESS_KEY,
+    secretKey: SECRET_KEY,
     directory,
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();

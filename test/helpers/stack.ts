@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
 import { NODE_FLAGS } from '../../src/processes/node-flags.ts';
 import { CRASH, logFolder, testEnvironment, workingFolder } from './environment.ts';
-import { freePort, startMinio, startTemporal, type TestMinio, type TestServer } from './servers.ts';
+import { freePort, minioWithBucket, startTemporal, type TestMinio, type TestServer } from './servers.ts';
 import { until } from './until.ts';
 
 const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
@@ -48,22 +48,31 @@ export interface StackUpstream extends StackProcess {
   set(options: Record<string, unknown>): Promise<void>;
 }
 
-/** Starts a stack; `env` adds or replaces variables of API and worker, `upstream` are flags of the example upstream, `bucketAt` and `temporalAt` answer where these seem to be. */
+interface StackOptions {
+  /** Adds or replaces variables of API and worker. */
+  env?: Record<string, string>;
+  /** Flags of the example upstream. */
+  upstream?: string[];
+  /** Starts a MinIO for this stack, which a test needs that ends its process or reads its folder. */
+  ownMinio?: boolean;
+  /** Where the processes find MinIO, given its endpoint. */
+  bucketAt?: (endpoint: string) => Promise<string>;
+  /** Where the processes find Temporal, given its address. */
+  temporalAt?: (address: string) => Promise<string>;
+}
+
+/** Starts a stack. */
 export async function startStack({
   env = {},
   upstream = ['--latency', '5'],
+  ownMinio = false,
   bucketAt = async (endpoint) => endpoint,
   temporalAt = async (address) => address,
-}: {
-  env?: Record<string, string>;
-  upstream?: string[];
-  bucketAt?: (endpoint: string) => Promise<string>;
-  temporalAt?: (address: string) => Promise<string>;
-} = {}): Promise<Stack> {
+}: StackOptions = {}): Promise<Stack> {
   // Whatever is started ends with the stack, and at once where the stack cannot be started.
   const own = createOwner();
   try {
-    return await startParts(own, env, upstream, bucketAt, temporalAt);
+    return await startParts(own, { env, upstream, ownMinio, bucketAt, temporalAt });
   } catch (error) {
     await own.end().catch((fault: unknown) => {
       throw new AggregateError([error, fault], 'the stack did not start');
@@ -72,15 +81,10 @@ export async function startStack({
   }
 }
 
-async function startParts(
-  own: Owner,
-  env: Record<string, string>,
-  upstream: string[],
-  bucketAt: (endpoint: string) => Promise<string>,
-  temporalAt: (address: string) => Promise<string>,
-): Promise<Stack> {
+async function startParts(own: Owner, { env, upstream, ownMinio, bucketAt, temporalAt }: Required<StackOptions>): Promise<Stack> {
+  const { minio, bucket } = await minioWithBucket({ own: ownMinio });
+  own.use(minio);
   const temporal = own.use(await startTemporal());
-  const minio = own.use(await startMinio());
   const [apiPort, upstreamPort] = await Promise.all([freePort(), freePort()]);
   const upstreamProcess = await startUpstream(upstreamPort, upstream, own);
   const variables: Record<string, string> = {
@@ -88,6 +92,7 @@ async function startParts(
     NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
     NIGHTSHIFT_TEMPORAL_ADDRESS: await temporalAt(temporal.address),
     NIGHTSHIFT_S3_ENDPOINT: await bucketAt(minio.endpoint),
+    NIGHTSHIFT_S3_BUCKET: bucket,
     NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
     NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
     NIGHTSHIFT_UPSTREAM_URL: `${upstreamProcess.url}/v1`,

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
-import { freePort, startMinio } from '../helpers/servers.ts';
+import { bareEnvironment } from '../helpers/environment.ts';
+import { freePort, minioWithBucket } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -46,15 +47,15 @@ export interface Answer {
 
 /** Starts MinIO and the API; `env` adds variables. */
 export async function startHostileApi(env: Record<string, string> = {}): Promise<HostileApi> {
-  const [minio, port] = await Promise.all([startMinio(), freePort()]);
+  const [{ minio, bucket }, port] = await Promise.all([minioWithBucket(), freePort()]);
   const child: ChildProcess = spawn(process.execPath, [MAIN, 'api'], {
     cwd: tmpdir(),
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      PATH: process.env['PATH'],
+    env: bareEnvironment({
       NIGHTSHIFT_API_PORT: String(port),
       NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
       NIGHTSHIFT_S3_ENDPOINT: minio.endpoint,
+      NIGHTSHIFT_S3_BUCKET: bucket,
       NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
       NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
       NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1',
@@ -62,7 +63,7 @@ export async function startHostileApi(env: Record<string, string> = {}): Promise
       // A small heap, so that garbage not yet collected is not taken for memory that is kept.
       NODE_OPTIONS: '--max-old-space-size=64 --max-semi-space-size=4',
       ...env,
-    },
+    }),
   });
   let log = '';
   child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-20_000)));

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { describe, it } from 'node:test';
+import { bareEnvironment } from '../helpers/environment.ts';
 import { freePort, startMinio } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 
@@ -13,13 +14,12 @@ function startApi(env: Record<string, string>, flags: string[] = []) {
   const child = spawn(process.execPath, [...flags, MAIN, 'api'], {
     cwd: tmpdir(),
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      PATH: process.env['PATH'],
+    env: bareEnvironment({
       NIGHTSHIFT_S3_ACCESS_KEY: 'nightshift',
       NIGHTSHIFT_S3_SECRET_KEY: 'nightshift-test',
       NIGHTSHIFT_TEMPORAL_ADDRESS: '127.0.0.1:1',
       ...env,
-    },
+    }),
   });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));

@@ -5,10 +5,12 @@
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { conformancePage, totalsLine } from '../conformance/table.ts';
 import { testEnvironment } from '../helpers/environment.ts';
+import { SHARED_MINIO, startMinio } from '../helpers/servers.ts';
 import { type FileResult, type RunningFile, runFile } from './run-file.ts';
 import { type Cost, createSchedule } from './schedule.ts';
 
@@ -18,6 +20,9 @@ const DURATIONS = fileURLToPath(new URL('durations.json', import.meta.url));
 const RESULTS = join(ROOT, 'test-results');
 const FILE_TIMEOUT_MS = 600_000;
 const SLOWEST = 20;
+/** A file with servers takes most of a GB of memory. */
+const FILES_PER_CORE = 3;
+const LOOK_AGAIN_MS = 1_000;
 
 const { values, positionals } = parseArgs({ options: { record: { type: 'boolean', default: false } }, allowPositionals: true });
 process.chdir(ROOT);
@@ -44,17 +49,18 @@ function testFiles(paths: readonly string[]): string[] {
 
 async function runAll(): Promise<FileResult[]> {
   const cores = availableParallelism();
-  // Each file starts servers before anything else, which its mean load does not show: more at a time starve each other.
-  const schedule = createSchedule(files, costs, { cores, maxFiles: cores + 1 });
+  const schedule = createSchedule(files, costs, { cores, maxFiles: FILES_PER_CORE * cores, nowMs: () => performance.now() });
   const running = new Map<RunningFile, Promise<RunningFile>>();
   const done: FileResult[] = [];
+  await using minio = await startMinio();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       for (const each of running.keys()) each.kill();
+      minio.process.kill();
       process.kill(process.pid, signal);
     });
   }
-  const env = { ...testEnvironment(), NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/nightshift') };
+  const env = { ...testEnvironment(), NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/nightshift'), [SHARED_MINIO]: minio.endpoint };
   for (;;) {
     for (let file = schedule.next(); file !== null; file = schedule.next()) {
       const started = runFile(file, { folder: RESULTS, timeoutMs: FILE_TIMEOUT_MS, env });
@@ -64,7 +70,9 @@ async function runAll(): Promise<FileResult[]> {
       );
     }
     if (running.size === 0) return done;
-    const ended = await Promise.race(running.values());
+    // Another file may fit once one that runs has started its servers.
+    const ended = await Promise.race([...running.values(), delay(LOOK_AGAIN_MS, null, { ref: false })]);
+    if (ended === null) continue;
     running.delete(ended);
     const result = await ended.result;
     schedule.finished(result.file);

@@ -38,7 +38,7 @@ const container = (): AwsSource => ({ kind: 'container', url: `${aws.endpoint}/c
 /** Sends, reads, lists and removes, by every way that a store has to its server. */
 async function useStore(credentials: () => Promise<S3Credentials>): Promise<void> {
   const { endpoint } = bucket.minio;
-  const store = createMinioObjectStore({ endpoint, bucket: 'nightshift', region: 'us-east-1', credentials });
+  const store = createMinioObjectStore({ endpoint, bucket: bucket.name, region: 'us-east-1', credentials });
   try {
     const [key, large] = [`aws/${newNonce()}`, Buffer.alloc(6 * 1024 * 1024, 'x')];
     assert.equal(await store.create(key, Buffer.from('small')), 'created');

@@ -208,7 +208,7 @@ function contract(prefix: string): void {
     it('answers a ping, and makes a bucket once', async () => {
       await store.ping();
       await store.ensureBucket();
-      const other = connect({ bucket: `made-later-${String(prefix.length)}` });
+      const other = connect({ bucket: `${bucket.name}-later-${String(prefix.length)}` });
       await assert.rejects(other.ping(), ObjectStoreError);
       await other.ensureBucket();
       await other.ping();

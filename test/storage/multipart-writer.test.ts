@@ -14,7 +14,7 @@ let proxy: FaultProxy;
 let store: ObjectStore;
 
 before(async () => {
-  bucket = await startTestBucket();
+  bucket = await startTestBucket({ own: true });
   proxy = await startFaultProxy(bucket.minio.endpoint);
   store = bucket.connect({ endpoint: proxy.endpoint, timeoutMs: 5000 });
 });

@@ -71,7 +71,7 @@ describe('a server that refuses', () => {
     const { createMinioObjectStore } = await import('../../src/storage/minio-object-store.ts');
     const stranger = createMinioObjectStore({
       endpoint: proxy.endpoint,
-      bucket: 'nightshift',
+      bucket: bucket.name,
       accessKey: 'nightshift',
       secretKey: 'wrong-secret',
       region: 'us-east-1',

@@ -26,7 +26,7 @@ const POLICY = {
 };
 
 let bucket: TestBucket;
-before(async () => (bucket = await startTestBucket()));
+before(async () => (bucket = await startTestBucket({ own: true })));
 after(() => bucket[Symbol.asyncDispose]());
 
 describe('withKeyPrefix', () => {

@@ -1,24 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import { createMinioObjectStore } from '../../src/storage/minio-object-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
-import { startMinio, type TestMinio } from '../helpers/servers.ts';
+import { minioWithBucket, type TestMinio } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 
-/** A bucket of its own on a MinIO of its own. */
+/** A bucket of its own. */
 export interface TestBucket extends AsyncDisposable {
   readonly minio: TestMinio;
+  readonly name: string;
   readonly store: ObjectStore;
   /** Another client of the same bucket, through another address if given. */
   connect(options?: { endpoint?: string; bucket?: string; timeoutMs?: number; answerMs?: number }): ObjectStore;
 }
 
-/** Starts MinIO and makes the bucket. */
-export async function startTestBucket(): Promise<TestBucket> {
-  const minio = await startMinio();
+/** Makes a bucket; `own` starts a MinIO for it, which a test needs that ends the process or reads the folder of MinIO. */
+export async function startTestBucket(options: { own?: boolean } = {}): Promise<TestBucket> {
+  const { minio, bucket: name } = await minioWithBucket(options);
   const opened: ObjectStore[] = [];
   function connect(options: { endpoint?: string; bucket?: string; timeoutMs?: number; answerMs?: number } = {}): ObjectStore {
     const { accessKey, secretKey, endpoint } = minio;
-    const store = createMinioObjectStore({ endpoint, bucket: 'nightshift', accessKey, secretKey, region: 'us-east-1', ...options });
+    const store = createMinioObjectStore({ endpoint, bucket: name, accessKey, secretKey, region: 'us-east-1', ...options });
     opened.push(store);
     return store;
   }
@@ -32,6 +33,7 @@ export async function startTestBucket(): Promise<TestBucket> {
   await until(isMade, { what: 'MinIO to make a bucket' });
   return {
     minio,
+    name,
     store,
     connect,
     async [Symbol.asyncDispose]() {

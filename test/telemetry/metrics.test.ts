@@ -51,6 +51,7 @@ describe('GET /metrics', () => {
   before(async () => {
     ports = { api: await freePort(), worker: await freePort() };
     stack = await startStack({
+      ownMinio: true,
       env: {
         NIGHTSHIFT_METRICS_PORT: String(ports.api),
         NIGHTSHIFT_WORKER_HTTP_PORT: String(ports.worker),
