@@ -65,6 +65,7 @@ with tempfile.TemporaryFile() as anonymous:  # Its name is the number of its des
 for file in uploads:
     assert (file.object, file.purpose, file.status) == ("file", "batch", "processed"), file
     assert client.files.wait_for_processing(file.id).id == file.id
+    assert file.expires_at == file.created_at + 2592000, file
     content = Path(PATH).read_bytes() if file.filename == os.path.basename(PATH) else two
     assert client.files.content(file.id).content == content, file
 assert [file.filename for file in uploads] == [
@@ -73,7 +74,9 @@ assert [file.filename for file in uploads] == [
 ], uploads  # fmt: skip
 
 # Create, poll, download, read the answers.
-batch = wait(create(uploads[0].id))
+created = create(uploads[0].id)
+assert created._request_id
+batch = wait(created)
 assert batch.status == "completed", batch
 assert (batch.request_counts.total, batch.request_counts.completed, batch.request_counts.failed) == (40, 39, 1), batch
 content = client.files.content(batch.output_file_id)
@@ -90,30 +93,38 @@ with tempfile.TemporaryDirectory() as folder:
     content.write_to_file(path)
     assert path.read_bytes() == content.content
 assert client.batches.with_raw_response.retrieve(batch.id).parse().id == batch.id
-for file in uploads[2:4]:
-    counts = wait(create(file.id)).request_counts
-    assert (counts.total, counts.completed, counts.failed) == (2, 2, 0), counts
+counts = wait(create(uploads[2].id)).request_counts
+assert (counts.total, counts.completed, counts.failed) == (2, 2, 0), counts
+
+# A batch with a line that the upstream refuses, and one with a line that is no request.
+mixed, wrong = line("good") + line("bad", user="status=400"), line("a") + "{invalid json here"
+mixed, failed = [wait(create(client.files.create(file=text.encode(), purpose="batch").id)) for text in (mixed, wrong)]
+assert (mixed.status, mixed.request_counts.completed, mixed.request_counts.failed) == ("completed", 1, 1), mixed
+assert failed.status == "failed", failed
+assert [(e.code, e.line, e.param) for e in failed.errors.data] == [("invalid_json_line", 2, None)], failed
 
 # Cancel.
 hanging = "".join(line(f"hang-{number}", user="mode=hang") for number in range(3))
 slow = create(client.files.create(file=hanging.encode(), purpose="batch").id)
 assert client.batches.cancel(slow.id).status == "cancelling"
-assert wait(client.batches.retrieve(slow.id)).status == "cancelled"
+slow = wait(client.batches.retrieve(slow.id))
+assert slow.status == "cancelled" and slow.output_file_id is None, slow
 
 # Error classes.
 error = refused(openai.ConflictError, lambda: client.batches.cancel(batch.id))
 assert "Cannot cancel a batch with status 'completed'." in error.message and error.type == "invalid_request_error", error
 assert "No batch found" in refused(openai.NotFoundError, lambda: client.batches.retrieve("batch_unknown")).message
 assert refused(openai.NotFoundError, lambda: client.files.retrieve("file-unknown")).param == "id"
+assert "Invalid file format" in refused(openai.BadRequestError, lambda: client.files.create(file=b"", purpose="batch")).message
 bad = dict(input_file_id=uploads[0].id, endpoint="/v1/foo", completion_window="24h")
 assert refused(openai.BadRequestError, lambda: client.batches.create(**bad)).code == "invalid_value"
 assert refused(openai.AuthenticationError, lambda: OpenAI(base_url=BASE_URL, api_key="wrong").batches.list()).status_code == 401
 
 # Pages.
 ids = [each.id for each in client.batches.list(limit=2)]
-assert len(ids) == len(set(ids)) == 4, ids
+assert len(ids) == len(set(ids)) == 5, ids
 ids = [each.id for each in client.files.list(limit=4, purpose="batch")]
-assert len(ids) == len(set(ids)) == len(uploads) + 1, ids  # One more that was cancelled.
+assert len(ids) == len(set(ids)) == len(uploads) + 3, ids  # Those of the last three batches too.
 
 # Delete.
 assert client.files.delete(uploads[0].id).deleted
