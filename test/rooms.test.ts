@@ -12,8 +12,8 @@ const DEPCRUISE = join(ROOT, 'node_modules/dependency-cruiser/bin/dependency-cru
 const HOUSE = ['src', 'workflows', 'activities', 'test', 'bench', 'examples'];
 
 /** Runs the check as `npm run check` does, and answers the violations as `rule: from → to`. */
-async function violations(root: string): Promise<{ cruised: number; broken: string[] }> {
-  const args = [DEPCRUISE, '--config', join(root, '.dependency-cruiser.mjs'), '--output-type', 'json', ...HOUSE];
+async function violations(root: string, paths: readonly string[]): Promise<{ cruised: number; broken: string[] }> {
+  const args = [DEPCRUISE, '--config', join(root, '.dependency-cruiser.mjs'), '--output-type', 'json', ...paths];
   const stdout = await new Promise<string>((resolve, reject) => {
     execFile(process.execPath, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 }, (error, out) =>
       out === '' ? reject(error) : resolve(out),
@@ -30,7 +30,7 @@ async function violations(root: string): Promise<{ cruised: number; broken: stri
 
 describe('the rooms', () => {
   it('know only whom they may know', async () => {
-    const { cruised, broken } = await violations(ROOT);
+    const { cruised, broken } = await violations(ROOT, HOUSE);
     assert.deepEqual(broken, []);
     assert.ok(cruised > 20, `only ${cruised} files were looked at`);
   });
@@ -42,14 +42,18 @@ describe('the rooms', () => {
       await cp(join(ROOT, name), join(copy, name), { recursive: true });
     }
     await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-    const plant = async (path: string, source: string) => await writeFile(join(copy, path), source);
+    const paths: string[] = [];
+    const plant = async (path: string, source: string) => {
+      paths.push(path);
+      await writeFile(join(copy, path), source);
+    };
     await plant('src/domain/planted.ts', `import { readFile } from 'node:fs';\nexport const read = readFile;\n`);
     await plant('src/upstream/planted.ts', `export * from '../storage/keys.ts';\n`);
     await plant('src/api/planted.ts', `export * from '../storage/keys.ts';\nexport type { Page } from '../storage/file-store.ts';\n`);
     await plant('workflows/planted.ts', `import { Client } from '@temporalio/client';\nexport const client = Client;\n`);
     await plant('test/e2e/planted.ts', `export const late = async () => await import('../../src/storage/keys.ts');\n`);
 
-    const { broken } = await violations(copy);
+    const { broken } = await violations(copy, paths);
 
     const planted = broken.filter((each) => each.includes('planted')).map((each) => each.replace(/ → .*node_modules\//, ' → '));
     assert.deepEqual(planted.sort(), [

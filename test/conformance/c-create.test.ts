@@ -15,7 +15,8 @@ describe('C. Create', () => {
   before(async () => {
     stack = await startStack({ env: { NIGHTSHIFT_COMPLETION_WINDOWS: '24h' } });
     client = stack.client();
-    fileId = (await uploaded(chatLines(1))).id;
+    // Its second line ends a batch before it costs anything: most cases ask what a create answers.
+    fileId = (await uploaded(`${chatLine('good')}\n{"custom_id":"lacks the rest"}`)).id;
   });
   after(async () => await stack[Symbol.asyncDispose]());
 
@@ -211,23 +212,13 @@ describe('C. Create', () => {
   });
 
   it('case 41: two batches of one file are independent, and both complete', async () => {
-    const ids = [await created(wanted()), await created(wanted())];
+    const input_file_id = (await uploaded(chatLines(1))).id;
+    const ids = [await created(wanted({ input_file_id })), await created(wanted({ input_file_id }))];
     assert.equal(new Set(ids).size, 2);
     const [one, two] = await Promise.all(ids.map(async (id) => await ended(client, id)));
     assert.deepEqual([one?.status, two?.status], ['completed', 'completed']);
     assert.notEqual(one?.output_file_id, two?.output_file_id);
     for (const batch of [one, two]) assert.equal((await resultLines(client, batch?.output_file_id)).length, 1);
-  });
-
-  it('case 42: a hundred files are found by batches made right after them', async () => {
-    const ids = await Promise.all(
-      Array.from({ length: 100 }, async (_, index) => {
-        const { id } = await uploaded(chatLine(`parallel-${index}`));
-        return await created(wanted({ input_file_id: id }));
-      }),
-    );
-    const batches = await Promise.all(ids.map(async (id) => await ended(client, id, 180)));
-    assert.deepEqual([...new Set(batches.map((batch) => batch.status))], ['completed']);
   });
 
   it('case 43: an idempotency key makes one batch, and another body under it is 409', async () => {

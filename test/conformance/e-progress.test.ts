@@ -2,13 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import OpenAI from 'openai';
-import { chatLine, chatLines, submit } from '../helpers/lines.ts';
+import { chatLine, chatLines, resultLines, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 import { accountFor, names, watch } from './story.ts';
-
-const REPETITIONS = 100;
-const AT_A_TIME = 10;
 
 describe('E. Execution and results: what a client sees on the way', () => {
   let stack: Stack;
@@ -92,25 +89,42 @@ describe('E. Execution and results: what a client sees on the way', () => {
     });
   });
 
-  it('case 80: whoever sees completed can read the whole file at once', { timeout: 500_000 }, async () => {
-    const once = async () => {
-      const { id } = await submit(client, chatLines(3));
-      const seen = await watch(client, id, { everyMs: 20 });
-      const answer = await client.files.content(String(seen.at(-1)?.output_file_id));
-      const lines = (await answer.text()).split('\n');
+  describe('a hundred batches of files that are uploaded at the same time', () => {
+    const FILES = 100;
+    /** As the first list shows them that shows their end, and the lines of the output file read at once. */
+    const ends = new Map<string, { batch: OpenAI.Batch; ids: string[] }>();
+    const early: OpenAI.Batch[] = [];
+    before(async () => {
+      // Nothing else is in the lists of this tenant.
+      const tenant = stack.client('key-b');
+      await Promise.all(Array.from({ length: FILES }, async (_, index) => await submit(tenant, chatLines(2, `file-${index}-`))));
+      const look = async (batch: OpenAI.Batch) => {
+        if (!['completed', 'failed'].includes(batch.status)) return void (batch.output_file_id && early.push(batch));
+        if (!ends.has(batch.id))
+          ends.set(batch.id, { batch, ids: (await resultLines(tenant, batch.output_file_id)).map((line) => line.custom_id) });
+      };
+      const areOver = async () => {
+        await Promise.all((await tenant.batches.list({ limit: FILES })).data.map(look));
+        return ends.size === FILES;
+      };
+      await until(areOver, { what: 'all batches to end', seconds: 180, everyMs: 250 });
+    });
+
+    it('case 42: a hundred files are found by batches made right after them', () => {
+      const all = [...ends.values()];
       assert.deepEqual(
-        lines.slice(0, -1).map((line) => JSON.parse(line).custom_id),
-        names('line-', 3),
+        [...new Set(all.map(({ batch }) => batch.status))],
+        ['completed'],
+        JSON.stringify(all.map(({ batch }) => batch.errors)),
       );
-      assert.equal(seen.filter(({ status, output_file_id: file }) => status !== 'completed' && file !== null).length, 0);
-    };
-    let begun = 0;
-    const repeat = async () => {
-      while (begun < REPETITIONS) {
-        begun += 1;
-        await once();
-      }
-    };
-    await Promise.all(Array.from({ length: AT_A_TIME }, async (_, index) => (await delay(index * 50), await repeat())));
+      assert.equal(new Set(all.map(({ batch }) => batch.input_file_id)).size, FILES);
+    });
+
+    it('case 80: a client that sees completed reads the whole file at once', () => {
+      assert.deepEqual(early, []);
+      const read = [...ends.values()].map(({ ids }) => ids.join(' ')).toSorted();
+      const wanted = Array.from({ length: FILES }, (_, index) => `file-${index}-1 file-${index}-2`).toSorted();
+      assert.deepEqual(read, wanted);
+    });
   });
 });

@@ -6,7 +6,7 @@ import { until } from '../helpers/until.ts';
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
 
 /** Polls a batch until it has ended; answers all that was seen of it, the last being its end. */
-export async function watch(client: OpenAI, id: string, { seconds = 120, everyMs = 20 } = {}): Promise<OpenAI.Batch[]> {
+export async function watch(client: OpenAI, id: string, { seconds = 120, everyMs = 50 } = {}): Promise<OpenAI.Batch[]> {
   const seen: OpenAI.Batch[] = [];
   await until(
     async () => {
@@ -28,7 +28,7 @@ export function statusesOf(seen: readonly OpenAI.Batch[]): string[] {
 export async function completedLines(client: OpenAI, id: string, count: number): Promise<void> {
   await until(async () => ((await client.batches.retrieve(id)).request_counts?.completed ?? 0) >= count, {
     what: `${count} answers of batch ${id}`,
-    everyMs: 20,
+    everyMs: 50,
   });
 }
 

@@ -6,7 +6,7 @@ import { createSettableClock, type SettableClock } from '../helpers/settable-clo
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
-const LINES = 400;
+const LINES = 128;
 /** As far as a bucket bears: it refuses requests signed a quarter of an hour away from its own time. */
 const TEN_MINUTES_MS = 600_000;
 const HOUR_MS = 3_600_000;
@@ -22,8 +22,9 @@ describe('a wall clock that is set while batches run', () => {
       env: {
         ...apiClock.env,
         NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '16',
+        NIGHTSHIFT_LINES_PER_ACTIVITY: '4',
         NIGHTSHIFT_COMPLETION_WINDOWS: '24h,5m',
-        NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2',
+        NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
       },
       upstream: ['--latency', '100'],
     });
@@ -40,12 +41,12 @@ describe('a wall clock that is set while batches run', () => {
     await Promise.all([apiClock[Symbol.asyncDispose](), workerClock[Symbol.asyncDispose]()]);
   });
 
-  /** Ten seconds of work at least, so that it is still there when a clock is set. */
-  async function begin(name: string, { window = '24h', delayMs = 400, priority = '3' } = {}): Promise<{ id: string; ids: string[] }> {
+  /** Eight seconds of work at least, so that the batch still runs when a clock is set. */
+  async function begin(name: string, { window = '24h', delayMs = 1_000, priority = '3' } = {}): Promise<{ id: string; ids: string[] }> {
     const ids = Array.from({ length: LINES }, (_, index) => `${name}-${index + 1}`);
     const text = ids.map((id) => chatLine(id, `marker=${id}; delay=${delayMs}`)).join('\n');
     const { id } = await submit(client, text, Object({ completion_window: window, metadata: { nightshift_priority: priority } }));
-    await completed(id, 50);
+    await completed(id, 16);
     return { id, ids };
   }
 
@@ -89,12 +90,12 @@ describe('a wall clock that is set while batches run', () => {
 
     it(`that of the API, ${way} by ten minutes: counts go on, lists are whole, cancels are heard, and nothing expires`, async () => {
       // It gives way to the other, so that it is still there when its cancel comes.
-      const cancelled = await begin(`cancelled-${way}`, { delayMs: 800, priority: '5' });
-      const running = await begin(`api-${way}`, { window: '5m', delayMs: 500 });
+      const cancelled = await begin(`cancelled-${way}`, { delayMs: 2_000, priority: '5' });
+      const running = await begin(`api-${way}`, { window: '5m', delayMs: 1_250 });
       apiClock.set(ms);
       const seen = Number((await client.batches.retrieve(running.id)).request_counts?.completed);
-      assert.ok(seen < LINES - 100);
-      await completed(running.id, seen + 50);
+      assert.ok(seen < LINES - 32);
+      await completed(running.id, seen + 16);
       const cancelling = await client.batches.cancel(cancelled.id);
       assert.equal(cancelling.status, 'cancelling');
       assert.ok(Number(cancelling.cancelling_at) >= Number(cancelling.in_progress_at));

@@ -9,7 +9,7 @@ import { type Fault, type FaultProxy, startFaultProxy } from '../storage/fault-p
 const IN_FLIGHT = 8;
 
 /** More than a batch may have out at a time: what is out is sent even when nothing can be stored. */
-const LINES = 800;
+const LINES = 240;
 
 describe('what is full or slow', () => {
   let stack: Stack;
@@ -19,10 +19,11 @@ describe('what is full or slow', () => {
     stack = await startStack({
       env: {
         NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT),
-        NIGHTSHIFT_MAX_IN_FLIGHT_PER_BATCH: '64',
-        NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2',
+        NIGHTSHIFT_MAX_IN_FLIGHT_PER_BATCH: '16',
+        NIGHTSHIFT_LINES_PER_ACTIVITY: '4',
+        NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
       },
-      upstream: ['--latency', '100'],
+      upstream: ['--latency', '250'],
       bucketAt: async (endpoint) => (proxy = await startFaultProxy(endpoint)).endpoint,
     });
     client = stack.client();

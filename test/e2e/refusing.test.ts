@@ -21,7 +21,7 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
   let lateProxy: RefusingProxy;
   before(async () => {
     stack = await startStack({
-      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8', NIGHTSHIFT_LINES_PER_ACTIVITY: '1', NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2' },
+      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8', NIGHTSHIFT_LINES_PER_ACTIVITY: '4', NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5' },
       upstream: ['--latency', '100'],
       temporalAt: async (address) => (proxy = await startRefusingProxy(address)).address,
     });

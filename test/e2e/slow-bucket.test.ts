@@ -6,21 +6,26 @@ import { chatLine, ended, resultLines, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
-const LINES = 800;
+const LINES = 400;
 const IN_FLIGHT = 8;
 /** Longer than the worker waits for one answer of the bucket. */
 const HANG_MS = 33_000;
 /** The API gives the bucket 8 s. An API that waits twice is over both, whatever else the machine does. */
 const [MEDIAN_WITHIN_MS, ALL_WITHIN_MS] = [10_000, 15_000];
 /** What a worker may grow by while nothing can be stored; all answers together are larger. */
-const GROWTH_BYTES = 96 * 1024 * 1024;
+const GROWTH_BYTES = 48 * 1024 * 1024;
 
 describe('a bucket that takes connections and says nothing', () => {
   let stack: Stack;
   let client: OpenAI;
   before(async () => {
     stack = await startStack({
-      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT), NIGHTSHIFT_MAX_IN_FLIGHT_PER_BATCH: '64' },
+      ownMinio: true,
+      env: {
+        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT),
+        NIGHTSHIFT_MAX_IN_FLIGHT_PER_BATCH: '16',
+        NIGHTSHIFT_LINES_PER_ACTIVITY: '4',
+      },
       upstream: ['--latency', '120'],
     });
     client = stack.client();

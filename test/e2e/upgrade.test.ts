@@ -50,7 +50,10 @@ describe('an upgrade', () => {
     // An archive may lack the history; a CI that does proves nothing.
     if (!isWhole) return process.env['CI'] === undefined ? t.skip(needs) : assert.fail(needs);
     await using previous = await previousVersion();
-    await using stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '16' }, upstream: ['--latency', '150'] });
+    await using stack = await startStack({
+      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '16', NIGHTSHIFT_LINES_PER_ACTIVITY: '10' },
+      upstream: ['--latency', '150'],
+    });
     const client = stack.client();
     await stack.worker.stop('SIGKILL');
     const before = await stack.startWorker(previous.main);

@@ -19,7 +19,12 @@ describe('NIGHTSHIFT_BUILD_ID', () => {
 
   before(async () => {
     stack = await startStack({
-      env: { NIGHTSHIFT_BUILD_ID: 'one', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8', NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '1' },
+      env: {
+        NIGHTSHIFT_BUILD_ID: 'one',
+        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8',
+        NIGHTSHIFT_LINES_PER_ACTIVITY: '5',
+        NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '1',
+      },
       upstream: ['--latency', String(QUICK.latency)],
     });
     one = stack.worker;

@@ -65,10 +65,7 @@ const WIDE_TEXTS = 22;
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
 
 /** `acts` are all that will be used, because tenants are made when the house is; `plain` ones are tenants and nothing more. */
-export async function startStage(
-  acts: readonly string[],
-  { plain = false, temporalFile = true }: { plain?: boolean; temporalFile?: boolean } = {},
-): Promise<Stage> {
+export async function startStage(acts: readonly string[], { plain = false }: { plain?: boolean } = {}): Promise<Stage> {
   const batches = new Map<string, string>();
   const moments = [SECOND_PART, ...momentsOf((tenant) => batches.get(tenant))];
   const proxies: HoldingProxy[] = [];
@@ -78,13 +75,14 @@ export async function startStage(
     if (tenant !== undefined && id !== undefined) batches.set(tenant, id);
   }
   const house = await startHouse({
-    temporalFile,
+    // In memory: no batch here needs a Temporal that is started again, and some need one that forgets everything.
+    temporalFile: false,
     env: {
-      NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '2',
+      NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
       NIGHTSHIFT_COMPLETION_WINDOWS: `${DAY},${BRIEF_SECONDS}s`,
       NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32',
-      // Enough slices for what is tested; one for each line would be half of the work that the machine has with them.
-      NIGHTSHIFT_LINES_PER_ACTIVITY: '2',
+      // Two slices for each batch that comes to a moment; one for each line would be half of the work that the machine has with them.
+      NIGHTSHIFT_LINES_PER_ACTIVITY: plain ? '8' : '3',
     },
     upstreamFlags: ['--latency', '20'],
     tenants: plain ? acts : acts.flatMap((act) => moments.map(({ name }) => `${act}-${name}`)),
@@ -163,7 +161,7 @@ export async function startStage(
         }
         return open.size === 0;
       },
-      { what: 'all batches to end', seconds, everyMs: 500 },
+      { what: 'all batches to end', seconds, everyMs: 500, upToMs: 3_000 },
     ).catch(async (error: unknown) => {
       const left = await Promise.all([...open].map(async (scene) => `${scene.tenant} ${(await get(scene))?.status}`));
       throw new Error(`still open: ${left.join(', ')}`, { cause: error });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { chatLine, chatLines, ended, resultLines, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
@@ -12,11 +12,15 @@ async function callsOf(stack: Stack): Promise<number> {
 }
 
 describe('NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE', () => {
+  let stack: Stack;
+  before(async () => {
+    stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE: String(PER_SECOND * 60) } });
+  });
+  after(async () => await stack[Symbol.asyncDispose]());
+
   it('holds for three workers together, and is made use of', async () => {
     const lines = 100;
-    await using stack = await startStack({ env: { NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE: String(PER_SECOND * 60) } });
-    await stack.startWorker();
-    await stack.startWorker();
+    const workers = [stack.worker, await stack.startWorker(), await stack.startWorker()];
     const client = stack.client();
     const begun = performance.now();
     const created = await submit(client, chatLines(lines));
@@ -27,17 +31,12 @@ describe('NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE', () => {
     assert.ok(seconds > lines / PER_SECOND - 1.5, `${lines} lines in ${seconds} s at ${PER_SECOND} per second`);
     assert.ok(seconds < 2.5 * (lines / PER_SECOND), `${lines} lines in ${seconds} s at ${PER_SECOND} per second`);
     assert.ok((await workersOf(stack.temporal.address, created.id)).size > 1, 'more than one worker took part');
+    await Promise.all(workers.map(async (worker) => await worker.stop()));
   });
 
   it('holds when an upstream that was away is back, for all that waited', async () => {
     const lines = 200;
-    await using stack = await startStack({
-      env: {
-        NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE: String(PER_SECOND * 60),
-        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
-        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '256',
-      },
-    });
+    await stack.startWorker(undefined, { NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '256' });
     const client = stack.client();
     const text = Array.from({ length: lines }, (_, at) => chatLine(`line-${at + 1}`, 'marker=counted')).join('\n');
     const created = await submit(client, text);
@@ -47,7 +46,7 @@ describe('NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE', () => {
     await until(() => stack.worker.log().includes('the upstream is unavailable'), { what: 'the gate to close', seconds: 60 });
     // Meanwhile Temporal lets ten a second go, and they gather at the gate.
     const held = async () => (await slicesOut(stack.temporal.address, created.id)).taken >= 6 * PER_SECOND;
-    await until(held, { what: 'sixty lines at the gate', seconds: 60, everyMs: 200 });
+    await until(held, { what: 'sixty lines at the gate', seconds: 60, everyMs: 500 });
     await stack.upstream.set({ fail503: 0 });
     await until(() => stack.worker.log().includes('the upstream is available again'), {
       what: 'the gate to open',
