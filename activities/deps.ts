@@ -6,8 +6,8 @@ import type { Housekeeping } from '../src/storage/housekeeping.ts';
 import type { PieceStore } from '../src/storage/piece-store.ts';
 import type { BatchRuns } from '../src/temporal/batch-runs.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
-import type { ModelRoutes, Upstream } from '../src/upstream/routes.ts';
-import type { sendUntilDone } from '../src/upstream/send-request.ts';
+import type { ModelRoutes } from '../src/upstream/routes.ts';
+import type { Upstream } from '../src/upstream/upstream.ts';
 
 /** Everything activities need from outside. */
 export interface ActivityDeps {
@@ -22,7 +22,6 @@ export interface ActivityDeps {
   workersOf: (upstream: string) => number;
   routes: ModelRoutes;
   modelLists: ModelLists;
-  sendUntilDone: typeof sendUntilDone;
   limits: Limits;
   /** Bytes of bodies and answers in flight, over all upstreams of this process (256 MiB). */
   memoryBytes?: number;
@@ -38,6 +37,10 @@ export interface ActivityDeps {
   nowMs: () => number;
   /** Never set back; stands still while nobody looks only if the machine sleeps. */
   monotonicMs: () => number;
+  /** Waits in milliseconds, until the signal ends it early. Never rejects. */
+  sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** From 0 to 1, for jitter. */
+  random: () => number;
   /** Random hex digits, so many. */
   randomHex: (digits: number) => string;
   /** Raised when this process is asked to end, before Temporal's worker is told. */

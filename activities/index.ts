@@ -18,7 +18,7 @@ import type { ActivityDeps } from './deps.ts';
 import { createRecordCounts } from './record-counts.ts';
 import { createPublishResults } from './publish-results.ts';
 import { createReadShard } from './read-shard.ts';
-import { createRunRequests } from './run-requests.ts';
+import { createRunRequests } from './run-requests/run-requests.ts';
 import { createSaveBatch } from './save-batch.ts';
 import { createSweep } from './sweep.ts';
 import { createValidateInput } from './validate-input.ts';

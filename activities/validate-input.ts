@@ -12,8 +12,9 @@ import { createInputChecker, readThroughChecker } from './check-input.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
 import { createPlanWriter } from './plan-writer.ts';
-import { createTurns } from './turns.ts';
-import { recall, type SliceMemory } from './slice-memory.ts';
+import { createTurns } from './run-requests/turns.ts';
+import { type AttemptRecord, readHistory } from './run-requests/attempt-history.ts';
+import { NO_TRIES } from '../src/domain/retry.ts';
 
 /** Losses of the worker after which the input is refused: it would take down one worker after the other. */
 const MAX_LOSSES = 3;
@@ -99,7 +100,7 @@ export function createValidateInput(
   function planned(name: string): PlannedUpstream {
     const upstream = upstreams.get(name);
     if ((upstream?.requestsPerMinute ?? null) !== null) return { name, linesPerActivity: 1 };
-    return { name, ...(upstream === undefined ? {} : { room: upstream.limiter.limit * workersOf(name) }) };
+    return { name, ...(upstream === undefined ? {} : { room: upstream.limit * workersOf(name) }) };
   }
 
   return async function validateInput(input: ValidateInputInput): Promise<ValidatedInput> {
@@ -129,10 +130,10 @@ export function createValidateInput(
 }
 
 /** What validation writes into its heartbeats: the last line it took, for people, and for its next attempt how the earlier ones ended. */
-type ValidationProgress = SliceMemory & { line: number };
+type ValidationProgress = AttemptRecord & { line: number };
 
 function progressOf({ attempt, heartbeatDetails }: { attempt: number; heartbeatDetails: unknown }): ValidationProgress {
-  const { losses } = recall(heartbeatDetails, { attempt, faults: 0 });
+  const { losses } = readHistory(heartbeatDetails, { attempt, tries: NO_TRIES });
   const line = isJsonRecord(heartbeatDetails) ? Number(heartbeatDetails['line']) || 0 : 0;
-  return { line, attempt, faults: 0, refusals: 0, sent: false, ended: false, losses, losses_on_wire: 0 };
+  return { line, attempt, faults: 0, timeouts: 0, refusals: 0, server: null, sent: false, ended: false, losses, losses_on_wire: 0 };
 }

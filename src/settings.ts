@@ -73,7 +73,7 @@ export const settingsSchema = z.object({
   UPSTREAM_LIMITER: choice('adaptive', ['adaptive', 'fixed']),
   UPSTREAM_REQUESTS_PER_MINUTE: wholeNumber(1, 10_000_000).transform(Number).optional(),
   UPSTREAM_TOKENS_PER_MINUTE: wholeNumber(1, 1_000_000_000_000).transform(Number).optional(),
-  UPSTREAM_REQUEST_TIMEOUT_SECONDS: integer(300, 1, 86_400),
+  UPSTREAM_REQUEST_TIMEOUT_SECONDS: integer(1800, 1, 86_400),
   UPSTREAM_CHECK_MODELS: flag(true),
   UPSTREAMS_FILE: optional(),
 

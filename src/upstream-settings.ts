@@ -41,7 +41,8 @@ export function readUpstreams(settings: Settings, env: NodeJS.ProcessEnv, faults
     requestTimeoutMs: settings.UPSTREAM_REQUEST_TIMEOUT_SECONDS * 1000,
     maxResponseBytes: 67_108_864,
     maxFaults: 5,
-    maxRefusals: 20,
+    maxRefusals: null,
+    oneModelAtATime: false,
     unavailableMaxMs: null,
   };
   const ways = readWays([url], { given: {}, start: '' }, env, faults);

@@ -36,12 +36,14 @@ export interface UpstreamConfig {
   tokensPerMinute: number | null;
   requestTimeoutMs: number;
   maxResponseBytes: number;
-  /** The fault that ends a request. */
+  /** Failures that end a request; a timeout counts for more than one. */
   maxFaults: number;
-  /** The refusal that ends a request. */
-  maxRefusals: number;
+  /** Refusals that end a request; null when only its window does. */
+  maxRefusals: number | null;
   /** How long requests wait for an upstream that is away; null waits until the window ends. */
   unavailableMaxMs: number | null;
+  /** Whether each server serves one model until nothing more of it waits. */
+  oneModelAtATime: boolean;
 }
 
 /** What is sent to an upstream and must never be shown. */
@@ -102,10 +104,11 @@ const upstreamSchema = z
     limiter: z.enum(['adaptive', 'fixed'], 'must be adaptive or fixed').default('adaptive'),
     requests_per_minute: wholeNumber(1, 10_000_000).optional(),
     tokens_per_minute: wholeNumber(1, 1_000_000_000_000).optional(),
-    request_timeout_seconds: wholeNumber(1, 86_400).default(300),
+    request_timeout_seconds: wholeNumber(1, 86_400).default(1800),
     max_response_bytes: wholeNumber(1024, 1_073_741_824).default(67_108_864),
     max_faults: wholeNumber(1, 100).default(5),
-    max_refusals: wholeNumber(1, 1000).default(20),
+    max_refusals: wholeNumber(1, 1_000_000).optional(),
+    one_model_at_a_time: z.boolean().default(false),
     unavailable_max_seconds: wholeNumber(1, 31_536_000).optional(),
   })
   .refine(
@@ -158,7 +161,8 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
       requestTimeoutMs: given.request_timeout_seconds * 1000,
       maxResponseBytes: given.max_response_bytes,
       maxFaults: given.max_faults,
-      maxRefusals: given.max_refusals,
+      maxRefusals: given.max_refusals ?? null,
+      oneModelAtATime: given.one_model_at_a_time,
       unavailableMaxMs: given.unavailable_max_seconds === undefined ? null : given.unavailable_max_seconds * 1000,
     });
   }

@@ -15,6 +15,8 @@ interface Todo {
   range: LineRange;
   /** Faults of these lines so far. */
   faults: number;
+  /** What else is known of the earlier tries of one line. */
+  past?: { timeouts?: number; server?: number };
   /** Whether pieces of these lines may exist: the activity lists them before it sends. */
   resumed: boolean;
   /** Whether a lost worker may still store a result for these lines. */
@@ -129,6 +131,7 @@ export function createHandOut(
             lastLine,
             ...(mixed === undefined ? {} : { mixed: { upstream: mixed.upstream, lines } }),
             faults: slice.faults,
+            ...slice.past,
             resumed: slice.resumed,
             expiresAtMs,
             cancelGraceMs: policy.cancelGraceMs,
@@ -162,15 +165,22 @@ export function createHandOut(
     // One wait for all lines with the same number of faults keeps the history short.
     const byFaults = Map.groupBy(ran.again, ({ faults }) => faults);
     for (const [faults, lines] of byFaults) {
-      handOutLater(lines.map(({ line }) => ({ range: [line, line], faults, resumed: false, contested, untouched: 0 })));
+      const waitMs = Math.max(...lines.map((line) => line.waitMs ?? backoffMs(faults)));
+      handOutLater(
+        lines.map(({ line, timeouts, server }) => {
+          const past = { ...(timeouts === undefined ? {} : { timeouts }), ...(server === undefined ? {} : { server }) };
+          return { range: [line, line], faults, past, resumed: false, contested, untouched: 0 };
+        }),
+        waitMs,
+      );
     }
   }
 
   /** Puts lines of equal fate at the head of what waits: at once, or after the backoff that their faults demand. */
-  function handOutLater(lines: Todo[]): void {
+  function handOutLater(lines: Todo[], leastMs = 0): void {
     const [first] = lines;
     if (first === undefined || stopped) return;
-    const waitMs = Math.max(backoffMs(first.faults), backoffMs(first.untouched));
+    const waitMs = Math.max(leastMs, backoffMs(first.untouched));
     if (waitMs === 0) {
       todo.unshift(...lines);
       return;

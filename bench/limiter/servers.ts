@@ -1,4 +1,4 @@
-import type { RateBudget, RateBudgets } from '../../src/upstream/rate-headers.ts';
+import type { RateBudget, RateBudgets } from '../../src/domain/attempt.ts';
 import type { Clock } from './clock.ts';
 import { createHeap } from './heap.ts';
 

@@ -5,10 +5,13 @@ import { isJsonRecord } from './json-type.ts';
 export interface InspectedAnswer {
   /** Whether it is one JSON object in valid UTF-8, byte order mark and whitespace around it allowed. Nothing else may become a result line. */
   isObject: boolean;
+  /** The parsed object; null when it is none. */
+  value: Record<string, unknown> | null;
   /** The tokens it reports; null when it reports none. */
   usage: Usage | null;
 }
 
+const NO_OBJECT: InspectedAnswer = { isObject: false, value: null, usage: null };
 /** Drops one byte order mark and refuses invalid UTF-8, which would make a result file unreadable. */
 const STRICT_UTF_8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -18,9 +21,9 @@ export function inspectAnswer(body: Uint8Array): InspectedAnswer {
   try {
     value = JSON.parse(STRICT_UTF_8.decode(body));
   } catch {
-    return { isObject: false, usage: null };
+    return NO_OBJECT;
   }
-  return isJsonRecord(value) ? { isObject: true, usage: readUsage(value) } : { isObject: false, usage: null };
+  return isJsonRecord(value) ? { isObject: true, value, usage: readUsage(value) } : NO_OBJECT;
 }
 
 /** Whether bytes are one JSON object in valid UTF-8; see `inspectAnswer`. */

@@ -80,11 +80,20 @@ export function createRequestLineChecker(given: {
   };
 }
 
-/** What sending needs of a line that has passed the checker. `body` is the exact bytes of that member, sharing memory with the line. */
-export function readRequestLine(bytes: Uint8Array): { customId: string; body: Uint8Array } {
+/**
+ * What sending needs of a line that has passed the checker. `body` is the exact bytes of that member, sharing memory with the line; `model`
+ * is empty where the body names none.
+ */
+export function readRequestLine(bytes: Uint8Array): { customId: string; model: string; body: Uint8Array } {
   const [customId, body] = memberRanges(bytes, ['custom_id', 'body']);
   if (!customId || !body) throw new Error('a line of a validated input has no custom_id or body');
-  return { customId: parseString(bytes.subarray(customId.start, customId.end)), body: bytes.subarray(body.start, body.end) };
+  const bodyBytes = bytes.subarray(body.start, body.end);
+  const [model] = memberRanges(bodyBytes, ['model']);
+  return {
+    customId: parseString(bytes.subarray(customId.start, customId.end)),
+    model: model ? parseString(bodyBytes.subarray(model.start, model.end)) : '',
+    body: bodyBytes,
+  };
 }
 
 function parseString(bytes: Uint8Array): string {

@@ -8,7 +8,7 @@ import {
   type WorkerOptions,
 } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
-import type { Upstream } from '../upstream/routes.ts';
+import type { Upstream } from '../upstream/upstream.ts';
 import { createSlotSupplier } from './slot-supplier.ts';
 import { requestsTaskQueue, type TraceSinks, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
 

@@ -35,9 +35,8 @@ import { watchBatchRuns } from '../telemetry/watch-batch-runs.ts';
 import { watchBatchStore } from '../telemetry/watch-batch-store.ts';
 import { watchObjectStore } from '../telemetry/watch-object-store.ts';
 import { watchPieceStore } from '../telemetry/watch-piece-store.ts';
-import { watchSending } from '../telemetry/watch-sending.ts';
 import { watchSweep } from '../telemetry/watch-sweep.ts';
-import { watchUpstream } from '../telemetry/watch-upstream.ts';
+import { measureUpstreams, watchUpstreams } from '../telemetry/watch-upstreams.ts';
 import { connectionOptions, connectTemporal } from '../temporal/connection.ts';
 import { provision } from '../temporal/provision.ts';
 import { workflowBundle } from '../temporal/workflow-bundle.ts';
@@ -45,7 +44,7 @@ import { createUpstreams } from '../upstream/create-upstreams.ts';
 import { askModels } from '../upstream/ask-models.ts';
 import { createModelLists } from '../upstream/model-lists.ts';
 import { createModelRoutes } from '../upstream/routes.ts';
-import { sendUntilDone } from '../upstream/send-request.ts';
+import { sleep } from '../upstream/sleep.ts';
 
 const HELP = `nightshift worker
 
@@ -96,11 +95,11 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     tracing,
   });
   void checkUpstreams(config, logger);
-  const created = createUpstreams(config.upstreams, config.secrets.upstreams);
-  const upstreams = new Map([...created].map(([name, upstream]) => [name, watchUpstream(upstream, { metrics, nowMs, logger })]));
+  const upstreams = createUpstreams(config.upstreams, config.secrets.upstreams, watchUpstreams({ metrics, tracing, nowMs, logger }));
+  measureUpstreams(upstreams.values(), metrics);
   shutdown.closes(
     'upstreams',
-    async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.client.close()))),
+    async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.close()))),
   );
 
   const { host, workerPort: port } = config.telemetry;
@@ -150,13 +149,14 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       ask: async (name, baseUrl, patienceMs) => await askModels(baseUrl, config.secrets.upstreams[name], patienceMs),
       monotonicMs,
     }),
-    sendUntilDone: watchSending(sendUntilDone, { metrics, tracing, monotonicMs, logger }),
     limits: config.batches.limits,
     heartbeatThrottleMs: throttleMs,
     sweepMinAgeMs: config.housekeeping.sweepMinAgeMs,
     uploadMarkerMaxAgeMs: config.housekeeping.uploadMarkerMaxAgeMs,
     nowMs,
     monotonicMs,
+    sleep,
+    random: Math.random,
     randomHex,
     draining: signal,
     logger,

@@ -30,7 +30,7 @@ export interface Metrics {
   }): void;
   /** A request waited before it went out. */
   waited(upstream: string, reason: WaitReason, seconds: number): void;
-  gateClosed(upstream: string): void;
+  gateClosed(upstream: string, reason: GateReason): void;
   /** Reads an upstream whenever the metrics are read. */
   reads(upstream: string, read: () => UpstreamReading): void;
   bucketCalled(operation: string, seconds: number, isFailed: boolean): void;
@@ -56,20 +56,25 @@ export const ATTEMPT_RESULTS = [
   'connection_error',
   'invalid_response',
   'server_error',
+  'denied',
   'unavailable',
   'aborted',
 ] as const;
 export type AttemptResult = (typeof ATTEMPT_RESULTS)[number];
-/** Why a request waits: for a place in flight, for an upstream that is away, after a refusal. */
-export const WAIT_REASONS = ['place', 'gate', 'refusal'] as const;
+/** What a request waits for: a place in flight, a rate limit, a closed gate, the hours of its upstream. */
+export const WAIT_REASONS = ['place', 'budget', 'gate', 'hours'] as const;
 export type WaitReason = (typeof WAIT_REASONS)[number];
 
 export interface UpstreamReading {
   inFlight: number;
   limit: number;
   waiting: number;
-  isClosed: boolean;
+  /** Classes of the gates that are closed, of a server or of one model on it. */
+  closed: ReadonlySet<GateReason>;
 }
+
+export const GATE_REASONS = ['away', 'refused', 'failed', 'denied'] as const;
+export type GateReason = (typeof GATE_REASONS)[number];
 
 /** What the sweep found grows old when another worker sweeps: after so long it is not shown any more. */
 const FOUND_OPEN_SECONDS = 300;
@@ -134,7 +139,10 @@ export function createMetrics({
     ['upstream', 'reason'],
     [0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600],
   );
-  const closings = counter('upstream_gate_closings_total', 'Times an upstream became unavailable', ['upstream']);
+  const closings = counter('upstream_gate_closings_total', 'Times that requests began to wait for a server or for one model on it', [
+    'upstream',
+    'reason',
+  ]);
   const bucketSeconds = histogram(
     'object_store_request_duration_seconds',
     'Time of calls to the bucket; of a stream, until it is open',
@@ -158,7 +166,18 @@ export function createMetrics({
   reading('in_flight', 'Requests on their way', ({ inFlight }) => inFlight);
   reading('in_flight_limit', 'Requests that may be on their way at a time', ({ limit }) => limit);
   reading('waiting', 'Requests that wait for a place in flight', ({ waiting }) => waiting);
-  reading('gate_closed', '1 while the upstream counts as unavailable', ({ isClosed }) => Number(isClosed));
+  new Gauge({
+    name: 'nightshift_upstream_gate_closed',
+    help: '1 while requests wait for a server, or for one model on it, because it is away, refuses, fails or denies access',
+    labelNames: ['upstream', 'reason'],
+    registers,
+    collect() {
+      for (const [upstream, read] of readings) {
+        const { closed } = read();
+        for (const reason of GATE_REASONS) this.set({ upstream, reason }, Number(closed.has(reason)));
+      }
+    },
+  });
 
   let found: { atMs: number; byStatus: ReadonlyMap<OpenStatus, number>; oldestAgeSeconds: number } | null = null;
   const foundOpen = () => (found !== null && nowMs() - found.atMs <= FOUND_OPEN_SECONDS * 1000 ? found : null);
@@ -217,12 +236,12 @@ export function createMetrics({
       tokens.inc({ upstream, direction: 'output' }, seen.tokens.output);
     },
     waited: (upstream, reason, seconds) => waits.observe({ upstream, reason }, seconds),
-    gateClosed: (upstream) => closings.inc({ upstream }),
+    gateClosed: (upstream, reason) => closings.inc({ upstream, reason }),
     reads(upstream, read) {
       readings.set(upstream, read);
       for (const result of ATTEMPT_RESULTS) attempts.inc({ upstream, result }, 0);
       for (const reason of WAIT_REASONS) waits.zero({ upstream, reason });
-      closings.inc({ upstream }, 0);
+      for (const reason of GATE_REASONS) closings.inc({ upstream, reason }, 0);
     },
     bucketCalled(operation, seconds, isFailed) {
       bucketSeconds.observe({ operation }, seconds);

@@ -9,7 +9,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
-import type { Attempt } from '../upstream/client.ts';
+import type { Attempt, Sent } from '../domain/attempt.ts';
 
 /**
  * Spans around what a process does, as plain functions. Off, they call what they are given and nothing else. No body, key or tenant is ever
@@ -20,7 +20,7 @@ export interface Tracing {
   /** Work within a span of its own; what it throws is noted. */
   span<T>(of: SpanOf, work: () => Promise<T>): Promise<T>;
   /** One try of a request upstream; `send` gets the headers to be sent with it. */
-  attempt(of: AttemptOf, send: (traceHeaders: Record<string, string>) => Promise<Attempt>): Promise<Attempt>;
+  attempt(of: AttemptOf, send: (traceHeaders: Record<string, string>) => Promise<Sent>): Promise<Sent>;
   /** The trace of what is going on, as W3C headers; empty outside of one. */
   carrier(): Record<string, string>;
 }
@@ -81,14 +81,14 @@ export function createTracing(): Tracing {
     span,
     carrier,
     async attempt({ upstream, batchId, line, attempt }, send) {
-      let result: Attempt | null = null;
+      let result: Sent | null = null;
       const attributes = {
         'nightshift.upstream': upstream,
         'nightshift.batch.id': batchId,
         'nightshift.line': line,
         'nightshift.attempt': attempt,
       };
-      const onEnd = (ended: Span) => (result === null ? undefined : describe(ended, result));
+      const onEnd = (ended: Span) => (result === null ? undefined : describe(ended, result.attempt));
       return await span(
         { name: 'upstream attempt', kind: SpanKind.CLIENT, attributes, onEnd },
         async () => (result = await send(carrier())),
@@ -99,8 +99,8 @@ export function createTracing(): Tracing {
 
 /** Class and status of an attempt, never a word of the upstream's. */
 function describe(span: Span, attempt: Attempt): void {
-  span.setAttribute('nightshift.result', attempt.kind === 'fault' ? attempt.code : attempt.kind);
-  const status = attempt.kind === 'fault' ? attempt.answer?.status : 'status' in attempt ? attempt.status : undefined;
+  span.setAttribute('nightshift.result', attempt.kind === 'failed' ? attempt.code : attempt.kind);
+  const status = 'answer' in attempt ? attempt.answer?.status : undefined;
   if (status !== undefined) span.setAttribute('http.response.status_code', status);
-  if (attempt.kind === 'fault' || attempt.kind === 'unavailable') span.setStatus({ code: SpanStatusCode.ERROR, message: attempt.kind });
+  if (attempt.kind === 'failed' || attempt.kind === 'away') span.setStatus({ code: SpanStatusCode.ERROR, message: attempt.kind });
 }

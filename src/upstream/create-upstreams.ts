@@ -1,12 +1,16 @@
+import type { Sent } from '../domain/attempt.ts';
 import { createNameTable } from '../domain/name-table.ts';
 import { rewriteBody } from '../domain/rewrite-body.ts';
-import { createUpstreamClient } from './client.ts';
-import { createGate } from './gate.ts';
+import { Admission, type AdmissionOptions, type WaitReason } from './admission.ts';
+import { createServerClient, type UpstreamRequest } from './client.ts';
+import { type ConcurrencyControl, createConcurrencyControl } from './concurrency-control.ts';
+import type { ClosedGate } from './gate.ts';
 import { createIntake } from './intake.ts';
 import type { Way } from './open-connection.ts';
 import { createRedaction } from './redact.ts';
-import type { Upstream } from './routes.ts';
-import { createUpstreamLimiter } from './upstream-limiter.ts';
+import { createSendBudget } from './send-budget.ts';
+import { UpstreamServer } from './server.ts';
+import type { Upstream } from './upstream.ts';
 
 /** What is configured of an upstream, credentials apart. */
 export interface UpstreamOptions {
@@ -16,6 +20,7 @@ export interface UpstreamOptions {
   aliases: Readonly<Record<string, string>>;
   /** Members that a request gets if it has none of their name. */
   add: Readonly<Record<string, unknown>>;
+  /** Most requests in flight from this process at each server. */
   maxInFlight: number;
   /** `adaptive` finds the number in flight up to `maxInFlight`; `fixed` keeps it there. */
   limiter: 'adaptive' | 'fixed';
@@ -26,8 +31,10 @@ export interface UpstreamOptions {
   requestTimeoutMs: number;
   maxResponseBytes: number;
   maxFaults: number;
-  maxRefusals: number;
+  /** Null when refusals never end a request before its window. */
+  maxRefusals: number | null;
   unavailableMaxMs: number | null;
+  oneModelAtATime: boolean;
 }
 
 /** What an upstream lets us in with; never shown. */
@@ -38,50 +45,104 @@ export interface UpstreamSecrets {
   ways?: Readonly<Record<string, Way>>;
 }
 
-const MAX_RETRY_AFTER_MS = 60_000;
-const REFUSAL_BACKOFF_MS = 1000;
+/** What is told of the upstreams while they are used. All of it is optional to hear. */
+export interface UpstreamWatch {
+  /** Calls `send` with the headers to add, once. */
+  sending(upstream: string, request: UpstreamRequest, send: (request: UpstreamRequest) => Promise<Sent>): Promise<Sent>;
+  waited(upstream: string, reason: WaitReason['kind'], seconds: number): void;
+  /** `model` is null for a whole server, `server` its host and port. */
+  gateChanged(at: { upstream: string; server: string; model: string | null }, closed: ClosedGate | null, before: ClosedGate | null): void;
+}
+
+/** Time, for tests. */
+export interface Clocks {
+  nowMs: () => number;
+  monotonicMs: () => number;
+  /** How long an attempt that failed may wait to learn whether all others fail too. */
+  settleMs: number;
+}
+
+const SYSTEM_CLOCKS: Clocks = { nowMs: Date.now, monotonicMs: () => performance.now(), settleMs: 5_000 };
+const NO_WATCH: UpstreamWatch = {
+  sending: async (_upstream, request, send) => await send(request),
+  waited: () => undefined,
+  gateChanged: () => undefined,
+};
+
 /** Most slices of one upstream that a process takes at a time. */
 const MAX_SLICES = 2000;
 /** An answer that keeps trickling in may take this many request timeouts as a whole. */
 const TOTAL_TIMEOUTS = 2;
 /**
- * undici gives a connection back only when the event loop has come round: whoever takes over a place in flight would wait for that if
- * there were no other connection.
+ * undici gives a connection back only when the event loop has come round: a request that takes over a place in flight would wait for that
+ * if there were no other connection.
  */
 const CONNECTIONS_PER_PLACE = 1.25;
+/** A wait for budgets is looked at again after this, because headers of an answer may have told of a later one. */
+const MAX_BUDGET_WAIT_MS = 60_000;
 
-/** All configured upstreams by name, each with its client, limiter and gate; `secrets` are by name too. */
+/** All configured upstreams by name; `secrets` are by name too. */
 export function createUpstreams(
   configured: readonly UpstreamOptions[],
   secrets: Readonly<Record<string, UpstreamSecrets>>,
+  watch: UpstreamWatch = NO_WATCH,
+  clocks: Clocks = SYSTEM_CLOCKS,
 ): Map<string, Upstream> {
   return new Map(
-    configured.map((options) => [options.name, createUpstream(options, secrets[options.name] ?? { apiKey: null, headers: {} })]),
+    configured.map((options) => [
+      options.name,
+      createUpstream(options, secrets[options.name] ?? { apiKey: null, headers: {} }, watch, clocks),
+    ]),
   );
 }
 
-function createUpstream(options: UpstreamOptions, { apiKey, headers, ways = {} }: UpstreamSecrets): Upstream {
-  const { name, baseUrls, maxInFlight, requestTimeoutMs, maxResponseBytes, maxFaults, maxRefusals, unavailableMaxMs } = options;
-  const limiter = createUpstreamLimiter({ ...options, maxWaitMs: MAX_RETRY_AFTER_MS });
+function createUpstream(options: UpstreamOptions, secrets: UpstreamSecrets, watch: UpstreamWatch, clocks: Clocks): Upstream {
+  const { name, unavailableMaxMs, maxFaults, maxRefusals, requestsPerMinute } = options;
+  const servers = options.baseUrls.map((baseUrl) =>
+    createServer(baseUrl, options, secrets, clocks, (server, model, closed, before) => {
+      if (closed !== null) admission.turnAway();
+      admission.pump();
+      watch.gateChanged({ upstream: name, server, model }, closed, before);
+    }),
+  );
+  const admission: Admission = new Admission({
+    servers,
+    unavailableMaxMs,
+    oneModelAtATime: options.oneModelAtATime,
+    budget: createSendBudget({ tokensPerMinute: options.tokensPerMinute, maxWaitMs: MAX_BUDGET_WAIT_MS }),
+    closedUntilMs: () => null,
+    ...clocks,
+    send: sendThrough(name, watch),
+    onWaited: (reason, seconds) => watch.waited(name, reason, seconds),
+  });
+  const sum = (of: (server: UpstreamServer) => number) => servers.reduce((total, server) => total + of(server), 0);
   return {
     name,
-    client: createUpstreamClient({
-      baseUrls,
-      apiKey,
-      headers,
-      ways,
-      requestTimeoutMs,
-      totalTimeoutMs: TOTAL_TIMEOUTS * requestTimeoutMs,
-      maxResponseBytes,
-      connections: Math.ceil(maxInFlight * CONNECTIONS_PER_PLACE),
-    }),
-    limiter,
-    intake: createIntake({ limit: () => limiter.limit, isRefusing: () => limiter.refusing.isMost, maxSlices: MAX_SLICES }),
-    requestsPerMinute: options.requestsPerMinute,
-    gate: createGate({ refusedInARow: () => limiter.refusing.inARow, unavailableMaxMs, maxRetryAfterMs: MAX_RETRY_AFTER_MS }),
-    rules: { maxFaults, maxRefusals, maxRetryAfterMs: MAX_RETRY_AFTER_MS, refusalBackoffMs: REFUSAL_BACKOFF_MS, unavailableMaxMs },
-    redact: createRedaction({ apiKey, headers, urls: [...baseUrls, ...Object.values(ways).flatMap(({ proxy }) => proxy ?? [])] }),
+    rules: { maxFaults, maxRefusals },
     rewrite: createRewrite(options),
+    requestsPerMinute,
+    intake: createIntake({ limit: () => sum(({ limit }) => limit), maxSlices: MAX_SLICES, monotonicMs: clocks.monotonicMs }),
+    get limit() {
+      return sum(({ limit }) => limit);
+    },
+    get reach() {
+      return sum(({ reach }) => reach);
+    },
+    get inFlight() {
+      return sum(({ inFlight }) => inFlight);
+    },
+    get waiting() {
+      return admission.waiting;
+    },
+    get closedGates() {
+      return servers.flatMap(({ label, closedGates }) => closedGates.map((gate) => ({ server: label, ...gate })));
+    },
+    enter: (entrant, signal) => admission.enter(entrant, signal),
+    numberOf: (server) => (server === null ? null : servers.indexOf(server)),
+    serverAt: (number) => (number === null ? null : (servers[number] ?? null)),
+    reasonFor: (entrant) => admission.reasonFor(entrant),
+    givenUpMessage: `the upstream has been unavailable for longer than ${(unavailableMaxMs ?? 0) / 1000} s`,
+    close: async () => void (await Promise.all(servers.map(async ({ client }) => await client.close()))),
   };
 }
 
@@ -89,4 +150,48 @@ function createRewrite({ aliases, add }: Pick<UpstreamOptions, 'aliases' | 'add'
   if (Object.keys(aliases).length === 0 && Object.keys(add).length === 0) return (body) => body;
   const changes = { alias: createNameTable(Object.entries(aliases)), additions: add };
   return (body) => rewriteBody(body, changes);
+}
+
+function sendThrough(upstream: string, watch: UpstreamWatch): AdmissionOptions['send'] {
+  return async (server, request, signal) =>
+    await watch.sending(upstream, request, async (traced) => await server.client.send(traced, signal));
+}
+
+function createServer(
+  baseUrl: string,
+  options: UpstreamOptions,
+  { apiKey, headers, ways = {} }: UpstreamSecrets,
+  clocks: Clocks,
+  onGateChange: (server: string, model: string | null, closed: ClosedGate | null, before: ClosedGate | null) => void,
+): UpstreamServer {
+  const { maxInFlight, requestTimeoutMs, maxResponseBytes, limiter } = options;
+  const label = new URL(baseUrl).host;
+  const control: ConcurrencyControl =
+    limiter === 'fixed'
+      ? createFixedControl(maxInFlight)
+      : createConcurrencyControl({ maxInFlight, requestTimeoutMs, monotonicMs: clocks.monotonicMs });
+  const client = createServerClient({
+    baseUrl,
+    apiKey,
+    headers,
+    requestTimeoutMs,
+    totalTimeoutMs: TOTAL_TIMEOUTS * requestTimeoutMs,
+    maxResponseBytes,
+    connections: Math.ceil(maxInFlight * CONNECTIONS_PER_PLACE),
+    way: ways[baseUrl],
+    redact: createRedaction({ apiKey, headers, urls: [...options.baseUrls, ...Object.values(ways).flatMap(({ proxy }) => proxy ?? [])] }),
+    nowMs: clocks.nowMs,
+  });
+  return new UpstreamServer({
+    label,
+    client,
+    control,
+    ...clocks,
+    onGateChange: (model, closed, before) => onGateChange(label, model, closed, before),
+  });
+}
+
+function createFixedControl(limit: number): ConcurrencyControl {
+  const nothing = () => () => undefined;
+  return { limit, reach: limit, sent: nothing, probed: nothing };
 }

@@ -1,216 +1,228 @@
-import type { Observation } from './limiter.ts';
-import { onAbort } from './on-abort.ts';
+import type { Attempt } from '../domain/attempt.ts';
 
-/**
- * Holds requests back while an upstream is unavailable. Closed means: nothing is sent except probes, at growing intervals,
- * one waiting request after the other.
- */
-export interface Gate {
-  /**
-   * Resolves to `'open'` at once when open, to `'probe'` for a request that may try while closed, and to `'given_up'` when
-   * the gate has been closed for longer than the upstream's patience; rejects with the signal's reason when that ends first.
-   */
-  pass(requestKey: string, signal: AbortSignal): Promise<'open' | 'probe' | 'given_up'>;
-  /** Learns from an attempt; `requestKey` tells different requests apart and finds the probe again. Due after every `pass` that let a request through. */
-  observe(requestKey: string, seen: Observation): void;
-  /** Resolves to whether the gate is closed, now or within this time; to false early when the signal ends. */
-  closesWithin(ms: number, signal: AbortSignal): Promise<boolean>;
-  /** Since when (Unix milliseconds) it has been closed and why; null while open. */
-  readonly closed: { sinceMs: number; reason: string } | null;
+/** Classes of attempts that may say something about the server and not about their request. */
+export type GateClass = 'away' | 'refused' | 'failed' | 'denied';
+
+export interface ClosedGate {
+  kind: GateClass;
+  /** The status and the server's own words, or what happened on the connection. */
+  reason: string;
+  /** Unix milliseconds. */
+  sinceMs: number;
+  /** The same by the monotonic clock. */
+  closedAtMs: number;
+}
+
+/** A request on its way through a gate. */
+export class Ticket {
+  readonly sequence: number;
+  readonly requestKey: string;
+  readonly model: string;
+  readonly isProbe: boolean;
+  /** False for a request that failed by itself before: its failures prove nothing about the server. */
+  readonly isEvidence: boolean;
+  readonly sentMs: number;
+  #verdict: 'own' | 'shared' | null = null;
+  readonly #listeners: ((verdict: 'own' | 'shared') => void)[] = [];
+
+  constructor(given: Pick<Ticket, 'sequence' | 'requestKey' | 'model' | 'isProbe' | 'isEvidence' | 'sentMs'>) {
+    this.sequence = given.sequence;
+    this.requestKey = given.requestKey;
+    this.model = given.model;
+    this.isProbe = given.isProbe;
+    this.isEvidence = given.isEvidence;
+    this.sentMs = given.sentMs;
+  }
+
+  /** Whether the attempt failed by its request's own doing, or as all others did; null while it is not known. */
+  get verdict(): 'own' | 'shared' | null {
+    return this.#verdict;
+  }
+
+  /** The first verdict stands. */
+  decide(verdict: 'own' | 'shared'): void {
+    if (this.#verdict !== null) return;
+    this.#verdict = verdict;
+    for (const listener of this.#listeners) listener(verdict);
+  }
+
+  onVerdict(listener: (verdict: 'own' | 'shared') => void): void {
+    this.#listeners.push(listener);
+  }
 }
 
 export interface GateOptions {
-  /** Unix time, for what is told. */
-  nowMs?: () => number;
-  /** For what is waited. */
-  monotonicMs?: () => number;
-  /** Requests refused since one was last taken, in the order in which they went out. */
-  refusedInARow?: () => number;
-  firstProbeMs?: number;
-  /** Longest interval between probes. */
-  maxProbeMs?: number;
-  /** Longest wait that a Retry-After may put before the next probe. */
-  maxRetryAfterMs?: number;
-  /** How long it may be closed before waiting requests give up; null waits without end. */
-  unavailableMaxMs?: number | null;
+  /** Models that a run of failures must concern before it closes this gate: 2 for the gate of a whole server. */
+  leastModels: number;
+  /** Unix time, for what is shown. */
+  nowMs: () => number;
+  monotonicMs: () => number;
+  onChange: (closed: ClosedGate | null, before: ClosedGate | null) => void;
 }
 
-interface Waiting {
-  requestKey: string;
-  readonly resolve: (verdict: 'open' | 'probe' | 'given_up') => void;
-}
+type Failure = Exclude<Attempt, { kind: 'answered' | 'rejected' | 'aborted' }>;
+
+/** Different requests that must fail alike, with nothing answered between, before the gate closes. */
+const RUN_TO_CLOSE = 3;
+const FIRST_PROBE_MS = 250;
+const MAX_PROBE_MS = 15_000;
+/** A probe may take minutes to be answered; a few more may go out meanwhile. */
+const MAX_PROBES = 4;
+const RUNS_REMEMBERED = 20;
+/** A request that has lasted for this long was not refused. */
+const ACCEPTED_MS = 1_000;
 
 /**
- * Different requests that must be refused with no answer between before the gate closes, and refusals in a row: of many under
- * way three are refused by chance before the next one is answered.
+ * Holds requests back while a server, or one model on it, does not work. It closes at the first failure to connect with nothing answered
+ * since, and when different requests fail alike with no answer to a request sent between. One request alone never closes it. While it is
+ * closed, probes go out at growing intervals, and only an answer opens it.
  */
-const REFUSED_TO_CLOSE = 3;
-const REFUSALS_IN_A_ROW = 6;
+export class Gate {
+  readonly #options: GateOptions;
+  #closed: ClosedGate | null = null;
+  #answeredSequence = 0;
+  #answeredMs = -Infinity;
+  /** Requests that ended alike with nothing answered since, by how they ended: when each went out, and its model. */
+  readonly #runs = new Map<string, Map<string, { sequence: number; model: string }>>();
+  /** The last request of the run that closed it. */
+  #closingSequence = 0;
+  readonly #undecided = new Set<Ticket>();
+  readonly #onWire = new Set<Ticket>();
+  #intervalMs = FIRST_PROBE_MS;
+  #nextProbeMs = 0;
+  #probes = 0;
 
-/** An open gate. */
-export function createGate({
-  nowMs = Date.now,
-  monotonicMs = () => performance.now(),
-  refusedInARow = () => REFUSALS_IN_A_ROW,
-  firstProbeMs = 250,
-  maxProbeMs = 15_000,
-  maxRetryAfterMs = 60_000,
-  unavailableMaxMs = null,
-}: GateOptions = {}): Gate {
-  let closed: { sinceMs: number; reason: string } | null = null;
-  let closedAtMs = 0;
-  /** Whether anything has come back from it since it opened, and since a connection failed. */
-  let isThere = false;
-  /** Requests refused since the last answer. */
-  const refused = new Set<string>();
-  /** Requests on their way while closed. A slow one does not hold up the next probe: its answer may take minutes. */
-  const probes = new Set<string>();
-  /** In the order in which they may probe: whoever probed in vain comes back at the end. */
-  const waiting = new Set<Waiting>();
-  const closings = new Set<() => void>();
-  // Stays long when a gate that has just opened closes again without a success between.
-  let intervalMs = firstProbeMs;
-  let nextProbeMs = 0;
-  let probeTimer: NodeJS.Timeout | null = null;
-  let givingUpTimer: NodeJS.Timeout | null = null;
-
-  function close(reason: string): void {
-    if (closed !== null) return;
-    closed = { sinceMs: nowMs(), reason };
-    closedAtMs = monotonicMs();
-    nextProbeMs = closedAtMs + intervalMs;
-    if (unavailableMaxMs !== null) givingUpTimer = setTimeout(giveUp, unavailableMaxMs);
-    for (const notify of closings) notify();
-    closings.clear();
+  constructor(options: GateOptions) {
+    this.#options = options;
   }
 
-  function open(): void {
-    closed = null;
-    isThere = true;
-    refused.clear();
-    probes.clear();
-    stopTimers();
-    for (const { resolve } of waiting) resolve('open');
-    waiting.clear();
+  /** Null while it is open. */
+  get closed(): ClosedGate | null {
+    return this.#closed;
   }
 
-  function stopTimers(): void {
-    if (probeTimer !== null) clearTimeout(probeTimer);
-    if (givingUpTimer !== null) clearTimeout(givingUpTimer);
-    probeTimer = givingUpTimer = null;
+  /** Whether nothing is known that an own object would have to remember. */
+  get isIdle(): boolean {
+    return this.#closed === null && this.#runs.size === 0 && this.#onWire.size === 0;
   }
 
-  function giveUp(): void {
-    for (const { resolve } of waiting) resolve('given_up');
-    waiting.clear();
+  /** Milliseconds until the next probe may go out; 0 for now, infinite while enough are out. */
+  get probeWaitMs(): number {
+    if (this.#probes >= MAX_PROBES) return Infinity;
+    return Math.max(0, this.#nextProbeMs - this.#options.monotonicMs());
   }
 
-  function isGivenUp(): boolean {
-    return closed !== null && unavailableMaxMs !== null && monotonicMs() - closedAtMs >= unavailableMaxMs;
+  sent(ticket: Ticket): void {
+    this.#onWire.add(ticket);
+    if (!ticket.isProbe || this.#closed === null) return;
+    this.#probes += 1;
+    this.#nextProbeMs = this.#options.monotonicMs() + this.#intervalMs;
+    this.#intervalMs = Math.min(MAX_PROBE_MS, 2 * this.#intervalMs);
   }
 
-  function takeProbe(requestKey: string): void {
-    probes.add(requestKey);
-    nextProbeMs = monotonicMs() + intervalMs;
-    intervalMs = Math.min(intervalMs * 2, maxProbeMs);
+  /** Learns what became of a request that went through. */
+  observe(ticket: Ticket, attempt: Attempt): void {
+    this.#onWire.delete(ticket);
+    const isProbe = ticket.isProbe && this.#closed !== null;
+    if (isProbe) this.#probes = Math.max(0, this.#probes - 1);
+    switch (attempt.kind) {
+      case 'aborted':
+        // It told nothing: the next probe need not wait for it.
+        if (isProbe) this.#nextProbeMs = this.#options.monotonicMs();
+        return;
+      case 'answered':
+      case 'rejected':
+        return this.#answered(ticket, isProbe);
+      default:
+        return this.#failed(ticket, attempt, isProbe);
+    }
   }
 
-  /** Lets the next waiting request try as soon as it may; without one, whoever comes first once it is time. */
-  function planProbe(): void {
-    if (probeTimer !== null) clearTimeout(probeTimer);
-    probeTimer = null;
-    if (closed === null || waiting.size === 0) return;
-    probeTimer = setTimeout(
-      () => {
-        probeTimer = null;
-        const [first] = waiting;
-        if (first === undefined) return;
-        if (monotonicMs() >= nextProbeMs) {
-          waiting.delete(first);
-          takeProbe(first.requestKey);
-          first.resolve('probe');
-        }
-        planProbe();
-      },
-      Math.max(0, Math.ceil(nextProbeMs - monotonicMs())),
-    );
+  #answered(ticket: Ticket, isProbe: boolean): void {
+    this.#answeredSequence = Math.max(this.#answeredSequence, ticket.sequence);
+    this.#answeredMs = this.#options.monotonicMs();
+    for (const [alike, run] of this.#runs) {
+      for (const [key, { sequence }] of run) if (sequence < ticket.sequence) run.delete(key);
+      if (run.size === 0) this.#runs.delete(alike);
+    }
+    for (const earlier of this.#undecided) if (earlier.sequence < ticket.sequence) this.#settle(earlier, 'own');
+    if (this.#closed === null) return;
+    // A request from before the failures may still be answered by a server that goes away. One that only refuses is there.
+    if (isProbe || this.#closed.kind === 'refused' || ticket.sequence > this.#closingSequence) this.#open();
   }
 
-  return {
-    async pass(requestKey, signal) {
-      signal.throwIfAborted();
-      if (closed === null) return 'open';
-      if (waiting.size === 0 && monotonicMs() >= nextProbeMs) {
-        takeProbe(requestKey);
-        return 'probe';
-      }
-      if (isGivenUp()) return 'given_up';
-      return await new Promise((resolve, reject) => {
-        const request: Waiting = {
-          requestKey,
-          resolve: (verdict) => {
-            forget();
-            resolve(verdict);
-          },
-        };
-        const leave = () => {
-          waiting.delete(request);
-          planProbe();
-          reject(signal.reason);
-        };
-        const forget = onAbort(signal, leave);
-        waiting.add(request);
-        if (probeTimer === null) planProbe();
-      });
-    },
+  #failed(ticket: Ticket, attempt: Failure, isProbe: boolean): void {
+    if (this.#closed !== null) {
+      this.#settle(ticket, 'shared');
+      if (isProbe) this.#closed = { ...this.#closed, kind: attempt.kind, reason: attempt.message };
+      this.#waitAtLeast(retryAfterOf(attempt));
+      return;
+    }
+    if (ticket.sequence < this.#answeredSequence) return this.#settle(ticket, 'own');
+    this.#undecided.add(ticket);
+    ticket.onVerdict(() => this.#undecided.delete(ticket));
+    if (!ticket.isEvidence) return;
+    const run = this.#runOf(likenessOf(attempt));
+    run.set(ticket.requestKey, { sequence: ticket.sequence, model: ticket.model });
+    if (this.#isProven(ticket, attempt.kind, run)) this.#close(attempt, ticket.sequence);
+  }
 
-    observe(requestKey, seen) {
-      const isProbe = closed !== null && probes.delete(requestKey);
-      if (closed === null) isThere ||= seen.kind === 'answer' || seen.kind === 'overload' || (seen.kind === 'fault' && seen.answered);
-      if (seen.kind === 'answer') {
-        refused.clear();
-        // While closed only a probe counts: a request sent before may still be answered by a server that is going away.
-        if (closed === null || isProbe) intervalMs = firstProbeMs;
-        if (isProbe) open();
-      } else if (seen.kind === 'fault') {
-        if (isProbe && seen.answered) open();
-      } else if (seen.kind === 'unavailable') {
-        // One connection may fail while others are answered; a second one with nothing between says that nobody is there.
-        if (!isThere) close('it cannot be reached');
-        isThere = false;
-      } else if (seen.kind === 'overload') {
-        refused.add(requestKey);
-        if (refused.size >= REFUSED_TO_CLOSE && refusedInARow() >= REFUSALS_IN_A_ROW) close('it refuses all requests');
-        if (closed !== null && seen.retryAfterMs !== null) {
-          nextProbeMs = Math.max(nextProbeMs, monotonicMs() + Math.min(seen.retryAfterMs, maxRetryAfterMs));
-          planProbe();
-        }
-      } else if (isProbe) {
-        // A probe that was called off told nothing: the next one need not wait for it.
-        nextProbeMs = monotonicMs();
-        planProbe();
-      }
-    },
+  #runOf(likeness: string): Map<string, { sequence: number; model: string }> {
+    const run = this.#runs.get(likeness) ?? new Map<string, never>();
+    // The newest comes last, and the oldest is forgotten: bodies of answers may all differ.
+    this.#runs.delete(likeness);
+    this.#runs.set(likeness, run);
+    const [oldest] = this.#runs.keys();
+    if (this.#runs.size > RUNS_REMEMBERED && oldest !== undefined) this.#runs.delete(oldest);
+    return run;
+  }
 
-    async closesWithin(ms, signal) {
-      if (closed !== null) return true;
-      if (signal.aborted) return false;
-      return await new Promise((resolve) => {
-        const settle = (isClosed: boolean) => {
-          clearTimeout(timer);
-          closings.delete(onClose);
-          forget();
-          resolve(isClosed);
-        };
-        const onClose = () => settle(true);
-        const timer = setTimeout(() => settle(false), ms);
-        closings.add(onClose);
-        const forget = onAbort(signal, () => settle(false));
-      });
-    },
+  #isProven(ticket: Ticket, kind: GateClass, run: ReadonlyMap<string, { model: string }>): boolean {
+    // One connection of many may fail. A second failure with nothing answered between says that the server is away.
+    if (kind === 'away') return this.#answeredMs < ticket.sentMs || run.size > 1;
+    if (run.size < RUN_TO_CLOSE) return false;
+    if (new Set([...run.values()].map(({ model }) => model)).size < this.#options.leastModels) return false;
+    // A server that works on others is full, which is for the limiter to cure.
+    return kind !== 'refused' || ![...this.#onWire].some(({ sentMs }) => this.#options.monotonicMs() - sentMs > ACCEPTED_MS);
+  }
 
-    get closed() {
-      return closed;
-    },
-  };
+  #close(attempt: Failure, sequence: number): void {
+    this.#closingSequence = sequence;
+    this.#closed = { kind: attempt.kind, reason: attempt.message, sinceMs: this.#options.nowMs(), closedAtMs: this.#options.monotonicMs() };
+    this.#probes = 0;
+    this.#intervalMs = FIRST_PROBE_MS;
+    this.#nextProbeMs = this.#options.monotonicMs() + this.#intervalMs;
+    this.#waitAtLeast(retryAfterOf(attempt));
+    this.#runs.clear();
+    for (const ticket of this.#undecided) this.#settle(ticket, 'shared');
+    this.#options.onChange(this.#closed, null);
+  }
+
+  #open(): void {
+    const before = this.#closed;
+    this.#closed = null;
+    this.#probes = 0;
+    this.#options.onChange(null, before);
+  }
+
+  #settle(ticket: Ticket, verdict: 'own' | 'shared'): void {
+    this.#undecided.delete(ticket);
+    ticket.decide(verdict);
+  }
+
+  #waitAtLeast(ms: number | null): void {
+    if (ms !== null) this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#options.monotonicMs() + ms);
+  }
+}
+
+/** What failures of different requests must have in common to prove something about the server. */
+function likenessOf(attempt: Failure): string {
+  if (attempt.kind !== 'failed') return attempt.kind;
+  // What was wrong with an answer is in its message, with the beginning of the body.
+  if (attempt.code === 'invalid_response') return attempt.message;
+  return `${attempt.code} ${attempt.answer?.status ?? ''}`;
+}
+
+function retryAfterOf(attempt: Attempt): number | null {
+  return 'retryAfterMs' in attempt ? attempt.retryAfterMs : null;
 }

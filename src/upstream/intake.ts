@@ -11,6 +11,8 @@ export interface Intake {
   roomNow(): Reservation | null;
   /** A slice of so many lines begins here; none for one that takes no room from others. */
   take(lines: number): TakenSlice;
+  /** Lines that wait and have given their capacity away. */
+  readonly aside: number;
 }
 
 /** Room kept for a slice that has not begun yet. */
@@ -27,8 +29,8 @@ export interface TakenSlice extends Disposable {
   readonly ordinal: number;
   finishLine(): void;
   /**
-   * A line that was refused and waits gives its room to others, but where most are refused: others would be as well. What is
-   * answered takes it back, even where there is none by then: to be called when the line goes on, before the slice ends.
+   * A line that waits for its own model or its own retry gives its capacity to other lines. Call what it answers when the line goes on,
+   * before the slice ends: it takes the capacity back, even where there is none left.
    */
   stepAside(): () => void;
 }
@@ -42,21 +44,20 @@ const WINDOW_MS = 250;
 /** A slice that has not come yet counts for as many lines as slices lately had. */
 const SHARE_OF_NEWEST = 0.25;
 
-/** Nothing taken. `limit` is how many requests the upstream may have in flight now, `isRefusing` whether it refuses most of them. */
+/** Nothing taken. `limit` is how many requests the upstream may have in flight now. */
 export function createIntake({
   limit,
-  isRefusing = () => false,
   maxSlices,
   monotonicMs = () => performance.now(),
 }: {
   limit: () => number;
-  isRefusing?: () => boolean;
   maxSlices: number;
   monotonicMs?: () => number;
 }): Intake {
   const waiting = new Set<() => void>();
   const arrived = new Set<Reservation>();
   let [lines, slices, taken, reserved, linesPerSlice] = [0, 0, 0, 0, 1];
+  let allAside = 0;
   let [linesPerMs, windowLines, windowSinceMs] = [0, 0, 0];
 
   function hasRoom(): boolean {
@@ -107,6 +108,9 @@ export function createIntake({
   }
 
   return {
+    get aside() {
+      return allAside;
+    },
     async room(signal) {
       signal.throwIfAborted();
       if (waiting.size === 0 && hasRoom()) return reserve();
@@ -144,9 +148,10 @@ export function createIntake({
           wake();
         },
         stepAside() {
-          let isAside = aside < left && !isRefusing();
+          let isAside = aside < left;
           if (isAside) {
             aside += 1;
+            allAside += 1;
             lines -= 1;
             wake();
           }
@@ -154,11 +159,14 @@ export function createIntake({
             if (!isAside) return;
             isAside = false;
             aside -= 1;
+            allAside -= 1;
             lines += 1;
           };
         },
         [Symbol.dispose]() {
           lines -= left - aside;
+          allAside -= aside;
+          aside = 0;
           left = 0;
           slices -= 1;
           wake();

@@ -1,14 +1,4 @@
-/** What is left of a budget, and when it is whole again: as a full bucket (OpenAI) or a new minute (others). */
-export interface RateBudget {
-  remaining: number;
-  resetMs: number;
-}
-
-/** The budgets that an answer tells of by `x-ratelimit-remaining-*` and `x-ratelimit-reset-*`; null for what it leaves out. */
-export interface RateBudgets {
-  requests: RateBudget | null;
-  tokens: RateBudget | null;
-}
+import type { RateBudget, RateBudgets } from '../domain/attempt.ts';
 
 type Header = string | string[] | undefined;
 type Headers = Readonly<Record<string, Header>>;

@@ -1,38 +1,4 @@
 import { createNameTable } from '../domain/name-table.ts';
-import type { UpstreamClient } from './client.ts';
-import type { Gate } from './gate.ts';
-import type { Intake } from './intake.ts';
-import type { Limiter } from './limiter.ts';
-import type { Redaction } from './redact.ts';
-
-/** One upstream as workers use it: the client, what limits it, and its rules. */
-export interface Upstream {
-  readonly name: string;
-  readonly client: UpstreamClient;
-  readonly limiter: Limiter;
-  readonly gate: Gate;
-  readonly intake: Intake;
-  /** Requests per minute from all workers together, held by the rate of its task queue; null for no limit. */
-  readonly requestsPerMinute: number | null;
-  readonly rules: UpstreamRules;
-  readonly redact: Redaction;
-  /** The body as this upstream takes it: aliases replaced and members added. The same bytes where nothing is configured. */
-  readonly rewrite: (body: Uint8Array) => Uint8Array;
-}
-
-/** Counts and waits of §6 of the design; configuration. */
-export interface UpstreamRules {
-  /** The fault that ends a request (5). */
-  maxFaults: number;
-  /** The refusal that ends a request (20). */
-  maxRefusals: number;
-  /** Longest wait a Retry-After may cause. */
-  maxRetryAfterMs: number;
-  /** First backoff after a refusal without Retry-After; doubles up to `maxRetryAfterMs`. */
-  refusalBackoffMs: number;
-  /** How long the gate may be closed before waiting requests end as `connection_error`; null waits until the window ends. */
-  unavailableMaxMs: number | null;
-}
 
 /** Which upstream serves a model. */
 export interface ModelRoutes {

@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { createCustomIds } from '../../activities/custom-ids.ts';
 import { createMemoryBudget } from '../../activities/memory-budget.ts';
-import { createPulse } from '../../activities/pulse.ts';
-import { recall } from '../../activities/slice-memory.ts';
-import { createPieceReader } from '../../activities/shard-pieces.ts';
+import { createPauseDetector } from '../../activities/run-requests/pause-detector.ts';
+import { NO_TRIES } from '../../src/domain/retry.ts';
+import { readHistory } from '../../activities/run-requests/attempt-history.ts';
+import { createPieceReader } from '../../activities/run-requests/shard-pieces.ts';
 
 const { signal } = new AbortController();
 const settled = async (promise: Promise<unknown>) =>
@@ -141,7 +142,7 @@ describe('a lease of memory that grows', () => {
 describe('the pulse', () => {
   it('tells of a pause before anything else can be done, and only those who were there', () => {
     let now = 0;
-    const pulse = createPulse({ monotonicMs: () => now });
+    const pulse = createPauseDetector({ monotonicMs: () => now });
     const told: string[] = [];
     using _first = pulse.listen(() => told.push('first'), 20_000);
     now = 19_999;
@@ -156,7 +157,7 @@ describe('the pulse', () => {
 
   it('tells each listener of pauses that are long enough for it', () => {
     let now = 0;
-    const pulse = createPulse({ monotonicMs: () => now });
+    const pulse = createPauseDetector({ monotonicMs: () => now });
     const told: string[] = [];
     using _patient = pulse.listen(() => told.push('patient'), 20_000);
     using _impatient = pulse.listen(() => told.push('impatient'), 5_000);
@@ -169,29 +170,31 @@ describe('the pulse', () => {
   });
 });
 
-describe('what an attempt recalls', () => {
-  const beat = { attempt: 2, faults: 3, refusals: 4, sent: true, ended: false, losses: 1, losses_on_wire: 1 };
+describe('the history of an attempt', () => {
+  const beat = { attempt: 2, faults: 3, timeouts: 1, refusals: 4, server: 1, sent: true, ended: false, losses: 1, losses_on_wire: 1 };
+  const read = (details: unknown, attempt: number, faults = 0) => readHistory(details, { attempt, tries: { ...NO_TRIES, faults } });
 
   it('counts a loss on the wire only when the last beat says so', () => {
-    assert.deepEqual(recall(beat, { attempt: 3, faults: 0 }), { faults: 3, refusals: 4, losses: 2, lossesOnWire: 2, mayHavePieces: true });
-    assert.equal(recall({ ...beat, sent: false }, { attempt: 3, faults: 0 }).lossesOnWire, 1);
-    assert.equal(recall({ ...beat, ended: true }, { attempt: 3, faults: 0 }).losses, 1);
+    assert.deepEqual(read(beat, 3), {
+      tries: { faults: 3, timeouts: 1, refusals: 4 },
+      server: 1,
+      losses: 2,
+      lossesOnWire: 2,
+      mayHavePieces: true,
+    });
+    assert.equal(read({ ...beat, sent: false }, 3).lossesOnWire, 1);
+    assert.equal(read({ ...beat, ended: true }, 3).losses, 1);
   });
 
   it('counts attempts that never came to beat as losses off the wire', () => {
-    assert.deepEqual(recall(undefined, { attempt: 3, faults: 1 }), {
-      faults: 1,
-      refusals: 0,
-      losses: 2,
-      lossesOnWire: 0,
-      mayHavePieces: true,
-    });
-    assert.deepEqual(recall(beat, { attempt: 5, faults: 0 }).losses, 4);
+    const tries = { faults: 1, timeouts: 0, refusals: 0 };
+    assert.deepEqual(read(undefined, 3, 1), { tries, server: null, losses: 2, lossesOnWire: 0, mayHavePieces: true });
+    assert.equal(read(beat, 5).losses, 4);
   });
 
   it('expects no pieces of attempts that all ended with a fault, and takes foreign details for none', () => {
-    assert.equal(recall({ ...beat, attempt: 1, losses: 0, ended: true }, { attempt: 2, faults: 0 }).mayHavePieces, false);
-    assert.equal(recall({ line: 1 }, { attempt: 1, faults: 2 }).faults, 2);
+    assert.equal(read({ ...beat, attempt: 1, losses: 0, ended: true }, 2).mayHavePieces, false);
+    assert.equal(read({ line: 1 }, 1, 2).tries.faults, 2);
   });
 });
 

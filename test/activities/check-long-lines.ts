@@ -1,6 +1,6 @@
 /** `node check-long-lines.ts INPUTS BYTES` checks inputs of one long line at the same time, and prints the most memory that took, in bytes. */
 import { createInputChecker, readThroughChecker } from '../../activities/check-input.ts';
-import { createTurns } from '../../activities/turns.ts';
+import { createTurns } from '../../activities/run-requests/turns.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelRoutes } from '../../src/upstream/routes.ts';
 

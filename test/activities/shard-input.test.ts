@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
-import { createShardInputs } from '../../activities/shard-input.ts';
+import { createShardInputs } from '../../activities/run-requests/shard-input.ts';
 import type { ByteRange } from '../../src/storage/object-store.ts';
 
 const TEXT = Buffer.from('one\ntwo\nthree\n');

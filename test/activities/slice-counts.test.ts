@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { reportCounts } from '../../activities/slice-counts.ts';
+import { reportCounts } from '../../activities/run-requests/report-counts.ts';
 
 describe('reportCounts', () => {
   it('reports many results after three seconds, few after six, and nothing where there is nothing new', (t) => {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/activity';
-import { createGate } from '../../src/upstream/gate.ts';
 import { createIntake } from '../../src/upstream/intake.ts';
-import type { Upstream } from '../../src/upstream/routes.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
 import { chatLine } from '../helpers/lines.ts';
+import { freePort } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
-import { attempt, slice, type Stage, startStage } from './stage.ts';
+import { attempt, createStageUpstreams, slice, type Stage, startStage } from './stage.ts';
 
 let stage: Stage;
 before(async () => {
@@ -50,31 +50,20 @@ describe('runSlice', () => {
     assert.equal(room(), 2);
   });
 
-  it('leaves what an upstream that was away held back to Temporal, where that holds a budget of requests', async () => {
-    const [arrival, opening] = [Promise.withResolvers<void>(), Promise.withResolvers<'open'>()];
-    const closed = {
-      ...createGate(),
-      closed: { sinceMs: Date.now(), reason: 'away' },
-      async pass() {
-        arrival.resolve();
-        return await opening.promise;
-      },
-    };
-    const worker = stage.worker({ upstreams: upstreamWith({ gate: closed, requestsPerMinute: 600 }) });
+  it('leaves what an upstream that is away holds back to Temporal, where that holds a budget of requests', async () => {
+    const away = { url: `http://127.0.0.1:${await freePort()}` };
+    const worker = stage.worker({ upstreams: createStageUpstreams(away, { requestsPerMinute: 600 }) });
     const batch = await stage.begin(scripted('marker=held'));
     const { run, beats } = attempt();
-    const running = assert.rejects(run(worker.runRequests, slice(batch, 1, 1)), (error) => {
+    await assert.rejects(run(worker.runRequests, slice(batch, 1, 1)), (error) => {
       assert.ok(error instanceof ApplicationFailure);
       assert.deepEqual(
-        [error.type, error.message, error.category, error.nonRetryable, error.nextRetryDelay],
-        ['UpstreamUnavailable', 'upstream example was unavailable', 'BENIGN', false, 1],
+        [error.type, error.message, error.category, error.nonRetryable],
+        ['UpstreamUnavailable', 'upstream example was unavailable', 'BENIGN', false],
       );
+      assert.ok(Number(error.nextRetryDelay) > 0);
       return true;
     });
-    await arrival.promise;
-    opening.resolve('open');
-    await running;
-    assert.equal(callsOf('held'), 0);
     const last = beats.at(-1);
     assert.deepEqual([last?.['ended'], last?.['faults'], last?.['refusals']], [true, 0, 0]);
     const again = attempt({ attempt: 2, heartbeatDetails: last });
@@ -88,7 +77,7 @@ describe('runSlice', () => {
     const { run } = attempt();
     await assert.rejects(run(worker.runRequests, slice(batch, 1, 1)), (error) => {
       assert.ok(error instanceof ApplicationFailure);
-      assert.deepEqual([error.type, error.nextRetryDelay], ['UpstreamRefusal', 1]);
+      assert.deepEqual([error.type, Number(error.nextRetryDelay) >= 1], ['UpstreamRefusal', true]);
       return true;
     });
   });

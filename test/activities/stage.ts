@@ -14,31 +14,16 @@ import { createFileStore } from '../../src/storage/file-store.ts';
 import { createHousekeeping } from '../../src/storage/housekeeping.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createPieceStore, type PieceEntry } from '../../src/storage/piece-store.ts';
-import { createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
+import { type Clocks, createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
 import { createModelRoutes } from '../../src/upstream/routes.ts';
-import { sendUntilDone } from '../../src/upstream/send-request.ts';
+import { sleep } from '../../src/upstream/sleep.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RunRequestsInput, ValidatedInput } from '../../workflows/contract.ts';
 import { collect, startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 
 export const TENANT = 'tenant-a';
 export const ENDPOINT = '/v1/chat/completions';
 const DAY_MS = 86_400_000;
-
-/** The upstream of a stage, its address apart. */
-export const EXAMPLE: Omit<UpstreamOptions, 'baseUrls'> = {
-  name: 'example',
-  aliases: {},
-  add: {},
-  maxInFlight: 64,
-  limiter: 'fixed',
-  requestsPerMinute: null,
-  tokensPerMinute: null,
-  requestTimeoutMs: 20_000,
-  maxResponseBytes: 64 * 1024 * 1024,
-  maxFaults: 5,
-  maxRefusals: 20,
-  unavailableMaxMs: null,
-};
 
 /** Activities on a real bucket and in front of a real HTTP server, without Temporal. */
 export interface Stage extends AsyncDisposable {
@@ -69,6 +54,32 @@ export interface StagedBatch {
   expiresAtMs: number;
 }
 
+/** The example upstream as a worker knows it. */
+export function createStageUpstreams(
+  { url }: Pick<ExampleUpstream, 'url'>,
+  changes: Partial<UpstreamOptions> = {},
+  // An attempt that fails need not wait long to learn that it failed alone.
+  clocks: Clocks = { nowMs: Date.now, monotonicMs: () => performance.now(), settleMs: 20 },
+): Map<string, Upstream> {
+  const options: UpstreamOptions = {
+    name: 'example',
+    baseUrls: [`${url}/v1`],
+    aliases: {},
+    add: {},
+    maxInFlight: 64,
+    limiter: 'fixed',
+    requestsPerMinute: null,
+    tokensPerMinute: null,
+    requestTimeoutMs: 20_000,
+    maxResponseBytes: 64 * 1024 * 1024,
+    maxFaults: 5,
+    maxRefusals: null,
+    unavailableMaxMs: null,
+    oneModelAtATime: false,
+  };
+  return createUpstreams([{ ...options, ...changes }], {}, undefined, clocks);
+}
+
 export function randomHex(digits: number): string {
   return randomBytes(Math.ceil(digits / 2))
     .toString('hex')
@@ -80,7 +91,7 @@ export async function startStage(): Promise<Stage> {
   const { store } = bucket;
   const parts = createPartPool(8);
   const newNonce = () => randomHex(16);
-  const upstreams = createUpstreams([{ ...EXAMPLE, baseUrls: [`${upstream.url}/v1`] }], {});
+  const upstreams = createStageUpstreams(upstream);
   const deps: ActivityDeps = {
     files: createFileStore({ store, nowMs: Date.now, newNonce, parts }),
     batches: createBatchStore({ store }),
@@ -97,13 +108,14 @@ export async function startStage(): Promise<Stage> {
     routes: createModelRoutes([{ name: 'example', models: null }]),
     modelLists: { of: async () => null },
     workersOf: () => 1,
-    sendUntilDone,
     limits: DEFAULT_LIMITS,
     heartbeatThrottleMs: 10_000,
     sweepMinAgeMs: 60_000,
     uploadMarkerMaxAgeMs: DAY_MS,
     nowMs: Date.now,
     monotonicMs: () => performance.now(),
+    sleep,
+    random: Math.random,
     randomHex,
     draining: new AbortController().signal,
     logger: createLogger({ level: 'fatal', format: 'json' }, 'test'),
@@ -166,7 +178,7 @@ export async function startStage(): Promise<Stage> {
     },
 
     async [Symbol.asyncDispose]() {
-      await Promise.all([...upstreams.values()].map(async (each) => await each.client.close()));
+      await Promise.all([...upstreams.values()].map(async (each) => await each.close()));
       await upstream.close();
       await bucket[Symbol.asyncDispose]();
     },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createTurns } from '../../activities/turns.ts';
+import { createTurns } from '../../activities/run-requests/turns.ts';
 
 const never = new AbortController().signal;
 

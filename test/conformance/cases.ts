@@ -165,8 +165,16 @@ export const GROUPS: readonly Group[] = [
       { number: 68, text: 'F(2) all 200: statuses in order, timestamps ascending, counts 2/2/0, one file' },
       { number: 69, text: 'One 200, one 400: `completed`, 2/1/1, error line with response' },
       { number: 70, text: 'All 400: `completed`, `output_file_id` null' },
-      { number: 71, text: '429 or 5xx, then 200: succeeds, counted once; exhausted: last status and body' },
-      { number: 72, text: 'Timeout: `request_timeout`; refused connections wait, or `connection_error`; never status 0' },
+      {
+        number: 71,
+        text: '429 or 5xx, then 200: succeeds, counted once; exhausted: last status and body',
+        reduced: `${REDUCED.maxFaults} tries instead of five`,
+      },
+      {
+        number: 72,
+        text: 'Timeout: `request_timeout`; refused connections wait, or `connection_error`; never status 0',
+        reduced: `${REDUCED.maxFaults} tries instead of five`,
+      },
       { number: 73, text: 'Empty or non-JSON 200, HTML 502: error line, file still parses' },
       { number: 74, text: 'Output `body` is the upstream body byte for byte; `request_id` set' },
       { number: 75, text: 'Every result line parses alone, has its four keys and a unique id; lines agree with Python' },

@@ -9,11 +9,14 @@ import { freePort } from '../helpers/servers.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 import { type ScriptedUpstream, startScriptedUpstream } from './scripted-upstream.ts';
+import { REDUCED } from './reduced.ts';
 import { accountFor, names } from './story.ts';
 import { send } from './wire.ts';
 
 /** Requests that an upstream shared by two models serves at a time. */
 const SHARED_IN_FLIGHT = 4;
+/** Refusals end no request by default. */
+const MAX_REFUSALS = 4;
 
 // Most of their time is backoff, and every case has an upstream of its own, so they run side by side.
 describe('E. Execution and results: upstreams that fail', { concurrency: true }, () => {
@@ -26,10 +29,11 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     folder = await mkdtemp(join(tmpdir(), 'nightshift-upstreams-'));
     upstream = await startScriptedUpstream();
     latePort = await freePort();
-    const base = { base_urls: [`${upstream.url}/v1`], request_timeout_seconds: 1 };
+    // Five tries take more than three minutes.
+    const base = { base_urls: [`${upstream.url}/v1`], request_timeout_seconds: 1, max_faults: REDUCED.maxFaults };
     const upstreams = [
       { ...base, name: 'here', models: ['example-model'] },
-      { ...base, name: 'busy', models: ['busy-model'], request_timeout_seconds: 300 },
+      { ...base, name: 'busy', models: ['busy-model'], request_timeout_seconds: 300, max_refusals: MAX_REFUSALS },
       { ...base, name: 'narrow', models: ['narrow-model'], max_in_flight: 2, request_timeout_seconds: 300 },
       { ...base, name: 'wide', models: ['wide-model'], request_timeout_seconds: 300 },
       { ...base, name: 'shared', models: ['x-model', 'y-model'], max_in_flight: SHARED_IN_FLIGHT, request_timeout_seconds: 300 },
@@ -77,14 +81,14 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     assert.deepEqual(
       errors.map(({ response, error }) => [response?.status_code, response?.body, error]),
       [
-        [429, { error: { message: 'Busy 20.' } }, null],
+        [429, { error: { message: `Busy ${MAX_REFUSALS}.` } }, null],
         [500, JSON.parse(overloaded), null],
       ],
     );
     const calls = ids.map((id) => upstream.callsOf(`${id}-71`));
     assert.deepEqual(
       calls.map((each) => each.length),
-      [3, 2, 20, 5],
+      [3, 2, MAX_REFUSALS, REDUCED.maxFaults],
     );
     for (const each of calls) assert.equal(new Set(each.map(({ headers }) => headers['idempotency-key'])).size, 1);
   });
@@ -106,7 +110,7 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
       timeouts.map(({ custom_id, response, error }) => [custom_id, response, error?.code]),
       [['hang', null, 'request_timeout']],
     );
-    assert.equal(upstream.callsOf('hang-72').length, 5);
+    assert.equal(upstream.callsOf('hang-72').length, REDUCED.maxFaults);
     assert.equal(gone.status, 'completed');
     const { errors: refused } = await accountFor(client, gone, names('gone-', 3));
     assert.deepEqual(

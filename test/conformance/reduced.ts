@@ -8,6 +8,8 @@ export const REDUCED = {
   uploadIdleSeconds: 6,
   /** Case 32. */
   creates: 9,
+  /** Cases 71 to 73: five tries, the default, take more than three minutes. */
+  maxFaults: 2,
   /** Case 91. */
   cancel: { graceSeconds: 10, maxSeconds: 90 },
   /** Case 101. */

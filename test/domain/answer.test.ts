@@ -34,6 +34,7 @@ describe('inspectAnswer(body)', () => {
   it('answers shape and usage together', () => {
     assert.deepEqual(inspectAnswer(Buffer.from('{"usage":{"prompt_tokens":1,"total_tokens":1}}')), {
       isObject: true,
+      value: { usage: { prompt_tokens: 1, total_tokens: 1 } },
       usage: {
         input_tokens: 1,
         input_tokens_details: { cached_tokens: 0 },
@@ -42,8 +43,8 @@ describe('inspectAnswer(body)', () => {
         total_tokens: 1,
       },
     });
-    assert.deepEqual(inspectAnswer(Buffer.from('{}')), { isObject: true, usage: null });
-    assert.deepEqual(inspectAnswer(Buffer.from('[{"usage":{}}]')), { isObject: false, usage: null });
+    assert.deepEqual(inspectAnswer(Buffer.from('{}')), { isObject: true, value: {}, usage: null });
+    assert.deepEqual(inspectAnswer(Buffer.from('[{"usage":{}}]')), { isObject: false, value: null, usage: null });
   });
 });
 

@@ -153,18 +153,22 @@ describe('GET /metrics', () => {
   });
 
   it('tells that an upstream is unavailable, and the log tells when it began and ended', async () => {
-    const closed = async () => await valueOf(ports.worker, 'nightshift_upstream_gate_closed', { upstream: 'default' });
+    const closed = async () => await valueOf(ports.worker, 'nightshift_upstream_gate_closed', { upstream: 'default', reason: 'refused' });
     assert.equal(await closed(), 0);
     await stack.upstream.set({ fail503: 1 });
     const { id } = await submit(stack.client(), chatLines(6, 'held-'));
     await until(async () => (await closed()) === 1, { what: 'the gate to close' });
     // What a process writes may arrive a little later than what it answers.
     const logged = async (row: RegExp) => await until(() => row.test(stack.worker.log()), { what: `${row} in the log` });
-    await logged(/"level":"warn".*"upstream":"default".*the upstream is unavailable/);
+    await logged(
+      /"level":"warn".*"upstream":"default","server":"127.0.0.1:\d+".*"class":"refused","reason":"status 503: .*the upstream is unavailable/,
+    );
     await logged(new RegExp(`"level":"debug".*"batch":"${id}","line":\\d.*"result":"refused","status":503.*attempt failed`));
     // Too young for the sweep to look after it.
     const open = async () => await valueOf(ports.worker, 'nightshift_open_batches', { status: 'new' });
     await until(async () => (await open()) === 1, { what: 'the sweep to find the batch open' });
+    const waiting = async () => await valueOf(ports.worker, 'nightshift_upstream_waiting', { upstream: 'default' });
+    await until(async () => (await waiting()) > 0, { what: 'requests to wait at the gate', everyMs: 20 });
     await stack.upstream.set({ fail503: 0 });
     assert.equal((await ended(stack.client(), id)).status, 'completed');
     await logged(/"level":"info".*"upstream":"default".*the upstream is available again/);

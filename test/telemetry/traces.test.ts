@@ -23,7 +23,8 @@ async function startTryingUpstream() {
   const tried = new Set<unknown>();
   const server = createServer((request, response) => {
     request.resume().on('end', () => {
-      seen.push(request.headers);
+      // The worker also asks for the models.
+      if (request.method === 'POST') seen.push(request.headers);
       const key = request.headers['idempotency-key'];
       const status = tried.has(key) ? 200 : 500;
       tried.add(key);

@@ -1,240 +1,248 @@
 import assert from 'node:assert/strict';
-import { beforeEach, afterEach, describe, it, mock } from 'node:test';
-import { createGate, type Gate, type GateOptions } from '../../src/upstream/gate.ts';
+import { describe, it } from 'node:test';
+import type { Attempt } from '../../src/domain/attempt.ts';
+import { type ClosedGate, Gate, Ticket } from '../../src/upstream/gate.ts';
 
-const never = new AbortController().signal;
-const answer = { kind: 'answer', ms: 5 } as const;
-const unavailable = { kind: 'unavailable' } as const;
-const refusal = { kind: 'overload', retryAfterMs: null } as const;
+const answer = (status: number) => ({ status, body: Buffer.alloc(0), requestId: null });
+const OK: Attempt = { kind: 'answered', answer: answer(200), usage: null };
+const REJECTED: Attempt = { kind: 'rejected', answer: answer(400), message: 'status 400' };
+const AWAY: Attempt = { kind: 'away', message: 'ECONNREFUSED' };
+const DENIED: Attempt = { kind: 'denied', answer: answer(401), retryAfterMs: null, message: 'status 401: "expired"' };
+const TIMEOUT: Attempt = { kind: 'failed', code: 'request_timeout', answer: null, retryAfterMs: null, isCurable: true, message: 'silent' };
+const failing = (status: number): Attempt => ({
+  kind: 'failed',
+  code: 'server_error',
+  answer: answer(status),
+  retryAfterMs: null,
+  isCurable: true,
+  message: `status ${status}`,
+});
+const unusable = (body: string): Attempt => ({ ...TIMEOUT, code: 'invalid_response', message: `no JSON object: ${body}` });
+const refusing = (retryAfterMs: number | null = null): Attempt => ({
+  kind: 'refused',
+  answer: answer(429),
+  retryAfterMs,
+  message: 'status 429',
+});
 
-/** How far the wall clock was set, which the other clock does not notice. */
-let setByMs = 0;
-
-function newGate(options: GateOptions = {}): Gate {
-  return createGate({ nowMs: () => Date.now() + setByMs, monotonicMs: () => Date.now(), ...options });
+/** A gate in a time that only a test moves. */
+function createScene(leastModels = 1) {
+  let [nowMs, sequence] = [0, 0];
+  const changes: (string | null)[] = [];
+  const onChange = (closed: ClosedGate | null) => changes.push(closed?.reason ?? null);
+  const gate = new Gate({ leastModels, nowMs: () => 1_000 + nowMs, monotonicMs: () => nowMs, onChange });
+  const scene = {
+    gate,
+    changes,
+    after: (ms: number) => (nowMs += ms),
+    /** A request goes out. */
+    send(requestKey: string, { isProbe = false, isEvidence = true, model = 'm' } = {}): Ticket {
+      const ticket = new Ticket({ sequence: (sequence += 1), requestKey, model, isProbe, isEvidence, sentMs: nowMs });
+      gate.sent(ticket);
+      return ticket;
+    },
+    end(ticket: Ticket, attempt: Attempt): Ticket {
+      nowMs += 1;
+      gate.observe(ticket, attempt);
+      return ticket;
+    },
+    /** A request goes out and ends. */
+    try: (requestKey: string, attempt: Attempt, options = {}) => scene.end(scene.send(requestKey, options), attempt),
+    probe: (attempt: Attempt) => scene.try('probe', attempt, { isProbe: true }),
+  };
+  return scene;
 }
 
-/** Lets requests wait at the gate; `passed` is filled as they come through. */
-function waitAt(gate: Gate, ...keys: string[]): string[] {
-  const passed: string[] = [];
-  for (const key of keys) void gate.pass(key, never).then((verdict) => passed.push(`${key} ${verdict}`));
-  return passed;
-}
-
-/** Moves the clock in small steps, so that promises settle between timers. */
-async function tick(ms: number): Promise<void> {
-  for (let left = ms; left > 0; left -= 50) {
-    mock.timers.tick(Math.min(50, left));
-    await Promise.resolve();
-    await Promise.resolve();
-    await Promise.resolve();
-  }
-}
-
-describe('createGate', () => {
-  beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 }));
-  afterEach(() => {
-    mock.timers.reset();
-    setByMs = 0;
-  });
-
-  it('is open at first', async () => {
-    const gate = newGate();
-    assert.equal(await gate.pass('a', never), 'open');
-    assert.equal(gate.closed, null);
-  });
-
-  it('closes when the upstream cannot be reached, and says since when', () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    assert.deepEqual(gate.closed, { sinceMs: 1_000_000, reason: 'it cannot be reached' });
-  });
-
-  it('stays open when one connection fails while others are answered, and closes when a second does with no answer between', () => {
-    const gate = newGate();
-    for (const back of [answer, refusal, { kind: 'fault', answered: true }] as const) {
-      gate.observe('a', back);
-      gate.observe('b', unavailable);
+describe('a gate that is open', () => {
+  const closing: [string, Attempt, number][] = [
+    ['a connection that is refused', AWAY, 1],
+    ['502 for three requests', failing(502), 3],
+    ['timeouts of three requests', TIMEOUT, 3],
+    ['401 for three requests', DENIED, 3],
+    ['429 for three requests', refusing(), 3],
+    ['the same page instead of JSON for three requests', unusable('<html>login'), 3],
+  ];
+  for (const [name, attempt, requests] of closing) {
+    it(`closes by ${name}, and tells why and since when`, () => {
+      const { gate, try: attemptOne, changes } = createScene();
+      for (let count = 1; count < requests; count++) attemptOne(`r${count}`, attempt);
       assert.equal(gate.closed, null);
-    }
-    gate.observe('b', { kind: 'fault', answered: false });
-    gate.observe('c', unavailable);
-    assert.notEqual(gate.closed, null);
-  });
-
-  it('takes the answer of the probe that opened it for one', async () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    const passed = waitAt(gate, 'a');
-    await tick(250);
-    assert.deepEqual(passed, ['a probe']);
-    gate.observe('a', answer);
-    gate.observe('b', unavailable);
-    assert.equal(gate.closed, null);
-    gate.observe('b', unavailable);
-    assert.notEqual(gate.closed, null);
-  });
-
-  it('closes when three different requests are refused, not when one is refused three times', () => {
-    const gate = newGate();
-    for (let count = 0; count < 5; count += 1) gate.observe('a', refusal);
-    gate.observe('b', refusal);
-    assert.equal(gate.closed, null);
-    gate.observe('c', refusal);
-    assert.notEqual(gate.closed, null);
-  });
-
-  it('stays open when three are refused before the next answer comes while others are taken, and closes when six are in a row', () => {
-    let inARow = 3;
-    const gate = newGate({ refusedInARow: () => inARow });
-    for (const key of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) gate.observe(key, refusal);
-    assert.equal(gate.closed, null);
-    inARow = 6;
-    gate.observe('h', refusal);
-    assert.notEqual(gate.closed, null);
-  });
-
-  it('begins to count refusals again after a success', () => {
-    const gate = newGate();
-    gate.observe('a', refusal);
-    gate.observe('b', refusal);
-    gate.observe('d', answer);
-    gate.observe('c', refusal);
-    assert.equal(gate.closed, null);
-  });
-
-  it('lets waiting requests probe in turn, at intervals that grow to 15 s', async () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    const times: string[] = [];
-    const probe = async (key: string): Promise<void> => {
-      while ((await gate.pass(key, never)) === 'probe') {
-        times.push(`${key} ${Date.now() - 1_000_000}`);
-        gate.observe(key, unavailable);
-      }
-    };
-    void probe('a');
-    void probe('b');
-    await tick(62_000);
-    assert.deepEqual(times, ['a 250', 'b 500', 'a 1000', 'b 2000', 'a 4000', 'b 8000', 'a 16000', 'b 31000', 'a 46000', 'b 61000']);
-  });
-
-  for (const [way, ms] of [
-    ['forward', 3_600_000],
-    ['back', -3_600_000],
-  ] as const) {
-    it(`probes and gives up at the same times when the wall clock is set ${way} by an hour`, async () => {
-      const gate = newGate({ unavailableMaxMs: 3000 });
-      gate.observe('a', unavailable);
-      const passed = waitAt(gate, 'a', 'b', 'c');
-      setByMs = ms;
-      await tick(200);
-      assert.deepEqual(passed, []);
-      await tick(50);
-      assert.deepEqual(passed, ['a probe']);
-      gate.observe('a', { kind: 'overload', retryAfterMs: 5000 });
-      await tick(2700);
-      assert.deepEqual(passed, ['a probe']);
-      await tick(50);
-      assert.deepEqual(passed, ['a probe', 'b given_up', 'c given_up']);
+      attemptOne('last', attempt);
+      const reason = 'message' in attempt ? attempt.message : '';
+      assert.deepEqual(gate.closed, { kind: attempt.kind, reason, sinceMs: 1_000 + requests, closedAtMs: requests });
+      assert.deepEqual(changes, [reason]);
     });
   }
 
-  it('opens for all when a probe is answered', async () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    const passed = waitAt(gate, 'a', 'b', 'c');
-    await tick(250);
-    assert.deepEqual(passed, ['a probe']);
-    gate.observe('a', answer);
-    await tick(1);
-    assert.deepEqual(passed, ['a probe', 'b open', 'c open']);
-    assert.equal(gate.closed, null);
+  it('is not closed by one request, however often it fails', () => {
+    const scene = createScene();
+    for (let count = 0; count < 20; count++) scene.try('poison', failing(500));
+    assert.equal(scene.gate.closed, null);
   });
 
-  it('opens when a probe ends in a fault that somebody answered, and stays closed when nobody did', async () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    const passed = waitAt(gate, 'a', 'b');
-    await tick(250);
-    gate.observe('a', { kind: 'fault', answered: false });
-    assert.notEqual(gate.closed, null);
-    await tick(250);
-    assert.deepEqual(passed, ['a probe', 'b probe']);
-    gate.observe('b', { kind: 'fault', answered: true });
-    assert.equal(gate.closed, null);
+  it('is not closed by requests that failed by themselves before', () => {
+    const scene = createScene();
+    for (const key of ['a', 'b', 'c', 'd']) scene.try(key, failing(500), { isEvidence: false });
+    assert.equal(scene.gate.closed, null);
   });
 
-  it('does not open for an answer to a request sent before it closed', () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    gate.observe('earlier', answer);
-    assert.notEqual(gate.closed, null);
+  it('is not closed when a request sent between was answered or rejected', () => {
+    for (const between of [OK, REJECTED]) {
+      const scene = createScene();
+      scene.try('a', failing(502));
+      scene.try('b', failing(502));
+      scene.try('c', between);
+      scene.try('d', failing(502));
+      scene.try('e', failing(502));
+      assert.equal(scene.gate.closed, null);
+    }
   });
 
-  it('obeys the Retry-After of a refused probe', async () => {
-    const gate = newGate();
-    for (const key of ['a', 'b', 'c']) gate.observe(key, refusal);
-    const passed = waitAt(gate, 'a', 'b');
-    await tick(250);
-    gate.observe('a', { kind: 'overload', retryAfterMs: 5000 });
-    await tick(4900);
-    assert.deepEqual(passed, ['a probe']);
-    await tick(100);
-    assert.deepEqual(passed, ['a probe', 'b probe']);
+  it('takes no answer for a sign of life whose request went out before', () => {
+    const scene = createScene();
+    const slow = scene.send('slow');
+    scene.try('a', failing(502));
+    scene.try('b', failing(502));
+    scene.end(slow, OK);
+    scene.try('c', failing(502));
+    assert.equal(scene.gate.closed?.kind, 'failed');
   });
 
-  it('sends the next probe at once when one was called off', async () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    const passed = waitAt(gate, 'a', 'b');
-    await tick(250);
-    gate.observe('a', { kind: 'ignored' });
-    await tick(1);
-    assert.deepEqual(passed, ['a probe', 'b probe']);
+  it('is not closed by requests that fail each in its own way', () => {
+    const scene = createScene();
+    for (const [at, attempt] of [failing(500), unusable(''), unusable('[1]'), unusable('text'), failing(502), TIMEOUT, DENIED].entries()) {
+      scene.try(`r${at}`, attempt);
+    }
+    assert.equal(scene.gate.closed, null);
   });
 
-  it('does not let a slow probe hold up the next one', async () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    const passed = waitAt(gate, 'a', 'b');
-    await tick(500);
-    assert.deepEqual(passed, ['a probe', 'b probe']);
+  it('closes by three that fail alike among others that fail differently', () => {
+    const scene = createScene();
+    for (const [at, status] of [502, 504, 502, 504, 502].entries()) scene.try(`r${at}`, failing(status));
+    assert.equal(scene.gate.closed?.reason, 'status 502');
   });
 
-  it('rejects who stops waiting, and lets the others probe', async () => {
-    const gate = newGate();
-    gate.observe('a', unavailable);
-    const leaving = new AbortController();
-    const left = assert.rejects(gate.pass('a', leaving.signal), /enough/);
-    const passed = waitAt(gate, 'b');
-    leaving.abort(new Error('enough'));
-    await left;
-    await tick(250);
-    assert.deepEqual(passed, ['b probe']);
+  it('stays open while a server that refuses some works on others', () => {
+    const scene = createScene();
+    scene.send('accepted');
+    scene.after(1_500);
+    for (const key of ['a', 'b', 'c', 'd']) scene.try(key, refusing());
+    assert.equal(scene.gate.closed, null);
   });
 
-  it('lets waiting requests give up after the time that is configured, but goes on probing', async () => {
-    const gate = newGate({ unavailableMaxMs: 3000 });
-    gate.observe('a', unavailable);
-    const passed = waitAt(gate, 'a', 'b', 'c', 'd', 'e', 'f');
-    await tick(3000);
-    assert.deepEqual(passed, ['a probe', 'b probe', 'c probe', 'd probe', 'e given_up', 'f given_up']);
-    assert.equal(await gate.pass('g', never), 'given_up');
-    await tick(1000);
-    assert.equal(await gate.pass('h', never), 'probe');
-    gate.observe('h', answer);
-    assert.equal(await gate.pass('i', never), 'open');
+  it('stays open when one connection fails while others are answered, and closes by the second with no answer between', () => {
+    const scene = createScene();
+    const [first, second] = [scene.send('a'), scene.send('b')];
+    scene.try('c', OK);
+    scene.end(first, AWAY);
+    assert.equal(scene.gate.closed, null);
+    scene.end(second, AWAY);
+    assert.equal(scene.gate.closed, null);
+    scene.try('d', AWAY);
+    assert.equal(scene.changes.at(-1), 'ECONNREFUSED');
   });
 
-  it('tells who asks whether it closes in time', async () => {
-    const gate = newGate();
-    const late = gate.closesWithin(5000, never);
-    await tick(5000);
-    assert.equal(await late, false);
-    const inTime = gate.closesWithin(5000, never);
-    gate.observe('a', unavailable);
-    assert.equal(await inTime, true);
-    assert.equal(await gate.closesWithin(0, never), true);
+  it('of a whole server closes only by failures of several models', () => {
+    const scene = createScene(2);
+    for (const key of ['a', 'b', 'c', 'd']) scene.try(key, failing(404));
+    assert.equal(scene.gate.closed, null);
+    scene.try('e', failing(404), { model: 'other' });
+    assert.equal(scene.changes.at(-1), 'status 404');
+  });
+});
+
+describe('what failed before a gate closed', () => {
+  it('is shared by all when the gate closes by it', () => {
+    const scene = createScene();
+    const tickets = ['a', 'b', 'c'].map((key) => scene.try(key, failing(502)));
+    const late = scene.send('late');
+    assert.deepEqual(
+      tickets.map(({ verdict }) => verdict),
+      ['shared', 'shared', 'shared'],
+    );
+    assert.equal(scene.end(late, TIMEOUT).verdict, 'shared');
+  });
+
+  it('is its own when a request sent later was answered, before or after', () => {
+    const scene = createScene();
+    const early = scene.send('early');
+    const waiting = scene.try('waiting', failing(500));
+    assert.equal(waiting.verdict, null);
+    scene.try('good', OK);
+    assert.equal(waiting.verdict, 'own');
+    assert.equal(scene.end(early, failing(500)).verdict, 'own');
+  });
+});
+
+describe('a gate that is closed', () => {
+  function closedScene(attempt: Attempt = failing(502)) {
+    const scene = createScene();
+    for (const key of ['a', 'b', 'c']) scene.try(key, attempt);
+    assert.notEqual(scene.gate.closed, null);
+    return scene;
+  }
+
+  it('lets probes go at intervals that grow to 15 s', () => {
+    const scene = closedScene();
+    const waits: number[] = [];
+    for (let count = 0; count < 9; count++) {
+      waits.push(scene.gate.probeWaitMs);
+      scene.after(scene.gate.probeWaitMs);
+      scene.probe(failing(502));
+    }
+    assert.deepEqual(
+      waits.map((ms) => Math.round(ms / 10) * 10),
+      [250, 250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000],
+    );
+  });
+
+  it('waits as long as the server says before the next probe', () => {
+    const scene = closedScene(refusing(3_600_000));
+    assert.ok(scene.gate.probeWaitMs > 3_599_000);
+  });
+
+  it('has four probes out at most, and goes on when one was called off', () => {
+    const scene = closedScene();
+    const probes = [1, 2, 3, 4].map(() => {
+      scene.after(scene.gate.probeWaitMs);
+      return scene.send('probe', { isProbe: true });
+    });
+    assert.equal(scene.gate.probeWaitMs, Infinity);
+    const [first] = probes;
+    assert.ok(first);
+    scene.end(first, { kind: 'aborted' });
+    assert.equal(scene.gate.probeWaitMs, 0);
+  });
+
+  it('is opened by the answer to a probe, and by nothing else that a probe meets', () => {
+    for (const attempt of [failing(502), refusing(), DENIED, AWAY, TIMEOUT, unusable('<html>')]) {
+      const scene = closedScene(AWAY);
+      assert.equal(scene.probe(attempt).verdict, 'shared');
+      assert.deepEqual([scene.gate.closed?.kind, scene.gate.closed?.reason], [attempt.kind, 'message' in attempt ? attempt.message : '']);
+      scene.probe(REJECTED);
+      assert.equal(scene.gate.closed, null);
+      assert.equal(scene.changes.at(-1), null);
+    }
+  });
+
+  it('is opened by an answer to a request that went out after those that failed, and not by one from before', () => {
+    const scene = createScene();
+    const before = scene.send('before');
+    const failed = ['a', 'b', 'c'].map((key) => scene.send(key));
+    const behind = scene.send('behind');
+    for (const ticket of failed) scene.end(ticket, failing(502));
+    scene.end(before, OK);
+    assert.equal(scene.gate.closed?.kind, 'failed');
+    scene.end(behind, OK);
+    assert.equal(scene.gate.closed, null);
+  });
+
+  it('that was closed by refusals is opened by any answer', () => {
+    const scene = createScene();
+    const before = scene.send('before');
+    for (const key of ['a', 'b', 'c']) scene.try(key, refusing());
+    assert.equal(scene.gate.closed?.kind, 'refused');
+    scene.end(before, OK);
+    assert.equal(scene.gate.closed, null);
   });
 });

@@ -115,14 +115,17 @@ describe('createIntake', () => {
     (await room).end();
   });
 
-  it('keeps the room of refused lines where most are refused, and of slices that take none', () => {
-    let isRefusing = true;
-    const intake = createIntake({ limit: () => 1, isRefusing: () => isRefusing, maxSlices: 2000 });
+  it('counts the lines that stand aside, and lends nothing of slices that take no capacity', () => {
+    const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
     const slice = intake.take(2);
     const back = slice.stepAside();
-    assert.equal(intake.roomNow(), null);
-    isRefusing = false;
+    slice.stepAside();
+    assert.equal(intake.aside, 2);
     back();
+    assert.equal(intake.aside, 1);
+    slice[Symbol.dispose]();
+    assert.equal(intake.aside, 0);
+    intake.take(2);
     intake.take(0).stepAside();
     assert.equal(intake.roomNow(), null);
   });

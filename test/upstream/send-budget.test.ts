@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Observation } from '../../src/upstream/limiter.ts';
-import type { RateBudget } from '../../src/upstream/rate-headers.ts';
+import type { RateBudget } from '../../src/domain/attempt.ts';
 import { createSendBudget, type SendBudget } from '../../src/upstream/send-budget.ts';
 
 function answer(given: { requests?: RateBudget; tokens?: RateBudget; totalTokens?: number }): Observation {

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import type { TlsOptions } from 'node:tls';
 import { askModels } from '../../src/upstream/ask-models.ts';
 import { checkServer } from '../../src/upstream/check-server.ts';
-import { createUpstreamClient } from '../../src/upstream/client.ts';
+import { createServerClient } from '../../src/upstream/client.ts';
 import { freePort } from '../helpers/servers.ts';
 import { type Authority, createAuthority } from './certificates.ts';
 import { openPool } from './pool.ts';
@@ -109,17 +109,21 @@ describe('a proxy', () => {
     await using server = await startRawServer((socket) => void socket.write(httpAnswer(200, '{"data":[]}')));
     await using proxy = await startProxy();
     const ways = { [`${server.url}/v1`]: { proxy: `http://127.0.0.1:${proxy.port}`, tls: null } };
-    const client = createUpstreamClient({
-      baseUrls: [`${server.url}/v1`],
+    const client = createServerClient({
+      baseUrl: `${server.url}/v1`,
       apiKey: null,
       headers: {},
-      ways,
+      way: ways[`${server.url}/v1`],
+      redact: (body) => body,
       requestTimeoutMs: 5000,
       totalTimeoutMs: 5000,
       maxResponseBytes: 1000,
       connections: 1,
     });
-    await client.send({ endpoint: '/v1/embeddings', body: Buffer.from('{}'), idempotencyKey: 'k' }, never);
+    await client.send(
+      { endpoint: '/v1/embeddings', body: Buffer.from('{}'), idempotencyKey: 'k', about: { batchId: 'b', line: 1, attempt: 1 } },
+      never,
+    );
     await client.close();
     assert.equal(proxy.tunnels.length, 1);
     await askModels(`${server.url}/v1`, { apiKey: null, headers: {}, ways }, 5000);

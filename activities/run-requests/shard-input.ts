@@ -1,6 +1,6 @@
-import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
-import type { ActivityDeps } from './deps.ts';
-import { readInput } from './read-input.ts';
+import type { PlannedLine, ShardPlan } from '../../src/domain/plan.ts';
+import type { ActivityDeps } from '../deps.ts';
+import { readInput } from '../read-input.ts';
 
 /** Four shards that hand out lines, of 8 MiB each. */
 const CACHE_BYTES = 32 * 1024 * 1024;

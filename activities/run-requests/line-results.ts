@@ -1,8 +1,8 @@
-import { isJsonObject } from '../src/domain/answer.ts';
-import { newResultLineId } from '../src/domain/ids.ts';
-import { answeredLine, erroredLine, wrapNonJson } from '../src/domain/result-line.ts';
-import type { LineResult } from '../src/storage/piece-store.ts';
-import type { SendOutcome } from '../src/upstream/send-request.ts';
+import { isJsonObject } from '../../src/domain/answer.ts';
+import type { Outcome } from '../../src/domain/attempt.ts';
+import { newResultLineId } from '../../src/domain/ids.ts';
+import { answeredLine, erroredLine, wrapNonJson } from '../../src/domain/result-line.ts';
+import type { LineResult } from '../../src/storage/piece-store.ts';
 
 /** A line and what its request ended in. */
 interface EndedLine {
@@ -11,17 +11,16 @@ interface EndedLine {
   randomHex: (digits: number) => string;
 }
 
-/** The result of a request that ended as `outcome`: completed if it was answered with a 2xx, else failed. */
-export function toLineResult(outcome: SendOutcome, { line, customId, randomHex }: EndedLine): LineResult {
+/** The result of a request that ended as `outcome`: completed if its answer is a success, else failed. */
+export function toLineResult(outcome: Outcome, { line, customId, randomHex }: EndedLine): LineResult {
   const id = newResultLineId(randomHex(32));
   if (outcome.kind === 'errored') {
     const { code, message } = outcome;
     return { line, outcome: 'failed', usage: null, resultLine: erroredLine({ id, customId, code, message }) };
   }
-  const { status, requestId, usage } = outcome;
-  const isSuccess = status >= 200 && status < 300;
-  // A 2xx that is no JSON object never comes this far: it is a fault.
-  const body = isSuccess || isJsonObject(outcome.body) ? outcome.body : wrapNonJson(outcome.body.toString());
+  const { isSuccess, answer, usage } = outcome;
+  const { status, requestId } = answer;
+  const body = isSuccess || isJsonObject(answer.body) ? answer.body : wrapNonJson(answer.body.toString());
   const resultLine = answeredLine({ id, customId, status, requestId: requestId ?? randomHex(32), body });
   return { line, outcome: isSuccess ? 'completed' : 'failed', usage: isSuccess ? usage : null, resultLine };
 }

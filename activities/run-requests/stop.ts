@@ -1,6 +1,6 @@
 import type { Context } from '@temporalio/activity';
-import { heartbeatTiming } from './heartbeat-timing.ts';
-import type { Pulse } from './pulse.ts';
+import { heartbeatTiming } from '../heartbeat-timing.ts';
+import type { PauseDetector } from './pause-detector.ts';
 
 /** Longest delay that a timer takes. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
@@ -21,12 +21,12 @@ export interface SliceStop extends Disposable {
 export function watchForStop(given: {
   context: Context;
   draining: AbortSignal;
-  pulse: Pulse;
+  pauses: PauseDetector;
   nowMs: () => number;
   expiresAtMs: number;
   cancelGraceMs: number;
 }): SliceStop {
-  const { context, draining, pulse, nowMs, expiresAtMs, cancelGraceMs } = given;
+  const { context, draining, pauses, nowMs, expiresAtMs, cancelGraceMs } = given;
   const stopSending = new AbortController();
   const abort = new AbortController();
   const giveUp = new AbortController();
@@ -62,7 +62,7 @@ export function watchForStop(given: {
   }
 
   const { cancellationSignal } = context;
-  const listening = pulse.listen(stop, heartbeatTiming(context.info.heartbeatTimeoutMs).pausedMs);
+  const listening = pauses.listen(stop, heartbeatTiming(context.info.heartbeatTimeoutMs).pausedMs);
   draining.addEventListener('abort', stop);
   cancellationSignal.addEventListener('abort', onCancel);
   if (draining.aborted) stop();

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { heartbeatTiming } from './heartbeat-timing.ts';
+import { heartbeatTiming } from '../heartbeat-timing.ts';
 
 /** A heartbeat that nothing holds back is on its way to the server at once. */
 const FLUSH_MS = 500;
 
 /** The heartbeats of a slice. */
-export interface SliceHeart extends Disposable {
+export interface SliceHeartbeat extends Disposable {
   /** Beats out of turn; Temporal delivers it with the end of the attempt at the latest. */
   beat(): void;
   /** Beats and waits until the server knows, or should know; rejects when the signal ends first. */
@@ -15,7 +15,7 @@ export interface SliceHeart extends Disposable {
 }
 
 /** What it needs of the context of an activity. */
-interface Beating {
+interface HeartbeatContext {
   heartbeat(details: object): void;
   readonly info: { readonly taskToken: Uint8Array; readonly heartbeatTimeoutMs?: number };
   readonly client: { readonly activity: { heartbeat(taskToken: Uint8Array, details: object): Promise<void> } };
@@ -25,7 +25,7 @@ interface Beating {
  * Beats as often as the heartbeat timeout of the activity asks for (`heartbeatTiming`), with what `details` returns then, until disposed.
  * The worker holds heartbeats back for `throttleMs`.
  */
-export function startSliceHeart(context: Beating, throttleMs: number, details: () => object): SliceHeart {
+export function startHeartbeat(context: HeartbeatContext, throttleMs: number, details: () => object): SliceHeartbeat {
   const { firstMs, everyMs } = heartbeatTiming(context.info.heartbeatTimeoutMs);
   let hasBeaten = false;
   const beat = () => {

@@ -1,4 +1,4 @@
-import type { PieceStore } from '../src/storage/piece-store.ts';
+import type { PieceStore } from '../../src/storage/piece-store.ts';
 
 /** Which lines of a shard have an outcome in a piece, and which; completed counts before failed. */
 export type StoredOutcomes = ReadonlyMap<number, 'completed' | 'failed'>;

@@ -1,7 +1,7 @@
-import { lineRanges } from '../src/domain/line-ranges.ts';
-import type { PlannedLine } from '../src/domain/plan.ts';
-import type { RanRequests, RunRequestsInput, SliceCounts } from '../workflows/contract.ts';
-import type { SliceTally } from './slice-run.ts';
+import { lineRanges } from '../../src/domain/line-ranges.ts';
+import type { PlannedLine } from '../../src/domain/plan.ts';
+import type { RanRequests, RunRequestsInput, SliceCounts } from '../../workflows/contract.ts';
+import type { SliceTally } from './run-slice.ts';
 
 /** What an activity returns of its slice: lines without an outcome in a piece are neither covered nor counted. */
 export function toReport(given: {

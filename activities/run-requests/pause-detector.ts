@@ -1,7 +1,7 @@
 const TICK_MS = 1_000;
 
 /** Notices that this process was paused (stopped, swapped out, its event loop blocked) and tells whoever listens. */
-export interface Pulse {
+export interface PauseDetector {
   /**
    * Calls `onPaused` at most once, after a pause of at least `pausedMs`, and before anything else can be done after the pause if
    * `check` is called first.
@@ -12,7 +12,7 @@ export interface Pulse {
 }
 
 /** Ticks once a second while somebody listens. */
-export function createPulse({ monotonicMs }: { monotonicMs: () => number }): Pulse {
+export function createPauseDetector({ monotonicMs }: { monotonicMs: () => number }): PauseDetector {
   /** Each with the length of the pause that it listens for. */
   const listeners = new Map<() => void, number>();
   let lastTickMs = 0;

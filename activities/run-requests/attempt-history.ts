@@ -1,0 +1,73 @@
+import { isJsonRecord } from '../../src/domain/json-type.ts';
+import type { Tries } from '../../src/domain/retry.ts';
+
+/** What an attempt of an activity writes into its heartbeats for the next one, beside what people want to know. */
+export interface AttemptRecord {
+  attempt: number;
+  /** Tries of the request of a slice of one. */
+  faults: number;
+  timeouts: number;
+  refusals: number;
+  /** Number of the server to which that request was sent last. */
+  server: number | null;
+  /** Whether that request is on the wire. */
+  sent: boolean;
+  /** Whether the attempt ended by itself. One that did not has lost its worker. */
+  ended: boolean;
+  /** Attempts before this one that lost their worker, and how many of them with the request known to be on the wire. */
+  losses: number;
+  losses_on_wire: number;
+}
+
+/** What an attempt knows of those before it. */
+export interface AttemptHistory {
+  tries: Tries;
+  server: number | null;
+  losses: number;
+  lossesOnWire: number;
+  /** Whether pieces of earlier attempts may lie there: not if all of them ended with nothing but a fault. */
+  mayHavePieces: boolean;
+}
+
+/**
+ * Reads the last heartbeat of earlier attempts. An attempt that never came to beat has lost its worker as well, but it is not known whether
+ * its request was on the wire. `tries` and `server` are those that the slice came with.
+ */
+export function readHistory(
+  details: unknown,
+  { attempt, tries, server = null }: { attempt: number; tries: Tries; server?: number | null },
+): AttemptHistory {
+  const found = asRecord(details);
+  if (found === null) {
+    const losses = attempt - 1;
+    return { tries, server, losses, lossesOnWire: 0, mayHavePieces: losses > 0 };
+  }
+  // Never negative: an operator can set the attempts back to 1.
+  const silent = Math.max(0, attempt - 1 - found.attempt);
+  const losses = found.losses + (found.ended ? 0 : 1) + silent;
+  const lossesOnWire = found.losses_on_wire + (!found.ended && found.sent ? 1 : 0);
+  const { refusals } = found;
+  const faults = Math.max(tries.faults, found.faults);
+  const timeouts = Math.max(tries.timeouts, found.timeouts);
+  return { tries: { faults, timeouts, refusals }, server: found.server, losses, lossesOnWire, mayHavePieces: losses > 0 };
+}
+
+function asRecord(details: unknown): AttemptRecord | null {
+  if (!isJsonRecord(details)) return null;
+  const { attempt, faults, timeouts = 0, refusals, server, sent, ended, losses, losses_on_wire } = details;
+  const counts = [attempt, faults, timeouts, refusals, losses, losses_on_wire];
+  const isOurs = counts.every((count) => Number.isInteger(count)) && typeof sent === 'boolean' && typeof ended === 'boolean';
+  if (!isOurs) return null;
+  const [attemptCount = 0, faultCount = 0, timeoutCount = 0, refusalCount = 0, lossCount = 0, onWireCount = 0] = counts.map(Number);
+  return {
+    attempt: attemptCount,
+    faults: faultCount,
+    timeouts: timeoutCount,
+    refusals: refusalCount,
+    server: Number.isInteger(server) ? Number(server) : null,
+    sent,
+    ended,
+    losses: lossCount,
+    losses_on_wire: onWireCount,
+  };
+}

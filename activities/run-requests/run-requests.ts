@@ -1,0 +1,276 @@
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { linesOfSlice, type PlannedLine } from '../../src/domain/plan.ts';
+import { readRequestLine } from '../../src/domain/request-line.ts';
+import type { Tries } from '../../src/domain/retry.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
+import type { RanRequests, RunRequestsInput } from '../../workflows/contract.ts';
+import type { BatchesRunning, RunningBatch } from '../batches-running.ts';
+import type { ActivityDeps } from '../deps.ts';
+import { createMemoryBudget, type MemoryBudget } from '../memory-budget.ts';
+import type { RecordCounts } from '../record-counts.ts';
+import { type AttemptHistory, type AttemptRecord, readHistory } from './attempt-history.ts';
+import { toFailure, toPostponed } from './failures.ts';
+import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
+import { crashedLineResult } from './line-results.ts';
+import { createPauseDetector } from './pause-detector.ts';
+import { createPieceWriter, type PieceWriter } from './piece-writer.ts';
+import { reportCounts } from './report-counts.ts';
+import { countOutcomes, toReport } from './report.ts';
+import { isStop, runSlice, type SliceTally } from './run-slice.ts';
+import { createShardInputs } from './shard-input.ts';
+import { createPieceReader } from './shard-pieces.ts';
+import { createSliceStatus, type SliceStatus } from './slice-status.ts';
+import { type SliceStop, watchForStop } from './stop.ts';
+import { createSuspects } from './suspects.ts';
+
+const MEMORY_BYTES = 256 * 1024 * 1024;
+/** Losses of the worker after which a slice of many is split, and a slice of one handled as the likely cause. */
+const SUSPICIOUS_LOSSES = 2;
+/** The loss of the worker, with the request on the wire, that ends a request. */
+const MAX_LOSSES_ON_WIRE = 5;
+const NOTHING: SliceTally = { stored: new Map(), retried: new Map(), postponed: new Map(), answered: 0 };
+
+/** One attempt of the activity. */
+interface Run {
+  readonly input: RunRequestsInput;
+  readonly history: AttemptHistory;
+  readonly waitedMs: number;
+  readonly running: RunningBatch;
+  readonly stop: SliceStop;
+  readonly heartbeat: SliceHeartbeat;
+  readonly writer: PieceWriter;
+  /** Null until the lines are known. */
+  status: SliceStatus | null;
+  /** What the next attempt learns of the request of a slice of one. */
+  tries: Tries;
+  server: number | null;
+}
+
+/**
+ * Sends the requests of a slice and stores what came of them. A second run lists the pieces first and sends what none of them
+ * has; what two runs both sent is decided when the shard is closed. Results in pieces are facts, whatever becomes of this run.
+ */
+export function createRunRequests(deps: ActivityDeps & { batchesRunning: BatchesRunning; recordCounts: RecordCounts }) {
+  const { batchesRunning, recordCounts, pieces, upstreams, workersOf, nowMs, monotonicMs, randomHex } = deps;
+  const { draining, heartbeatThrottleMs, memoryBytes = MEMORY_BYTES } = deps;
+  const inputs = createShardInputs(deps);
+  const readPieces = createPieceReader(pieces);
+  const pauses = createPauseDetector(deps);
+  const suspects = createSuspects();
+  // One budget per upstream: bodies that wait for one that is away must not keep those of another out.
+  const budgets = new Map<string, MemoryBudget>();
+  for (const name of upstreams.keys()) budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
+
+  return async function runRequests(input: RunRequestsInput): Promise<RanRequests> {
+    const context = Context.current();
+    const { activityId, attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
+    const { batchId, shard, expiresAtMs, cancelGraceMs, faults, timeouts = 0, server = null } = input;
+    const startedMs = monotonicMs();
+    // Temporal's clock, which also ends the window, less the wait for a worker: our own may be wrong and end it too early.
+    const temporalMs = () => currentAttemptScheduledTimestampMs + monotonicMs() - startedMs;
+    const history = readHistory(heartbeatDetails, { attempt, tries: { faults, timeouts, refusals: 0 }, server });
+    let hasEnded = false;
+    let run: Run | null = null;
+    const details = () => ({
+      ...(run?.status?.describe() ?? { waiting: 'for its lines' }),
+      ...recordOf(attempt, run ?? { history, tries: history.tries, server: history.server, status: null }, hasEnded),
+    });
+
+    // Also at the start: results of a worker that was lost may not be in the record yet.
+    recordCounts.changed(input);
+    using running = batchesRunning.enter(batchId);
+    using stop = watchForStop({ context, draining, pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
+    using heartbeat = startHeartbeat(context, heartbeatThrottleMs, details);
+    const writerName = `${activityId}-${attempt}-${randomHex(16)}`;
+    const writer = createPieceWriter({
+      put: async (piece, results) => await pieces.putPiece({ batchId, shard, writer: writerName, piece }, results),
+      monotonicMs,
+      giveUp: stop.giveUp,
+    });
+    const waitedMs = Math.max(0, nowMs() - currentAttemptScheduledTimestampMs);
+    const { tries } = history;
+    run = { input, history, waitedMs, running, stop, heartbeat, writer, status: null, tries, server: history.server };
+    try {
+      return await runAttempt(run);
+    } catch (error) {
+      // Beaten before the attempt ends, so that the next one knows that no worker was lost, and how many tries there were.
+      hasEnded = true;
+      heartbeat.beat();
+      throw error;
+    } finally {
+      recordCounts.changed(input);
+    }
+  };
+
+  async function runAttempt(run: Run): Promise<RanRequests> {
+    const { input, history, stop, writer } = run;
+    const { upstream, memory } = upstreamOf(input);
+    const isSuspicious = history.losses >= SUSPICIOUS_LOSSES;
+    // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
+    using taken = upstream.intake.take(isSuspicious ? 0 : (input.mixed?.lines ?? input.lastLine - input.firstLine + 1));
+    const plan = await inputs.plan(input.batchId, input.shard);
+    const lines = linesOfSlice(plan, input);
+    const found = input.resumed || history.mayHavePieces ? await storedOutcomes(input, lines) : new Map<number, never>();
+    const rest = lines.filter(({ line }) => !found.has(line));
+    const only = lines.length === 1 ? rest[0] : undefined;
+    const status = createSliceStatus({
+      lines: lines.map(({ line }) => line),
+      found: countOutcomes(found),
+      tries: history.tries,
+      isContested: input.resumed || history.losses > 0,
+    });
+    run.status = status;
+    using _reports = lines.length > 1 ? reportCounts(status, () => reportStored(run)) : null;
+    const report = (tally: SliceTally, again: RanRequests['again']) => toRanRequests(run, { lines, found, tally, again, upstream });
+
+    if (lines.length > 1 && isSuspicious) {
+      return report(
+        NOTHING,
+        rest.map(({ line }) => ({ line, faults: input.faults })),
+      );
+    }
+    const read = inputs.reader(input, plan, rest);
+    if (only !== undefined && history.lossesOnWire >= MAX_LOSSES_ON_WIRE)
+      return report(await endCrashed(only, await read(only), writer), []);
+    const isSuspect = only !== undefined && isSuspicious;
+    using _turn = isSuspect ? await turnOf(input.upstream, history.lossesOnWire, stop.stopSending) : null;
+    const tally = await runSlice(rest, {
+      ...deps,
+      input,
+      upstream,
+      read,
+      memory,
+      writer,
+      stop,
+      status,
+      taken,
+      answerTime: run.running.answerTime,
+      tries: history.tries,
+      lastServer: history.server,
+      isPaced: only !== undefined && upstream.requestsPerMinute !== null,
+      suspicion: isSuspect ? suspicionOf(run) : null,
+      bucketKeepsUp() {
+        pauses.check();
+        stop.stopSending.throwIfAborted();
+        return !writer.isLate;
+      },
+    });
+    return only === undefined ? report(tally, [...tally.retried].map(toAgain)) : endOfOne(run, only, tally, report);
+  }
+
+  /** A slice of one is tried again by Temporal, so that each try shows in its UI. */
+  function endOfOne(
+    run: Run,
+    { line }: PlannedLine,
+    tally: SliceTally,
+    report: (tally: SliceTally, again: RanRequests['again']) => RanRequests,
+  ): RanRequests {
+    const { input, stop } = run;
+    const retried = tally.retried.get(line);
+    const postponed = tally.postponed.get(line);
+    run.tries = retried?.tries ?? postponed?.tries ?? run.tries;
+    run.server = retried?.server ?? run.server;
+    if (!stop.stopSending.aborted) {
+      if (retried !== undefined) throw toFailure(retried, input.upstream);
+      if (postponed !== undefined) throw toPostponed(postponed, input.upstream);
+    }
+    // Failures that this activity has learnt of live on in the next one only if they are handed back.
+    const isOwing = !tally.stored.has(line) && run.tries.faults > input.faults;
+    return report(tally, isOwing ? [{ line, faults: run.tries.faults, timeouts: run.tries.timeouts }] : []);
+  }
+
+  function upstreamOf(input: RunRequestsInput): { upstream: Upstream; memory: MemoryBudget } {
+    const [upstream, memory] = [upstreams.get(input.upstream), budgets.get(input.upstream)];
+    if (upstream !== undefined && memory !== undefined) return { upstream, memory };
+    // Retried: a worker that knows it may be on its way.
+    throw ApplicationFailure.retryable(`This worker knows no upstream ${input.upstream}.`, 'UnknownUpstream');
+  }
+
+  async function storedOutcomes(input: RunRequestsInput, lines: readonly PlannedLine[]): Promise<SliceTally['stored']> {
+    const outcomes = await readPieces(input.batchId, input.shard);
+    const found: SliceTally['stored'] = new Map();
+    for (const { line } of lines) {
+      const outcome = outcomes.get(line);
+      if (outcome !== undefined) found.set(line, outcome);
+    }
+    return found;
+  }
+
+  function reportStored({ heartbeat, input }: Run): void {
+    heartbeat.sendNow();
+    recordCounts.changed(input);
+  }
+
+  function suspicionOf({ history, heartbeat }: Run) {
+    return {
+      join: async (signal: AbortSignal) => await suspects.join(history.lossesOnWire, signal),
+      announce: async (signal: AbortSignal) => await heartbeat.beatAndFlush(signal),
+    };
+  }
+
+  function toRanRequests(
+    { input, waitedMs, running, history }: Run,
+    given: {
+      lines: readonly PlannedLine[];
+      found: SliceTally['stored'];
+      tally: SliceTally;
+      again: RanRequests['again'];
+      upstream: Upstream;
+    },
+  ): RanRequests {
+    const { lines, found, tally, again, upstream } = given;
+    return toReport({
+      input,
+      lines,
+      stored: new Map([...found, ...tally.stored]),
+      tally,
+      again,
+      waitedMs,
+      meanUpstreamMs: running.answerTime.meanMs ?? 0,
+      batchesRunning: batchesRunning.count,
+      places: upstream.reach,
+      workers: workersOf(input.upstream),
+      workerLost: history.losses > 0,
+    });
+  }
+
+  /** Null when the slice is stopped before. */
+  async function turnOf(upstream: string, lossesOnWire: number, stopSending: AbortSignal): Promise<Disposable | null> {
+    try {
+      return await suspects.turn(upstream, lossesOnWire, stopSending);
+    } catch (error) {
+      if (isStop(error, stopSending)) return null;
+      throw error;
+    }
+  }
+
+  async function endCrashed({ line }: PlannedLine, bytes: Buffer, writer: PieceWriter): Promise<SliceTally> {
+    writer.add(crashedLineResult({ line, customId: readRequestLine(bytes).customId, randomHex }), () => undefined);
+    await writer.end();
+    return { ...NOTHING, stored: new Map([[line, 'failed']]) };
+  }
+}
+
+function toAgain([line, { tries, server, waitMs }]: [
+  number,
+  { tries: Tries; server: number | null; waitMs: number },
+]): RanRequests['again'][number] {
+  return { line, faults: tries.faults, timeouts: tries.timeouts, waitMs, ...(server === null ? {} : { server }) };
+}
+
+function recordOf(attempt: number, run: Pick<Run, 'history' | 'tries' | 'server' | 'status'>, hasEnded: boolean): AttemptRecord {
+  const { losses, lossesOnWire } = run.history;
+  // While it runs, the status knows the latest tries.
+  const { faults, timeouts, refusals } = hasEnded ? run.tries : (run.status?.tries ?? run.tries);
+  return {
+    attempt,
+    faults,
+    timeouts,
+    refusals,
+    server: run.server,
+    sent: run.status?.sent ?? false,
+    ended: hasEnded,
+    losses,
+    losses_on_wire: lossesOnWire,
+  };
+}

@@ -1,0 +1,233 @@
+import type { Attempt, Outcome } from '../../src/domain/attempt.ts';
+import type { PlannedLine } from '../../src/domain/plan.ts';
+import { readRequestLine } from '../../src/domain/request-line.ts';
+import { decide, timeoutFactor, type Tries, uncounted } from '../../src/domain/retry.ts';
+import type { Entrant, Entry, Permit } from '../../src/upstream/admission.ts';
+import type { UpstreamRequest } from '../../src/upstream/client.ts';
+import type { Lease } from '../memory-budget.ts';
+import { toLineResult } from './line-results.ts';
+import type { Slice } from './run-slice.ts';
+import { describeEntering, describeRetry } from './waits.ts';
+
+/** What became of a line. */
+export type LineEnd =
+  | { kind: 'outcome'; outcome: Outcome }
+  /** It failed by itself. Another attempt of the activity tries it again after `waitMs`, at another server than `server`. */
+  | { kind: 'retry'; tries: Tries; waitMs: number; code: string; status: number | null; server: number | null }
+  /** No server took it. Another attempt of the activity sends it after `waitMs`. `status` is null when it was not refused. */
+  | { kind: 'postponed'; tries: Tries; waitMs: number; status: number | null }
+  /** It was aborted in flight. */
+  | { kind: 'stopped' };
+
+/** How often a request may be cut off together with others before it counts against the request, which may be what ends its server. */
+const MAX_SHARED_RESETS = 20;
+/** Lines of a process that may wait at gates or for their next try. Each of them costs heartbeats, so more of them wait in Temporal. */
+const MAX_ASIDE = 512;
+const POSTPONED_MS = 30_000;
+
+/**
+ * One line, from its bytes in the input to its result in a piece. It calls `passOn` as soon as the slice may begin another line. Rejects
+ * with an `AbortError` when the slice is stopped while the line waits.
+ */
+export async function sendLine(planned: PlannedLine, slice: Slice, passOn: () => void): Promise<LineEnd> {
+  const { line } = planned;
+  if (!slice.bucketKeepsUp()) await waitForBucket(line, slice);
+  const lease = await reserveMemory(planned, slice);
+  try {
+    const { customId, model, body } = readRequestLine(await slice.read(planned));
+    slice.status.name(customId);
+    const end = await sendUntilEnd({ line, model, body, lease }, slice, passOn);
+    if (end.kind === 'outcome') {
+      const result = toLineResult(end.outcome, { line, customId, randomHex: slice.randomHex });
+      lease.exchange(result.resultLine.length);
+      slice.add(result);
+    }
+    return end;
+  } finally {
+    slice.status.show(line, null);
+    lease.release();
+  }
+}
+
+/** Sends the request until it has an outcome, or until its next try is for another attempt of the activity. */
+async function sendUntilEnd(
+  { line, model, body, lease }: { line: number; model: string; body: Uint8Array; lease: Lease },
+  slice: Slice,
+  passOn: () => void,
+): Promise<LineEnd> {
+  const { upstream, stop, status, isPaced } = slice;
+  const entrant = entrantOf(line, model, slice);
+  const { batchId, endpoint } = slice.input;
+  let tries = slice.tries;
+  const about = { batchId, line, attempt: tries.faults + tries.refusals };
+  const request: UpstreamRequest = {
+    endpoint,
+    body: upstream.rewrite(body),
+    idempotencyKey: `${batchId}-${line}`,
+    about,
+    onBytes: lease.grow,
+  };
+  let sharedResets = 0;
+  for (;;) {
+    entrant.faults = tries.faults;
+    const entry = await enter(entrant, line, slice, passOn);
+    if (entry === 'given_up') return givenUp(upstream.givenUpMessage);
+    // Temporal times each request of an upstream with a budget: what waited at a gate must not go out beside it.
+    if (entry === 'postponed' || (isPaced && entry.isLate)) {
+      if (entry !== 'postponed') entry.release();
+      return { kind: 'postponed', tries, waitMs: entry === 'postponed' ? POSTPONED_MS : 0, status: null };
+    }
+
+    about.attempt += 1;
+    const attempt = await sendWith(entry, { ...request, patience: timeoutFactor(tries) }, line, slice, passOn);
+    if (attempt.kind === 'aborted') return { kind: 'stopped' };
+    const endedMs = slice.nowMs();
+    if (attempt.kind === 'failed' || attempt.kind === 'denied') {
+      if (sharedResets < MAX_SHARED_RESETS && (await entry.isShared(stop.stopSending))) {
+        if (isReset(attempt) && !entry.isProbe) sharedResets += 1;
+        tries = uncounted(attempt, tries);
+        lease.dropAnswer();
+        continue;
+      }
+    }
+    // A probe that is refused says something about its server and nothing about the request.
+    if (attempt.kind === 'refused' && entry.isProbe) {
+      lease.dropAnswer();
+      continue;
+    }
+
+    const next = decide(attempt, tries, upstream.rules, slice.random());
+    tries = next.tries;
+    status.count(tries);
+    if (next.kind === 'outcome') return next;
+    lease.dropAnswer();
+    const waitMs = Math.max(0, endedMs + next.waitMs - slice.nowMs());
+    if (next.kind === 'retry') return { kind: 'retry', tries, waitMs, server: upstream.numberOf(entry.server), ...causeOf(attempt) };
+    if (isPaced || mayNotStandAside(slice)) return { kind: 'postponed', tries, waitMs, status: causeOf(attempt).status };
+    passOn();
+    status.show(line, describeRetry(attempt, slice.nowMs() + waitMs));
+    await aside(slice, async () => await slice.sleep(waitMs, stop.stopSending));
+  }
+}
+
+/** Waits for a permit. Where nothing is to be waited for, nothing is awaited: this happens thousands of times a second. */
+function enter(
+  entrant: Entrant,
+  line: number,
+  slice: Slice,
+  passOn: () => void,
+): Exclude<Entry, 'closed'> | 'postponed' | Promise<Exclude<Entry, 'closed'> | 'postponed'> {
+  const entry = slice.upstream.enter(entrant, slice.stop.stopSending);
+  if (entry instanceof Promise || entry === 'closed') return waitToEnter(entry, entrant, line, slice, passOn);
+  return entry;
+}
+
+async function waitToEnter(
+  coming: Entry | Promise<Entry>,
+  entrant: Entrant,
+  line: number,
+  slice: Slice,
+  passOn: () => void,
+): Promise<Exclude<Entry, 'closed'> | 'postponed'> {
+  const { upstream, stop, status } = slice;
+  status.show(line, describeEntering(upstream, entrant));
+  let entry = await coming;
+  while (entry === 'closed') {
+    if (mayNotStandAside(slice)) return 'postponed';
+    passOn();
+    entrant.atGate = true;
+    entry = await aside(slice, async () => await upstream.enter(entrant, stop.stopSending));
+  }
+  return entry;
+}
+
+/** While the line waits for something of its own, other lines take its capacity. */
+async function aside<T>(slice: Slice, wait: () => Promise<T>): Promise<T> {
+  const stepBack = slice.taken.stepAside();
+  try {
+    return await wait();
+  } finally {
+    stepBack();
+  }
+}
+
+function mayNotStandAside({ upstream, memory }: Slice): boolean {
+  return upstream.intake.aside >= MAX_ASIDE || memory.isCrowded;
+}
+
+/** Sends the request once. The permit is given back whatever happens. */
+async function sendWith(permit: Permit, request: UpstreamRequest, line: number, slice: Slice, passOn: () => void): Promise<Attempt> {
+  const { suspicion, stop, status, answerTime } = slice;
+  let company: Disposable | null = null;
+  try {
+    if (suspicion !== null) company = await suspicion.join(stop.stopSending);
+    if (!slice.bucketKeepsUp()) await waitForBucket(line, slice);
+    status.show(line, 'sent');
+    if (suspicion !== null) {
+      await suspicion.announce(stop.stopSending);
+      // Time has passed: a pause may lie in it.
+      if (!slice.bucketKeepsUp()) await waitForBucket(line, slice);
+    }
+  } catch (error) {
+    permit.release();
+    company?.[Symbol.dispose]();
+    throw error;
+  }
+  status.show(line, 'sent');
+  answerTime.begin();
+  passOn();
+  let isAnswered = false;
+  try {
+    const attempt = await permit.send(request, stop.abort);
+    isAnswered = attempt.kind === 'answered' || attempt.kind === 'rejected';
+    return attempt;
+  } finally {
+    answerTime.end(isAnswered);
+    company?.[Symbol.dispose]();
+  }
+}
+
+async function waitForBucket(line: number, slice: Slice): Promise<void> {
+  do {
+    slice.status.show(line, () => 'for the bucket');
+    await slice.writer.arrival(slice.stop.stopSending);
+  } while (!slice.bucketKeepsUp());
+}
+
+async function reserveMemory({ line, length }: PlannedLine, { status, memory, writer, stop }: Slice): Promise<Lease> {
+  status.show(line, () => 'for memory');
+  const reserved = memory.reserve(length, stop.stopSending);
+  // A line that waits for memory must not wait for results that are being gathered.
+  if (memory.isCrowded) writer.flush();
+  return await reserved;
+}
+
+function entrantOf(line: number, model: string, { input, upstream, taken, lastServer }: Slice): Entrant {
+  const { tenant, batchId } = input;
+  return {
+    tenant,
+    batchId,
+    model,
+    // Lines of a younger slice begin as well, but an older one is to end first.
+    rank: taken.ordinal,
+    requestKey: `${batchId}/${line}`,
+    faults: 0,
+    lastServer: upstream.serverAt(lastServer),
+    probes: 0,
+    atGate: false,
+  };
+}
+
+function givenUp(message: string): LineEnd {
+  return { kind: 'outcome', outcome: { kind: 'errored', code: 'connection_error', message } };
+}
+
+function isReset(attempt: Attempt): boolean {
+  return attempt.kind === 'failed' && attempt.code === 'connection_error';
+}
+
+/** Class and status; the words of the server stay out of Temporal's history. */
+function causeOf(attempt: Attempt): { code: string; status: number | null } {
+  const answer = 'answer' in attempt ? attempt.answer : null;
+  return { code: attempt.kind === 'failed' ? attempt.code : attempt.kind, status: answer?.status ?? null };
+}

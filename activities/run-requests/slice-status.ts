@@ -1,0 +1,77 @@
+import type { Tries } from '../../src/domain/retry.ts';
+import type { SliceCounts } from '../../workflows/contract.ts';
+import type { Wait } from './waits.ts';
+
+/** Characters of a custom_id that Temporal's UI gets to show. */
+const SHOWN_CHARACTERS = 64;
+
+/** What the lines of a running slice are doing, for the heartbeats. */
+export interface SliceStatus {
+  /** What a line is doing now; null when it has ended. */
+  show(line: number, state: 'sent' | Wait | null): void;
+  /** Learnt when the line is read; of interest in a slice of one. */
+  name(customId: string): void;
+  /** The tries of the request of a slice of one. */
+  count(tries: Tries): void;
+  readonly tries: Tries;
+  /** Lines that have an outcome in a piece, those found at the start included. */
+  readonly stored: SliceCounts;
+  /** Whether any request is on the wire. */
+  readonly sent: boolean;
+  /** What a person wants to know of it. */
+  describe(): Record<string, unknown>;
+}
+
+/**
+ * `lines` are the requests of the slice, `found` counts the outcomes that pieces had of them. `isContested`: a lost worker may still
+ * store an answer for a line that failed, so the heartbeats count no failures.
+ */
+export function createSliceStatus(given: {
+  lines: readonly number[];
+  found: SliceCounts;
+  tries: Tries;
+  isContested: boolean;
+}): SliceStatus {
+  const { lines, found, isContested } = given;
+  const states = new Map<number, 'sent' | Wait>();
+  const stored = { ...found };
+  let customId: string | null = null;
+  let { tries } = given;
+
+  const inFlight = () => [...states.values()].filter((state) => state === 'sent').length;
+
+  /** The first line that waits speaks for all. */
+  function waiting(): string | null {
+    for (const state of states.values()) if (state !== 'sent') return state();
+    return null;
+  }
+
+  return {
+    show(line, state) {
+      if (state === null) states.delete(line);
+      else states.set(line, state);
+    },
+    name(id) {
+      if (lines.length > 1) return;
+      customId = Array.from(id.slice(0, 2 * SHOWN_CHARACTERS))
+        .slice(0, SHOWN_CHARACTERS)
+        .join('');
+    },
+    count(next) {
+      if (lines.length === 1) tries = next;
+    },
+    get tries() {
+      return tries;
+    },
+    stored,
+    get sent() {
+      return inFlight() > 0;
+    },
+    describe() {
+      if (lines.length === 1) return { custom_id: customId, line: lines[0], waiting: waiting() };
+      const { completed, failed } = stored;
+      const counts: SliceCounts = { completed, failed: isContested ? 0 : failed };
+      return { ...counts, done: completed + failed, of: lines.length, in_flight: inFlight(), waiting: waiting() };
+    },
+  };
+}

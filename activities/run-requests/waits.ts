@@ -1,0 +1,44 @@
+import type { Attempt } from '../../src/domain/attempt.ts';
+import type { GateClass } from '../../src/upstream/gate.ts';
+import type { Entrant } from '../../src/upstream/admission.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
+
+/** Why a line waits, for heartbeats. It is asked for only when a heartbeat goes out, and then tells how things stand. */
+export type Wait = () => string;
+
+const IN_WORDS: Readonly<Record<GateClass, string>> = {
+  away: 'it cannot be reached',
+  refused: 'it refuses requests',
+  failed: 'it fails',
+  denied: 'it denies access',
+};
+
+/** Why the entrant waits to be sent. */
+export function describeEntering(upstream: Upstream, entrant: Entrant): Wait {
+  return () => {
+    const reason = upstream.reasonFor(entrant);
+    switch (reason.kind) {
+      case 'place':
+        return 'for a place upstream';
+      case 'budget':
+        return 'for the rate limit of the upstream';
+      case 'hours':
+        return `for the hours of the upstream, which begin ${time(reason.untilMs)}`;
+      case 'gate': {
+        const { closed, model } = reason;
+        const what = model === null || model === '' ? 'the upstream' : `the model "${model.slice(0, 80)}"`;
+        return `for ${what}: ${IN_WORDS[closed.kind]} since ${time(closed.sinceMs)}: ${closed.reason}`;
+      }
+    }
+  };
+}
+
+/** That the line waits for its next try. */
+export function describeRetry(attempt: Attempt, nextTryMs: number): Wait {
+  const reason = 'message' in attempt ? attempt.message : attempt.kind;
+  return () => `for its next try ${time(nextTryMs)}: ${reason}`;
+}
+
+function time(unixMs: number): string {
+  return new Date(unixMs).toISOString();
+}

@@ -1,0 +1,369 @@
+import type { Attempt, Sent } from '../domain/attempt.ts';
+import { onAbort } from './on-abort.ts';
+import type { UpstreamRequest } from './client.ts';
+import type { ClosedGate, Ticket } from './gate.ts';
+import type { SendBudget } from './send-budget.ts';
+import type { UpstreamServer } from './server.ts';
+import { Waiters, type Waiter } from './waiters.ts';
+
+/** A line that wants to send its request. The same object for all attempts of one request in an activity. */
+export interface Entrant {
+  readonly tenant: string;
+  readonly batchId: string;
+  readonly model: string;
+  /** Of the requests of a batch, those of the lowest rank go first. */
+  readonly rank: number;
+  /** The same for all attempts of one request. */
+  readonly requestKey: string;
+  /** Failures of its own so far. */
+  faults: number;
+  /** Where it was last sent to: another server is preferred. */
+  lastServer: UpstreamServer | null;
+  /** How often it went out as a probe. */
+  probes: number;
+  /** Whether it waits until a gate opens; if not, `enter` answers `'closed'` when no server is open to it. */
+  atGate: boolean;
+}
+
+/** What `enter` answers. `'closed'`: no server is open to it. `'given_up'`: none has been for longer than is configured. */
+export type Entry = Permit | 'closed' | 'given_up';
+
+/** Why an entrant waits: a free place, a closed gate, a rate limit, or the hours of the upstream. */
+export type WaitReason =
+  | { kind: 'place' | 'budget' }
+  | { kind: 'gate'; closed: ClosedGate; model: string | null; server: string }
+  | { kind: 'hours'; untilMs: number };
+
+export interface AdmissionOptions {
+  servers: readonly UpstreamServer[];
+  /** How long all servers may be closed to a request before it gives up; null waits without end. */
+  unavailableMaxMs: number | null;
+  /** Whether a server serves one model until nothing more of it waits. */
+  oneModelAtATime: boolean;
+  /** The configured budget of tokens. */
+  budget: SendBudget;
+  /** Unix milliseconds until which nothing is sent; null while sending is allowed. */
+  closedUntilMs: () => number | null;
+  /** How long an attempt that failed may wait to learn whether all others fail too. */
+  settleMs: number;
+  monotonicMs: () => number;
+  nowMs: () => number;
+  /** Sends; tracing puts its headers in here. */
+  send: (server: UpstreamServer, request: UpstreamRequest, signal: AbortSignal) => Promise<Sent>;
+  onWaited: (reason: WaitReason['kind'], seconds: number) => void;
+}
+
+/** How long one model may keep a server to itself while another one waits. */
+const MODEL_TURN_MS = 10 * 60_000;
+const LONGEST_TIMER_MS = 60_000;
+
+/**
+ * Decides when a request goes out, and to which server. There is one question, `enter`, and one act, `Permit.send`. Places are shared:
+ * the next one goes to the tenant, then the batch, with the fewest requests in flight.
+ */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #waiters = new Waiters();
+  readonly #inFlight = new Map<string, number>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  /** Answers at once when nothing is to be waited for. Rejects with the signal's reason when that ends first. */
+  enter(entrant: Entrant, signal: AbortSignal): Entry | Promise<Entry> {
+    signal.throwIfAborted();
+    const isShut = this.#options.closedUntilMs() !== null;
+    if (!isShut && this.#waiters.size === 0) {
+      const probed = this.#dueProbe(entrant.model);
+      if (probed !== null) return this.#permit(entrant, probed, true);
+      const server = this.#freeServer(entrant, this.#options.monotonicMs());
+      if (server !== null) return this.#permit(entrant, server, false);
+    }
+    if (!entrant.atGate && (isShut || this.#isClosed(entrant.model))) return 'closed';
+    return this.#wait(entrant, signal);
+  }
+
+  /** Why it would wait if it came now. */
+  reasonFor(entrant: Pick<Entrant, 'model'>): WaitReason {
+    const untilMs = this.#options.closedUntilMs();
+    if (untilMs !== null) return { kind: 'hours', untilMs };
+    let first: WaitReason | null = null;
+    for (const server of this.#options.servers) {
+      const found = server.closedFor(entrant.model);
+      if (found === null) {
+        const waitMs = this.#budgetWaitMs(server, entrant.model, this.#options.monotonicMs());
+        return { kind: waitMs > 0 ? 'budget' : 'place' };
+      }
+      first ??= { kind: 'gate', ...found, server: server.label };
+    }
+    return first ?? { kind: 'place' };
+  }
+
+  /** Hands out what can be handed out. To be called when a limit or a gate has changed. */
+  readonly pump = (): void => {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#waiters.size === 0) return;
+    const untilMs = this.#options.closedUntilMs();
+    if (untilMs !== null) return this.#wakeIn(untilMs - this.#options.nowMs());
+    const nowMs = this.#options.monotonicMs();
+    this.#sendProbes();
+    while (this.#waiters.size > 0 && this.#grantNext(nowMs));
+    this.#giveUp(nowMs);
+    if (this.#waiters.size > 0) this.#wakeIn(this.#nextWakeMs(nowMs));
+  };
+
+  /** Sends away those who did not come to wait at a gate. To be called when one has closed. */
+  turnAway(): void {
+    for (const model of this.#waiters.models()) {
+      if (!this.#isClosed(model)) continue;
+      for (const waiter of this.#waiters.takeModel(model, ({ atGate }) => !atGate)) waiter.end('closed');
+    }
+  }
+
+  #isClosed(model: string): boolean {
+    return this.#options.servers.every((server) => server.closedFor(model) !== null);
+  }
+
+  #wait(entrant: Entrant, signal: AbortSignal): Promise<Entry> {
+    const { kind } = this.reasonFor(entrant);
+    const sinceMs = this.#options.monotonicMs();
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        forget();
+        this.#options.onWaited(kind, (this.#options.monotonicMs() - sinceMs) / 1000);
+      };
+      const waiter: Waiter = {
+        entrant,
+        take: (server, isProbe) => {
+          leave();
+          resolve(this.#permit(entrant, server, isProbe));
+        },
+        end: (entry) => {
+          leave();
+          resolve(entry);
+        },
+      };
+      const forget = onAbort(signal, () => {
+        this.#waiters.remove(waiter);
+        leave();
+        reject(signal.reason);
+      });
+      this.#waiters.add(waiter);
+      this.pump();
+    });
+  }
+
+  #permit(entrant: Entrant, server: UpstreamServer, isProbe: boolean): Permit {
+    const { tenant, batchId, model, requestKey, faults, atGate } = entrant;
+    entrant.atGate = false;
+    if (server.turn?.model !== model) server.turn = { model, sinceMs: this.#options.monotonicMs() };
+    if (isProbe) entrant.probes += 1;
+    entrant.lastServer = server;
+    const cost = this.#options.budget.sent(this.#options.monotonicMs());
+    const { ticket, end } = server.begin({ model, requestKey, isProbe, isEvidence: faults === 0 });
+    this.#count(tenant, batchId, 1);
+    return new Permit({
+      ticket,
+      isProbe,
+      isLate: atGate && !isProbe,
+      server,
+      settleMs: this.#options.settleMs,
+      send: this.#options.send,
+      end: (sent) => {
+        this.#count(tenant, batchId, -1);
+        end(sent);
+        this.#options.budget.seen(cost, costOf(sent), this.#options.monotonicMs());
+        this.pump();
+      },
+    });
+  }
+
+  #count(tenant: string, batchId: string, change: number): void {
+    for (const key of [tenant, `${tenant}/${batchId}`]) {
+      const next = (this.#inFlight.get(key) ?? 0) + change;
+      if (next === 0) this.#inFlight.delete(key);
+      else this.#inFlight.set(key, next);
+    }
+  }
+
+  /** A closed server that is to be probed now. */
+  #dueProbe(model: string): UpstreamServer | null {
+    return this.#options.servers.find((server) => server.closedFor(model) !== null && server.probeWaitMs(model) === 0) ?? null;
+  }
+
+  /** The open server with the least in flight for its limit, another one than the last where there is one. */
+  #freeServer({ model, lastServer }: Entrant, nowMs: number): UpstreamServer | null {
+    const { servers } = this.#options;
+    const isOnly = !servers.some((server) => server !== lastServer && server.closedFor(model) === null);
+    let best: UpstreamServer | null = null;
+    for (const server of servers) {
+      if ((server === lastServer && !isOnly) || !this.#canTake(server, model, nowMs)) continue;
+      if (best === null || server.inFlight * best.limit < best.inFlight * server.limit) best = server;
+    }
+    return best;
+  }
+
+  #canTake(server: UpstreamServer, model: string, nowMs: number): boolean {
+    if (server.inFlight >= server.limit || server.closedFor(model) !== null) return false;
+    return this.#budgetWaitMs(server, model, nowMs) === 0 && this.#servesNow(server, model, nowMs);
+  }
+
+  #servesNow({ turn, inFlight }: UpstreamServer, model: string, nowMs: number): boolean {
+    if (!this.#options.oneModelAtATime || turn === null) return true;
+    const isOver = nowMs - turn.sinceMs >= MODEL_TURN_MS && this.#waiters.hasOtherModel(turn.model);
+    if (turn.model === model) return !isOver || inFlight === 0;
+    return inFlight === 0 && (isOver || !this.#waiters.hasModel(turn.model));
+  }
+
+  #budgetWaitMs(server: UpstreamServer, model: string, nowMs: number): number {
+    return Math.max(this.#options.budget.waitMs(nowMs), server.budgetWaitMs(model, nowMs));
+  }
+
+  #sendProbes(): void {
+    for (const server of this.#options.servers) {
+      for (const { model } of server.closedGates) {
+        const waiter = this.#waiters.leastProbed((waiting) => (model === null || waiting === model) && server.probeWaitMs(waiting) === 0);
+        if (waiter === null) continue;
+        this.#waiters.remove(waiter);
+        waiter.take(server, true);
+      }
+    }
+  }
+
+  /** Gives one place to the waiter whose turn it is. */
+  #grantNext(nowMs: number): boolean {
+    const order = [...this.#options.servers].sort((a, b) => a.inFlight / a.limit - b.inFlight / b.limit);
+    const servers = order.length === 1 ? this.#options.servers : order;
+    for (const server of servers) {
+      if (server.inFlight >= server.limit) continue;
+      const waiter = this.#waiters.next({
+        inFlight: this.#inFlight,
+        mayGo: (model) => this.#canTake(server, model, nowMs),
+        prefersAnother: ({ model, lastServer }) =>
+          lastServer === server && servers.some((other) => other !== server && other.closedFor(model) === null),
+      });
+      if (waiter === null) continue;
+      this.#waiters.remove(waiter);
+      waiter.take(server, false);
+      return true;
+    }
+    return false;
+  }
+
+  #giveUp(nowMs: number): void {
+    const { unavailableMaxMs, servers } = this.#options;
+    if (unavailableMaxMs === null) return;
+    for (const model of this.#waiters.models()) {
+      const isGone = servers.every((server) => {
+        const found = server.closedFor(model);
+        return found !== null && nowMs - found.closed.closedAtMs >= unavailableMaxMs;
+      });
+      if (isGone) for (const waiter of this.#waiters.takeModel(model)) waiter.end('given_up');
+    }
+  }
+
+  /** Milliseconds until something may change by itself; infinite when only an end of a request can. */
+  #nextWakeMs(nowMs: number): number {
+    let wakeMs = Infinity;
+    for (const model of this.#waiters.models()) {
+      for (const server of this.#options.servers) {
+        const found = server.closedFor(model);
+        if (found === null) {
+          if (server.inFlight < server.limit) wakeMs = Math.min(wakeMs, this.#budgetWaitMs(server, model, nowMs) || Infinity);
+          continue;
+        }
+        const { unavailableMaxMs } = this.#options;
+        wakeMs = Math.min(wakeMs, server.probeWaitMs(model));
+        if (unavailableMaxMs !== null) wakeMs = Math.min(wakeMs, Math.max(1, found.closed.closedAtMs + unavailableMaxMs - nowMs));
+      }
+    }
+    return wakeMs;
+  }
+
+  #wakeIn(ms: number): void {
+    if (ms === Infinity) return;
+    this.#timer = setTimeout(this.pump, Math.min(LONGEST_TIMER_MS, Math.max(1, Math.ceil(ms))));
+  }
+}
+
+/** Leave to send one request to one server. `send` or `release` must be called once. */
+export class Permit {
+  readonly isProbe: boolean;
+  /** Whether it waited at a closed gate and does not go out as a probe. */
+  readonly isLate: boolean;
+  readonly server: UpstreamServer;
+  readonly #ticket: Ticket;
+  readonly #settleMs: number;
+  readonly #send: AdmissionOptions['send'];
+  readonly #end: (sent: Sent) => void;
+
+  constructor(given: {
+    ticket: Ticket;
+    settleMs: number;
+    isProbe: boolean;
+    isLate: boolean;
+    server: UpstreamServer;
+    send: AdmissionOptions['send'];
+    end: (sent: Sent) => void;
+  }) {
+    this.isProbe = given.isProbe;
+    this.isLate = given.isLate;
+    this.server = given.server;
+    this.#ticket = given.ticket;
+    this.#settleMs = given.settleMs;
+    this.#send = given.send;
+    this.#end = given.end;
+  }
+
+  /** Sends and gives the place back. Rejects only on defects. */
+  async send(request: UpstreamRequest, signal: AbortSignal): Promise<Attempt> {
+    let sent: Sent = NOTHING_SENT;
+    try {
+      sent = await this.#send(this.server, request, signal);
+      return sent.attempt;
+    } finally {
+      this.#end(sent);
+    }
+  }
+
+  /** Gives the place back without sending. */
+  release(): void {
+    this.#end(NOTHING_SENT);
+  }
+
+  /**
+   * Whether the attempt that failed does not count, because it was a probe, or because others failed alike with no answer between.
+   * That takes some seconds to know where nothing else is sent, and less when the signal ends.
+   */
+  async isShared(signal: AbortSignal): Promise<boolean> {
+    if (this.isProbe) return true;
+    const { verdict } = this.#ticket;
+    if (verdict !== null) return verdict === 'shared';
+    return await new Promise((resolve) => {
+      const timer = setTimeout(() => this.#ticket.decide('own'), this.#settleMs);
+      const forget = onAbort(signal, () => this.#ticket.decide('own'));
+      this.#ticket.onVerdict((decided) => {
+        clearTimeout(timer);
+        forget();
+        resolve(decided === 'shared');
+      });
+      if (signal.aborted) this.#ticket.decide('own');
+    });
+  }
+}
+
+const NOTHING_SENT: Sent = { attempt: { kind: 'aborted' }, ms: 0, budgets: null };
+
+/** The configured budget counts tokens, and takes no other word for them. */
+function costOf({ attempt }: Sent): Parameters<SendBudget['seen']>[1] {
+  if (attempt.kind === 'answered') return { kind: 'answer', ms: null, totalTokens: attempt.usage?.total_tokens ?? null };
+  if (attempt.kind === 'refused') return { kind: 'overload', retryAfterMs: null };
+  return { kind: 'ignored' };
+}

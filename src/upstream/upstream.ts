@@ -1,0 +1,35 @@
+import type { RetryRules } from '../domain/retry.ts';
+import type { Entrant, Entry, WaitReason } from './admission.ts';
+import type { ClosedGate } from './gate.ts';
+import type { Intake } from './intake.ts';
+import type { UpstreamServer } from './server.ts';
+
+/** One upstream as workers use it. */
+export interface Upstream {
+  readonly name: string;
+  readonly rules: RetryRules;
+  /** Requests per minute from all workers together, held by the rate of its task queue; null for no limit. */
+  readonly requestsPerMinute: number | null;
+  readonly intake: Intake;
+  /** The body as this upstream takes it: aliases replaced and members added. The same bytes where nothing is configured. */
+  readonly rewrite: (body: Uint8Array) => Uint8Array;
+  /** Requests that may be in flight now, over all servers. */
+  readonly limit: number;
+  /** What the limit may come to before long. */
+  readonly reach: number;
+  readonly inFlight: number;
+  /** Requests that wait for a place or a gate. */
+  readonly waiting: number;
+  /** What holds requests back now; `model` is null for a whole server. */
+  readonly closedGates: readonly { server: string; model: string | null; closed: ClosedGate }[];
+  /** Leave to send one request; see `Admission.enter`. */
+  enter(entrant: Entrant, signal: AbortSignal): Entry | Promise<Entry>;
+  /** Why a request of the model would wait now. */
+  reasonFor(entrant: Pick<Entrant, 'model'>): WaitReason;
+  /** The server's number, for `serverAt`; stable while its configuration is. */
+  numberOf(server: UpstreamServer | null): number | null;
+  serverAt(number: number | null): UpstreamServer | null;
+  /** The outcome's message of a request that was given up. */
+  readonly givenUpMessage: string;
+  close(): Promise<void>;
+}
