@@ -42,11 +42,10 @@ export function createValidateInput(
       const model = await readFirstModel(files, { tenant, file, endpoint });
       return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, model)] };
     }
-    const listed = await modelsListed();
     const content = await files.openContent(tenant, inputFileId);
     if (content === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
 
-    const checker = createInputChecker({ endpoint, limits, routes, modelLists: listed });
+    const checker = createInputChecker({ endpoint, limits, routes, modelLists });
     const nonce = randomHex(16);
     const writer = createPlanWriter(pieces, { batchId, nonce });
     try {
@@ -68,11 +67,6 @@ export function createValidateInput(
     const checked = checker.verdict();
     // The shards of a refused input stay behind; the sweep takes them with everything else under `work/`.
     return checked.verdict === 'refused' ? checked : { ...checked, nonce, shards: await writer.end() };
-  }
-
-  async function modelsListed(): Promise<Map<string, readonly string[]>> {
-    const lists = await Promise.all(routes.names.map(async (upstream) => ({ upstream, names: await modelLists.of(upstream) })));
-    return new Map(lists.flatMap(({ upstream, names }) => (names === null ? [] : [[upstream, names]])));
   }
 
   /** What the workflow needs of the plan, and what earlier runs of the batch have closed of it. */

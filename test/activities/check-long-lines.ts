@@ -22,7 +22,12 @@ const { signal } = new AbortController();
 const routes = createModelRoutes([{ name: 'main', models: null }]);
 await Promise.all(
   Array.from({ length: inputs }, async () => {
-    const checker = createInputChecker({ endpoint: '/v1/chat/completions', limits: DEFAULT_LIMITS, routes, modelLists: new Map() });
+    const checker = createInputChecker({
+      endpoint: '/v1/chat/completions',
+      limits: DEFAULT_LIMITS,
+      routes,
+      modelLists: { of: async () => null },
+    });
     await readThroughChecker({
       body: longLine(),
       maxLineBytes: DEFAULT_LIMITS.maxLineBytes,

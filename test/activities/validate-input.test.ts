@@ -140,6 +140,9 @@ describe('validateInput refuses', () => {
       ],
     );
     assert.deepEqual(asked, ['example', 'other']);
+    // Nobody is asked of a file that no list can save.
+    await errorsOf(await stage.submit(body({ stream: 'true' })), { routes, modelLists });
+    assert.deepEqual(asked, ['example', 'other']);
   });
 
   it('V11: a line without a model, where no upstream serves every model', async () => {
