@@ -26,10 +26,12 @@ const chosen = worlds.filter(({ name }) => name.includes(filter));
 const runs = chosen.map((world) => ({
   world,
   adaptive: runWorld(world, createConcurrencyControl, SEED),
+  asking: world.best === null ? null : runWorld(world, createConcurrencyControl, SEED, { asks: true }),
   fixed: runWorld(world, ({ maxInFlight }) => createFixedControl(maxInFlight), SEED),
 }));
-const rows = runs.flatMap(({ world, adaptive, fixed }) => [
+const rows = runs.flatMap(({ world, adaptive, asking, fixed }) => [
   row(world, 'adaptive', adaptive),
+  ...(asking === null ? [] : [row(world, 'adaptive, queue told', asking)]),
   row(world, `fixed, ${Math.round(fixed.meanLimit)}`, fixed),
 ]);
 for (const cells of [COLUMNS, ...rows]) console.log(cells.map((cell, column) => cell.padEnd(column === 0 ? 36 : 14)).join(' '));
@@ -73,6 +75,7 @@ function page(): string {
     '- The ideal is what the server can do if it is full from the first to the last second.',
     '- A line fails after five faults. A try after a timeout waits twice as long. The request timeout is 30 minutes unless the world says otherwise.',
     '- The wait of others is the time in the queue of a client that sends one request a second.',
+    '- `queue told` means that the workers read the queue of the server every 1.5 s. A hosted API has none.',
     '- No constant was chosen on a world in italics.',
     '',
     `Mean share: ${meanShare(runs.map(({ adaptive }) => adaptive))}, with a fixed limit ${meanShare(runs.map(({ fixed }) => fixed))}.`,

@@ -25,11 +25,12 @@ export interface Run {
 }
 
 const SAMPLES = 400;
+const ASK_MS = 1_500;
 const REQUEST_TIMEOUT_MS = 1_800_000;
 const MAX_IN_FLIGHT = 1024;
 
-/** Runs a world in simulated time; the same seed gives the same run. */
-export function runWorld(world: World, createControl: CreateControl, seed: number): Run {
+/** Runs a world in simulated time; the same seed gives the same run. With `asks` the workers read the server's own queue. */
+export function runWorld(world: World, createControl: CreateControl, seed: number, { asks = false } = {}): Run {
   const clock = createClock();
   const random = numbers(seed);
   const server = world.server(clock, random);
@@ -42,6 +43,10 @@ export function runWorld(world: World, createControl: CreateControl, seed: numbe
   (function visit(): void {
     server.visit((waitMs) => waits.push(waitMs / 1000));
     clock.after(1000, visit);
+  })();
+  (function ask(): void {
+    if (asks) for (const control of controls) control.told({ running: server.running, waiting: server.queued });
+    clock.after(ASK_MS, ask);
   })();
   const curve: Run['curve'] = [];
   for (let sample = 1; sample <= SAMPLES; sample++) {
@@ -65,7 +70,7 @@ export function runWorld(world: World, createControl: CreateControl, seed: numbe
 /** Always this limit. */
 export function createFixedControl(limit: number): ConcurrencyControl {
   const nothing = () => () => undefined;
-  return { limit, reach: limit, sent: nothing, probed: nothing };
+  return { limit, reach: limit, sent: nothing, probed: nothing, told: () => undefined };
 }
 
 function sum(values: readonly number[]): number {

@@ -53,6 +53,7 @@ export interface ModelServer {
 interface Turn {
   begin: () => void;
   isGone: boolean;
+  isVisit?: boolean;
 }
 
 /**
@@ -119,12 +120,12 @@ export function createModelServer(clock: Clock, given: ModelServer): SimulatedSe
       return running.size;
     },
     get queued() {
-      return queue.length - gone;
+      return queue.filter(({ isGone, isVisit }) => !isGone && isVisit !== true).length;
     },
     visit(begun) {
       if (capacity() === 0) return;
       const sentMs = clock.nowMs;
-      arrive({ begin: () => begun(clock.nowMs - sentMs), isGone: false });
+      arrive({ begin: () => begun(clock.nowMs - sentMs), isGone: false, isVisit: true });
     },
     send(reply) {
       if (capacity() === 0) return clock.after(1, () => reply({ kind: 'unavailable' }));

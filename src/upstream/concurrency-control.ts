@@ -1,5 +1,6 @@
 import type { Observation } from './limiter.ts';
 import { createOverload } from './overload.ts';
+import type { ServerQueue } from './server-metrics.ts';
 
 /** Finds how many requests in flight a server can use, from what is seen of them. */
 export interface ConcurrencyControl {
@@ -11,6 +12,8 @@ export interface ConcurrencyControl {
   sent(inFlight: number): (seen: Observation) => void;
   /** The same for a request that goes out beside the limit, to find out whether the server is back. */
   probed(): (seen: Observation) => void;
+  /** The server's own word about its queue. While it is fresh, the limit follows it and no longer the times of answers. */
+  told(queue: ServerQueue): void;
 }
 
 export interface ConcurrencyControlOptions {
@@ -33,14 +36,20 @@ const QUANTILE = 0.2;
 /** A queue is too long when this time is so many times what it is without one. */
 const TOO_SLOW = 4;
 const SHRINK = 0.8;
+/** With fewer in flight there was too little to do, which tells nothing about the limit. */
+const FULL = 0.8;
 /** Growth, as a share of the limit, but at least 1. */
 const GROWTH = 1 / 16;
+/** The same where the server says that nothing waits. */
+const QUEUE_GROWTH = 1 / 4;
 /** What stays slow at a quarter of the limit has grown slow by itself, and is usual from now on. */
 const LEAST_SHARE = 1 / 4;
 /** Changes after which the usual time is measured again, with more answers than at first, and sooner the first time. */
 const [CHANGES_TO_MEASURE, CHANGES_TO_MEASURE_FIRST] = [128, 32];
 /** Share of the limit at which it is measured: there no queue is left. */
 const MEASURED_SHARE = 1 / 8;
+/** So much of what runs may wait, and for so long the server's word is fresh. */
+const [WAITING_SHARE, FRESH_MS] = [0.1, 20_000];
 /** One answer in five may take so much of the request timeout. */
 const TIMEOUT_SHARE = 1 / 3;
 
@@ -67,6 +76,8 @@ export function createConcurrencyControl({
   let [limit, usualMs, changes] = [first, Infinity, CHANGES_TO_MEASURE - CHANGES_TO_MEASURE_FIRST];
   let mode: Mode = { kind: 'start' };
   let times: number[] = [];
+  let open = 0;
+  let queue: (ServerQueue & { atMs: number }) | null = null;
   const overload = createOverload({ monotonicMs });
 
   function go(nextLimit: number, next: Mode): void {
@@ -79,6 +90,12 @@ export function createConcurrencyControl({
     const sorted = times.toSorted((a, b) => a - b);
     const at = (share: number) => sorted[Math.floor(share * sorted.length)] ?? 0;
     const ms = at(QUANTILE);
+    const isLate = at(0.8) > TIMEOUT_SHARE * requestTimeoutMs;
+    if (queue !== null) {
+      if (monotonicMs() - queue.atMs < FRESH_MS) return grow(isLate || queue.waiting > 0, QUEUE_GROWTH);
+      // The usual time is unknown.
+      [queue, mode, usualMs, changes] = [null, { kind: 'steady' }, Infinity, CHANGES_TO_MEASURE];
+    }
     changes += 1;
     if (mode.kind === 'measure') {
       usualMs = ms;
@@ -87,11 +104,15 @@ export function createConcurrencyControl({
     if (limit <= FIRST_IN_FLIGHT) usualMs = ms;
     else if (mode.kind === 'start') usualMs = Math.min(usualMs, ms);
     if (ms > TOO_SLOW * usualMs) return goSlow(ms);
-    if (at(0.8) > TIMEOUT_SHARE * requestTimeoutMs) return go(limit, { kind: 'steady' });
-    if (mode.kind === 'start') return go(2 * limit, mode);
-    if (changes < CHANGES_TO_MEASURE || limit <= 2 * FIRST_IN_FLIGHT) return go(limit + Math.max(1, GROWTH * limit), { kind: 'steady' });
+    if (mode.kind === 'start' || changes < CHANGES_TO_MEASURE || limit <= 2 * FIRST_IN_FLIGHT) return grow(isLate, GROWTH);
     changes = 0;
     go(Math.max(FIRST_IN_FLIGHT, MEASURED_SHARE * limit), { kind: 'measure', back: limit });
+  }
+
+  function grow(isEnough: boolean, share: number): void {
+    if (isEnough) go(limit, { kind: 'steady' });
+    else if (mode.kind === 'start') go(2 * limit, mode);
+    else go(limit + Math.max(1, share * limit), { kind: 'steady' });
   }
 
   function goSlow(ms: number): void {
@@ -101,12 +122,23 @@ export function createConcurrencyControl({
     go(2 * limit, { kind: 'start' });
   }
 
+  function told({ running, waiting }: ServerQueue): void {
+    queue = { running, waiting, atMs: monotonicMs() };
+    // What was changed must have come into effect.
+    if (open > limit || waiting <= Math.max(1, WAITING_SHARE * running)) return;
+    // Others who keep a queue of their own must not bring this to a standstill.
+    const least = running + waiting > 2 * open ? FIRST_IN_FLIGHT : 1;
+    const next = Math.max(limit - waiting, limit / 2, least);
+    if (next < limit) go(next, { kind: 'steady' });
+  }
+
   function sent(inFlight: number): (seen: Observation) => void {
     const sentAt = limit;
-    // Below the limit there was too little to do: that tells nothing about it.
-    const isFull = inFlight >= 0.8 * limit;
+    const isFull = inFlight >= FULL * limit;
+    open += 1;
     const judge = overload.sent(limit, inFlight);
     return (seen) => {
+      open -= 1;
       const next = judge(seen, limit);
       if (next !== null) return go(next, { kind: 'steady' });
       // What went out at a higher limit does not speak about this one.
@@ -133,5 +165,6 @@ export function createConcurrencyControl({
     },
     sent,
     probed,
+    told,
   };
 }

@@ -30,6 +30,16 @@ const EXPECTED: Readonly<Record<string, Partial<Record<(typeof NAMES)[number], r
 
 const answer = (ms: number): Observation => ({ kind: 'answer', ms });
 
+function assertRun(name: string, expected: (typeof EXPECTED)[string], asks: boolean): void {
+  const world = worlds.find((each) => each.name === name);
+  assert.ok(world !== undefined, 'there is no such world');
+  const run = runWorld(world, createConcurrencyControl, 1, { asks });
+  for (const what of NAMES) {
+    const [least, most] = expected?.[what] ?? [0, Infinity];
+    assert.ok(run[what] >= least && run[what] <= most, `${what} is ${run[what]}, expected ${least} to ${most}`);
+  }
+}
+
 /** Sends as many as the limit allows, so often, and has them all answered. */
 function rounds(control: ReturnType<typeof createConcurrencyControl>, count: number, seen: (inFlight: number) => Observation): void {
   for (let round = 0; round < count; round += 1) {
@@ -38,18 +48,38 @@ function rounds(control: ReturnType<typeof createConcurrencyControl>, count: num
   }
 }
 
+/** The same where the workers read the server's queue. */
+const EXPECTED_WITH_QUEUE: typeof EXPECTED = {
+  'slots, 32': { share: [0.95, 1], waitP95: [0, 4], meanLimit: [30, 40] },
+  'slots, 4': { share: [0.95, 1], meanLimit: [4, 6] },
+  'batching, a=15 b=0.1': { share: [0.95, 1] },
+  'batching, a=12 b=0.045': { share: [0.95, 1] },
+  '4 workers, 32 slots': { share: [0.95, 1], lastLimit: [28, 48], waitP95: [0, 4] },
+  'neighbour, 32 slots': { share: [0.1, 1], waitP95: [0, 4] },
+  'sharing, prefill 30 s': { share: [0.9, 1], failed: [0, 0] },
+};
+
 describe('createConcurrencyControl', () => {
   for (const [name, expected] of Object.entries(EXPECTED)) {
-    it(`keeps to what is expected in the world "${name}"`, () => {
-      const world = worlds.find((each) => each.name === name);
-      assert.ok(world !== undefined, 'there is no such world');
-      const run = runWorld(world, createConcurrencyControl, 1);
-      for (const what of NAMES) {
-        const [least, most] = expected[what] ?? [0, Infinity];
-        assert.ok(run[what] >= least && run[what] <= most, `${what} is ${run[what]}, expected ${least} to ${most}`);
-      }
-    });
+    it(`keeps to what is expected in the world "${name}"`, () => assertRun(name, expected, false));
   }
+
+  for (const [name, expected] of Object.entries(EXPECTED_WITH_QUEUE))
+    it(`keeps to what is expected in the world "${name}" when the server tells its queue`, () => assertRun(name, expected, true));
+
+  it('goes by the times of answers again when the server has not told its queue for 20 s', () => {
+    let nowMs = 0;
+    const control = createConcurrencyControl({ maxInFlight: 256, monotonicMs: () => nowMs });
+    const round = (inFlight: number) => ((nowMs += 100), answer(100 * Math.max(1, inFlight / 40)));
+    for (let count = 0; count < 30; count += 1) {
+      control.told({ running: control.limit, waiting: 0 });
+      rounds(control, 1, round);
+    }
+    assert.equal(control.limit, 256, 'whatever answers take');
+    nowMs += 30_000;
+    rounds(control, 60, round);
+    assert.ok(control.limit < 180, `${control.limit}`);
+  });
 
   it('begins with 4, or with what is remembered', () => {
     assert.equal(createConcurrencyControl({ maxInFlight: 256 }).limit, 4);
