@@ -97,6 +97,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   void checkUpstreams(config, logger);
   const upstreams = createUpstreams(config.upstreams, config.secrets.upstreams, watchUpstreams({ metrics, tracing, nowMs, logger }));
   measureUpstreams(upstreams.values(), metrics);
+  for (const upstream of upstreams.values()) void upstream.followQueues(signal);
   shutdown.closes(
     'upstreams',
     async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.close()))),

@@ -9,6 +9,7 @@ import { createIntake } from './intake.ts';
 import type { Way } from './open-connection.ts';
 import { createRedaction } from './redact.ts';
 import { createSendBudget } from './send-budget.ts';
+import { askServerQueue } from './server-metrics.ts';
 import { UpstreamServer } from './server.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -142,6 +143,12 @@ function createUpstream(options: UpstreamOptions, secrets: UpstreamSecrets, watc
     serverAt: (number) => (number === null ? null : (servers[number] ?? null)),
     reasonFor: (entrant) => admission.reasonFor(entrant),
     givenUpMessage: `the upstream has been unavailable for longer than ${(unavailableMaxMs ?? 0) / 1000} s`,
+    async followQueues(signal) {
+      if (options.limiter === 'fixed') return;
+      const follow = async (server: UpstreamServer, number: number) =>
+        await server.followQueue(async () => await askServerQueue(options.baseUrls[number] ?? '', secrets), admission.pump, signal);
+      await Promise.all(servers.map(follow));
+    },
     close: async () => void (await Promise.all(servers.map(async ({ client }) => await client.close()))),
   };
 }
@@ -193,5 +200,5 @@ function createServer(
 
 function createFixedControl(limit: number): ConcurrencyControl {
   const nothing = () => () => undefined;
-  return { limit, reach: limit, sent: nothing, probed: nothing };
+  return { limit, reach: limit, sent: nothing, probed: nothing, told: () => undefined };
 }

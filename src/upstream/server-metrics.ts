@@ -1,7 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Dispatcher, request } from 'undici';
-import { parseBaseUrl } from './base-url.ts';
-import type { UpstreamSecrets } from './create-upstreams.ts';
+import { type AskSecrets, askServer } from './ask-server.ts';
 
 /** Requests that a server is working on, and those that wait in its queue, whoever sent them. */
 export interface ServerQueue {
@@ -23,7 +21,6 @@ const SERVERS = [
 /** A name at the beginning of a line, labels whose quoted values may hold anything, and a number. */
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?[ \t]+([-+.\deE]+)/gm;
 const PATIENCE_MS = 2_000;
-const MAX_BYTES = 8 * 1024 * 1024;
 const INTERVAL_MS = 1_500;
 /** Between two questions that a server did not answer. */
 const RETRY_MS = 15_000;
@@ -40,34 +37,14 @@ export function readServerQueue(text: string): MetricsAnswer {
   return SERVERS.some(({ prefix }) => text.includes(prefix)) ? 'later' : 'never';
 }
 
-/** Asks a server for its queue, on a connection of its own. Never throws, and waits no longer than two seconds. */
-export async function askServerQueue(
-  baseUrl: string,
-  { apiKey, headers }: UpstreamSecrets,
-  { dispatcher, patienceMs = PATIENCE_MS }: { dispatcher?: Dispatcher; patienceMs?: number } = {},
-): Promise<MetricsAnswer> {
-  const { origin, userinfo } = parseBaseUrl(baseUrl);
-  const basic = userinfo === null ? {} : { authorization: `Basic ${Buffer.from(userinfo).toString('base64')}` };
-  const bearer = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
-  try {
-    const { statusCode, body } = await request(`${origin}/metrics`, {
-      headers: { accept: 'text/plain', ...basic, ...bearer, ...headers },
-      signal: AbortSignal.timeout(patienceMs),
-      ...(dispatcher === undefined ? {} : { dispatcher }),
-    });
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > MAX_BYTES) return 'never';
-      chunks.push(chunk);
-    }
-    if (statusCode === 200) return readServerQueue(Buffer.concat(chunks).toString());
-    // A proxy answers for a server that is away, and a server that loads a model for one that is not ready.
-    return (statusCode >= 500 && statusCode !== 501) || statusCode === 408 || statusCode === 429 ? 'later' : 'never';
-  } catch {
-    return 'later';
-  }
+/** Asks a server for its queue; see `askServer`. */
+export async function askServerQueue(baseUrl: string, secrets: AskSecrets, patienceMs = PATIENCE_MS): Promise<MetricsAnswer> {
+  const answer = await askServer(baseUrl, '/metrics', secrets, patienceMs);
+  if (!('status' in answer)) return 'later';
+  const { status, text } = answer;
+  if (status === 200) return readServerQueue(text);
+  // A proxy answers for a server that is away, and a server that loads a model is not ready.
+  return (status >= 500 && status !== 501) || status === 408 || status === 429 ? 'later' : 'never';
 }
 
 /**

@@ -363,3 +363,34 @@ describe('several servers', () => {
     await until(async () => (await sendUntilAnswered(upstream), back.calls.length > 0), { what: 'the server that is back to be used' });
   });
 });
+
+describe('Upstream.followQueues', () => {
+  for (const [says, text, limit] of [
+    ['that requests wait', 'llamacpp:requests_processing 1\nllamacpp:requests_deferred 3\n', 2],
+    ['nothing of its queue', '<html></html>', 4],
+  ] as const)
+    it(`leaves ${limit} of 4 places when a server says ${says}`, async () => {
+      const asked: (string | undefined)[] = [];
+      const server = createServer((request, response) => {
+        asked.push(request.url);
+        response.end(text);
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const address = server.address();
+      const ending = new AbortController();
+      await using upstream = createUpstream([`http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/v1`], {
+        limiter: 'adaptive',
+      });
+      const permits = [];
+      for (let place = 0; place < 4; place += 1) permits.push(await enterNow(upstream));
+      const following = upstream.followQueues(ending.signal);
+      await until(() => asked.length > 0 && upstream.limit === limit, { what: 'the queue of the server', everyMs: 10 });
+      for (const permit of permits) permit.release();
+      ending.abort();
+      await following;
+      assert.deepEqual(asked, ['/metrics']);
+      server.close();
+      server.closeAllConnections();
+    });
+});
