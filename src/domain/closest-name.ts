@@ -1,13 +1,13 @@
 /** Longer names are compared by their beginnings, so that a comparison stays cheap. */
 const COMPARED_LENGTH = 64;
 
-/** The candidate that a misspelt name most likely stands for; null when none needs few enough changes. */
+/** The candidate that a misspelt name most likely stands for, upper and lower case being the same; null when none needs few enough changes. */
 export function closestName(name: string, candidates: Iterable<string>): string | null {
   let best: string | null = null;
-  const compared = name.slice(0, COMPARED_LENGTH);
+  const compared = name.slice(0, COMPARED_LENGTH).toLowerCase();
   let fewest = Math.ceil(compared.length / 3) + 1;
   for (const candidate of candidates) {
-    const changes = editDistance(compared, candidate.slice(0, COMPARED_LENGTH));
+    const changes = editDistance(compared, candidate.slice(0, COMPARED_LENGTH).toLowerCase());
     if (changes < fewest) [best, fewest] = [candidate, changes];
   }
   return best;

@@ -101,6 +101,7 @@ describe('createRequestLineChecker()', () => {
     const advice = (line: Line) => faults(line).map(({ message }) => message.split("'. ")[1] ?? null);
     assert.deepEqual(advice({ ...without('custom_id'), customId: 'a' }), ['There is "customId": did you mean "custom_id"?']);
     assert.deepEqual(advice({ ...without('method'), Method: 'POST' }), ['There is "Method": did you mean "method"?']);
+    assert.deepEqual(advice({ ...without('body'), BODY: {} }), ['There is "BODY": did you mean "body"?']);
     assert.deepEqual(advice({ ...without('url'), endpoint: CHAT }), [null]);
     assert.deepEqual(advice({ model: 'm', messages: [] }), [
       null,
