@@ -8,8 +8,11 @@ import { ConfigError } from '../src/config-error.ts';
 import { type Config, loadConfig, printable } from '../src/config.ts';
 import { checkUpstreams } from '../src/processes/check-upstreams.ts';
 import { proxyOfEnvironment } from '../src/proxy-settings.ts';
+import { createUpstreams } from '../src/upstream/create-upstreams.ts';
 import { freePort } from './helpers/servers.ts';
 import { type Authority, createAuthority } from './upstream/certificates.ts';
+import { startProxy } from './upstream/proxy-server.ts';
+import { httpAnswer, startRawServer } from './upstream/raw-server.ts';
 
 const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret-of-the-store' };
 const URL_A = 'https://a.example/v1';
@@ -62,6 +65,35 @@ describe('the proxy of an upstream', () => {
       }
     }
     assert.doesNotMatch(JSON.stringify(printable(load({ proxy: 'http://me:hidden@p:3128' }))), /hidden/);
+  });
+});
+
+describe('the password of a proxy', () => {
+  it('is replaced in what a server answers, as keys are', async () => {
+    const sent = Buffer.from('me:hidden-word').toString('base64');
+    await using server = await startRawServer((socket) => void socket.write(httpAnswer(400, `hidden-word Basic ${sent}`)));
+    await using proxy = await startProxy();
+    const config = load({ base_urls: [`${server.url}/v1`], proxy: `http://me:hidden-word@127.0.0.1:${proxy.port}` });
+    const upstream = createUpstreams(config.upstreams, config.secrets.upstreams).get('gpu');
+    const entrant = {
+      tenant: 't',
+      batchId: 'b',
+      model: 'm',
+      rank: 0,
+      requestKey: 'r',
+      faults: 0,
+      lastServer: null,
+      probes: 0,
+      atGate: false,
+    };
+    const { signal } = new AbortController();
+    const permit = await upstream?.enter(entrant, signal);
+    assert.ok(typeof permit === 'object');
+    const about = { batchId: 'b', line: 1, attempt: 1 };
+    const attempt = await permit.send({ endpoint: '/v1/embeddings', body: Buffer.from('{}'), idempotencyKey: 'k', about }, signal);
+    assert.equal('answer' in attempt && attempt.answer?.body.toString(), '*** Basic ***');
+    assert.equal(proxy.tunnels.length, 1);
+    await upstream?.close();
   });
 });
 

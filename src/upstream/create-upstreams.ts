@@ -74,10 +74,7 @@ const NO_WATCH: UpstreamWatch = {
 const MAX_SLICES = 2000;
 /** An answer that keeps trickling in may take this many request timeouts as a whole. */
 const TOTAL_TIMEOUTS = 2;
-/**
- * undici gives a connection back only when the event loop has come round: a request that takes over a place in flight would wait for that
- * if there were no other connection.
- */
+/** Probes go out beside the limit, and a connection that is given up counts until it is closed. */
 const CONNECTIONS_PER_PLACE = 1.25;
 /** A wait for budgets is looked at again after this, because headers of an answer may have told of a later one. */
 const MAX_BUDGET_WAIT_MS = 60_000;

@@ -24,8 +24,6 @@ export interface HttpRequest {
    * read, and no timeout runs. A promise that is rejected ends the exchange as `aborted`.
    */
   onBytes?: (bytes: number) => Promise<void> | void;
-  /** Called when an answer of which `onBytes` has heard does not become `answered`: its bytes are not in memory any more. */
-  onDropped?: () => void;
 }
 
 /** `ms` is from writing the request to the last byte, without the time in which reading was held up by `onBytes`. */

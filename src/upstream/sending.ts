@@ -177,10 +177,6 @@ export class Sending implements Waiter, Dispatcher.DispatchHandler {
   #end(exchange: Exchange): void {
     if (this.#isOver) return;
     this.#leave();
-    if (exchange.kind !== 'answered' && this.#body.bytes > 0) {
-      this.#body = new AnswerBody();
-      this.#options.request.onDropped?.();
-    }
     this.#options.resolve(exchange);
   }
 

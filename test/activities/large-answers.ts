@@ -16,7 +16,7 @@ const pool = createHttpPool({
 
 async function ask(): Promise<void> {
   const lease = await budget.reserve(2, never);
-  const request = { path: '/', headers: {}, body: Buffer.from('{}'), onBytes: lease.grow, onDropped: lease.dropAnswer };
+  const request = { path: '/', headers: {}, body: Buffer.from('{}'), onBytes: lease.grow };
   const exchange = await pool.exchange(request, never);
   assert.equal(exchange.kind, 'answered');
   lease.exchange(exchange.body.length);

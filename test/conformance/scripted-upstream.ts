@@ -36,6 +36,8 @@ export async function startScriptedUpstream(port = 0): Promise<ScriptedUpstream>
   const scripts = new Map<string, (call: number) => Scripted>();
   const counts = new Map<string, number>();
   const server = createServer((request, answer) => {
+    // It has no list of models, for which a worker may ask.
+    if (request.method === 'GET') return void answer.writeHead(404).end();
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => void reply());

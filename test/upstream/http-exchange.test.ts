@@ -160,18 +160,6 @@ describe('onBytes', () => {
     assert.deepEqual(exchange, { kind: 'aborted' });
   });
 
-  it('is followed by onDropped when the answer does not come to its end, and only then', async () => {
-    await using server = await startRawServer((socket, count) => {
-      if (count === 1) socket.write(httpAnswer(200, Buffer.alloc(500)));
-      else socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}');
-    });
-    await using pool = openPool(server.url);
-    let [heard, dropped] = [0, 0];
-    const request = { onBytes: (bytes: number) => void (heard += bytes), onDropped: () => void (dropped += 1) };
-    assert.deepEqual([(await pool.post(request)).kind, heard, dropped], ['answered', 500, 0]);
-    assert.deepEqual([(await pool.post(request)).kind, heard, dropped], ['reset', 502, 1]);
-  });
-
   it('does not keep the caller from ending the exchange', async () => {
     const aborting = new AbortController();
     await using server = await startRawServer((socket) => void socket.write(httpAnswer(200, Buffer.alloc(500_000))));
