@@ -23,7 +23,7 @@ export function describeEntering(upstream: Upstream, entrant: Entrant): Wait {
       case 'budget':
         return 'for the rate limit of the upstream';
       case 'hours':
-        return `for the hours of the upstream, which begin ${time(reason.untilMs)}`;
+        return `for the quiet hours of the upstream to end at ${reason.until}`;
       case 'gate': {
         const { closed, model } = reason;
         const what = model === null || model === '' ? 'the upstream' : `the model "${model.slice(0, 80)}"`;

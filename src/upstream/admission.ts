@@ -2,6 +2,7 @@ import type { Attempt, Sent } from '../domain/attempt.ts';
 import { onAbort } from './on-abort.ts';
 import type { UpstreamRequest } from './client.ts';
 import type { ClosedGate, Ticket } from './gate.ts';
+import type { Schedule } from './schedule.ts';
 import type { SendBudget } from './send-budget.ts';
 import type { UpstreamServer } from './server.ts';
 import { Waiters, type Waiter } from './waiters.ts';
@@ -32,7 +33,8 @@ export type Entry = Permit | 'closed' | 'given_up';
 export type WaitReason =
   | { kind: 'place' | 'budget' }
   | { kind: 'gate'; closed: ClosedGate; model: string | null; server: string }
-  | { kind: 'hours'; untilMs: number };
+  /** Until when, for people: `19:00 Europe/Berlin`. */
+  | { kind: 'hours'; until: string };
 
 export interface AdmissionOptions {
   servers: readonly UpstreamServer[];
@@ -42,8 +44,7 @@ export interface AdmissionOptions {
   oneModelAtATime: boolean;
   /** The configured budget of tokens. */
   budget: SendBudget;
-  /** Unix milliseconds until which nothing is sent; null while sending is allowed. */
-  closedUntilMs: () => number | null;
+  schedule: Pick<Schedule, 'closed'>;
   /** How long an attempt that failed may wait to learn whether all others fail too. */
   settleMs: number;
   monotonicMs: () => number;
@@ -78,21 +79,21 @@ export class Admission {
   /** Answers at once when nothing is to be waited for. Rejects with the signal's reason when that ends first. */
   enter(entrant: Entrant, signal: AbortSignal): Entry | Promise<Entry> {
     signal.throwIfAborted();
-    const isShut = this.#options.closedUntilMs() !== null;
+    const isShut = this.#options.schedule.closed() !== null;
     if (!isShut && this.#waiters.size === 0) {
       const probed = this.#dueProbe(entrant.model);
       if (probed !== null) return this.#permit(entrant, probed, true);
       const server = this.#freeServer(entrant, this.#options.monotonicMs());
       if (server !== null) return this.#permit(entrant, server, false);
     }
-    if (!entrant.atGate && (isShut || this.#isClosed(entrant.model))) return 'closed';
+    if (!entrant.atGate && this.#isClosed(entrant.model)) return 'closed';
     return this.#wait(entrant, signal);
   }
 
   /** Why it would wait if it came now. */
   reasonFor(entrant: Pick<Entrant, 'model'>): WaitReason {
-    const untilMs = this.#options.closedUntilMs();
-    if (untilMs !== null) return { kind: 'hours', untilMs };
+    const shut = this.#options.schedule.closed();
+    if (shut !== null) return { kind: 'hours', until: shut.inWords };
     let first: WaitReason | null = null;
     for (const server of this.#options.servers) {
       const found = server.closedFor(entrant.model);
@@ -110,8 +111,11 @@ export class Admission {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (this.#waiters.size === 0) return;
-    const untilMs = this.#options.closedUntilMs();
-    if (untilMs !== null) return this.#wakeIn(untilMs - this.#options.nowMs());
+    const shut = this.#options.schedule.closed();
+    if (shut !== null) {
+      this.turnAway();
+      return this.#waiters.size === 0 ? undefined : this.#wakeIn(shut.untilMs - this.#options.nowMs());
+    }
     const nowMs = this.#options.monotonicMs();
     this.#sendProbes();
     while (this.#waiters.size > 0 && this.#grantNext(nowMs));
@@ -119,7 +123,7 @@ export class Admission {
     if (this.#waiters.size > 0) this.#wakeIn(this.#nextWakeMs(nowMs));
   };
 
-  /** Sends away those who did not come to wait at a gate. To be called when one has closed. */
+  /** Sends away those who did not come to wait at a gate, where one has closed. */
   turnAway(): void {
     for (const model of this.#waiters.models()) {
       if (!this.#isClosed(model)) continue;
@@ -128,7 +132,7 @@ export class Admission {
   }
 
   #isClosed(model: string): boolean {
-    return this.#options.servers.every((server) => server.closedFor(model) !== null);
+    return this.#options.schedule.closed() !== null || this.#options.servers.every((server) => server.closedFor(model) !== null);
   }
 
   #wait(entrant: Entrant, signal: AbortSignal): Promise<Entry> {

@@ -8,6 +8,7 @@ import type { ClosedGate } from './gate.ts';
 import { createIntake } from './intake.ts';
 import type { Way } from './open-connection.ts';
 import { createRedaction } from './redact.ts';
+import { createSchedule, type Schedule } from './schedule.ts';
 import { createSendBudget } from './send-budget.ts';
 import { askServerQueue } from './server-metrics.ts';
 import { UpstreamServer } from './server.ts';
@@ -36,6 +37,10 @@ export interface UpstreamOptions {
   maxRefusals: number | null;
   unavailableMaxMs: number | null;
   oneModelAtATime: boolean;
+  /** Hours in which requests may go out; null for always. */
+  active: readonly string[] | null;
+  /** Most requests in flight at each server by hours. */
+  maxInFlightByHour: Readonly<Record<string, number>>;
 }
 
 /** What an upstream lets us in with; never shown. */
@@ -96,8 +101,9 @@ export function createUpstreams(
 
 function createUpstream(options: UpstreamOptions, secrets: UpstreamSecrets, watch: UpstreamWatch, clocks: Clocks): Upstream {
   const { name, unavailableMaxMs, maxFaults, maxRefusals, requestsPerMinute } = options;
+  const schedule = createSchedule(options, clocks.nowMs);
   const servers = options.baseUrls.map((baseUrl) =>
-    createServer(baseUrl, options, secrets, clocks, (server, model, closed, before) => {
+    createServer(baseUrl, options, secrets, { clocks, schedule }, (server, model, closed, before) => {
       if (closed !== null) admission.turnAway();
       admission.pump();
       watch.gateChanged({ upstream: name, server, model }, closed, before);
@@ -108,7 +114,7 @@ function createUpstream(options: UpstreamOptions, secrets: UpstreamSecrets, watc
     unavailableMaxMs,
     oneModelAtATime: options.oneModelAtATime,
     budget: createSendBudget({ tokensPerMinute: options.tokensPerMinute, maxWaitMs: MAX_BUDGET_WAIT_MS }),
-    closedUntilMs: () => null,
+    schedule,
     ...clocks,
     send: sendThrough(name, watch),
     onWaited: (reason, seconds) => watch.waited(name, reason, seconds),
@@ -165,7 +171,7 @@ function createServer(
   baseUrl: string,
   options: UpstreamOptions,
   { apiKey, headers, ways = {} }: UpstreamSecrets,
-  clocks: Clocks,
+  { clocks, schedule }: { clocks: Clocks; schedule: Schedule },
   onGateChange: (server: string, model: string | null, closed: ClosedGate | null, before: ClosedGate | null) => void,
 ): UpstreamServer {
   const { maxInFlight, requestTimeoutMs, maxResponseBytes, limiter } = options;
@@ -190,6 +196,7 @@ function createServer(
     label,
     client,
     control,
+    schedule,
     ...clocks,
     onGateChange: (model, closed, before) => onGateChange(label, model, closed, before),
   });

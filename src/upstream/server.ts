@@ -2,6 +2,7 @@ import type { Attempt, Sent } from '../domain/attempt.ts';
 import type { ConcurrencyControl } from './concurrency-control.ts';
 import { type ClosedGate, Gate, type GateOptions, Ticket } from './gate.ts';
 import type { Observation } from './limiter.ts';
+import type { Schedule } from './schedule.ts';
 import { createSendBudget, type SendBudget } from './send-budget.ts';
 import type { ServerClient } from './client.ts';
 import { followServerQueue, type MetricsAnswer, type ServerQueue } from './server-metrics.ts';
@@ -20,6 +21,7 @@ export interface ServerOptions extends Omit<GateOptions, 'leastModels' | 'onChan
   label: string;
   client: ServerClient;
   control: ConcurrencyControl;
+  schedule: Pick<Schedule, 'limit'>;
   /** `model` is null for the server as a whole. */
   onGateChange: (model: string | null, closed: ClosedGate | null, before: ClosedGate | null) => void;
 }
@@ -44,7 +46,7 @@ export class UpstreamServer {
   }
 
   get limit(): number {
-    return this.#options.control.limit;
+    return Math.min(this.#options.control.limit, this.#options.schedule.limit() ?? Infinity);
   }
 
   /** What the limit may come to before long. */

@@ -76,6 +76,8 @@ export function createStageUpstreams(
     maxRefusals: null,
     unavailableMaxMs: null,
     oneModelAtATime: false,
+    active: null,
+    maxInFlightByHour: {},
   };
   return createUpstreams([{ ...options, ...changes }], {}, undefined, clocks);
 }

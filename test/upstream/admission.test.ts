@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Attempt } from '../../src/domain/attempt.ts';
 import { type Entrant, Permit } from '../../src/upstream/admission.ts';
-import { createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
+import { type Clocks, createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { freePort } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
@@ -61,7 +61,7 @@ async function startServer(answer: (model: string, call: number) => Answer, port
 function createUpstream(
   baseUrls: string[],
   changes: Partial<UpstreamOptions> = {},
-  clocks: { settleMs?: number } = {},
+  clocks: Partial<Clocks> = {},
 ): Upstream & AsyncDisposable {
   const options: UpstreamOptions = {
     name: 'example',
@@ -78,6 +78,8 @@ function createUpstream(
     maxRefusals: null,
     unavailableMaxMs: null,
     oneModelAtATime: false,
+    active: null,
+    maxInFlightByHour: {},
     ...changes,
   };
   const upstream = createUpstreams([options], {}, undefined, {
@@ -302,6 +304,34 @@ describe('one model that is refused', () => {
     assert.ok(performance.now() - sinceMs < 900, 'b at full speed');
     assert.ok(server.of('a') <= 8, `${server.of('a')} calls of a`);
     await Promise.all(ofA);
+  });
+});
+
+describe('the hours of an upstream', () => {
+  it('hold requests back until they begin, say so, and let no new ones go once they have ended', async () => {
+    let nowMs = Date.parse('2026-11-27T17:59:59.700Z');
+    const startMs = performance.now() - nowMs;
+    await using server = await startServer(() => ({ delayMs: 30 }));
+    const changes = { active: ['19:00-07:00 Europe/Berlin'], maxInFlight: 1 };
+    await using upstream = createUpstream([server.url], changes, { nowMs: () => Math.max(nowMs, performance.now() - startMs) });
+    assert.equal(upstream.enter(entrant(), never), 'closed');
+    assert.deepEqual(upstream.reasonFor({ model: 'm' }), { kind: 'hours', until: '19:00 Europe/Berlin' });
+    const answered = sendUntilAnswered(upstream);
+    assert.equal(server.calls.length, 0);
+    await answered;
+    const last = await enterNow(upstream);
+    const waiting = upstream.enter(entrant(), never);
+    nowMs = Date.parse('2026-11-28T07:00:00Z');
+    assert.equal((await sendWith(last, 'm')).kind, 'answered');
+    assert.equal(await waiting, 'closed');
+  });
+
+  it('may set a lower limit', async () => {
+    await using server = await startServer(() => ({ delayMs: 20 }));
+    const nowMs = () => Date.parse('2026-11-27T10:00:00Z');
+    await using upstream = createUpstream([server.url], { maxInFlightByHour: { '08:00-18:00 Europe/Berlin': 2 } }, { nowMs });
+    await Promise.all(Array.from({ length: 10 }, async () => await sendUntilAnswered(upstream)));
+    assert.equal(server.most, 2);
   });
 });
 
