@@ -5,7 +5,7 @@ import { lineRanges } from '../src/domain/line-ranges.ts';
 import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
 import { readRequestLine } from '../src/domain/request-line.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
-import type { PieceEntry, ShardResult } from '../src/storage/piece-store.ts';
+import type { PieceEntry, ShardResult } from '../src/domain/piece.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
 import type { ActivityDeps } from './deps.ts';

@@ -3,7 +3,7 @@ import { addUsage, type BatchRecord, isTerminal, zeroUsage } from '../src/domain
 import { DEFAULT_FILE_LIFE_SECONDS } from '../src/domain/file.ts';
 import { newFileId } from '../src/domain/ids.ts';
 import { transition } from '../src/domain/lifecycle.ts';
-import type { Publication, ShardResult } from '../src/storage/piece-store.ts';
+import type { Publication, ShardResult } from '../src/domain/piece.ts';
 import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
 import type { ActivityDeps } from './deps.ts';

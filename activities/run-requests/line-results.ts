@@ -2,7 +2,7 @@ import { isJsonObject } from '../../src/domain/answer.ts';
 import type { Outcome } from '../../src/domain/attempt.ts';
 import { newResultLineId } from '../../src/domain/ids.ts';
 import { answeredLine, erroredLine, wrapNonJson } from '../../src/domain/result-line.ts';
-import type { LineResult } from '../../src/storage/piece-store.ts';
+import type { LineResult } from '../../src/domain/piece.ts';
 
 /** A line and what its request ended in. */
 interface EndedLine {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { LineResult } from '../../src/storage/piece-store.ts';
+import type { LineResult } from '../../src/domain/piece.ts';
 
 /** Results wait this long for company. */
 const GATHER_MS = 1_000;

@@ -1,6 +1,6 @@
 import { parseJson } from './json-objects.ts';
 import { type ListedObject, type ObjectStore, ObjectStoreError } from './object-store.ts';
-import type { LineResult, PieceEntry } from './piece-store.ts';
+import type { LineResult, PieceEntry } from '../domain/piece.ts';
 
 /**
  * A piece is JSONL: its first line says which result lines follow, in order, with their length in bytes (line break not

@@ -1,4 +1,4 @@
-import type { Usage } from '../domain/batch.ts';
+import type { LineResult, PieceEntry, Publication, ShardResult } from '../domain/piece.ts';
 import type { PlanHead, ShardPlan } from '../domain/plan.ts';
 import { mapInOrder } from './in-order.ts';
 import { createJson, getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
@@ -50,48 +50,6 @@ export interface PieceStore {
   /** Puts `next` in the place of `past` by compare-and-set; answers the publication that stands then. */
   replacePublication(batchId: string, past: Publication, next: Publication): Promise<Publication>;
   getPublication(batchId: string): Promise<Publication | null>;
-}
-
-/** The end of one line: its outcome and the bytes to be written, without the line break. */
-export interface LineResult {
-  line: number;
-  outcome: 'completed' | 'failed';
-  usage: Usage | null;
-  resultLine: Buffer;
-}
-
-/** Where a result line lies. */
-export interface PieceEntry {
-  line: number;
-  outcome: 'completed' | 'failed';
-  usage: Usage | null;
-  /** Key of the piece, and where the result line lies in it. */
-  key: string;
-  offset: number;
-  length: number;
-  /** The result line itself, where it was kept. */
-  resultLine?: Buffer;
-}
-
-/** What a closed shard holds; everything published, counted and billed comes from these. */
-export interface ShardResult {
-  shard: number;
-  firstLine: number;
-  lastLine: number;
-  completed: number;
-  failed: number;
-  /** Lines written as `batch_cancelled` or `batch_expired`. */
-  notRun: number;
-  usage: Usage;
-  output: { key: string; bytes: number } | null;
-  error: { key: string; bytes: number } | null;
-}
-
-/** Ids, names and times of the result files, decided once per batch, and again only where those files would be gone too soon. */
-export interface Publication {
-  outputFileId: string;
-  errorFileId: string;
-  createdAt: number;
 }
 
 const LINE_BREAK = Buffer.from('\n');

@@ -1,6 +1,6 @@
 import { mapInOrder } from './in-order.ts';
 import { ObjectStoreError, type ObjectStore } from './object-store.ts';
-import type { PieceEntry } from './piece-store.ts';
+import type { PieceEntry } from '../domain/piece.ts';
 
 /** Result lines in memory at a time; a longer line is alone. */
 const WINDOW_BYTES = 24 * 1024 * 1024;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { newFileId } from '../../src/domain/ids.ts';
-import type { LineResult, PieceStore } from '../../src/storage/piece-store.ts';
+import type { LineResult } from '../../src/domain/piece.ts';
+import type { PieceStore } from '../../src/storage/piece-store.ts';
 import type { ShardRange } from '../../src/domain/plan.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { collect } from '../storage/test-bucket.ts';

@@ -3,7 +3,8 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { zeroUsage } from '../../src/domain/batch.ts';
 import type { ShardPlan } from '../../src/domain/plan.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
-import { createPieceStore, type LineResult, type PieceEntry, type PieceStore, type ShardResult } from '../../src/storage/piece-store.ts';
+import type { LineResult, PieceEntry, ShardResult } from '../../src/domain/piece.ts';
+import { createPieceStore, type PieceStore } from '../../src/storage/piece-store.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
 
