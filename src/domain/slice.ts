@@ -7,10 +7,10 @@
  * Which rule sizes the slices of a shard. It stands in the shard's input, so that a shard ends by the rule it began with;
  * `patched()` would cost each shard a marker and an update of the visibility store.
  */
-export type Sizing = 1 | 2 | 3;
+export type Sizing = 1 | 2 | 3 | 4;
 
 /** The rule for shards that begin now. */
-export const SIZING: Sizing = 3;
+export const SIZING: Sizing = 4;
 
 /** What a batch has learned about its upstream, handed from shard to shard and from run to run. */
 export interface Pace {
@@ -66,6 +66,8 @@ const FAST_MS = 250;
 const BUSY_PER_SECOND = 500;
 /** In places in flight: with more, whole shards would go out one after the other and stand in front of every other batch. */
 const MOST_LEAD = 6;
+/** A batch hands out of so many shards at most. Where all batches together have fewer than workers, slices are smaller, so that each worker has one. */
+const MOST_SHARDS_HANDING_OUT = 4;
 /** How many answers weigh as much as the mean so far. */
 const MEAN_MEMORY = 32;
 
@@ -83,13 +85,15 @@ export function sliceLines(given: {
 }): number {
   const { pace, policy, shardLines, sizing } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
-  if (pace.meanUpstreamMs === null) return clamp(pace.firstLines ?? 1, 1, shardLines);
+  const shardsOut = MOST_SHARDS_HANDING_OUT * Math.max(1, pace.batchesRunning);
+  const most = sizing < 4 ? shardLines : Math.ceil(shardLines / Math.ceil((pace.workers ?? 1) / shardsOut));
+  if (pace.meanUpstreamMs === null) return clamp(pace.firstLines ?? 1, 1, most);
   const expectedPerSecond = placesInFlight(pace, policy.maxInFlight, sizing) / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
-  const perWorker = sizing === 3 ? expectedPerSecond / (pace.workers ?? 1) : expectedPerSecond;
+  const perWorker = sizing >= 3 ? expectedPerSecond / (pace.workers ?? 1) : expectedPerSecond;
   const budget = policy.activitiesPerSecond / (1 + (perWorker / BUSY_PER_SECOND) ** Math.min(sizing, 2));
   // Since the third rule the requests expected are those of all batches, as the budget is.
-  const share = sizing === 3 ? budget : budget / Math.max(1, pace.batchesRunning);
-  return clamp(Math.ceil(expectedPerSecond / share), 1, shardLines);
+  const share = sizing >= 3 ? budget : budget / Math.max(1, pace.batchesRunning);
+  return clamp(Math.ceil(expectedPerSecond / share), 1, most);
 }
 
 /** Of all batches over all workers by today's rule; of this batch by those before, which knew only what is configured. */
@@ -164,7 +168,7 @@ export function learn(
 
 /** How many shards hand out lines at a time: enough for the lead to be found in them, two to four. */
 export function shardsHandingOut(maxInFlight: number): number {
-  return clamp(Math.ceil((4 * maxInFlight) / 500) + 1, 2, 4);
+  return clamp(Math.ceil((4 * maxInFlight) / 500) + 1, 2, MOST_SHARDS_HANDING_OUT);
 }
 
 /** First rule: the mean moves the more the more requests the slice answered. Today workers tell a mean over all slices. */

@@ -54,6 +54,8 @@ Runs workflows and sends requests upstream. It waits for Temporal and the bucket
 /** Part buffers that all uploads of the process share. */
 const UPLOAD_PARTS = 16;
 const LOOK_EVERY_MS = 60_000;
+/** By then Temporal knows that this worker polls. */
+const FIRST_LOOK_MS = 5_000;
 const RETENTION_DAYS = 3;
 /** What closing connections may take once the workers have drained. */
 const CLOSING_MS = 3_000;
@@ -198,8 +200,8 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
 
 /** Looks at Temporal now and then: a database that was lost gets its schedule and attributes again, and workers come and go. */
 async function everyMinute(look: () => Promise<void>, signal: AbortSignal, logger: Logger): Promise<void> {
-  while (!signal.aborted) {
-    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+  for (let waitMs = FIRST_LOOK_MS; !signal.aborted; waitMs = LOOK_EVERY_MS) {
+    await delay(waitMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
     await look().catch((error: unknown) => logger.warn({ err: error }, 'Temporal could not be looked at; the next minute tries again'));
   }

@@ -17,6 +17,16 @@ const policy = { activitiesPerSecond: 100, linesPerActivity: null, maxInFlight: 
 const pace = (lead: number, meanUpstreamMs: number | null, batchesRunning = 1): Pace => ({ lead, meanUpstreamMs, batchesRunning });
 
 describe('sliceLines()', () => {
+  it('is smaller where more workers than shards that hand out lines wait for slices', () => {
+    const linesFor = (workers: number, sizing: Sizing = SIZING) =>
+      sliceLines({ pace: { ...pace(512, 5), workers }, policy, shardLines: 500, sizing });
+    assert.deepEqual(
+      [1, 4, 5, 8, 16].map((workers) => linesFor(workers)),
+      [500, 500, 250, 250, 125],
+    );
+    assert.equal(linesFor(16, 3), 500);
+  });
+
   it('is one line while nothing is known', () => {
     assert.equal(sliceLines({ pace: INITIAL_PACE, policy, shardLines: 500, sizing: SIZING }), 1);
   });

@@ -33,7 +33,7 @@ export const KINDS: Record<string, Kind> = {
   // The last run has the last twenty shards; one in forty tells enough of the others.
   large: undisturbed({ shards: Array.from({ length: 520 }, () => 6), windowMs: 600_000 }, 522, (shard) => shard % 40 === 0),
   // Slices grow with the answers, and otherwise by another rule.
-  'sized-by-pace': undisturbed({ shards: [200, 200], policy: { maxInFlight: 64 }, meanUpstreamMs: 100, places: 12, workers: 3 }, 3),
+  'sized-by-pace': undisturbed({ shards: [200, 200], policy: { maxInFlight: 64 }, meanUpstreamMs: 5, places: 4, workers: 9 }, 3),
   // None of its lines has a piece, so they go out once more, each alone, which is more than the history of one run may hold.
   'long-history': undisturbed(
     {
