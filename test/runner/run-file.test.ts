@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { testEnvironment } from '../helpers/environment.ts';
 import { until } from '../helpers/until.ts';
-import { type FileResult, runFile } from './run-file.ts';
+import { type FileResult, runFiles } from './run-file.ts';
 
-describe('runFile', () => {
+describe('runFiles', () => {
   let folder: string;
   before(async () => (folder = await mkdtemp(join(tmpdir(), 'nightshift-runner-'))));
   after(async () => await rm(folder, { recursive: true, force: true }));
@@ -15,7 +15,8 @@ describe('runFile', () => {
   async function run(name: string, code: string, timeoutMs = 60_000): Promise<FileResult> {
     const file = join(folder, `${name}.test.mjs`);
     await writeFile(file, `import { it } from 'node:test';\n${code}`);
-    return await runFile(file, { folder: join(folder, 'results'), timeoutMs, env: testEnvironment() }).result;
+    const [result] = await runFiles([file], { folder: join(folder, 'results'), timeoutMs, env: testEnvironment() }).result;
+    return result ?? assert.fail('no result');
   }
 
   it('counts tests that passed, failed and were skipped', async () => {
@@ -42,5 +43,31 @@ describe('runFile', () => {
     const [, pid = ''] = /started (\d+)/.exec(await readFile(join(logFolder, 'test.log'), 'utf8')) ?? [];
     const isGone = async () => /^\d+ \(.*\) Z/.test(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '0 () Z'));
     await until(isGone, { what: `process ${pid} to be gone` });
+  });
+
+  it('runs several files in one process and tells which of them failed', async () => {
+    const sources = {
+      good: `it('a', () => {}); it('b', () => {});`,
+      bad: `it('c', () => { throw new Error('planted') });`,
+      broken: 'import "./missing.mjs";',
+      empty: '',
+    };
+    const files = await Promise.all(
+      Object.entries(sources).map(async ([name, code]) => {
+        const file = join(folder, `together-${name}.test.mjs`);
+        await writeFile(file, `import { it } from 'node:test';\n${code}`);
+        return file;
+      }),
+    );
+    const results = await runFiles(files, { folder: join(folder, 'results'), timeoutMs: 60_000, env: testEnvironment() }).result;
+    assert.deepEqual(
+      results.map(({ passed, failed, fault }) => [passed, failed, fault === null]),
+      [
+        [2, 0, true],
+        [0, 1, true],
+        [0, 1, true],
+        [0, 0, false],
+      ],
+    );
   });
 });

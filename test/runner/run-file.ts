@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RunEvent } from './report-events.ts';
+import type { RunEvent, TestOutcome } from './report-events.ts';
 
 const REPORTER = fileURLToPath(new URL('report-events.ts', import.meta.url));
 
@@ -23,22 +23,23 @@ export interface FileResult {
   logFolder: string;
 }
 
-/** A test file that runs. */
-export interface RunningFile {
-  readonly result: Promise<FileResult>;
-  /** Kills the file with every process that it started. */
+/** Test files that run in one process. */
+export interface RunningFiles {
+  readonly result: Promise<FileResult[]>;
+  /** Kills the files with every process that they started. */
   kill(): void;
 }
 
 /**
- * Runs one test file in a process group of its own, with its output in `test.log` of a folder of its own below `folder`. When the file ends, or after
- * `timeoutMs`, every process that is left in the group is killed.
+ * Runs test files in one process, in a process group of its own, with their output in `test.log` of a folder below `folder`. When they end, or
+ * after `timeoutMs`, every process that is left in the group is killed. Several files share the measured time evenly.
  */
-export function runFile(
-  file: string,
+export function runFiles(
+  files: readonly string[],
   { folder, timeoutMs, env }: { folder: string; timeoutMs: number; env: NodeJS.ProcessEnv },
-): RunningFile {
-  const logFolder = join(folder, file.replaceAll('/', '.'));
+): RunningFiles {
+  const [first = ''] = files;
+  const logFolder = join(folder, first.replaceAll('/', '.'));
   const [logPath, eventsPath] = [join(logFolder, 'test.log'), join(logFolder, 'events')];
   mkdirSync(logFolder, { recursive: true });
   const log = openSync(logPath, 'w');
@@ -46,9 +47,11 @@ export function runFile(
     `--test-timeout=${timeoutMs}`,
     ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
     ...[`--test-reporter=${REPORTER}`, '--test-reporter-destination=stdout'],
+    // A file that runs alone needs no runner of Node's in its process.
+    ...(files.length > 1 ? ['--test', '--test-isolation=none'] : []),
   ];
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [...flags, file], {
+  const child = spawn(process.execPath, [...flags, ...files], {
     detached: true,
     stdio: ['ignore', log, log],
     // Not the context of a surrounding test process, in which Node would ignore the reporters.
@@ -62,21 +65,31 @@ export function runFile(
     kill();
   }, timeoutMs);
 
-  async function finish(): Promise<FileResult> {
+  async function finish(): Promise<FileResult[]> {
     const [code, signal]: (number | string | null)[] = await once(child, 'exit');
     clearTimeout(timer);
     kill();
     const events = readEvents(eventsPath);
     rmSync(eventsPath, { force: true });
-    const count = (outcome: string) => events.filter((event) => 'outcome' in event && event.outcome === outcome).length;
-    const [passed, failed, skipped] = [count('passed'), count('failed'), count('skipped')];
-    const tests = events.flatMap((event) => ('outcome' in event ? [{ name: event.name, isPassed: event.outcome === 'passed' }] : []));
-    const cpuSeconds = events.reduce((sum, event) => sum + ('cpuSeconds' in event ? event.cpuSeconds : 0), 0);
-    let fault: string | null = null;
-    if (hung) fault = `still ran after ${timeoutMs / 1000} s and was killed`;
-    else if (passed + failed + skipped === 0) fault = `ran no test and ended with ${signal ?? code}`;
-    else if (code !== 0 && failed === 0) fault = `no test failed, but the process ended with ${signal ?? code}`;
-    return { file, passed, failed, skipped, tests, seconds: (performance.now() - startedMs) / 1000, cpuSeconds, fault, logFolder };
+    const seconds = (performance.now() - startedMs) / 1000 / files.length;
+    const cpuSeconds = events.reduce((sum, event) => sum + ('cpuSeconds' in event ? event.cpuSeconds : 0), 0) / files.length;
+    const outcomes = events.filter((event) => 'outcome' in event);
+    const isFailed = outcomes.some(({ outcome }) => outcome === 'failed');
+    return files.map((file): FileResult => {
+      // Together with others, a file without tests counts as a test of its own that passed.
+      const isEmpty = ({ name, outcome }: TestOutcome) => outcome === 'passed' && resolve(name) === resolve(file);
+      const own = files.length === 1 ? outcomes : outcomes.filter((event) => event.file === resolve(file) && !isEmpty(event));
+      const count = (outcome: TestOutcome['outcome']) => own.filter((event) => event.outcome === outcome).length;
+      const tests = own.map(({ name, outcome }) => ({ name, isPassed: outcome === 'passed' }));
+      let fault: string | null = null;
+      if (hung) fault = `still ran after ${timeoutMs / 1000} s and was killed`;
+      else if (own.length === 0) fault = `ran no test and ended with ${signal ?? code}`;
+      else if (code !== 0 && !isFailed) fault = `no test failed, but the process ended with ${signal ?? code}`;
+      return {
+        ...{ file, tests, seconds, cpuSeconds, fault, logFolder },
+        ...{ passed: count('passed'), failed: count('failed'), skipped: count('skipped') },
+      };
+    });
   }
 
   return { result: finish(), kill };

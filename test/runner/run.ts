@@ -11,7 +11,9 @@ import { parseArgs } from 'node:util';
 import { conformancePage, totalsLine } from '../conformance/table.ts';
 import { testEnvironment } from '../helpers/environment.ts';
 import { SHARED_MINIO, startMinio } from '../helpers/servers.ts';
-import { type FileResult, type RunningFile, runFile } from './run-file.ts';
+import { cpuSeconds } from './cpu-seconds.ts';
+import { groupLightFiles } from './light-files.ts';
+import { type FileResult, runFiles, type RunningFiles } from './run-file.ts';
 import { type Cost, createSchedule } from './schedule.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -49,8 +51,14 @@ function testFiles(paths: readonly string[]): string[] {
 
 async function runAll(): Promise<FileResult[]> {
   const cores = availableParallelism();
-  const schedule = createSchedule(files, costs, { cores, maxFiles: FILES_PER_CORE * cores, nowMs: () => performance.now() });
-  const running = new Map<RunningFile, Promise<RunningFile>>();
+  // What a file costs by itself can only be recorded of one that is alone in its process.
+  const groups = new Map(
+    (values.record ? files.map((file) => [file]) : groupLightFiles(files, costs)).map((group) => [group[0] ?? '', group] as const),
+  );
+  const groupCosts = Object.fromEntries([...groups].flatMap(([name, group]) => sumOfCosts(group).map((cost) => [name, cost])));
+  const maxFiles = FILES_PER_CORE * cores;
+  const schedule = createSchedule([...groups.keys()], groupCosts, { cores, maxFiles, nowMs: () => performance.now() });
+  const running = new Map<RunningFiles, { name: string; ended: Promise<RunningFiles> }>();
   const done: FileResult[] = [];
   await using minio = await startMinio();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -62,24 +70,31 @@ async function runAll(): Promise<FileResult[]> {
   }
   const env = { ...testEnvironment(), NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/nightshift'), [SHARED_MINIO]: minio.endpoint };
   for (;;) {
-    for (let file = schedule.next(); file !== null; file = schedule.next()) {
-      const started = runFile(file, { folder: RESULTS, timeoutMs: FILE_TIMEOUT_MS, env });
-      running.set(
-        started,
-        started.result.then(() => started),
-      );
+    for (let name = schedule.next(); name !== null; name = schedule.next()) {
+      const started = runFiles(groups.get(name) ?? [], { folder: RESULTS, timeoutMs: FILE_TIMEOUT_MS, env });
+      running.set(started, { name, ended: started.result.then(() => started) });
     }
     if (running.size === 0) return done;
     // Another file may fit once one that runs has started its servers.
-    const ended = await Promise.race([...running.values(), delay(LOOK_AGAIN_MS, null, { ref: false })]);
+    const all = [...running.values()].map(({ ended }) => ended);
+    const ended = await Promise.race([...all, delay(LOOK_AGAIN_MS, null, { ref: false })]);
     if (ended === null) continue;
+    schedule.finished(running.get(ended)?.name ?? '');
     running.delete(ended);
-    const result = await ended.result;
-    schedule.finished(result.file);
-    done.push(result);
+    for (const result of await ended.result) {
+      done.push(result);
+      print(result, files.length - done.length);
+    }
     save(done);
-    print(result, files.length - done.length);
   }
+}
+
+/** What files cost that run one after the other; none if no run has recorded one of them. */
+function sumOfCosts(group: readonly string[]): Cost[] {
+  const known = group.flatMap((file) => costs[file] ?? []);
+  if (known.length < group.length) return [];
+  const sum = (of: (cost: Cost) => number) => known.reduce((total, cost) => total + of(cost), 0);
+  return [{ seconds: sum(({ seconds }) => seconds), cpuSeconds: sum(({ cpuSeconds }) => cpuSeconds) }];
 }
 
 function write(text: string): void {
@@ -111,7 +126,8 @@ async function report(all: readonly FileResult[]): Promise<void> {
   const sum = (of: (result: FileResult) => number) => all.reduce((total, result) => total + of(result), 0);
   const bad = all.filter((result) => !isGood(result));
   // The logs of files that passed tell nothing more.
-  for (const result of all) if (isGood(result)) rmSync(result.logFolder, { recursive: true, force: true });
+  const wanted = new Set(bad.map(({ logFolder }) => logFolder));
+  for (const { logFolder } of all) if (!wanted.has(logFolder)) rmSync(logFolder, { recursive: true, force: true });
   const slowest = all.toSorted((a, b) => b.seconds - a.seconds);
 
   write(`\nThe slowest files:`);
@@ -120,7 +136,8 @@ async function report(all: readonly FileResult[]): Promise<void> {
   }
   await reportConformance(all);
   for (const { file, fault, failed, logFolder } of bad) write(`✖ ${file}: ${fault ?? `${failed} tests failed`}, see ${logFolder}`);
-  write(`${all.length} files in ${wallSeconds.toFixed(0)} s, CPU ${sum(({ cpuSeconds }) => cpuSeconds).toFixed(0)} s`);
+  // With the MinIO of the run, which no file has to itself.
+  write(`${all.length} files in ${wallSeconds.toFixed(0)} s, CPU ${cpuSeconds().toFixed(0)} s`);
   const failed = sum((result) => result.failed + (result.fault === null ? 0 : 1));
   write(`${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skipped }) => skipped)} skipped`);
   process.exitCode = bad.length === 0 ? 0 : 1;
