@@ -19,7 +19,11 @@ describe('F. Cancel', { concurrency: true }, () => {
   let client: OpenAI;
   before(async () => {
     stack = await startStack({
-      env: { NIGHTSHIFT_CANCEL_GRACE_SECONDS: String(REDUCED.cancel.graceSeconds), NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '128' },
+      env: {
+        NIGHTSHIFT_CANCEL_GRACE_SECONDS: String(REDUCED.cancel.graceSeconds),
+        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '128',
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
+      },
     });
     client = stack.client();
   });

@@ -21,7 +21,11 @@ describe('G. Expiry', () => {
   let client: OpenAI;
   before(async () => {
     stack = await startStack({
-      env: { NIGHTSHIFT_COMPLETION_WINDOWS: '24h,8s,12s,16s', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT) },
+      env: {
+        NIGHTSHIFT_COMPLETION_WINDOWS: '24h,8s,12s,16s',
+        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT),
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
+      },
     });
     client = stack.client();
     // A worker that is still starting would eat into the windows.
