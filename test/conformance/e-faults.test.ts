@@ -152,7 +152,6 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     );
     for (const { custom_id, response, error } of errors.slice(0, 6)) {
       assert.deepEqual([response, error?.code], [null, 'invalid_response'], custom_id);
-      assert.equal(upstream.callsOf(custom_id).length, 5, 'the fifth fault is the outcome');
     }
     const bodyOf = (message: string) => ({ error: { message, type: 'upstream_error', param: null, code: null } });
     assert.deepEqual(

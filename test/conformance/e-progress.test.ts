@@ -103,11 +103,12 @@ describe('E. Execution and results: what a client sees on the way', () => {
         if (!ends.has(batch.id))
           ends.set(batch.id, { batch, ids: (await resultLines(tenant, batch.output_file_id)).map((line) => line.custom_id) });
       };
+      // A list of batches that run reads the record of each.
       const areOver = async () => {
         await Promise.all((await tenant.batches.list({ limit: FILES })).data.map(look));
         return ends.size === FILES;
       };
-      await until(areOver, { what: 'all batches to end', seconds: 180, everyMs: 250 });
+      await until(areOver, { what: 'all batches to end', seconds: 180, everyMs: 1_000 });
     });
 
     it('case 42: a hundred files are found by batches made right after them', () => {
