@@ -19,7 +19,9 @@ const SERVERS = [
 ];
 
 /** A name at the beginning of a line, labels whose quoted values may hold anything, and a number. */
-const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?[ \t]+([-+.\deE]+)/gm;
+const SAMPLE = /^([a-zA-Z_:][\w:]*)(\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?[ \t]+([-+.\deE]+)/gm;
+/** With priorities, SGLang tells each priority's part (`priority="5"`) beside the whole (`priority=""`). */
+const PART_OF_SAMPLE = /[{,]priority="[^"]/;
 const PATIENCE_MS = 2_000;
 const INTERVAL_MS = 1_500;
 /** Between two questions that a server did not answer. */
@@ -28,7 +30,9 @@ const RETRY_MS = 15_000;
 /** Reads the queue in Prometheus text, summed over models and engines. */
 export function readServerQueue(text: string): MetricsAnswer {
   const sums = new Map<string, number>();
-  for (const [, name = '', value = ''] of text.matchAll(SAMPLE)) sums.set(name, (sums.get(name) ?? 0) + Number(value));
+  for (const [, name = '', labels = '', value = ''] of text.matchAll(SAMPLE)) {
+    if (!PART_OF_SAMPLE.test(labels)) sums.set(name, (sums.get(name) ?? 0) + Number(value));
+  }
   for (const { running, waiting } of SERVERS) {
     const queue = { running: sums.get(running) ?? NaN, waiting: sums.get(waiting) ?? NaN };
     if (Number.isFinite(queue.running) && Number.isFinite(queue.waiting)) return queue;

@@ -21,9 +21,17 @@ vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 3.0
 vllm:e2e_request_latency_seconds_bucket{le="+Inf",model_name="Qwen/Qwen3-8B"} 1.2e+03
 `;
 
+const SGLANG_PRIORITIES = `sglang:num_running_reqs{model_name="m",priority=""} 5.0
+sglang:num_running_reqs{model_name="m",priority="0"} 1.0
+sglang:num_running_reqs{model_name="m",priority="-10"} 4.0
+sglang:num_queue_reqs{model_name="m",priority=""} 2.0
+sglang:num_queue_reqs{model_name="m",priority="-10"} 2.0
+`;
+
 const TEXTS: readonly [string, string, MetricsAnswer][] = [
   ['vLLM, summed over engines', VLLM, { running: 32, waiting: 3 }],
   ['SGLang', 'sglang:num_running_reqs{model_name="m"} 5.0\nsglang:num_queue_reqs{model_name="m"} 2.0\n', { running: 5, waiting: 2 }],
+  ['SGLang with priorities, which tells parts beside the whole', SGLANG_PRIORITIES, { running: 5, waiting: 2 }],
   ['TGI', 'tgi_queue_size 7\ntgi_batch_current_size 16 1700000000000\n', { running: 16, waiting: 7 }],
   ['llama.cpp', 'llamacpp:requests_processing 1\r\nllamacpp:requests_deferred 4\r\n', { running: 1, waiting: 4 }],
   ['a server of these that has had no request', '# TYPE sglang:num_running_reqs gauge\n', 'later'],
