@@ -167,8 +167,8 @@ export class Admission {
   #permit(entrant: Entrant, server: UpstreamServer, isProbe: boolean): Permit {
     const { tenant, batchId, model, requestKey, faults, atGate } = entrant;
     entrant.atGate = false;
-    if (server.turn?.model !== model) server.turn = { model, sinceMs: this.#options.monotonicMs() };
     if (isProbe) entrant.probes += 1;
+    else if (server.turn?.model !== model) server.turn = { model, sinceMs: this.#options.monotonicMs() };
     entrant.lastServer = server;
     const cost = this.#options.budget.sent(this.#options.monotonicMs());
     const { ticket, end } = server.begin({ model, requestKey, isProbe, isEvidence: faults === 0 });
@@ -202,14 +202,13 @@ export class Admission {
     return this.#options.servers.find((server) => server.closedFor(model) !== null && server.probeWaitMs(model) === 0) ?? null;
   }
 
-  /** The open server with the least in flight for its limit, another one than the last where there is one. */
+  /** The server that can take it with the least in flight for its limit, another one than the last where there is one. */
   #freeServer({ model, lastServer }: Entrant, nowMs: number): UpstreamServer | null {
-    const { servers } = this.#options;
-    const isOnly = !servers.some((server) => server !== lastServer && server.closedFor(model) === null);
     let best: UpstreamServer | null = null;
-    for (const server of servers) {
-      if ((server === lastServer && !isOnly) || !this.#canTake(server, model, nowMs)) continue;
-      if (best === null || server.inFlight * best.limit < best.inFlight * server.limit) best = server;
+    for (const server of this.#options.servers) {
+      if (!this.#canTake(server, model, nowMs)) continue;
+      const isLess = best === null || server.inFlight * best.limit < best.inFlight * server.limit;
+      if (best === null || (server !== lastServer && (isLess || best === lastServer))) best = server;
     }
     return best;
   }
@@ -219,11 +218,15 @@ export class Admission {
     return this.#budgetWaitMs(server, model, nowMs) === 0 && this.#servesNow(server, model, nowMs);
   }
 
-  #servesNow({ turn, inFlight }: UpstreamServer, model: string, nowMs: number): boolean {
+  #servesNow(server: UpstreamServer, model: string, nowMs: number): boolean {
+    const { turn, inFlight } = server;
     if (!this.#options.oneModelAtATime || turn === null) return true;
-    const isOver = nowMs - turn.sinceMs >= MODEL_TURN_MS && this.#waiters.hasOtherModel(turn.model);
+    // A model that waits for its gate or its rate limit keeps no other one from the server.
+    const wantsTurn = (other: string) => server.closedFor(other) === null && this.#budgetWaitMs(server, other, nowMs) === 0;
+    const models = this.#waiters.models();
+    const isOver = nowMs - turn.sinceMs >= MODEL_TURN_MS && [...models].some((other) => other !== turn.model && wantsTurn(other));
     if (turn.model === model) return !isOver || inFlight === 0;
-    return inFlight === 0 && (isOver || !this.#waiters.hasModel(turn.model));
+    return inFlight === 0 && (isOver || !models.has(turn.model) || !wantsTurn(turn.model));
   }
 
   #budgetWaitMs(server: UpstreamServer, model: string, nowMs: number): number {
@@ -241,8 +244,13 @@ export class Admission {
     }
   }
 
-  /** Gives one place to the waiter whose turn it is. */
+  /** Gives one place to the waiter whose turn it is: to one that prefers another server only if nobody else wants the place. */
   #grantNext(nowMs: number): boolean {
+    const isChoice = this.#options.servers.length > 1;
+    return (isChoice && this.#grantOne(nowMs, ({ lastServer }, server) => lastServer !== server)) || this.#grantOne(nowMs, () => true);
+  }
+
+  #grantOne(nowMs: number, wants: (entrant: Entrant, server: UpstreamServer) => boolean): boolean {
     const order = [...this.#options.servers].sort((a, b) => a.inFlight / a.limit - b.inFlight / b.limit);
     const servers = order.length === 1 ? this.#options.servers : order;
     for (const server of servers) {
@@ -250,8 +258,7 @@ export class Admission {
       const waiter = this.#waiters.next({
         inFlight: this.#inFlight,
         mayGo: (model) => this.#canTake(server, model, nowMs),
-        prefersAnother: ({ model, lastServer }) =>
-          lastServer === server && servers.some((other) => other !== server && other.closedFor(model) === null),
+        wants: (entrant) => wants(entrant, server),
       });
       if (waiter === null) continue;
       this.#waiters.remove(waiter);
@@ -304,6 +311,7 @@ export class Permit {
   readonly isLate: boolean;
   readonly server: UpstreamServer;
   readonly #ticket: Ticket;
+  #endedAs: Attempt['kind'] | null = null;
   readonly #settleMs: number;
   readonly #send: AdmissionOptions['send'];
   readonly #end: (sent: Sent) => void;
@@ -331,6 +339,7 @@ export class Permit {
     let sent: Sent = NOTHING_SENT;
     try {
       sent = await this.#send(this.server, request, signal);
+      this.#endedAs = sent.attempt.kind;
       return sent.attempt;
     } finally {
       this.#end(sent);
@@ -344,10 +353,11 @@ export class Permit {
 
   /**
    * Whether the attempt that failed does not count, because it was a probe, or because others failed alike with no answer between.
-   * That takes some seconds to know where nothing else is sent, and less when the signal ends.
+   * That takes some seconds to know where nothing else is sent, and less when the signal ends. A request that failed by itself before
+   * may be what ends its server each time, so that its failure as a probe counts.
    */
   async isShared(signal: AbortSignal): Promise<boolean> {
-    if (this.isProbe) return true;
+    if (this.isProbe) return this.#ticket.isEvidence || this.#endedAs !== 'failed';
     const { verdict } = this.#ticket;
     if (verdict !== null) return verdict === 'shared';
     return await new Promise((resolve) => {

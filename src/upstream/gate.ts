@@ -52,7 +52,10 @@ export class Ticket {
 }
 
 export interface GateOptions {
-  /** Models that a run of failures must concern before it closes this gate: 2 for the gate of a whole server. */
+  /**
+   * Models that a run of failures must concern before it closes this gate: 2 for the gate of a whole server, which leaves it to the
+   * gate of the model to say that a request failed by itself.
+   */
   leastModels: number;
   /** Unix time, for what is shown. */
   nowMs: () => number;
@@ -66,7 +69,7 @@ type Failure = Exclude<Attempt, { kind: 'answered' | 'rejected' | 'aborted' }>;
 const RUN_TO_CLOSE = 3;
 const FIRST_PROBE_MS = 250;
 const MAX_PROBE_MS = 15_000;
-/** A probe may take minutes to be answered; a few more may go out meanwhile. */
+/** A probe may take minutes to be answered; a few more may go out meanwhile, and then one after ever longer times. */
 const MAX_PROBES = 4;
 const RUNS_REMEMBERED = 20;
 /** A request that has lasted for this long was not refused. */
@@ -90,6 +93,8 @@ export class Gate {
   readonly #onWire = new Set<Ticket>();
   #intervalMs = FIRST_PROBE_MS;
   #nextProbeMs = 0;
+  /** No probe goes out before, because the server said so. */
+  #notBeforeMs = 0;
   #probes = 0;
 
   constructor(options: GateOptions) {
@@ -106,17 +111,18 @@ export class Gate {
     return this.#closed === null && this.#runs.size === 0 && this.#onWire.size === 0;
   }
 
-  /** Milliseconds until the next probe may go out; 0 for now, infinite while enough are out. */
+  /** Milliseconds until the next probe may go out; 0 for now. */
   get probeWaitMs(): number {
-    if (this.#probes >= MAX_PROBES) return Infinity;
-    return Math.max(0, this.#nextProbeMs - this.#options.monotonicMs());
+    return Math.max(0, Math.max(this.#nextProbeMs, this.#notBeforeMs) - this.#options.monotonicMs());
   }
 
   sent(ticket: Ticket): void {
     this.#onWire.add(ticket);
     if (!ticket.isProbe || this.#closed === null) return;
     this.#probes += 1;
-    this.#nextProbeMs = this.#options.monotonicMs() + this.#intervalMs;
+    // Probes may hang long after the server works again.
+    const waitMs = this.#probes < MAX_PROBES ? this.#intervalMs : MAX_PROBE_MS * 2 ** (this.#probes - MAX_PROBES + 1);
+    this.#nextProbeMs = this.#options.monotonicMs() + waitMs;
     this.#intervalMs = Math.min(MAX_PROBE_MS, 2 * this.#intervalMs);
   }
 
@@ -124,7 +130,10 @@ export class Gate {
   observe(ticket: Ticket, attempt: Attempt): void {
     this.#onWire.delete(ticket);
     const isProbe = ticket.isProbe && this.#closed !== null;
-    if (isProbe) this.#probes = Math.max(0, this.#probes - 1);
+    if (isProbe) {
+      this.#probes = Math.max(0, this.#probes - 1);
+      this.#nextProbeMs = Math.min(this.#nextProbeMs, this.#options.monotonicMs() + this.#intervalMs);
+    }
     switch (attempt.kind) {
       case 'aborted':
         // It told nothing: the next probe need not wait for it.
@@ -145,7 +154,7 @@ export class Gate {
       for (const [key, { sequence }] of run) if (sequence < ticket.sequence) run.delete(key);
       if (run.size === 0) this.#runs.delete(alike);
     }
-    for (const earlier of this.#undecided) if (earlier.sequence < ticket.sequence) this.#settle(earlier, 'own');
+    for (const earlier of this.#undecided) if (earlier.sequence < ticket.sequence) this.#settleOwn(earlier);
     if (this.#closed === null) return;
     // A request from before the failures may still be answered by a server that goes away. One that only refuses is there.
     if (isProbe || this.#closed.kind === 'refused' || ticket.sequence > this.#closingSequence) this.#open();
@@ -158,7 +167,9 @@ export class Gate {
       this.#waitAtLeast(retryAfterOf(attempt));
       return;
     }
-    if (ticket.sequence < this.#answeredSequence) return this.#settle(ticket, 'own');
+    if (ticket.sequence < this.#answeredSequence) return this.#settleOwn(ticket);
+    // It probed another gate, whose failures are known already.
+    if (ticket.isProbe && attempt.kind !== 'away') return;
     this.#undecided.add(ticket);
     ticket.onVerdict(() => this.#undecided.delete(ticket));
     if (!ticket.isEvidence) return;
@@ -192,6 +203,7 @@ export class Gate {
     this.#probes = 0;
     this.#intervalMs = FIRST_PROBE_MS;
     this.#nextProbeMs = this.#options.monotonicMs() + this.#intervalMs;
+    this.#notBeforeMs = 0;
     this.#waitAtLeast(retryAfterOf(attempt));
     this.#runs.clear();
     for (const ticket of this.#undecided) this.#settle(ticket, 'shared');
@@ -205,13 +217,18 @@ export class Gate {
     this.#options.onChange(null, before);
   }
 
+  #settleOwn(ticket: Ticket): void {
+    if (this.#options.leastModels === 1) this.#settle(ticket, 'own');
+    else this.#undecided.delete(ticket);
+  }
+
   #settle(ticket: Ticket, verdict: 'own' | 'shared'): void {
     this.#undecided.delete(ticket);
     ticket.decide(verdict);
   }
 
   #waitAtLeast(ms: number | null): void {
-    if (ms !== null) this.#nextProbeMs = Math.max(this.#nextProbeMs, this.#options.monotonicMs() + ms);
+    if (ms !== null) this.#notBeforeMs = Math.max(this.#notBeforeMs, this.#options.monotonicMs() + ms);
   }
 }
 

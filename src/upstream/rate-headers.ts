@@ -15,7 +15,7 @@ function budgetOf(remaining: Header, resets: Header, nowMs: number): RateBudget 
   const [left, reset] = [single(remaining), single(resets)];
   const resetMs = reset === '' ? null : resetIn(reset, nowMs);
   if (!/^\d+(\.\d+)?$/.test(left) || resetMs === null) return null;
-  return { remaining: Number(left), resetMs };
+  return resetMs > LONGEST_MS ? null : { remaining: Number(left), resetMs };
 }
 
 /** `6m0s`, `250ms`, `1.5` (seconds), Unix seconds or milliseconds, or a date, as milliseconds from now; null for anything else. */
@@ -37,6 +37,8 @@ function resetIn(text: string, nowMs: number): number | null {
 /** Larger numbers are points in time: nobody waits 30 years. */
 const UNIX_SECONDS = 1e9;
 const UNIX_MILLISECONDS = 1e12;
+/** A reset further off is a number of another unit. Nothing probes a budget, so requests would wait for it without end. */
+const LONGEST_MS = 366 * 86_400_000;
 const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
 
 function single(value: string | string[]): string {

@@ -58,7 +58,7 @@ export class Waiters {
   next(given: {
     inFlight: ReadonlyMap<string, number>;
     mayGo: (model: string) => boolean;
-    prefersAnother: (entrant: Entrant) => boolean;
+    wants: (entrant: Entrant) => boolean;
   }): Waiter | null {
     let best: Waiter | null = null;
     let [leastOfTenant, leastOfBatch] = [Infinity, Infinity];
@@ -66,7 +66,7 @@ export class Waiters {
       const ofTenant = given.inFlight.get(tenant) ?? 0;
       const ofBatch = given.inFlight.get(batchKey) ?? 0;
       if (ofTenant > leastOfTenant || (ofTenant === leastOfTenant && ofBatch >= leastOfBatch) || !given.mayGo(model)) continue;
-      const waiter = waiters.find(({ entrant }) => !given.prefersAnother(entrant));
+      const waiter = waiters.find(({ entrant }) => given.wants(entrant));
       if (waiter === undefined) continue;
       best = waiter;
       leastOfTenant = ofTenant;
@@ -75,26 +75,18 @@ export class Waiters {
     return best;
   }
 
-  /** Of the waiters whose model fits, the one that was a probe least often. */
+  /** Of the waiters whose model fits, the one that was a probe least often; one that never failed by itself where there is one. */
   leastProbed(fits: (model: string) => boolean): Waiter | null {
     let best: Waiter | null = null;
     for (const { model, waiters } of this.#groups.values()) {
       if (!fits(model)) continue;
-      for (const waiter of waiters) if (best === null || waiter.entrant.probes < best.entrant.probes) best = waiter;
+      for (const waiter of waiters) if (best === null || isBetterProbe(waiter.entrant, best.entrant)) best = waiter;
     }
     return best;
   }
 
   models(): Set<string> {
     return new Set([...this.#groups.values()].map(({ model }) => model));
-  }
-
-  hasModel(model: string): boolean {
-    return [...this.#groups.values()].some((group) => group.model === model);
-  }
-
-  hasOtherModel(model: string): boolean {
-    return [...this.#groups.values()].some((group) => group.model !== model);
   }
 
   /** The waiters of a model that fit, which wait no longer. */
@@ -104,6 +96,11 @@ export class Waiters {
     for (const waiter of taken) this.remove(waiter);
     return taken;
   }
+}
+
+function isBetterProbe(a: Entrant, b: Entrant): boolean {
+  const [hasFailed, otherHasFailed] = [a.faults > 0, b.faults > 0];
+  return hasFailed === otherHasFailed ? a.probes < b.probes : otherHasFailed;
 }
 
 function keyOf({ tenant, batchId, model }: Entrant): string {

@@ -227,6 +227,24 @@ describe('entering', () => {
     const swaps = models.filter((model, at) => at > 0 && model !== models[at - 1]).length;
     assert.equal(swaps, 1, models.join(''));
   });
+
+  it('serves another model while the first one waits for its gate, where one is served at a time', async () => {
+    await using server = await startServer((model) => (model === 'a' ? { status: 503 } : { delayMs: 2 }));
+    await using upstream = createUpstream([server.url], { maxInFlight: 4, oneModelAtATime: true });
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(5_000)]);
+    const ofA = Array.from({ length: 5 }, async () => await sendUntilAnswered(upstream, { model: 'a', batchId: 'A' }, signal));
+    const ended = Promise.allSettled(ofA);
+    await until(() => upstream.reasonFor({ model: 'a' }).kind === 'gate', { what: 'the gate of a' });
+    // Some probes of a go out meanwhile.
+    for (let count = 0; count < 60; count++) {
+      await Promise.all([1, 2].map(async () => await sendUntilAnswered(upstream, { model: 'b', batchId: 'B' }, signal)));
+      await delay(10);
+    }
+    stop.abort();
+    await ended;
+    assert.ok(server.of('a') > 5, 'probes of a');
+  });
 });
 
 describe('a server that fails for everybody', () => {
@@ -266,6 +284,44 @@ describe('a server that fails for everybody', () => {
     const three = await Promise.all([1, 2, 3].map(async () => await enterNow(upstream, { model: 'broken' })));
     await Promise.all(three.map(async (permit) => await sendWith(permit, 'broken')));
     assert.deepEqual(await Promise.all(three.map(async (permit) => await permit.isShared(never))), [true, true, true]);
+  });
+
+  it('costs a model that is denied no request while another one is answered', async () => {
+    await using server = await startServer((model) => (model === 'a' ? { status: 401, delayMs: 20 } : { delayMs: 1 }));
+    await using upstream = createUpstream([server.url], { maxInFlight: 4 }, { settleMs: 2_000 });
+    const stop = new AbortController();
+    const other = (async () => {
+      while (!stop.signal.aborted) await sendUntilAnswered(upstream, { model: 'b', batchId: 'B' });
+    })();
+    const shared: boolean[] = [];
+    for (const permit of await Promise.all([1, 2, 3].map(async () => await enterNow(upstream, { model: 'a', batchId: 'A' })))) {
+      assert.equal((await sendWith(permit, 'a')).kind, 'denied');
+      void permit.isShared(never).then((isShared) => shared.push(isShared));
+    }
+    await until(() => shared.length === 3, { what: 'the verdicts' });
+    stop.abort();
+    await other;
+    assert.deepEqual(shared, [true, true, true]);
+  });
+
+  it('is probed by requests that never failed by themselves, and counts what others fail as probes', async () => {
+    const server = await startServer(() => ({}));
+    await using upstream = createUpstream([server.url]);
+    const port = Number(new URL(server.url).port);
+    await server[Symbol.asyncDispose]();
+    assert.equal((await sendWith(await enterNow(upstream), 'm')).kind, 'away');
+    await using _poisoned = await startServer(() => ({ status: 500 }), port);
+    const order: string[] = [];
+    const probe = async (name: string, of: Partial<Entrant>) => {
+      const permit = await enterNow(upstream, { ...of, atGate: true });
+      assert.ok(permit.isProbe);
+      order.push(name);
+      await sendWith(permit, 'm');
+      return await permit.isShared(never);
+    };
+    const probes = [probe('failed before', { faults: 1 }), probe('fresh', {})];
+    assert.deepEqual(await Promise.all(probes), [false, true]);
+    assert.deepEqual(order, ['fresh', 'failed before']);
   });
 
   it('turns away at once those who do not come to wait, also when it closes while they wait for a place', async () => {
@@ -381,6 +437,26 @@ describe('several servers', () => {
       assert.equal(await entry.isShared(never), false);
     }
     assert.deepEqual([first.calls.length, second.calls.length], [2, 2]);
+  });
+
+  it('take a repeat where the request failed when no other one has a free place', async () => {
+    await using first = await startServer(() => ({}));
+    await using second = await startServer(() => ({ hangs: true }));
+    await using upstream = createUpstream([first.url, second.url], { maxInFlight: 1 });
+    const line = entrant();
+    const permit = await upstream.enter(line, never);
+    assert.ok(permit instanceof Permit);
+    const hung = await enterNow(upstream);
+    const waiting = upstream.enter(line, AbortSignal.timeout(1_000));
+    permit.release();
+    const again = await waiting;
+    assert.ok(again instanceof Permit);
+    assert.equal(again.server, permit.server);
+    again.release();
+    const repeat = upstream.enter(line, never);
+    assert.ok(repeat instanceof Permit);
+    repeat.release();
+    hung.release();
   });
 
   it('come back one by one when they were away', async () => {

@@ -151,6 +151,26 @@ describe('a gate that is open', () => {
   });
 });
 
+describe('the gate of a whole server', () => {
+  it('does not call a failure the own one of its request because another model is answered', () => {
+    const scene = createScene(2);
+    const early = scene.try('a', DENIED);
+    scene.try('b', OK, { model: 'other' });
+    const behind = scene.send('c');
+    scene.try('d', OK, { model: 'other' });
+    assert.deepEqual([early.verdict, scene.end(behind, DENIED).verdict], [null, null]);
+  });
+
+  it('is not closed by probes of one model and a failure of another one, but by a probe that finds nobody', () => {
+    const scene = createScene(2);
+    for (const key of ['a', 'b', 'c']) scene.try(key, failing(500), { isProbe: true });
+    scene.try('d', failing(500), { model: 'other' });
+    assert.deepEqual(scene.changes, []);
+    scene.try('e', AWAY, { isProbe: true });
+    assert.deepEqual(scene.changes, ['ECONNREFUSED']);
+  });
+});
+
 describe('what failed before a gate closed', () => {
   it('is shared by all when the gate closes by it', () => {
     const scene = createScene();
@@ -201,17 +221,28 @@ describe('a gate that is closed', () => {
     assert.ok(scene.gate.probeWaitMs > 3_599_000);
   });
 
-  it('has four probes out at most, and goes on when one was called off', () => {
+  it('sends further probes after ever longer times while four hang, and goes on when one was called off', () => {
     const scene = closedScene();
-    const probes = [1, 2, 3, 4].map(() => {
+    const probes = [1, 2, 3, 4, 5].map(() => {
       scene.after(scene.gate.probeWaitMs);
       return scene.send('probe', { isProbe: true });
     });
-    assert.equal(scene.gate.probeWaitMs, Infinity);
-    const [first] = probes;
-    assert.ok(first);
-    scene.end(first, { kind: 'aborted' });
+    assert.equal(scene.gate.probeWaitMs, 60_000);
+    const [first, second] = probes;
+    assert.ok(first && second);
+    scene.end(first, TIMEOUT);
+    assert.ok(scene.gate.probeWaitMs <= 15_000);
+    scene.end(second, { kind: 'aborted' });
     assert.equal(scene.gate.probeWaitMs, 0);
+  });
+
+  it('keeps the wait that the server asked for when a probe is called off', () => {
+    const scene = closedScene();
+    scene.after(scene.gate.probeWaitMs);
+    const [first, second] = [scene.send('p', { isProbe: true }), scene.send('q', { isProbe: true })];
+    scene.end(first, refusing(60_000));
+    scene.end(second, { kind: 'aborted' });
+    assert.ok(scene.gate.probeWaitMs > 59_000);
   });
 
   it('is opened by the answer to a probe, and by nothing else that a probe meets', () => {

@@ -50,7 +50,7 @@ describe('readRateBudgets', () => {
   ];
   for (const [text, ms] of forms) it(`reads a reset of ${text}`, () => assert.equal(resetOf(text), ms));
 
-  for (const text of ['', 'soon', '-1', '1x', 's', '1s later']) {
+  for (const text of ['', 'soon', '-1', '1x', 's', '1s later', `${NOW_MS}000`, '9'.repeat(400)]) {
     it(`takes no reset from ${JSON.stringify(text)}`, () => assert.equal(resetOf(text) ?? null, null));
   }
 });
