@@ -1,12 +1,11 @@
 import { numbers } from '../../examples/upstream/behaviour.ts';
 import type { ConcurrencyControl, ConcurrencyControlOptions } from '../../src/upstream/concurrency-control.ts';
-import { createClock } from './clock.ts';
+import { createLimitShare, EXCHANGE_MS, type SharedLimit } from '../../src/upstream/shared-limit.ts';
+import { type Clock, createClock } from './clock.ts';
 import { createSender } from './sender.ts';
 import type { World } from './worlds.ts';
 
-export type CreateControl = (
-  options: Required<Pick<ConcurrencyControlOptions, 'maxInFlight' | 'requestTimeoutMs' | 'monotonicMs'>>,
-) => ConcurrencyControl;
+export type CreateControl = (options: ConcurrencyControlOptions) => ConcurrencyControl;
 
 /** What one control did in one world. */
 export interface Run {
@@ -36,7 +35,8 @@ export function runWorld(world: World, createControl: CreateControl, seed: numbe
   const server = world.server(clock, random);
   const { timeoutMs = REQUEST_TIMEOUT_MS, maxInFlight = MAX_IN_FLIGHT, usage = true, workers = 1, neighbour = 0 } = world;
   const options = { maxInFlight, requestTimeoutMs: timeoutMs, monotonicMs: () => clock.nowMs };
-  const controls = Array.from({ length: workers }, () => createControl(options));
+  const controls =
+    workers === 1 ? [createControl(options)] : shareLimit(clock, workers, (given) => createControl({ ...options, ...given }));
   const senders = controls.map((control) => createSender({ clock, server, control, timeoutMs, usage, random }));
   if (neighbour > 0) createSender({ clock, server, control: createFixedControl(neighbour), timeoutMs: REQUEST_TIMEOUT_MS, usage, random });
   const waits: number[] = [];
@@ -46,6 +46,8 @@ export function runWorld(world: World, createControl: CreateControl, seed: numbe
   })();
   (function ask(): void {
     if (asks) for (const control of controls) control.told({ running: server.running, waiting: server.queued });
+    // A limit may grow by itself.
+    for (const { pump } of senders) pump();
     clock.after(ASK_MS, ask);
   })();
   const curve: Run['curve'] = [];
@@ -65,6 +67,30 @@ export function runWorld(world: World, createControl: CreateControl, seed: numbe
     lastLimit: mean(curve.slice(-SAMPLES / 10).map(({ limit }) => limit)),
     curve,
   };
+}
+
+/** The controls of workers that share a limit, each of them with more to do than it may send. */
+function shareLimit(
+  clock: Clock,
+  workers: number,
+  create: (given: Partial<ConcurrencyControlOptions>) => ConcurrencyControl,
+): ConcurrencyControl[] {
+  let stored: SharedLimit | null = null;
+  return Array.from({ length: workers }, (_, number) => {
+    const share = createLimitShare({
+      id: String(number),
+      createControl: ({ from, ...given }) => create({ ...given, ...(from === null ? {} : { firstInFlight: from }) }),
+      demand: () => 2 * MAX_IN_FLIGHT,
+      monotonicMs: () => clock.nowMs,
+    });
+    function exchange(): void {
+      stored = share.next(stored);
+      share.adopt(stored);
+      clock.after(EXCHANGE_MS, exchange);
+    }
+    clock.after((number * EXCHANGE_MS) / workers, exchange);
+    return share.control;
+  });
 }
 
 /** Always this limit. */

@@ -14,6 +14,8 @@ export interface Sender {
   /** Lines that ended with an error, because their tries were used up. */
   readonly failed: number;
   readonly inFlight: number;
+  /** Sends what may be sent. To be called when the limit may have grown. */
+  pump(): void;
 }
 
 interface Line {
@@ -136,6 +138,7 @@ export function createSender(given: {
 
   fill();
   return {
+    pump: fill,
     get answers() {
       return answers;
     },

@@ -25,6 +25,7 @@ import { environment } from '../environment.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
+import { createLimitStore } from '../storage/limit-store.ts';
 import { createHousekeeping } from '../storage/housekeeping.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
@@ -86,7 +87,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const signal = shutdown.draining;
   const telemetry = await startTelemetry(config, 'worker', shutdown, logger);
   const { metrics, tracing } = telemetry;
-  const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
+  const [nowMs, monotonicMs, randomHex] = [Date.now, () => performance.now(), createRandomHex()];
   const store = watchObjectStore(openBucket(config), { metrics, monotonicMs });
   shutdown.closes('object store', () => store.close());
   const { client, connection } = connectTemporal(temporalAddress(config), tracing.isOn ? [traceStarts(tracing)] : []);
@@ -97,9 +98,19 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     tracing,
   });
   void checkUpstreams(config, logger);
-  const upstreams = createUpstreams(config.upstreams, config.secrets.upstreams, watchUpstreams({ metrics, tracing, nowMs, logger }));
+  const upstreams = createUpstreams(
+    config.upstreams,
+    config.secrets.upstreams,
+    watchUpstreams({ metrics, tracing, nowMs, logger }),
+    undefined,
+    {
+      workerId: randomHex(16),
+      portFor: (baseUrl) => createLimitStore({ store, baseUrl }),
+    },
+  );
   measureUpstreams(upstreams.values(), metrics);
-  for (const upstream of upstreams.values()) void upstream.followQueues(signal);
+  const following = Promise.all([...upstreams.values()].map(async (upstream) => await upstream.follow(signal)));
+  shutdown.closes('limits of servers', async () => void (await following));
   shutdown.closes(
     'upstreams',
     async () => void (await Promise.all([...upstreams.values()].map(async (upstream) => await upstream.close()))),
@@ -128,7 +139,6 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   await untilItWorks('the bucket', async () => await store.ensureBucket(), { logger, signal });
 
   const workerCounts = createWorkerCounts({ connection, namespace, upstreams: [...upstreams.keys()], nowMs });
-  const randomHex = createRandomHex();
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
   const throttleMs = heartbeatThrottleMs(config.batches.heartbeatTimeoutMs);

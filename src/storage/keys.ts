@@ -16,6 +16,8 @@ export const keys = {
   open: (tenant: string, id: string) => `open/${tenant}/${id}`,
   opens: (tenant: string) => `open/${tenant}/`,
   idempotency: (tenant: string, hash: string) => `idempotency/${tenant}/${hash}`,
+  /** What the workers know of a model server; `hash` is of its base URL. */
+  limit: (hash: string) => `limits/${hash}`,
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
   /** The nonce keeps two validations apart, and the head says whose shards count; null in plans from before it did. */

@@ -8,8 +8,8 @@ export interface ConcurrencyControl {
   readonly limit: number;
   /** What the limit may come to before long: anything while it has not met a queue yet, then what is tried next. */
   readonly reach: number;
-  /** Notes a request that goes out as the `inFlight`th; answers what becomes of what is seen of it. */
-  sent(inFlight: number): (seen: Observation) => void;
+  /** Notes a request that goes out as the `inFlight`th; answers what becomes of what is seen of it. Nothing is learnt where it is no evidence. */
+  sent(inFlight: number, isEvidence?: boolean): (seen: Observation) => void;
   /** The same for a request that goes out beside the limit, to find out whether the server is back. */
   probed(): (seen: Observation) => void;
   /** The server's own word about its queue. While it is fresh, the limit follows it and no longer the times of answers. */
@@ -20,6 +20,10 @@ export interface ConcurrencyControlOptions {
   maxInFlight: number;
   /** Where it begins, and begins again after the server was away. */
   firstInFlight?: number;
+  /** Whether `firstInFlight` was the right limit a moment ago. */
+  resumes?: boolean;
+  /** This worker's part of the limit, above 0 to 1: so many of the requests are seen. */
+  share?: () => number;
   /** The limit does not grow while one answer in five takes more than a third of it. */
   requestTimeoutMs?: number;
   monotonicMs?: () => number;
@@ -69,12 +73,14 @@ type Mode =
 export function createConcurrencyControl({
   maxInFlight,
   firstInFlight = FIRST_IN_FLIGHT,
+  resumes = false,
+  share = () => 1,
   requestTimeoutMs = Number.MAX_VALUE,
   monotonicMs = () => performance.now(),
 }: ConcurrencyControlOptions): ConcurrencyControl {
   const first = Math.min(firstInFlight, maxInFlight);
-  let [limit, usualMs, changes] = [first, Infinity, CHANGES_TO_MEASURE - CHANGES_TO_MEASURE_FIRST];
-  let mode: Mode = { kind: 'start' };
+  let [limit, usualMs, changes] = [first, Infinity, CHANGES_TO_MEASURE - (resumes ? 1 : CHANGES_TO_MEASURE_FIRST)];
+  let mode: Mode = { kind: resumes ? 'steady' : 'start' };
   let times: number[] = [];
   let open = 0;
   let queue: (ServerQueue & { atMs: number }) | null = null;
@@ -98,7 +104,8 @@ export function createConcurrencyControl({
     }
     changes += 1;
     if (mode.kind === 'measure') {
-      usualMs = ms;
+      // Few answers are seen at so few in flight.
+      usualMs = usualMs === Infinity ? ms : Math.sqrt(usualMs * ms);
       return go(mode.back, { kind: 'steady' });
     }
     if (limit <= FIRST_IN_FLIGHT) usualMs = ms;
@@ -125,17 +132,18 @@ export function createConcurrencyControl({
   function told({ running, waiting }: ServerQueue): void {
     queue = { running, waiting, atMs: monotonicMs() };
     // What was changed must have come into effect.
-    if (open > limit || waiting <= Math.max(1, WAITING_SHARE * running)) return;
+    if (open / share() > limit || waiting <= Math.max(1, WAITING_SHARE * running)) return;
     // Others who keep a queue of their own must not bring this to a standstill.
-    const least = running + waiting > 2 * open ? FIRST_IN_FLIGHT : 1;
+    const least = running + waiting > (2 * open) / share() ? FIRST_IN_FLIGHT : 1;
     const next = Math.max(limit - waiting, limit / 2, least);
     if (next < limit) go(next, { kind: 'steady' });
   }
 
-  function sent(inFlight: number): (seen: Observation) => void {
+  function sent(inFlight: number, isEvidence = true): (seen: Observation) => void {
     const sentAt = limit;
     const isFull = inFlight >= FULL * limit;
     open += 1;
+    if (!isEvidence) return () => void (open -= 1);
     const judge = overload.sent(limit, inFlight);
     return (seen) => {
       open -= 1;
@@ -145,7 +153,7 @@ export function createConcurrencyControl({
       if (!isFull || sentAt > limit) return;
       if (seen.kind === 'answer' && seen.ms !== null) times.push(seen.ms);
       else if (seen.kind === 'timeout') times.push(Infinity);
-      if (times.length >= Math.max(LEAST_ANSWERS, limit)) look();
+      if (times.length >= Math.max(LEAST_ANSWERS, limit * share())) look();
     };
   }
 

@@ -3,14 +3,14 @@ import { createNameTable } from '../domain/name-table.ts';
 import { rewriteBody } from '../domain/rewrite-body.ts';
 import { Admission, type AdmissionOptions, type WaitReason } from './admission.ts';
 import { createServerClient, type UpstreamRequest } from './client.ts';
-import { type ConcurrencyControl, createConcurrencyControl } from './concurrency-control.ts';
+import type { ConcurrencyControl } from './concurrency-control.ts';
 import type { ClosedGate } from './gate.ts';
 import { createIntake } from './intake.ts';
 import type { Way } from './open-connection.ts';
 import { createRedaction } from './redact.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
 import { createSendBudget } from './send-budget.ts';
-import { askServerQueue } from './server-metrics.ts';
+import { createServerControl, type LimitSharing, type ServerControl } from './server-control.ts';
 import { UpstreamServer } from './server.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -22,7 +22,7 @@ export interface UpstreamOptions {
   aliases: Readonly<Record<string, string>>;
   /** Members that a request gets if it has none of their name. */
   add: Readonly<Record<string, unknown>>;
-  /** Most requests in flight from this process at each server. */
+  /** Most requests in flight at each server, from all workers together where they share the limit. */
   maxInFlight: number;
   /** `adaptive` finds the number in flight up to `maxInFlight`; `fixed` keeps it there. */
   limiter: 'adaptive' | 'fixed';
@@ -90,25 +90,33 @@ export function createUpstreams(
   secrets: Readonly<Record<string, UpstreamSecrets>>,
   watch: UpstreamWatch = NO_WATCH,
   clocks: Clocks = SYSTEM_CLOCKS,
+  sharing: LimitSharing | null = null,
 ): Map<string, Upstream> {
   return new Map(
     configured.map((options) => [
       options.name,
-      createUpstream(options, secrets[options.name] ?? { apiKey: null, headers: {} }, watch, clocks),
+      createUpstream(options, secrets[options.name] ?? { apiKey: null, headers: {} }, { watch, clocks, sharing }),
     ]),
   );
 }
 
-function createUpstream(options: UpstreamOptions, secrets: UpstreamSecrets, watch: UpstreamWatch, clocks: Clocks): Upstream {
+function createUpstream(
+  options: UpstreamOptions,
+  secrets: UpstreamSecrets,
+  { watch, clocks, sharing }: { watch: UpstreamWatch; clocks: Clocks; sharing: LimitSharing | null },
+): Upstream {
   const { name, unavailableMaxMs, maxFaults, maxRefusals, requestsPerMinute } = options;
   const schedule = createSchedule(options, clocks.nowMs);
-  const servers = options.baseUrls.map((baseUrl) =>
-    createServer(baseUrl, options, secrets, { clocks, schedule }, (server, model, closed, before) => {
+  const controls: ServerControl[] = [];
+  const servers = options.baseUrls.map((baseUrl) => {
+    const found = createServerControl({ ...options, baseUrl, secrets, sharing, monotonicMs: clocks.monotonicMs });
+    controls.push(found);
+    return createServer(baseUrl, options, secrets, { clocks, schedule, control: found.control }, (server, model, closed, before) => {
       if (closed !== null) admission.turnAway();
       admission.pump();
       watch.gateChanged({ upstream: name, server, model }, closed, before);
-    }),
-  );
+    });
+  });
   const admission: Admission = new Admission({
     servers,
     unavailableMaxMs,
@@ -146,11 +154,10 @@ function createUpstream(options: UpstreamOptions, secrets: UpstreamSecrets, watc
     serverAt: (number) => (number === null ? null : (servers[number] ?? null)),
     reasonFor: (entrant) => admission.reasonFor(entrant),
     givenUpMessage: `the upstream has been unavailable for longer than ${(unavailableMaxMs ?? 0) / 1000} s`,
-    async followQueues(signal) {
-      if (options.limiter === 'fixed') return;
-      const follow = async (server: UpstreamServer, number: number) =>
-        await server.followQueue(async () => await askServerQueue(options.baseUrls[number] ?? '', secrets), admission.pump, signal);
-      await Promise.all(servers.map(follow));
+    async follow(signal) {
+      const waiting = () => Math.ceil(admission.waiting / servers.length);
+      const loadOf = (number: number) => ({ inFlight: () => servers[number]?.inFlight ?? 0, waiting, onChange: admission.pump });
+      await Promise.all(controls.map(async (control, number) => await control.follow(loadOf(number), signal)));
     },
     close: async () => void (await Promise.all(servers.map(async ({ client }) => await client.close()))),
   };
@@ -171,15 +178,11 @@ function createServer(
   baseUrl: string,
   options: UpstreamOptions,
   { apiKey, headers, ways = {} }: UpstreamSecrets,
-  { clocks, schedule }: { clocks: Clocks; schedule: Schedule },
+  { clocks, schedule, control }: { clocks: Clocks; schedule: Schedule; control: ConcurrencyControl },
   onGateChange: (server: string, model: string | null, closed: ClosedGate | null, before: ClosedGate | null) => void,
 ): UpstreamServer {
-  const { maxInFlight, requestTimeoutMs, maxResponseBytes, limiter } = options;
+  const { maxInFlight, requestTimeoutMs, maxResponseBytes } = options;
   const label = new URL(baseUrl).host;
-  const control: ConcurrencyControl =
-    limiter === 'fixed'
-      ? createFixedControl(maxInFlight)
-      : createConcurrencyControl({ maxInFlight, requestTimeoutMs, monotonicMs: clocks.monotonicMs });
   const client = createServerClient({
     baseUrl,
     apiKey,
@@ -200,9 +203,4 @@ function createServer(
     ...clocks,
     onGateChange: (model, closed, before) => onGateChange(label, model, closed, before),
   });
-}
-
-function createFixedControl(limit: number): ConcurrencyControl {
-  const nothing = () => () => undefined;
-  return { limit, reach: limit, sent: nothing, probed: nothing, told: () => undefined };
 }

@@ -5,7 +5,6 @@ import type { Observation } from './limiter.ts';
 import type { Schedule } from './schedule.ts';
 import { createSendBudget, type SendBudget } from './send-budget.ts';
 import type { ServerClient } from './client.ts';
-import { followServerQueue, type MetricsAnswer, type ServerQueue } from './server-metrics.ts';
 
 /** One model on a server: refusals, failures and rate limits of one model say nothing about the others. */
 interface ServedModel {
@@ -52,15 +51,6 @@ export class UpstreamServer {
   /** What the limit may come to before long. */
   get reach(): number {
     return this.#options.control.reach;
-  }
-
-  /** Follows the queue that the server tells of, where it does, until the signal ends. `onChange` is called after each word of it. */
-  async followQueue(ask: () => Promise<MetricsAnswer>, onChange: () => void, signal: AbortSignal): Promise<void> {
-    const tell = (queue: ServerQueue) => {
-      this.#options.control.told(queue);
-      onChange();
-    };
-    await followServerQueue({ ask, tell, isBusy: () => this.inFlight > 0, signal });
   }
 
   /** What keeps requests of the model from this server; null when they may go. */

@@ -31,7 +31,7 @@ export interface Upstream {
   serverAt(number: number | null): UpstreamServer | null;
   /** The outcome's message of a request that was given up. */
   readonly givenUpMessage: string;
-  /** Asks its servers for their queues while requests run, and goes by the answers, until the signal ends. */
-  followQueues(signal: AbortSignal): Promise<void>;
+  /** Goes by what its servers tell of their queues and by what the other workers know, until the signal ends. Never rejects. */
+  follow(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }

@@ -470,7 +470,7 @@ describe('several servers', () => {
   });
 });
 
-describe('Upstream.followQueues', () => {
+describe('Upstream.follow', () => {
   for (const [says, text, limit] of [
     ['that requests wait', 'llamacpp:requests_processing 1\nllamacpp:requests_deferred 3\n', 2],
     ['nothing of its queue', '<html></html>', 4],
@@ -490,7 +490,7 @@ describe('Upstream.followQueues', () => {
       });
       const permits = [];
       for (let place = 0; place < 4; place += 1) permits.push(await enterNow(upstream));
-      const following = upstream.followQueues(ending.signal);
+      const following = upstream.follow(ending.signal);
       await until(() => asked.length > 0 && upstream.limit === limit, { what: 'the queue of the server', everyMs: 10 });
       for (const permit of permits) permit.release();
       ending.abort();
