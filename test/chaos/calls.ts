@@ -48,7 +48,8 @@ export async function startCallLink(worker: string, target: number, calls: Call[
       status: null,
       answerHash: null,
     };
-    calls.push(call);
+    // Workers also ask for the models.
+    if (incoming.method === 'POST') calls.push(call);
     const finish = (end: Call['end']) => {
       if (call.end !== 'open') return;
       call.end = end;

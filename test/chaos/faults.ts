@@ -61,7 +61,7 @@ export async function runFaults({
   const beganMs = performance.now();
   const busy = new Set<Part>();
   const running = new Set<Promise<void>>();
-  const bucketTrouble: { part: Part; fromMs: number; toMs: number }[] = [];
+  const storeTrouble: { part: Part; fromMs: number; toMs: number }[] = [];
   const ours = [house.api, ...house.workers];
   const everybody = [...ours, house.temporal, house.minio, house.upstream];
 
@@ -76,9 +76,9 @@ export async function runFaults({
     log.counts.set(kind, (log.counts.get(kind) ?? 0) + 1);
   }
 
-  /** What is answered and not stored when a process dies; longer ago where the bucket was away. */
+  /** What is answered and not stored when a process dies; longer ago where it could not store because the bucket was away or the process stood still. */
   function lost(part: Part, fromMs: number, toMs: number, why: string): void {
-    const trouble = bucketTrouble.filter((each) => (each.part === part || each.part === house.minio) && each.toMs + 5_000 >= fromMs);
+    const trouble = storeTrouble.filter((each) => (each.part === part || each.part === house.minio) && each.toMs + 5_000 >= fromMs);
     const sinceMs = Math.min(fromMs, ...trouble.map((each) => each.fromMs));
     log.harms.push({ worker: part.name, why, fromMs, toMs, lost: { fromMs: sinceMs - NOT_STORED_MS, toMs } });
   }
@@ -100,7 +100,8 @@ export async function runFaults({
     const fromMs = performance.now();
     const isBucket = part === house.minio;
     const trouble = { part, fromMs, toMs: Infinity };
-    if (isBucket) bucketTrouble.push(trouble);
+    // A process that stands still stores nothing either.
+    if (isBucket || kind.endsWith('pause')) storeTrouble.push(trouble);
     if (kind === 'kill') {
       note(kind, part.name, ms);
       // Nobody is there to refuse connections but the links; first, so that nothing is sent to one that dies.
@@ -148,7 +149,7 @@ export async function runFaults({
     note(kind, `${part.name}–${name}`, ms);
     const fromMs = performance.now();
     const trouble = { part, fromMs, toMs: Infinity };
-    if (name === 'bucket') bucketTrouble.push(trouble);
+    if (name === 'bucket') storeTrouble.push(trouble);
     if (kind === 'stall') link.stall();
     else link.cut();
     const cutMs = kind === 'stall' ? null : performance.now();
