@@ -159,7 +159,8 @@ export function createHandOut(
     if (!contested) failed += ran.failed;
     const again = new Set(ran.again.map(({ line }) => line));
     const rest = own.in([slice.range]).filter((line) => !again.has(line) && !containsLine(ran.covered, line));
-    const untouched = ran.covered.length === 0 && again.size === 0 ? slice.untouched + 1 : 0;
+    // Lines of other upstreams in between count as covered, so what is covered does not tell.
+    const untouched = rest.length === own.count(slice.range) ? slice.untouched + 1 : 0;
     const resumed = slice.resumed || contested;
     handOutLater(own.ranges(rest).map((range) => ({ range, faults: slice.faults, resumed, contested, untouched })));
     // One wait for all lines with the same number of faults keeps the history short.

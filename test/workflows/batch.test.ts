@@ -327,6 +327,23 @@ describe('batch', () => {
       );
     });
 
+    it('waits longer each time that an activity touches none of its lines', async () => {
+      const triedMs: number[] = [];
+      const model = createModel({
+        shards: [5],
+        upstreamOf: (line) => (line === 3 ? 0 : 1),
+        policy: { linesPerActivity: 4 },
+        fate: (line, attempt) => {
+          if (line === 3) return 'completed';
+          if (line === 1) triedMs.push(performance.now());
+          return attempt <= 2 ? 'untouched' : 'completed';
+        },
+      });
+      assert.equal(await (await engine.start(model)).result(), 'completed');
+      const [first = 0, second = 0, third = 0] = triedMs;
+      assert.ok(second - first >= 900 && third - second >= 1_900, triedMs.join());
+    });
+
     it('is cancelled with all of its shards', async () => {
       const model = createModel({
         shards: [10, 10],
