@@ -5,7 +5,7 @@ import { type Limits, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { createRequestLineChecker } from '../src/domain/request-line.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
-import type { ModelRoutes } from '../src/upstream/routes.ts';
+import type { ModelRoutes } from '../src/upstream/model-routes.ts';
 import { createModelCheck } from './check-models.ts';
 import { createCustomIds } from './custom-ids.ts';
 

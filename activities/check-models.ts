@@ -2,7 +2,7 @@ import type { BatchError } from '../src/domain/batch.ts';
 import * as fault from '../src/domain/input-errors.ts';
 import { createListCheck } from '../src/domain/model-list.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
-import type { ModelRoute, ModelRoutes } from '../src/upstream/routes.ts';
+import type { ModelRoute, ModelRoutes } from '../src/upstream/model-routes.ts';
 
 /** Finds the upstream of each line by the model that it names. */
 export interface ModelCheck {

@@ -6,7 +6,7 @@ import type { Housekeeping } from '../src/storage/housekeeping.ts';
 import type { PieceStore } from '../src/storage/piece-store.ts';
 import type { BatchRuns } from '../src/temporal/batch-runs.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
-import type { ModelRoutes } from '../src/upstream/routes.ts';
+import type { ModelRoutes } from '../src/upstream/model-routes.ts';
 import type { Upstream } from '../src/upstream/upstream.ts';
 
 /** Everything activities need from outside. */

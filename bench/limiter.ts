@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createConcurrencyControl } from '../src/upstream/concurrency-control.ts';
+import { createConcurrencyControl } from '../src/upstream/admission/concurrency-control.ts';
 import { plot } from './limiter/plot.ts';
 import { createFixedControl, type Run, runWorld } from './limiter/run-world.ts';
 import { type World, worlds } from './limiter/worlds.ts';

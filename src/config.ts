@@ -15,7 +15,7 @@ import { readTracing, type Sampling } from './tracing-settings.ts';
 import { exampleUrl, readUpstreams } from './upstream-settings.ts';
 import type { UpstreamConfig, UpstreamCredentials } from './upstreams-file.ts';
 import { isLoopback, withoutCredentials } from './wire-values.ts';
-import type { TlsFiles } from './upstream/open-connection.ts';
+import type { TlsFiles } from './upstream/client/open-connection.ts';
 import type { Limits } from './domain/limits.ts';
 import { cutText } from './domain/shown-text.ts';
 

@@ -1,7 +1,7 @@
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import type { Tries } from '../../src/domain/retry.ts';
 import type { LineResult } from '../../src/domain/piece.ts';
-import type { TakenSlice } from '../../src/upstream/intake.ts';
+import type { TakenSlice } from '../../src/upstream/admission/intake.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RunRequestsInput } from '../../workflows/contract.ts';
 import type { MemoryBudget } from '../memory-budget.ts';

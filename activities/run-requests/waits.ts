@@ -1,6 +1,6 @@
 import type { Attempt } from '../../src/domain/attempt.ts';
-import type { GateClass } from '../../src/upstream/gate.ts';
-import type { Entrant } from '../../src/upstream/admission.ts';
+import type { GateClass } from '../../src/upstream/admission/gate.ts';
+import type { Entrant } from '../../src/upstream/admission/admission.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 
 /** Why a line waits, for heartbeats. It is asked for only when a heartbeat goes out, and then tells how things stand. */

@@ -1,6 +1,6 @@
 import { numbers } from '../../examples/upstream/behaviour.ts';
-import type { ConcurrencyControl, ConcurrencyControlOptions } from '../../src/upstream/concurrency-control.ts';
-import { createLimitShare, EXCHANGE_MS, type SharedLimit } from '../../src/upstream/shared-limit.ts';
+import type { ConcurrencyControl, ConcurrencyControlOptions } from '../../src/upstream/admission/concurrency-control.ts';
+import { createLimitShare, EXCHANGE_MS, type SharedLimit } from '../../src/upstream/admission/shared-limit.ts';
 import { type Clock, createClock } from './clock.ts';
 import { createSender } from './sender.ts';
 import type { World } from './worlds.ts';

@@ -1,7 +1,7 @@
-import type { ConcurrencyControl } from '../../src/upstream/concurrency-control.ts';
-import type { Observation } from '../../src/upstream/limiter.ts';
-import { createRefusalCount } from '../../src/upstream/refusal-count.ts';
-import { createSendBudget } from '../../src/upstream/send-budget.ts';
+import type { ConcurrencyControl } from '../../src/upstream/admission/concurrency-control.ts';
+import type { Observation } from '../../src/upstream/admission/observation.ts';
+import { createRefusalCount } from '../../src/upstream/admission/refusal-count.ts';
+import { createSendBudget } from '../../src/upstream/admission/send-budget.ts';
 import type { Clock } from './clock.ts';
 import type { Reply, SimulatedServer } from './servers.ts';
 

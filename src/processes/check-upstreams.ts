@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import { checkServer } from '../upstream/check-server.ts';
+import { checkServer } from '../upstream/client/check-server.ts';
 import { withoutCredentials } from '../wire-values.ts';
 
 /**

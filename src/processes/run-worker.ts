@@ -42,9 +42,9 @@ import { connectionOptions, connectTemporal } from '../temporal/connection.ts';
 import { provision } from '../temporal/provision.ts';
 import { workflowBundle } from '../temporal/workflow-bundle.ts';
 import { createUpstreams } from '../upstream/create-upstreams.ts';
-import { askModels } from '../upstream/ask-models.ts';
+import { askModels } from '../upstream/client/ask-models.ts';
 import { createModelLists } from '../upstream/model-lists.ts';
-import { createModelRoutes } from '../upstream/routes.ts';
+import { createModelRoutes } from '../upstream/model-routes.ts';
 import { sleep } from '../upstream/sleep.ts';
 
 const HELP = `nightshift worker

@@ -1,5 +1,5 @@
 import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit } from '@temporalio/worker';
-import type { Intake, Reservation } from '../upstream/intake.ts';
+import type { Intake, Reservation } from '../upstream/admission/intake.ts';
 
 /** Gives Temporal a slot for one more slice only while the upstream's intake has room. */
 export function createSlotSupplier(intake: Intake): CustomSlotSupplier<ActivitySlotInfo> {

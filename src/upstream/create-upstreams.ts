@@ -1,17 +1,17 @@
 import type { Sent } from '../domain/attempt.ts';
 import { createNameTable } from '../domain/name-table.ts';
 import { rewriteBody } from '../domain/rewrite-body.ts';
-import { Admission, type AdmissionOptions, type WaitReason } from './admission.ts';
-import { createServerClient, type UpstreamRequest } from './client.ts';
-import type { ConcurrencyControl } from './concurrency-control.ts';
-import type { ClosedGate } from './gate.ts';
-import { createIntake } from './intake.ts';
-import type { Way } from './open-connection.ts';
-import { createRedaction } from './redact.ts';
-import { createSchedule, type Schedule } from './schedule.ts';
-import { createSendBudget } from './send-budget.ts';
-import { createServerControl, type LimitSharing, type ServerControl } from './server-control.ts';
-import { UpstreamServer } from './server.ts';
+import { Admission, type AdmissionOptions, type WaitReason } from './admission/admission.ts';
+import { createServerClient, type UpstreamRequest } from './client/client.ts';
+import type { ConcurrencyControl } from './admission/concurrency-control.ts';
+import type { ClosedGate } from './admission/gate.ts';
+import { createIntake } from './admission/intake.ts';
+import type { Way } from './client/open-connection.ts';
+import { createRedaction } from './client/redact.ts';
+import { createSchedule, type Schedule } from './admission/schedule.ts';
+import { createSendBudget } from './admission/send-budget.ts';
+import { createServerControl, type LimitSharing, type ServerControl } from './admission/server-control.ts';
+import { UpstreamServer } from './admission/server.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What is configured of an upstream, credentials apart. */

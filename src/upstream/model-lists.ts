@@ -1,5 +1,5 @@
 import { type ModelList, readModelList } from '../domain/model-list.ts';
-import type { ModelsAnswer } from './ask-models.ts';
+import type { ModelsAnswer } from './client/ask-models.ts';
 
 /** Which models upstreams have, as their servers list them. */
 export interface ModelLists {

@@ -1,8 +1,8 @@
 import type { RetryRules } from '../domain/retry.ts';
-import type { Entrant, Entry, WaitReason } from './admission.ts';
-import type { ClosedGate } from './gate.ts';
-import type { Intake } from './intake.ts';
-import type { UpstreamServer } from './server.ts';
+import type { Entrant, Entry, WaitReason } from './admission/admission.ts';
+import type { ClosedGate } from './admission/gate.ts';
+import type { Intake } from './admission/intake.ts';
+import type { UpstreamServer } from './admission/server.ts';
 
 /** One upstream as workers use it. */
 export interface Upstream {

@@ -2,7 +2,7 @@
 import { createInputChecker, readThroughChecker } from '../../activities/check-input.ts';
 import { createTurns } from '../../activities/run-requests/turns.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
-import { createModelRoutes } from '../../src/upstream/routes.ts';
+import { createModelRoutes } from '../../src/upstream/model-routes.ts';
 
 const [inputs = 1, lineBytes = 0] = process.argv.slice(2).map(Number);
 const CHUNK_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createMemoryBudget } from '../../activities/memory-budget.ts';
-import { createHttpPool } from '../../src/upstream/http-exchange.ts';
+import { createHttpPool } from '../../src/upstream/client/http-exchange.ts';
 
 // Asks the server at argv[2] for argv[3] answers at a time, and prints the most memory that this process had, in bytes.
 const [origin = '', count = '0'] = process.argv.slice(2);

@@ -5,7 +5,7 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { ActivityCancellationDetails } from '@temporalio/common';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
 import { ObjectStoreError } from '../../src/storage/object-store.ts';
-import { createModelRoutes } from '../../src/upstream/routes.ts';
+import { createModelRoutes } from '../../src/upstream/model-routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
 import { collect } from '../storage/test-bucket.ts';

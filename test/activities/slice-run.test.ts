@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/activity';
-import { createIntake } from '../../src/upstream/intake.ts';
+import { createIntake } from '../../src/upstream/admission/intake.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { chatLine } from '../helpers/lines.ts';
 import { freePort } from '../helpers/servers.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { ActivitySlotInfo, SlotPermit, SlotReserveContext } from '@temporalio/worker';
 import { createSlotSupplier } from '../../src/processes/slot-supplier.ts';
-import { createIntake } from '../../src/upstream/intake.ts';
+import { createIntake } from '../../src/upstream/admission/intake.ts';
 import { chatLine, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';

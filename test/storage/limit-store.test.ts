@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { createLimitStore } from '../../src/storage/limit-store.ts';
-import { createConcurrencyControl } from '../../src/upstream/concurrency-control.ts';
+import { createConcurrencyControl } from '../../src/upstream/admission/concurrency-control.ts';
 import {
   createLimitShare,
   exchangeLimit,
   type LimitShare,
   type SharedLimit,
   type SharedLimitPort,
-} from '../../src/upstream/shared-limit.ts';
+} from '../../src/upstream/admission/shared-limit.ts';
 import { newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
 
 let bucket: TestBucket;

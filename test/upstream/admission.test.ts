@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Attempt } from '../../src/domain/attempt.ts';
-import { type Entrant, Permit } from '../../src/upstream/admission.ts';
+import { type Entrant, Permit } from '../../src/upstream/admission/admission.ts';
 import { type Clocks, createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { freePort } from '../helpers/servers.ts';

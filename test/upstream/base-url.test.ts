@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseBaseUrl } from '../../src/upstream/base-url.ts';
+import { parseBaseUrl } from '../../src/upstream/client/base-url.ts';
 
 /** Base URLs as their servers document them for the SDKs of OpenAI, and what the SDK asks there. */
 const CHAT: readonly [server: string, baseUrl: string, url: string][] = [

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { Attempt } from '../../src/domain/attempt.ts';
-import { createServerClient, type ServerClient, type ServerClientOptions } from '../../src/upstream/client.ts';
-import { createRedaction } from '../../src/upstream/redact.ts';
+import { createServerClient, type ServerClient, type ServerClientOptions } from '../../src/upstream/client/client.ts';
+import { createRedaction } from '../../src/upstream/client/redact.ts';
 import { freePort } from '../helpers/servers.ts';
 import { httpAnswer, startRawServer } from './raw-server.ts';
 

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { runWorld } from '../../bench/limiter/run-world.ts';
 import { worlds } from '../../bench/limiter/worlds.ts';
-import { createConcurrencyControl } from '../../src/upstream/concurrency-control.ts';
-import type { Observation } from '../../src/upstream/limiter.ts';
+import { createConcurrencyControl } from '../../src/upstream/admission/concurrency-control.ts';
+import type { Observation } from '../../src/upstream/admission/observation.ts';
 
 const NAMES = ['share', 'failed', 'refused', 'waitP95', 'meanLimit', 'lastLimit'] as const;
 

@@ -5,7 +5,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer, type Server } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
-import { connectFault } from '../../src/upstream/connect-fault.ts';
+import { connectFault } from '../../src/upstream/client/connect-fault.ts';
 import { freePort } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 import { type Authority, createAuthority, type Pair } from './certificates.ts';

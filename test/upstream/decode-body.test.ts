@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
-import { decodeBody } from '../../src/upstream/decode-body.ts';
+import { decodeBody } from '../../src/upstream/client/decode-body.ts';
 
 const TEXT = Buffer.from('{"a":"ä"}');
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Attempt } from '../../src/domain/attempt.ts';
-import { type ClosedGate, Gate, Ticket } from '../../src/upstream/gate.ts';
+import { type ClosedGate, Gate, Ticket } from '../../src/upstream/admission/gate.ts';
 
 const answer = (status: number) => ({ status, body: Buffer.alloc(0), requestId: null });
 const OK: Attempt = { kind: 'answered', answer: answer(200), usage: null };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createIntake, type Intake } from '../../src/upstream/intake.ts';
+import { createIntake, type Intake } from '../../src/upstream/admission/intake.ts';
 
 const never = new AbortController().signal;
 

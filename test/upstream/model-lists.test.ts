@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { describe, it } from 'node:test';
-import { askModels, type ModelsAnswer } from '../../src/upstream/ask-models.ts';
+import { askModels, type ModelsAnswer } from '../../src/upstream/client/ask-models.ts';
 import { createModelLists } from '../../src/upstream/model-lists.ts';
 
 const list = (...names: string[]): ModelsAnswer => ({ status: 200, text: JSON.stringify({ data: names.map((id) => ({ id })) }) });

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createModelServer, longTailed, type ModelServer } from '../../bench/limiter/servers.ts';
 import { type Run, runWorld } from '../../bench/limiter/run-world.ts';
-import { createConcurrencyControl } from '../../src/upstream/concurrency-control.ts';
-import type { Observation } from '../../src/upstream/limiter.ts';
-import { createOverload } from '../../src/upstream/overload.ts';
+import { createConcurrencyControl } from '../../src/upstream/admission/concurrency-control.ts';
+import type { Observation } from '../../src/upstream/admission/observation.ts';
+import { createOverload } from '../../src/upstream/admission/overload.ts';
 
 const timeout: Observation = { kind: 'timeout', ms: 1 };
 

@@ -1,4 +1,10 @@
-import { createHttpPool, type Exchange, type HttpPool, type HttpPoolOptions, type HttpRequest } from '../../src/upstream/http-exchange.ts';
+import {
+  createHttpPool,
+  type Exchange,
+  type HttpPool,
+  type HttpPoolOptions,
+  type HttpRequest,
+} from '../../src/upstream/client/http-exchange.ts';
 
 const never = new AbortController().signal;
 

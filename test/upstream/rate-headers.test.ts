@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readRateBudgets } from '../../src/upstream/rate-headers.ts';
+import { readRateBudgets } from '../../src/upstream/client/rate-headers.ts';
 
 const NOW_MS = Date.parse('2026-01-01T00:00:00Z');
 

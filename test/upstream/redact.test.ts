@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Credentials, createRedaction } from '../../src/upstream/redact.ts';
+import { type Credentials, createRedaction } from '../../src/upstream/client/redact.ts';
 
 const NIGHT: Credentials = { apiKey: 'sk-night', headers: {}, urls: [] };
 

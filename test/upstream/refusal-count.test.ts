@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { numbers } from '../../examples/upstream/behaviour.ts';
-import { createRefusalCount, type RefusalCount } from '../../src/upstream/refusal-count.ts';
+import { createRefusalCount, type RefusalCount } from '../../src/upstream/admission/refusal-count.ts';
 
 const refusal = { kind: 'overload', retryAfterMs: null } as const;
 const answer = { kind: 'answer', ms: 6000 } as const;

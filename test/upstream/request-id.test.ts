@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { requestIdOf } from '../../src/upstream/request-id.ts';
+import { requestIdOf } from '../../src/upstream/client/request-id.ts';
 
 describe('requestIdOf', () => {
   it('takes the best known header that has a value', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { retryAfterMs } from '../../src/upstream/retry-after.ts';
+import { retryAfterMs } from '../../src/upstream/client/retry-after.ts';
 
 const NOW_MS = Date.parse('2026-01-01T00:00:00Z');
 const YEAR_MS = 366 * 86_400_000;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Observation } from '../../src/upstream/limiter.ts';
+import type { Observation } from '../../src/upstream/admission/observation.ts';
 import type { RateBudget } from '../../src/domain/attempt.ts';
-import { createSendBudget, type SendBudget } from '../../src/upstream/send-budget.ts';
+import { createSendBudget, type SendBudget } from '../../src/upstream/admission/send-budget.ts';
 
 function answer(given: { requests?: RateBudget; tokens?: RateBudget; totalTokens?: number }): Observation {
   const { requests = null, tokens = null, totalTokens = null } = given;

@@ -8,7 +8,7 @@ import {
   type MetricsAnswer,
   readServerQueue,
   type ServerQueue,
-} from '../../src/upstream/server-metrics.ts';
+} from '../../src/upstream/admission/server-metrics.ts';
 
 const VLLM = `# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge

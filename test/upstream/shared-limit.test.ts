@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { runWorld } from '../../bench/limiter/run-world.ts';
 import { worlds } from '../../bench/limiter/worlds.ts';
-import { type ConcurrencyControl, createConcurrencyControl } from '../../src/upstream/concurrency-control.ts';
-import { createLimitShare, exchangeLimit, type LimitShare, partsOf, type SharedLimit } from '../../src/upstream/shared-limit.ts';
+import { type ConcurrencyControl, createConcurrencyControl } from '../../src/upstream/admission/concurrency-control.ts';
+import { createLimitShare, exchangeLimit, type LimitShare, partsOf, type SharedLimit } from '../../src/upstream/admission/shared-limit.ts';
 
 /** Workers with one clock and one object in the bucket. */
 function createWorkers() {

@@ -1,7 +1,7 @@
 import type { Config } from '../../config.ts';
 import { readModelList } from '../../domain/model-list.ts';
-import { askModels as askServer } from '../../upstream/ask-models.ts';
-import { parseBaseUrl } from '../../upstream/base-url.ts';
+import { askModels as askServer } from '../../upstream/client/ask-models.ts';
+import { parseBaseUrl } from '../../upstream/client/base-url.ts';
 
 const PATIENCE_MS = 3_000;
 const MODELS_SHOWN = 8;

@@ -1,5 +1,5 @@
-import type { RateBudget } from '../domain/attempt.ts';
-import type { Observation } from './limiter.ts';
+import type { RateBudget } from '../../domain/attempt.ts';
+import type { Observation } from './observation.ts';
 
 /** When the next request may go out, by what the upstream tells of its budgets and by what is configured. Times are monotonic. */
 export interface SendBudget {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AskSecrets, askServer } from './ask-server.ts';
+import { type AskSecrets, askServer } from '../client/ask-server.ts';
 
 /** Requests that a server is working on, and those that wait in its queue, whoever sent them. */
 export interface ServerQueue {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AskSecrets } from './ask-server.ts';
+import type { AskSecrets } from '../client/ask-server.ts';
 import { type ConcurrencyControl, createConcurrencyControl } from './concurrency-control.ts';
 import { askServerQueue, followServerQueue } from './server-metrics.ts';
 import { createLimitShare, EXCHANGE_MS, exchangeLimit, type LimitShare, type SharedLimit, type SharedLimitPort } from './shared-limit.ts';

@@ -1,4 +1,4 @@
-import type { RateBudgets } from '../domain/attempt.ts';
+import type { RateBudgets } from '../../domain/attempt.ts';
 
 /**
  * What the limiter learns from an attempt. `ms` is from send to last byte, null for an answer that did no work (a 4xx);

@@ -1,6 +1,6 @@
-import { type AnswerError, errorOf, errorOfSuccess, isErrorObject } from '../domain/answer-error.ts';
-import { inspectAnswer } from '../domain/answer.ts';
-import type { Attempt, HttpAnswer, Sent } from '../domain/attempt.ts';
+import { type AnswerError, errorOf, errorOfSuccess, isErrorObject } from '../../domain/answer-error.ts';
+import { inspectAnswer } from '../../domain/answer.ts';
+import type { Attempt, HttpAnswer, Sent } from '../../domain/attempt.ts';
 import { decodeBody } from './decode-body.ts';
 import type { Exchange } from './http-exchange.ts';
 import { readRateBudgets } from './rate-headers.ts';

@@ -1,4 +1,4 @@
-import type { Observation } from './limiter.ts';
+import type { Observation } from './observation.ts';
 import { createRefusalCount } from './refusal-count.ts';
 
 /** Tells when a server has too much to do, from requests that it refuses or does not answer in time. */

@@ -1,10 +1,10 @@
-import type { Attempt, Sent } from '../domain/attempt.ts';
+import type { Attempt, Sent } from '../../domain/attempt.ts';
 import type { ConcurrencyControl } from './concurrency-control.ts';
 import { type ClosedGate, Gate, type GateOptions, Ticket } from './gate.ts';
-import type { Observation } from './limiter.ts';
+import type { Observation } from './observation.ts';
 import type { Schedule } from './schedule.ts';
 import { createSendBudget, type SendBudget } from './send-budget.ts';
-import type { ServerClient } from './client.ts';
+import type { ServerClient } from '../client/client.ts';
 
 /** One model on a server: refusals, failures and rate limits of one model say nothing about the others. */
 interface ServedModel {

@@ -1,4 +1,4 @@
-import { parseHourlyLimits, parseHours } from '../domain/hours.ts';
+import { parseHourlyLimits, parseHours } from '../../domain/hours.ts';
 
 /** The hours of an upstream. */
 export interface Schedule {

@@ -1,4 +1,4 @@
-import { onAbort } from './on-abort.ts';
+import { onAbort } from '../on-abort.ts';
 
 /**
  * Counts the lines of an upstream that this process has taken and not finished, and says when it may take more: so backlog

@@ -1,4 +1,4 @@
-import type { RateBudget, RateBudgets } from '../domain/attempt.ts';
+import type { RateBudget, RateBudgets } from '../../domain/attempt.ts';
 
 type Header = string | string[] | undefined;
 type Headers = Readonly<Record<string, Header>>;

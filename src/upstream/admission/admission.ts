@@ -1,6 +1,6 @@
-import type { Attempt, Sent } from '../domain/attempt.ts';
-import { onAbort } from './on-abort.ts';
-import type { UpstreamRequest } from './client.ts';
+import type { Attempt, Sent } from '../../domain/attempt.ts';
+import { onAbort } from '../on-abort.ts';
+import type { UpstreamRequest } from '../client/client.ts';
 import type { ClosedGate, Ticket } from './gate.ts';
 import type { Schedule } from './schedule.ts';
 import type { SendBudget } from './send-budget.ts';

@@ -1,4 +1,4 @@
-import type { Sent } from '../domain/attempt.ts';
+import type { Sent } from '../../domain/attempt.ts';
 import { parseBaseUrl } from './base-url.ts';
 import { createHttpPool, type Exchange } from './http-exchange.ts';
 import { readAttempt } from './read-attempt.ts';

@@ -1,4 +1,4 @@
-import type { Attempt } from '../domain/attempt.ts';
+import type { Attempt } from '../../domain/attempt.ts';
 
 /** Classes of attempts that may say something about the server and not about their request. */
 export type GateClass = 'away' | 'refused' | 'failed' | 'denied';

@@ -1,4 +1,4 @@
-import type { Observation } from './limiter.ts';
+import type { Observation } from './observation.ts';
 
 /** How many of the latest requests an upstream has refused, in the order in which they went out. */
 export interface Refusing {

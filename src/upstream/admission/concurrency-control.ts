@@ -1,4 +1,4 @@
-import type { Observation } from './limiter.ts';
+import type { Observation } from './observation.ts';
 import { createOverload } from './overload.ts';
 import type { ServerQueue } from './server-metrics.ts';
 
