@@ -50,6 +50,8 @@ export async function runChaos({
   await using house = await startHouse({
     env: {
       NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '24',
+      // Slices of some lines: one for each line would be half of the work that the machine has with them.
+      NIGHTSHIFT_ACTIVITIES_PER_SECOND: '40',
       NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '10',
       NIGHTSHIFT_COMPLETION_WINDOWS: Object.keys(WINDOW_SECONDS).join(),
       NIGHTSHIFT_UPSTREAM_REQUEST_TIMEOUT_SECONDS: String(CALL_TIMEOUT_SECONDS),
