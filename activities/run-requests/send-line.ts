@@ -86,6 +86,7 @@ async function sendUntilEnd(
       if (sharedResets < MAX_SHARED_RESETS && (await entry.isShared(stop.stopSending))) {
         if (isReset(attempt) && !entry.isProbe) sharedResets += 1;
         tries = uncounted(attempt, tries);
+        status.count(tries);
         lease.dropAnswer();
         continue;
       }

@@ -28,6 +28,8 @@ export type Attempt =
       answer: HttpAnswer | null;
       retryAfterMs: number | null;
       isCurable: boolean;
+      /** True where what came shows that the server works, so that the failure can only be the request's. */
+      isOwn?: boolean;
       message: string;
     }
   /** 401, 402, 403, 407, a used-up quota, a redirect, a 404 that is no error object: the server does not let us in. */

@@ -137,6 +137,17 @@ describe('entering', () => {
     assert.equal(upstream.inFlight, 0);
   });
 
+  it('takes nothing of the budget of tokens for permits that are given back', async () => {
+    await using server = await startServer(() => ({ body: '{"choices":[],"usage":{"total_tokens":1000}}' }));
+    await using upstream = createUpstream([server.url], { tokensPerMinute: 60_000 });
+    await sendWith(await enterNow(upstream), 'm');
+    for (let count = 0; count < 50; count++) {
+      const entry = await upstream.enter(entrant(), AbortSignal.timeout(500));
+      assert.ok(entry instanceof Permit);
+      entry.release();
+    }
+  });
+
   it('waits for a place, the lowest rank of a batch first', async () => {
     await using server = await startServer(() => ({}));
     await using upstream = createUpstream([server.url], { maxInFlight: 1 });
@@ -423,6 +434,18 @@ describe('several servers', () => {
   it('do not wait for the one that hangs', async () => {
     const calls = await share({ hangs: true }, { requestTimeoutMs: 400 });
     assert.ok(calls.first <= 8 && calls.second === lines, JSON.stringify(calls));
+  });
+
+  it('do not keep a request for its whole timeout on the one that is silent while others answer', async () => {
+    await using silent = await startServer(() => ({ hangs: true }));
+    await using quick = await startServer(() => ({ delayMs: 5 }));
+    await using upstream = createUpstream([silent.url, quick.url], { maxInFlight: 2, requestTimeoutMs: 1_800_000 });
+    const sinceMs = performance.now();
+    await Promise.all(Array.from({ length: lines }, async () => await sendUntilAnswered(upstream)));
+    assert.ok(performance.now() - sinceMs < 12_000);
+    assert.equal(quick.calls.length, lines);
+    assert.ok(silent.calls.length >= 1 && silent.calls.length <= 4, `${silent.calls.length} calls`);
+    assert.equal(upstream.inFlight, 0);
   });
 
   it('take the repeat of a request that failed at another one', async () => {

@@ -80,6 +80,17 @@ describe('a gate that is open', () => {
     assert.equal(scene.gate.closed, null);
   });
 
+  it('is not closed by requests whose answers are too large, and is opened by one', () => {
+    const scene = createScene();
+    const tooLarge: Attempt = { ...TIMEOUT, code: 'invalid_response', isCurable: false, isOwn: true, message: 'longer than 9 bytes' };
+    for (const key of ['a', 'b', 'c', 'd']) assert.equal(scene.try(key, tooLarge).verdict, 'own');
+    assert.equal(scene.gate.closed, null);
+    scene.try('e', AWAY);
+    scene.try('f', AWAY);
+    assert.equal(scene.probe(tooLarge).verdict, 'own');
+    assert.equal(scene.changes.at(-1), null);
+  });
+
   it('is not closed by requests that failed by themselves before', () => {
     const scene = createScene();
     for (const key of ['a', 'b', 'c', 'd']) scene.try(key, failing(500), { isEvidence: false });

@@ -5,6 +5,7 @@ import type { ClosedGate, Ticket } from './gate.ts';
 import type { Schedule } from './schedule.ts';
 import type { SendBudget } from './send-budget.ts';
 import type { UpstreamServer } from './server.ts';
+import { Silence } from './silence.ts';
 import { Waiters, type Waiter } from './waiters.ts';
 
 /** A line that wants to send its request. The same object for all attempts of one request in an activity. */
@@ -22,6 +23,8 @@ export interface Entrant {
   lastServer: UpstreamServer | null;
   /** How often it went out as a probe. */
   probes: number;
+  /** Whether it was called off on a server that fell silent: a second time it is called off as a probe only. */
+  wasCalledOff?: boolean;
   /** Whether it waits until a gate opens; if not, `enter` answers `'closed'` when no server is open to it. */
   atGate: boolean;
 }
@@ -66,10 +69,12 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #waiters = new Waiters();
   readonly #inFlight = new Map<string, number>();
+  readonly #silence: Silence;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#silence = new Silence(options.servers, options.monotonicMs);
   }
 
   get waiting(): number {
@@ -179,11 +184,17 @@ export class Admission {
       isLate: atGate && !isProbe,
       server,
       settleMs: this.#options.settleMs,
-      send: this.#options.send,
+      send: async (to, request, signal, onCalledOff) => {
+        const { send } = this.#options;
+        if (this.#options.servers.length === 1 || (entrant.wasCalledOff === true && !isProbe)) return await send(to, request, signal);
+        return await this.#silence.send({ server: to, model, request, send, onCalledOff }, signal);
+      },
+      onCalledOff: () => (entrant.wasCalledOff = true),
       end: (sent) => {
         this.#count(tenant, batchId, -1);
         end(sent);
-        this.#options.budget.seen(cost, costOf(sent), this.#options.monotonicMs());
+        if (sent === NOTHING_SENT) this.#options.budget.unsent(cost);
+        else this.#options.budget.seen(cost, costOf(sent), this.#options.monotonicMs());
         this.pump();
       },
     });
@@ -304,6 +315,8 @@ export class Admission {
   }
 }
 
+type WatchedSend = (server: UpstreamServer, request: UpstreamRequest, signal: AbortSignal, onCalledOff: () => void) => Promise<Sent>;
+
 /** Leave to send one request to one server. `send` or `release` must be called once. */
 export class Permit {
   readonly isProbe: boolean;
@@ -312,8 +325,10 @@ export class Permit {
   readonly server: UpstreamServer;
   readonly #ticket: Ticket;
   #endedAs: Attempt['kind'] | null = null;
+  #wasCalledOff = false;
   readonly #settleMs: number;
-  readonly #send: AdmissionOptions['send'];
+  readonly #send: WatchedSend;
+  readonly #onCalledOff: () => void;
   readonly #end: (sent: Sent) => void;
 
   constructor(given: {
@@ -322,7 +337,8 @@ export class Permit {
     isProbe: boolean;
     isLate: boolean;
     server: UpstreamServer;
-    send: AdmissionOptions['send'];
+    send: WatchedSend;
+    onCalledOff: () => void;
     end: (sent: Sent) => void;
   }) {
     this.isProbe = given.isProbe;
@@ -331,6 +347,7 @@ export class Permit {
     this.#ticket = given.ticket;
     this.#settleMs = given.settleMs;
     this.#send = given.send;
+    this.#onCalledOff = given.onCalledOff;
     this.#end = given.end;
   }
 
@@ -338,7 +355,10 @@ export class Permit {
   async send(request: UpstreamRequest, signal: AbortSignal): Promise<Attempt> {
     let sent: Sent = NOTHING_SENT;
     try {
-      sent = await this.#send(this.server, request, signal);
+      sent = await this.#send(this.server, request, signal, () => {
+        this.#wasCalledOff = true;
+        this.#onCalledOff();
+      });
       this.#endedAs = sent.attempt.kind;
       return sent.attempt;
     } finally {
@@ -357,6 +377,8 @@ export class Permit {
    * may be what ends its server each time, so that its failure as a probe counts.
    */
   async isShared(signal: AbortSignal): Promise<boolean> {
+    if (this.#wasCalledOff) return true;
+    if (this.#ticket.verdict === 'own') return false;
     if (this.isProbe) return this.#ticket.isEvidence || this.#endedAs !== 'failed';
     const { verdict } = this.#ticket;
     if (verdict !== null) return verdict === 'shared';

@@ -143,7 +143,9 @@ export class Gate {
       case 'rejected':
         return this.#answered(ticket, isProbe);
       default:
-        return this.#failed(ticket, attempt, isProbe);
+        if (!('isOwn' in attempt && attempt.isOwn)) return this.#failed(ticket, attempt, isProbe);
+        ticket.decide('own');
+        return this.#answered(ticket, isProbe);
     }
   }
 

@@ -8,6 +8,8 @@ export interface SendBudget {
   /** Notes a request that goes out; answers what `seen` wants to know of it. */
   sent(nowMs: number): SentRequest;
   seen(request: SentRequest, seen: Observation, nowMs: number): void;
+  /** The request did not go out after all. */
+  unsent(request: SentRequest): void;
 }
 
 /** How many requests, and how many tokens by estimate, had gone out before and with this one. */
@@ -90,6 +92,11 @@ export function createSendBudget({ tokensPerMinute, maxWaitMs }: { tokensPerMinu
       bucket -= tokensPerRequest;
       nextMs = Math.max(nextMs, nowMs - SLACK_MS) + intervalMs(nowMs);
       return { requests, tokens, estimate: tokensPerRequest };
+    },
+    unsent({ estimate }) {
+      requests -= 1;
+      tokens -= estimate;
+      bucket += estimate;
     },
     seen(request, seen, nowMs) {
       if (seen.kind !== 'answer' && seen.kind !== 'overload') return;

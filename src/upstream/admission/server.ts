@@ -10,10 +10,15 @@ import type { ServerClient } from '../client/client.ts';
 interface ServedModel {
   gate: Gate;
   budget: SendBudget;
+  answers: { answered: number; slowestMs: number };
 }
 
 /** Models of which something is remembered; input lines can name any number. */
 const MODELS_REMEMBERED = 1_000;
+const NO_ANSWERS = { answered: 0, slowestMs: 0 } as const;
+/** What the slowest answer still counts for after the next one. */
+const FORGET = 0.99;
+const FIRST_PATIENCE_MS = 5_000;
 
 export interface ServerOptions extends Omit<GateOptions, 'leastModels' | 'onChange'> {
   /** Host and port, for logs. */
@@ -30,6 +35,10 @@ export class UpstreamServer {
   readonly label: string;
   readonly client: ServerClient;
   inFlight = 0;
+  /** When it was last heard of, by the monotonic clock. */
+  heardMs = -Infinity;
+  /** How long it may answer nothing while other servers answer. */
+  patienceMs = FIRST_PATIENCE_MS;
   /** The model that is served, and since when, where only one is at a time. */
   turn: { model: string; sinceMs: number } | null = null;
   readonly #options: ServerOptions;
@@ -72,6 +81,11 @@ export class UpstreamServer {
     return this.#models.get(model)?.budget.waitMs(nowMs) ?? 0;
   }
 
+  /** How many answers of the model there were, and how long the slowest of late took. */
+  answersOf(model: string): { readonly answered: number; readonly slowestMs: number } {
+    return this.#models.get(model)?.answers ?? NO_ANSWERS;
+  }
+
   get closedGates(): { model: string | null; closed: ClosedGate }[] {
     const gates: [string | null, Gate][] = [
       [null, this.#gate],
@@ -98,6 +112,7 @@ export class UpstreamServer {
       ticket,
       end: (sent) => {
         this.inFlight -= 1;
+        this.#hear(served, sent);
         const observation = observationOf(sent);
         learn(observation);
         served.budget.seen(cost, observation, monotonicMs());
@@ -109,11 +124,23 @@ export class UpstreamServer {
     };
   }
 
+  #hear({ answers }: ServedModel, { attempt, ms }: Sent): void {
+    if ('answer' in attempt && attempt.answer !== null) this.heardMs = this.#options.monotonicMs();
+    if (attempt.kind !== 'answered') return;
+    this.patienceMs = FIRST_PATIENCE_MS;
+    answers.answered += 1;
+    answers.slowestMs = Math.max(ms, FORGET * answers.slowestMs);
+  }
+
   #servedModel(model: string): ServedModel {
     const known = this.#models.get(model);
     if (known !== undefined) return known;
     if (this.#models.size >= MODELS_REMEMBERED) this.#forgetOne();
-    const served = { gate: this.#createGate(model), budget: createSendBudget({ tokensPerMinute: null, maxWaitMs: Infinity }) };
+    const served: ServedModel = {
+      gate: this.#createGate(model),
+      budget: createSendBudget({ tokensPerMinute: null, maxWaitMs: Infinity }),
+      answers: { ...NO_ANSWERS },
+    };
     this.#models.set(model, served);
     return served;
   }

@@ -45,7 +45,7 @@ export async function readAttempt(exchange: Exchange, options: ReadOptions): Pro
     case 'timeout':
       return failed('request_timeout', exchange.message, exchange.ms);
     case 'too_large':
-      return failed('invalid_response', exchange.message, exchange.ms, false);
+      return tooLarge(exchange);
     case 'malformed':
       return failed('invalid_response', exchange.message, exchange.ms);
     case 'answered':
@@ -59,6 +59,12 @@ function unsent(attempt: Attempt): Sent {
 
 function failed(code: Extract<Attempt, { kind: 'failed' }>['code'], message: string, ms: number, isCurable = true): Sent {
   return { attempt: { kind: 'failed', code, answer: null, retryAfterMs: null, isCurable, message }, ms, budgets: null };
+}
+
+/** Nothing but a server that works sends so much. */
+function tooLarge({ message, ms }: { message: string; ms: number }): Sent {
+  const found = { answer: null, retryAfterMs: null, isCurable: false, isOwn: true };
+  return { attempt: { kind: 'failed', code: 'invalid_response', ...found, message }, ms, budgets: null };
 }
 
 async function readAnswer(exchange: Answered, options: ReadOptions): Promise<Sent> {
