@@ -12,12 +12,12 @@ import { type AttemptHistory, type AttemptRecord, readHistory } from './attempt-
 import { toFailure, toPostponed } from './failures.ts';
 import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
 import { crashedLineResult } from './line-results.ts';
-import { createPauseDetector } from './pause-detector.ts';
+import { createPauseDetector, type PauseDetector } from './pause-detector.ts';
 import { createPieceWriter, type PieceWriter } from './piece-writer.ts';
 import { reportCounts } from './report-counts.ts';
 import { countOutcomes, toReport } from './report.ts';
 import { isStop, runSlice, type SliceTally } from './run-slice.ts';
-import { createShardInputs } from './shard-input.ts';
+import { createShardInputs, type ShardInputs } from './shard-input.ts';
 import { createPieceReader } from './shard-pieces.ts';
 import { createSliceStatus, type SliceStatus } from './slice-status.ts';
 import { type SliceStop, watchForStop } from './stop.ts';
@@ -50,18 +50,34 @@ interface Run {
  * Sends the requests of a slice and stores what came of them. A second run lists the pieces first and sends what none of them
  * has; what two runs both sent is decided when the shard is closed. Results in pieces are facts, whatever becomes of this run.
  */
-export function createRunRequests(deps: ActivityDeps & { batchesRunning: BatchesRunning; recordCounts: RecordCounts }) {
-  const { batchesRunning, recordCounts, pieces, upstreams, workersOf, nowMs, monotonicMs, randomHex } = deps;
-  const { draining, heartbeatThrottleMs, memoryBytes = MEMORY_BYTES } = deps;
-  const inputs = createShardInputs(deps);
-  const readPieces = createPieceReader(pieces);
-  const pauses = createPauseDetector(deps);
-  const suspects = createSuspects();
-  // One budget per upstream: bodies that wait for one that is away must not keep those of another out.
-  const budgets = new Map<string, MemoryBudget>();
-  for (const name of upstreams.keys()) budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
+export function createRunRequests(deps: RunRequestsDeps): (input: RunRequestsInput) => Promise<RanRequests> {
+  const runner = new SliceRunner(deps);
+  return async (input) => await runner.run(input);
+}
 
-  return async function runRequests(input: RunRequestsInput): Promise<RanRequests> {
+type RunRequestsDeps = ActivityDeps & { batchesRunning: BatchesRunning; recordCounts: RecordCounts };
+
+/** What all slices of a process share. */
+class SliceRunner {
+  readonly #deps: RunRequestsDeps;
+  readonly #inputs: ShardInputs;
+  readonly #readPieces: ReturnType<typeof createPieceReader>;
+  readonly #pauses: PauseDetector;
+  readonly #suspects = createSuspects();
+  /** One per upstream: bodies that wait for one that is away must not keep those of another out. */
+  readonly #budgets = new Map<string, MemoryBudget>();
+
+  constructor(deps: RunRequestsDeps) {
+    const { pieces, upstreams, memoryBytes = MEMORY_BYTES } = deps;
+    this.#deps = deps;
+    this.#inputs = createShardInputs(deps);
+    this.#readPieces = createPieceReader(pieces);
+    this.#pauses = createPauseDetector(deps);
+    for (const name of upstreams.keys()) this.#budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
+  }
+
+  async run(input: RunRequestsInput): Promise<RanRequests> {
+    const { batchesRunning, recordCounts, pieces, nowMs, monotonicMs, randomHex, draining, heartbeatThrottleMs } = this.#deps;
     const context = Context.current();
     const { activityId, attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
     const { batchId, shard, expiresAtMs, cancelGraceMs, faults, timeouts = 0, server = null } = input;
@@ -79,7 +95,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     // Also at the start: results of a worker that was lost may not be in the record yet.
     recordCounts.changed(input);
     using running = batchesRunning.enter(batchId);
-    using stop = watchForStop({ context, draining, pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
+    using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
     using heartbeat = startHeartbeat(context, heartbeatThrottleMs, details);
     const writerName = `${activityId}-${attempt}-${randomHex(16)}`;
     const writer = createPieceWriter({
@@ -91,7 +107,7 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     const { tries } = history;
     run = { input, history, waitedMs, running, stop, heartbeat, writer, status: null, tries, server: history.server };
     try {
-      return await runAttempt(run);
+      return await this.#runAttempt(run);
     } catch (error) {
       // Beaten before the attempt ends, so that the next one knows that no worker was lost, and how many tries there were.
       hasEnded = true;
@@ -100,17 +116,17 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     } finally {
       recordCounts.changed(input);
     }
-  };
+  }
 
-  async function runAttempt(run: Run): Promise<RanRequests> {
+  async #runAttempt(run: Run): Promise<RanRequests> {
     const { input, history, stop, writer } = run;
-    const { upstream, memory } = upstreamOf(input);
+    const { upstream, memory } = this.#upstreamOf(input);
     const isSuspicious = history.losses >= SUSPICIOUS_LOSSES;
     // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
     using taken = upstream.intake.take(isSuspicious ? 0 : (input.mixed?.lines ?? input.lastLine - input.firstLine + 1));
-    const plan = await inputs.plan(input.batchId, input.shard);
+    const plan = await this.#inputs.plan(input.batchId, input.shard);
     const lines = linesOfSlice(plan, input);
-    const found = input.resumed || history.mayHavePieces ? await storedOutcomes(input, lines) : new Map<number, never>();
+    const found = input.resumed || history.mayHavePieces ? await this.#storedOutcomes(input, lines) : new Map<number, never>();
     const rest = lines.filter(({ line }) => !found.has(line));
     const only = lines.length === 1 ? rest[0] : undefined;
     const status = createSliceStatus({
@@ -120,8 +136,8 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       isContested: input.resumed || history.losses > 0,
     });
     run.status = status;
-    using _reports = lines.length > 1 ? reportCounts(status, () => reportStored(run)) : null;
-    const report = (tally: SliceTally, again: RanRequests['again']) => toRanRequests(run, { lines, found, tally, again, upstream });
+    using _reports = lines.length > 1 ? reportCounts(status, () => this.#reportStored(run)) : null;
+    const report = (tally: SliceTally, again: RanRequests['again']) => this.#toRanRequests(run, { lines, found, tally, again, upstream });
 
     if (lines.length > 1 && isSuspicious) {
       return report(
@@ -129,13 +145,14 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
         rest.map(({ line }) => ({ line, faults: input.faults })),
       );
     }
-    const read = inputs.reader(input, plan, rest);
+    const read = this.#inputs.reader(input, plan, rest);
     if (only !== undefined && history.lossesOnWire >= MAX_LOSSES_ON_WIRE)
-      return report(await endCrashed(only, await read(only), writer), []);
+      return report(await this.#endCrashed(only, await read(only), writer), []);
+    const pauses = this.#pauses;
     const isSuspect = only !== undefined && isSuspicious;
-    using _turn = isSuspect ? await turnOf(input.upstream, history.lossesOnWire, stop.stopSending) : null;
+    using _turn = isSuspect ? await this.#turnOf(input.upstream, history.lossesOnWire, stop.stopSending) : null;
     const tally = await runSlice(rest, {
-      ...deps,
+      ...this.#deps,
       input,
       upstream,
       read,
@@ -148,18 +165,18 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       tries: history.tries,
       lastServer: history.server,
       isPaced: only !== undefined && upstream.requestsPerMinute !== null,
-      suspicion: isSuspect ? suspicionOf(run) : null,
+      suspicion: isSuspect ? this.#suspicionOf(run) : null,
       bucketKeepsUp() {
         pauses.check();
         stop.stopSending.throwIfAborted();
         return !writer.isLate;
       },
     });
-    return only === undefined ? report(tally, [...tally.retried].map(toAgain)) : endOfOne(run, only, tally, report);
+    return only === undefined ? report(tally, [...tally.retried].map(toAgain)) : this.#endOfOne(run, only, tally, report);
   }
 
   /** A slice of one is tried again by Temporal, so that each try shows in its UI. */
-  function endOfOne(
+  #endOfOne(
     run: Run,
     { line }: PlannedLine,
     tally: SliceTally,
@@ -179,15 +196,15 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     return report(tally, isOwing ? [{ line, faults: run.tries.faults, timeouts: run.tries.timeouts }] : []);
   }
 
-  function upstreamOf(input: RunRequestsInput): { upstream: Upstream; memory: MemoryBudget } {
-    const [upstream, memory] = [upstreams.get(input.upstream), budgets.get(input.upstream)];
+  #upstreamOf(input: RunRequestsInput): { upstream: Upstream; memory: MemoryBudget } {
+    const [upstream, memory] = [this.#deps.upstreams.get(input.upstream), this.#budgets.get(input.upstream)];
     if (upstream !== undefined && memory !== undefined) return { upstream, memory };
     // Retried: a worker that knows it may be on its way.
     throw ApplicationFailure.retryable(`This worker knows no upstream ${input.upstream}.`, 'UnknownUpstream');
   }
 
-  async function storedOutcomes(input: RunRequestsInput, lines: readonly PlannedLine[]): Promise<SliceTally['stored']> {
-    const outcomes = await readPieces(input.batchId, input.shard);
+  async #storedOutcomes(input: RunRequestsInput, lines: readonly PlannedLine[]): Promise<SliceTally['stored']> {
+    const outcomes = await this.#readPieces(input.batchId, input.shard);
     const found: SliceTally['stored'] = new Map();
     for (const { line } of lines) {
       const outcome = outcomes.get(line);
@@ -196,19 +213,19 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
     return found;
   }
 
-  function reportStored({ heartbeat, input }: Run): void {
+  #reportStored({ heartbeat, input }: Run): void {
     heartbeat.sendNow();
-    recordCounts.changed(input);
+    this.#deps.recordCounts.changed(input);
   }
 
-  function suspicionOf({ history, heartbeat }: Run) {
+  #suspicionOf({ history, heartbeat }: Run) {
     return {
-      join: async (signal: AbortSignal) => await suspects.join(history.lossesOnWire, signal),
+      join: async (signal: AbortSignal) => await this.#suspects.join(history.lossesOnWire, signal),
       announce: async (signal: AbortSignal) => await heartbeat.beatAndFlush(signal),
     };
   }
 
-  function toRanRequests(
+  #toRanRequests(
     { input, waitedMs, running, history }: Run,
     given: {
       lines: readonly PlannedLine[];
@@ -227,25 +244,25 @@ export function createRunRequests(deps: ActivityDeps & { batchesRunning: Batches
       again,
       waitedMs,
       meanUpstreamMs: running.answerTime.meanMs ?? 0,
-      batchesRunning: batchesRunning.count,
+      batchesRunning: this.#deps.batchesRunning.count,
       places: upstream.reach,
-      workers: workersOf(input.upstream),
+      workers: this.#deps.workersOf(input.upstream),
       workerLost: history.losses > 0,
     });
   }
 
   /** Null when the slice is stopped before. */
-  async function turnOf(upstream: string, lossesOnWire: number, stopSending: AbortSignal): Promise<Disposable | null> {
+  async #turnOf(upstream: string, lossesOnWire: number, stopSending: AbortSignal): Promise<Disposable | null> {
     try {
-      return await suspects.turn(upstream, lossesOnWire, stopSending);
+      return await this.#suspects.turn(upstream, lossesOnWire, stopSending);
     } catch (error) {
       if (isStop(error, stopSending)) return null;
       throw error;
     }
   }
 
-  async function endCrashed({ line }: PlannedLine, bytes: Buffer, writer: PieceWriter): Promise<SliceTally> {
-    writer.add(crashedLineResult({ line, customId: readRequestLine(bytes).customId, randomHex }), () => undefined);
+  async #endCrashed({ line }: PlannedLine, bytes: Buffer, writer: PieceWriter): Promise<SliceTally> {
+    writer.add(crashedLineResult({ line, customId: readRequestLine(bytes).customId, randomHex: this.#deps.randomHex }), () => undefined);
     await writer.end();
     return { ...NOTHING, stored: new Map([[line, 'failed']]) };
   }
