@@ -15,6 +15,8 @@ export interface MemoryBudget {
   readonly used: number;
   /** Whether a request or an answer waits: then nothing is to be held longer than need be. */
   readonly isCrowded: boolean;
+  /** Whether more than half is used. */
+  readonly isHalfUsed: boolean;
 }
 
 /** Room in memory, until released or exchanged. */
@@ -135,6 +137,9 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
     release: giveBack,
     get used() {
       return used;
+    },
+    get isHalfUsed() {
+      return used > maxBytes / 2;
     },
     get isCrowded() {
       return waiting.length > 0 || held.size > 0;

@@ -2,12 +2,13 @@ import type { Attempt, Outcome } from '../../src/domain/attempt.ts';
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import { readRequestLine } from '../../src/domain/request-line.ts';
 import { decide, timeoutFactor, type Tries, uncounted } from '../../src/domain/retry.ts';
-import type { Entrant, Entry, Permit } from '../../src/upstream/admission/admission.ts';
+import type { Entrant, Entry } from '../../src/upstream/admission/entrant.ts';
+import type { Permit } from '../../src/upstream/admission/permit.ts';
 import type { UpstreamRequest } from '../../src/upstream/client/client.ts';
 import type { Lease } from '../memory-budget.ts';
 import { toLineResult } from './line-results.ts';
 import type { Slice } from './run-slice.ts';
-import { describeEntering, describeRetry } from './waits.ts';
+import { describeEntering, describeRetry, describeSettling } from './waits.ts';
 
 /** What became of a line. */
 export type LineEnd =
@@ -67,7 +68,7 @@ async function sendUntilEnd(
     about,
     onBytes: lease.grow,
   };
-  let sharedResets = 0;
+  let [sharedResets, denials] = [0, 0];
   for (;;) {
     entrant.faults = tries.faults;
     const entry = await enter(entrant, line, slice, passOn);
@@ -83,6 +84,7 @@ async function sendUntilEnd(
     if (attempt.kind === 'aborted') return { kind: 'stopped' };
     const endedMs = slice.nowMs();
     if (attempt.kind === 'failed' || attempt.kind === 'denied') {
+      status.show(line, describeSettling(attempt));
       if (sharedResets < MAX_SHARED_RESETS && (await entry.isShared(stop.stopSending))) {
         if (isReset(attempt) && !entry.isProbe) sharedResets += 1;
         tries = uncounted(attempt, tries);
@@ -91,8 +93,11 @@ async function sendUntilEnd(
         continue;
       }
     }
+    // Another server may let the request in.
+    const isDeniedHere = attempt.kind === 'denied' && !isPaced && denials < upstream.servers - 1;
+    if (isDeniedHere) denials += 1;
     // A probe that is refused says something about its server and nothing about the request.
-    if (attempt.kind === 'refused' && entry.isProbe) {
+    if (isDeniedHere || (attempt.kind === 'refused' && entry.isProbe)) {
       lease.dropAnswer();
       continue;
     }
@@ -153,7 +158,8 @@ async function aside<T>(slice: Slice, wait: () => Promise<T>): Promise<T> {
 }
 
 function mayNotStandAside({ upstream, memory }: Slice): boolean {
-  return upstream.intake.aside >= MAX_ASIDE || memory.isCrowded;
+  // A line that stands aside keeps its body, and other lines need memory meanwhile.
+  return upstream.intake.aside >= MAX_ASIDE || memory.isCrowded || memory.isHalfUsed;
 }
 
 /** Sends the request once. The permit is given back whatever happens. */

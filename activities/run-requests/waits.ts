@@ -1,6 +1,6 @@
 import type { Attempt } from '../../src/domain/attempt.ts';
 import type { GateClass } from '../../src/upstream/admission/gate.ts';
-import type { Entrant } from '../../src/upstream/admission/admission.ts';
+import type { Entrant } from '../../src/upstream/admission/entrant.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 
 /** Why a line waits, for heartbeats. It is asked for only when a heartbeat goes out, and then tells how things stand. */
@@ -31,6 +31,11 @@ export function describeEntering(upstream: Upstream, entrant: Entrant): Wait {
       }
     }
   };
+}
+
+/** That it is not known yet whether the attempt failed by itself. */
+export function describeSettling(attempt: Attempt & { message: string }): Wait {
+  return () => `to learn whether other requests fail too: ${attempt.message}`;
 }
 
 /** That the line waits for its next try. */

@@ -1,7 +1,8 @@
 import type { Sent } from '../domain/attempt.ts';
 import { createNameTable } from '../domain/name-table.ts';
 import { rewriteBody } from '../domain/rewrite-body.ts';
-import { Admission, type AdmissionOptions, type WaitReason } from './admission/admission.ts';
+import { Admission, type AdmissionOptions } from './admission/admission.ts';
+import type { WaitReason } from './admission/entrant.ts';
 import { createServerClient, type UpstreamRequest } from './client/client.ts';
 import type { ConcurrencyControl } from './admission/concurrency-control.ts';
 import type { ClosedGate } from './admission/gate.ts';
@@ -81,6 +82,8 @@ const MAX_SLICES = 2000;
 const TOTAL_TIMEOUTS = 2;
 /** Probes go out beside the limit, and a connection that is given up counts until it is closed. */
 const CONNECTIONS_PER_PLACE = 1.25;
+/** With few places the share above leaves none. */
+const CONNECTIONS_FOR_PROBES = 4;
 /** A wait for budgets is looked at again after this, because headers of an answer may have told of a later one. */
 const MAX_BUDGET_WAIT_MS = 60_000;
 
@@ -140,6 +143,7 @@ function createUpstream(
     get reach() {
       return sum(({ reach }) => reach);
     },
+    servers: servers.length,
     get inFlight() {
       return sum(({ inFlight }) => inFlight);
     },
@@ -190,7 +194,7 @@ function createServer(
     requestTimeoutMs,
     totalTimeoutMs: TOTAL_TIMEOUTS * requestTimeoutMs,
     maxResponseBytes,
-    connections: Math.ceil(maxInFlight * CONNECTIONS_PER_PLACE),
+    connections: Math.ceil(maxInFlight * CONNECTIONS_PER_PLACE) + CONNECTIONS_FOR_PROBES,
     way: ways[baseUrl],
     redact: createRedaction({ apiKey, headers, urls: [...options.baseUrls, ...Object.values(ways).flatMap(({ proxy }) => proxy ?? [])] }),
     nowMs: clocks.nowMs,

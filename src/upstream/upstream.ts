@@ -1,5 +1,5 @@
 import type { RetryRules } from '../domain/retry.ts';
-import type { Entrant, Entry, WaitReason } from './admission/admission.ts';
+import type { Entrant, Entry, WaitReason } from './admission/entrant.ts';
 import type { ClosedGate } from './admission/gate.ts';
 import type { Intake } from './admission/intake.ts';
 import type { UpstreamServer } from './admission/server.ts';
@@ -18,6 +18,7 @@ export interface Upstream {
   /** What the limit may come to before long. */
   readonly reach: number;
   readonly inFlight: number;
+  readonly servers: number;
   /** Requests that wait for a place or a gate. */
   readonly waiting: number;
   /** What holds requests back now; `model` is null for a whole server. */

@@ -9,6 +9,7 @@ import { createModelRoutes } from '../../src/upstream/model-routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
 import { collect } from '../storage/test-bucket.ts';
+import { httpAnswer, startRawServer } from '../upstream/raw-server.ts';
 import { attempt, createStageUpstreams, run, slice, type Stage, startStage } from './stage.ts';
 
 let stage: Stage;
@@ -83,6 +84,15 @@ describe('runRequests', () => {
     assert.deepEqual(['mixed-1', 'mixed-2', 'mixed-3', 'mixed-4'].map(callsOf), [0, 1, 0, 1]);
     await run(runRequests, { ...slice(batch, 1, 3), mixed: { upstream: 0, lines: 2 } });
     assert.deepEqual(['mixed-1', 'mixed-2', 'mixed-3', 'mixed-4'].map(callsOf), [1, 1, 1, 1]);
+  });
+
+  it('sends a request that one server denies to another one', async () => {
+    await using denying = await startRawServer((socket) => socket.write(httpAnswer(401)));
+    const upstreams = createStageUpstreams(stage.upstream, { baseUrls: [denying.url, `${stage.upstream.url}/v1`] });
+    const batch = await stage.begin(scripted('', ''));
+    const ran = await run(stage.worker({ upstreams }).runRequests, slice(batch, 1, 2));
+    assert.deepEqual([ran.completed, ran.failed, ran.again], [2, 0, []]);
+    assert.ok(denying.requests.length > 0);
   });
 
   it('begins few lines before they have a place, and of two slices the older one first', async () => {

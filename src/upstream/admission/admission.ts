@@ -1,43 +1,13 @@
-import type { Attempt, Sent } from '../../domain/attempt.ts';
+import type { Sent } from '../../domain/attempt.ts';
 import { onAbort } from '../on-abort.ts';
 import type { UpstreamRequest } from '../client/client.ts';
-import type { ClosedGate, Ticket } from './gate.ts';
+import type { Entrant, Entry, WaitReason } from './entrant.ts';
+import { NOTHING_SENT, Permit, type WatchedSend } from './permit.ts';
 import type { Schedule } from './schedule.ts';
 import type { SendBudget } from './send-budget.ts';
 import type { UpstreamServer } from './server.ts';
 import { Silence } from './silence.ts';
 import { Waiters, type Waiter } from './waiters.ts';
-
-/** A line that wants to send its request. The same object for all attempts of one request in an activity. */
-export interface Entrant {
-  readonly tenant: string;
-  readonly batchId: string;
-  readonly model: string;
-  /** Of the requests of a batch, those of the lowest rank go first. */
-  readonly rank: number;
-  /** The same for all attempts of one request. */
-  readonly requestKey: string;
-  /** Failures of its own so far. */
-  faults: number;
-  /** Where it was last sent to: another server is preferred. */
-  lastServer: UpstreamServer | null;
-  /** How often it went out as a probe. */
-  probes: number;
-  /** Whether it was called off on a server that fell silent: a second time it is called off as a probe only. */
-  wasCalledOff?: boolean;
-  /** Whether it waits until a gate opens; if not, `enter` answers `'closed'` when no server is open to it. */
-  atGate: boolean;
-}
-
-/** What `enter` answers. `'closed'`: no server is open to it. `'given_up'`: none has been for longer than is configured. */
-export type Entry = Permit | 'closed' | 'given_up';
-
-/** Why an entrant waits: a free place, a closed gate, a rate limit, or the hours of the upstream. */
-export type WaitReason =
-  | { kind: 'place' | 'budget' }
-  | { kind: 'gate'; closed: ClosedGate; model: string | null; server: string }
-  /** Until when, for people: `19:00 Europe/Berlin`. */
-  | { kind: 'hours'; until: string };
 
 export interface AdmissionOptions {
   servers: readonly UpstreamServer[];
@@ -314,88 +284,6 @@ export class Admission {
     this.#timer = setTimeout(this.pump, Math.min(LONGEST_TIMER_MS, Math.max(1, Math.ceil(ms))));
   }
 }
-
-type WatchedSend = (server: UpstreamServer, request: UpstreamRequest, signal: AbortSignal, onCalledOff: () => void) => Promise<Sent>;
-
-/** Leave to send one request to one server. `send` or `release` must be called once. */
-export class Permit {
-  readonly isProbe: boolean;
-  /** Whether it waited at a closed gate and does not go out as a probe. */
-  readonly isLate: boolean;
-  readonly server: UpstreamServer;
-  readonly #ticket: Ticket;
-  #endedAs: Attempt['kind'] | null = null;
-  #wasCalledOff = false;
-  readonly #settleMs: number;
-  readonly #send: WatchedSend;
-  readonly #onCalledOff: () => void;
-  readonly #end: (sent: Sent) => void;
-
-  constructor(given: {
-    ticket: Ticket;
-    settleMs: number;
-    isProbe: boolean;
-    isLate: boolean;
-    server: UpstreamServer;
-    send: WatchedSend;
-    onCalledOff: () => void;
-    end: (sent: Sent) => void;
-  }) {
-    this.isProbe = given.isProbe;
-    this.isLate = given.isLate;
-    this.server = given.server;
-    this.#ticket = given.ticket;
-    this.#settleMs = given.settleMs;
-    this.#send = given.send;
-    this.#onCalledOff = given.onCalledOff;
-    this.#end = given.end;
-  }
-
-  /** Sends and gives the place back. Rejects only on defects. */
-  async send(request: UpstreamRequest, signal: AbortSignal): Promise<Attempt> {
-    let sent: Sent = NOTHING_SENT;
-    try {
-      sent = await this.#send(this.server, request, signal, () => {
-        this.#wasCalledOff = true;
-        this.#onCalledOff();
-      });
-      this.#endedAs = sent.attempt.kind;
-      return sent.attempt;
-    } finally {
-      this.#end(sent);
-    }
-  }
-
-  /** Gives the place back without sending. */
-  release(): void {
-    this.#end(NOTHING_SENT);
-  }
-
-  /**
-   * Whether the attempt that failed does not count, because it was a probe, or because others failed alike with no answer between.
-   * That takes some seconds to know where nothing else is sent, and less when the signal ends. A request that failed by itself before
-   * may be what ends its server each time, so that its failure as a probe counts.
-   */
-  async isShared(signal: AbortSignal): Promise<boolean> {
-    if (this.#wasCalledOff) return true;
-    if (this.#ticket.verdict === 'own') return false;
-    if (this.isProbe) return this.#ticket.isEvidence || this.#endedAs !== 'failed';
-    const { verdict } = this.#ticket;
-    if (verdict !== null) return verdict === 'shared';
-    return await new Promise((resolve) => {
-      const timer = setTimeout(() => this.#ticket.decide('own'), this.#settleMs);
-      const forget = onAbort(signal, () => this.#ticket.decide('own'));
-      this.#ticket.onVerdict((decided) => {
-        clearTimeout(timer);
-        forget();
-        resolve(decided === 'shared');
-      });
-      if (signal.aborted) this.#ticket.decide('own');
-    });
-  }
-}
-
-const NOTHING_SENT: Sent = { attempt: { kind: 'aborted' }, ms: 0, budgets: null };
 
 /** The configured budget counts tokens, and takes no other word for them. */
 function costOf({ attempt }: Sent): Parameters<SendBudget['seen']>[1] {

@@ -1,4 +1,4 @@
-import type { Entrant } from './admission.ts';
+import type { Entrant } from './entrant.ts';
 import type { UpstreamServer } from './server.ts';
 
 /** An entrant that waits. One of the two is called, once. */

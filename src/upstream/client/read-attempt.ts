@@ -85,7 +85,7 @@ function readSuccess(answer: HttpAnswer, contentType: string | null, endpoint: s
   const { status, body } = answer;
   const { value, usage } = inspectAnswer(body);
   if (value === null) {
-    const type = contentType === null ? 'no content type' : `content type ${contentType}`;
+    const type = contentType === null ? 'no content type' : `content type ${contentType.slice(0, 80)}`;
     const what = body.length === 0 ? 'no body' : `${type} and a body that is no JSON object: ${shownBody(body)}`;
     const message = `the upstream answered with status ${status}, ${what}`;
     return { kind: 'failed', code: 'invalid_response', answer: null, retryAfterMs: retryMs, isCurable: false, message };
@@ -144,7 +144,11 @@ function shownBody(body: Buffer): string {
 }
 
 function quoted(text: string, most: number): string {
-  const line = text.replaceAll(/\s+/g, ' ').trim();
+  // The text may be the whole body of an answer.
+  const line = text
+    .slice(0, 4 * most)
+    .replaceAll(/\s+/g, ' ')
+    .trim();
   return `"${line.length > most ? `${line.slice(0, most).toWellFormed()}…` : line}"`;
 }
 
