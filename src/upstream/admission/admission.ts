@@ -2,7 +2,7 @@ import type { Sent } from '../../domain/attempt.ts';
 import { onAbort } from '../on-abort.ts';
 import type { UpstreamRequest } from '../client/client.ts';
 import type { Entrant, Entry, WaitReason } from './entrant.ts';
-import { NOTHING_SENT, Permit, type WatchedSend } from './permit.ts';
+import { NOTHING_SENT, Permit } from './permit.ts';
 import type { Schedule } from './schedule.ts';
 import type { SendBudget } from './send-budget.ts';
 import type { UpstreamServer } from './server.ts';
