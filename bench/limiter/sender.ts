@@ -1,6 +1,8 @@
+import type { Attempt } from '../../src/domain/attempt.ts';
+import { decide, NO_TRIES, timeoutFactor, type Tries, uncounted } from '../../src/domain/retry.ts';
 import type { ConcurrencyControl } from '../../src/upstream/admission/concurrency-control.ts';
+import { Gate, Ticket } from '../../src/upstream/admission/gate.ts';
 import type { Observation } from '../../src/upstream/admission/observation.ts';
-import { createRefusalCount } from '../../src/upstream/admission/refusal-count.ts';
 import { createSendBudget } from '../../src/upstream/admission/send-budget.ts';
 import type { Clock } from './clock.ts';
 import type { Reply, SimulatedServer } from './servers.ts';
@@ -13,25 +15,22 @@ export interface Sender {
   readonly refused: number;
   /** Lines that ended with an error, because their tries were used up. */
   readonly failed: number;
-  readonly inFlight: number;
   /** Sends what may be sent. To be called when the limit may have grown. */
   pump(): void;
 }
 
 interface Line {
-  faults: number;
-  refusals: number;
-  /** The next try waits longer than the last one, if that was not enough. */
-  timeoutMs: number;
+  key: string;
+  tries: Tries;
 }
 
-const MAX_FAULTS = 5;
-const FAULT_WAITS_MS = [5_000, 15_000, 45_000, 135_000];
-const MAX_REFUSAL_WAIT_MS = 60_000;
-/** A gate closes when so many are refused with nothing answered between. */
-const REFUSED_TO_CLOSE = 12;
+const RULES = { maxFaults: 5, maxRefusals: null };
+const MAX_BUDGET_WAIT_MS = 60_000;
+const SETTLE_MS = 5_000;
+/** Lines that may wait for their next try; then no more are begun. */
+const MAX_ASIDE = 512;
 
-/** Sends by production's rules: five faults end a line, refusals never do, and while nobody is there one request probes. */
+/** Sends by production's rules for retries and gates. A line that waits for its next try takes no place. */
 export function createSender(given: {
   clock: Clock;
   server: SimulatedServer;
@@ -42,103 +41,98 @@ export function createSender(given: {
   random: () => number;
 }): Sender {
   const { clock, server, control, timeoutMs, usage, random } = given;
-  const budget = createSendBudget({ tokensPerMinute: null, maxWaitMs: MAX_REFUSAL_WAIT_MS });
-  const refusing = createRefusalCount({ memory: 12 });
+  const now = () => clock.nowMs;
+  const budget = createSendBudget({ tokensPerMinute: null, maxWaitMs: MAX_BUDGET_WAIT_MS });
+  const gate = new Gate({ leastModels: 1, nowMs: now, monotonicMs: now, onChange: () => clock.after(0, pump) });
   const again: Line[] = [];
-  let [answers, tokens, refused, failed, inFlight] = [0, 0, 0, 0, 0];
-  let cancelFill = (): void => undefined;
-  // The gate: null while open, else how long the next probe waits after this one.
-  let probeEveryMs: number | null = null;
-  let pausedUntilMs = 0;
+  let [lines, sequence, inFlight, aside] = [0, 0, 0, 0];
+  let [answers, tokens, refused, failed] = [0, 0, 0, 0];
+  let cancelWake = (): void => undefined;
 
-  function fill(): void {
-    cancelFill();
-    while (inFlight < control.limit) {
-      const waitMs = Math.max(pausedUntilMs - clock.nowMs, budget.waitMs(clock.nowMs), refusing.waitMs(clock.nowMs));
-      if (waitMs > 0) {
-        cancelFill = clock.after(waitMs, fill);
-        return;
-      }
-      if (probeEveryMs !== null) return probe();
-      send(again.shift() ?? { faults: 0, refusals: 0, timeoutMs }, control.sent(inFlight + 1), () => undefined);
+  function pump(): void {
+    cancelWake();
+    let waitMs = 0;
+    if (gate.closed !== null) {
+      if (gate.probeWaitMs === 0) send(again.shift() ?? newLine(), true);
+      waitMs = gate.probeWaitMs;
     }
+    while (gate.closed === null && inFlight < control.limit && (again.length > 0 || aside < MAX_ASIDE)) {
+      waitMs = budget.waitMs(now());
+      if (waitMs > 0) break;
+      send(again.shift() ?? newLine(), false);
+    }
+    if (waitMs > 0 && waitMs < Infinity) cancelWake = clock.after(waitMs, pump);
   }
 
-  function probe(): void {
-    pausedUntilMs = clock.nowMs + (probeEveryMs ?? 0);
-    probeEveryMs = Math.min(2 * (probeEveryMs ?? 0), 15_000);
-    send(again.shift() ?? { faults: 0, refusals: 0, timeoutMs }, control.probed(), (seen) => {
-      if (seen.kind === 'answer') probeEveryMs = null;
-      if (seen.kind === 'answer') pausedUntilMs = 0;
-    });
-    cancelFill = clock.after(pausedUntilMs - clock.nowMs, fill);
+  function newLine(): Line {
+    lines += 1;
+    return { key: String(lines), tries: NO_TRIES };
   }
 
-  function send(line: Line, learn: (seen: Observation) => void, concludeProbe: (seen: Observation) => void): void {
+  function send(line: Line, isProbe: boolean): void {
     inFlight += 1;
-    const sentMs = clock.nowMs;
-    const noted = budget.sent(sentMs);
-    const count = refusing.sent(sentMs);
-    const end = (seen: Observation): void => {
+    sequence += 1;
+    const sentMs = now();
+    const { key: requestKey, tries } = line;
+    const ticket = new Ticket({ sequence, requestKey, model: 'm', isProbe, isEvidence: tries.faults === 0, sentMs });
+    const learn = isProbe ? control.probed() : control.sent(inFlight);
+    const cost = budget.sent(sentMs);
+    gate.sent(ticket);
+    const end = (reply: Reply | { kind: 'timeout' }): void => {
       inFlight -= 1;
+      const seen = observationOf(reply, now() - sentMs, usage);
       learn(seen);
-      budget.seen(noted, seen, clock.nowMs);
-      count(seen, clock.nowMs);
-      concludeProbe(seen);
-      goOn(line, seen);
-      fill();
+      budget.seen(cost, seen, now());
+      const attempt = attemptOf(reply);
+      gate.observe(ticket, attempt);
+      settle(line, attempt, ticket);
+      pump();
     };
     const hangUp = server.send((reply) => {
       cancelTimeout();
       if (reply.kind === 'answer') tokens += reply.tokens;
-      end(observationOf(reply, clock.nowMs - sentMs, usage));
+      end(reply);
     });
-    const cancelTimeout = clock.after(line.timeoutMs, () => {
+    const cancelTimeout = clock.after(timeoutMs * timeoutFactor(tries), () => {
       hangUp();
-      end({ kind: 'timeout', ms: line.timeoutMs });
+      end({ kind: 'timeout' });
     });
   }
 
-  function goOn(line: Line, seen: Observation): void {
-    if (seen.kind === 'answer') {
-      answers += 1;
-    } else if (seen.kind === 'overload' || seen.kind === 'unavailable') {
-      if (seen.kind === 'overload') refused += 1;
-      else again.push(line);
-      if (refusing.inARow >= REFUSED_TO_CLOSE || seen.kind === 'unavailable') closeGate();
-      if (seen.kind === 'overload') refusedOnce(line, seen.retryAfterMs);
-    } else {
-      line.faults += 1;
-      if (seen.kind === 'timeout') line.timeoutMs *= 2;
-      if (line.faults >= MAX_FAULTS) failed += 1;
-      else later(line, (FAULT_WAITS_MS[line.faults - 1] ?? 0) * (0.75 + random() / 2));
+  function settle(line: Line, attempt: Exclude<Attempt, { kind: 'aborted' }>, ticket: Ticket): void {
+    if (attempt.kind === 'answered') answers += 1;
+    else if (attempt.kind !== 'failed') {
+      if (attempt.kind === 'refused') refused += 1;
+      goOn(line, attempt, ticket.isProbe && attempt.kind === 'refused');
+    } else if (ticket.isProbe || ticket.verdict !== null) goOn(line, attempt, ticket.isProbe || ticket.verdict === 'shared');
+    else {
+      ticket.onVerdict((verdict) => goOn(line, attempt, verdict === 'shared'));
+      clock.after(SETTLE_MS, () => ticket.decide('own'));
     }
   }
 
-  function closeGate(): void {
-    if (probeEveryMs !== null) return;
-    probeEveryMs = 500;
-    pausedUntilMs = Math.max(pausedUntilMs, clock.nowMs + 250);
-  }
-
-  function refusedOnce(line: Line, retryAfterMs: number | null): void {
-    const waitMs = Math.max(retryAfterMs ?? 0, 250 * 2 ** Math.min(line.refusals, 6)) * (1 + random() / 4);
-    line.refusals += 1;
-    if (refusing.isMost && retryAfterMs !== null)
-      pausedUntilMs = Math.max(pausedUntilMs, clock.nowMs + Math.min(retryAfterMs, MAX_REFUSAL_WAIT_MS));
-    later(line, waitMs);
-  }
-
-  function later(line: Line, waitMs: number): void {
-    clock.after(waitMs, () => {
+  function goOn(line: Line, attempt: Exclude<Attempt, { kind: 'aborted' }>, isFree: boolean): void {
+    if (isFree) {
+      line.tries = uncounted(attempt, line.tries);
       again.push(line);
-      fill();
-    });
+      return;
+    }
+    const next = decide(attempt, line.tries, RULES, random());
+    line.tries = next.tries;
+    if (next.kind === 'outcome') failed += 1;
+    else {
+      aside += 1;
+      clock.after(next.waitMs, () => {
+        aside -= 1;
+        again.push(line);
+        pump();
+      });
+    }
   }
 
-  fill();
+  pump();
   return {
-    pump: fill,
+    pump,
     get answers() {
       return answers;
     },
@@ -151,13 +145,10 @@ export function createSender(given: {
     get failed() {
       return failed;
     },
-    get inFlight() {
-      return inFlight;
-    },
   };
 }
 
-function observationOf(reply: Reply, ms: number, usage: boolean): Observation {
+function observationOf(reply: Reply | { kind: 'timeout' }, ms: number, usage: boolean): Observation {
   switch (reply.kind) {
     case 'answer': {
       const tokens = usage ? reply.tokens : null;
@@ -167,7 +158,27 @@ function observationOf(reply: Reply, ms: number, usage: boolean): Observation {
       return { kind: 'overload', retryAfterMs: reply.retryAfterMs, budgets: reply.budgets ?? null };
     case 'unavailable':
       return { kind: 'unavailable' };
+    case 'timeout':
+      return { kind: 'timeout', ms };
     case 'reset':
       return { kind: 'fault', answered: false };
+  }
+}
+
+const ANSWER = { status: 200, body: Buffer.alloc(0), requestId: null };
+
+function attemptOf(reply: Reply | { kind: 'timeout' }): Exclude<Attempt, { kind: 'aborted' }> {
+  switch (reply.kind) {
+    case 'answer':
+      return { kind: 'answered', answer: ANSWER, usage: null };
+    case 'refusal':
+      return { kind: 'refused', answer: ANSWER, retryAfterMs: reply.retryAfterMs, message: '' };
+    case 'unavailable':
+      return { kind: 'away', message: '' };
+    case 'timeout':
+    case 'reset': {
+      const code = reply.kind === 'timeout' ? 'request_timeout' : 'connection_error';
+      return { kind: 'failed', code, answer: null, retryAfterMs: null, isCurable: true, message: '' };
+    }
   }
 }

@@ -33,7 +33,7 @@ const TIMEOUT_MEMORY = 20;
 
 /** Nothing sent. `monotonicMs` tells how long a refusal takes. */
 export function createOverload({ monotonicMs }: { monotonicMs: () => number }): Overload {
-  const refusals = createRefusalCount({ memory: 1 });
+  const refusals = createRefusalCount();
   let [sentCount, timedOut, from] = [0, 0, 0];
   let sample: { counted: number; refused: number; sinceMs: number; used: number } | null = null;
   /** Where shrinking began; null while few are refused. */
@@ -73,7 +73,7 @@ export function createOverload({ monotonicMs }: { monotonicMs: () => number }): 
     // The sample after the first shrink is the first one without anything from before.
     if (first !== null) first.at ??= seen;
     const isLower = first !== null && first.at !== null && seen.share < LOWERED * first.at.share;
-    if (first === null || isLower || (used <= LEAST_TRIED * first.used && seen.rate >= KEPT * (first.at?.rate ?? 0))) {
+    if (first === null || isLower || (used <= LEAST_TRIED * first.used && seen.rate > KEPT * (first.at?.rate ?? 0))) {
       first = { used, at: null };
       if (used > 1) return Math.floor(used * SHRINK);
     }
