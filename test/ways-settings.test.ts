@@ -80,6 +80,7 @@ describe('the password of a proxy', () => {
       batchId: 'b',
       model: 'm',
       rank: 0,
+      priority: 3,
       requestKey: 'r',
       faults: 0,
       lastServer: null,

@@ -1,5 +1,6 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { linesOfSlice, type PlannedLine } from '../../src/domain/plan.ts';
+import { DEFAULT_PRIORITY } from '../../src/domain/priority.ts';
 import { readRequestLine } from '../../src/domain/request-line.ts';
 import type { Tries } from '../../src/domain/retry.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
@@ -162,6 +163,7 @@ class SliceRunner {
       status,
       taken,
       answerTime: run.running.answerTime,
+      priority: Context.current().info.priority?.priorityKey ?? DEFAULT_PRIORITY,
       tries: history.tries,
       lastServer: history.server,
       isPaced: only !== undefined && upstream.requestsPerMinute !== null,

@@ -34,6 +34,8 @@ export interface Slice {
   readonly status: SliceStatus;
   readonly taken: TakenSlice;
   readonly answerTime: AnswerTime;
+  /** 1 is most urgent. */
+  readonly priority: number;
   /** Of each request, from earlier attempts. */
   readonly tries: Tries;
   /** Where the request of a slice of one was sent last; null when it was not, or when that is not known. */

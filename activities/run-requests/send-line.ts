@@ -209,12 +209,13 @@ async function reserveMemory({ line, length }: PlannedLine, { status, memory, wr
   return await reserved;
 }
 
-function entrantOf(line: number, model: string, { input, upstream, taken, lastServer }: Slice): Entrant {
+function entrantOf(line: number, model: string, { input, upstream, taken, priority, lastServer }: Slice): Entrant {
   const { tenant, batchId } = input;
   return {
     tenant,
     batchId,
     model,
+    priority,
     // Lines of a younger slice begin as well, but an older one is to end first.
     rank: taken.ordinal,
     requestKey: `${batchId}/${line}`,

@@ -96,7 +96,19 @@ function createUpstream(
 let keys = 0;
 function entrant(changes: Partial<Entrant> = {}): Entrant {
   const requestKey = `request-${(keys += 1)}`;
-  return { tenant: 't', batchId: 'b', model: 'm', rank: 0, requestKey, faults: 0, lastServer: null, probes: 0, atGate: false, ...changes };
+  return {
+    tenant: 't',
+    batchId: 'b',
+    model: 'm',
+    priority: 3,
+    rank: 0,
+    requestKey,
+    faults: 0,
+    lastServer: null,
+    probes: 0,
+    atGate: false,
+    ...changes,
+  };
 }
 
 async function sendWith(permit: Permit, model: string): Promise<Attempt> {
@@ -224,6 +236,21 @@ describe('entering', () => {
     for (const permit of [...(await Promise.all(waiting.slice(0, 1))), ...(await Promise.all(waiting.slice(3)))]) permit.release();
     for (const permit of await Promise.all(waiting.slice(1, 3))) permit.release();
     assert.equal(upstream.inFlight, 0);
+  });
+
+  it('gives the next place to the most urgent request, whatever its tenant has in flight', async () => {
+    await using server = await startServer(() => ({}));
+    await using upstream = createUpstream([server.url], { maxInFlight: 2 });
+    const held = [await enterNow(upstream, { tenant: 'busy' }), await enterNow(upstream, { tenant: 'busy' })];
+    const order: number[] = [];
+    const waiting = [3, 3, 1, 2].map(async (priority) => {
+      const permit = await enterNow(upstream, { tenant: priority < 3 ? 'busy' : 'other', priority });
+      order.push(priority);
+      permit.release();
+    });
+    for (const permit of held) permit.release();
+    await Promise.all(waiting);
+    assert.deepEqual(order, [1, 2, 3, 3]);
   });
 
   it('serves one model at a time until nothing more of it waits, where that is configured', async () => {

@@ -7,6 +7,8 @@ export interface Entrant {
   readonly tenant: string;
   readonly batchId: string;
   readonly model: string;
+  /** 1 is most urgent, and goes before all others. */
+  readonly priority: number;
   /** Of the requests of a batch, those of the lowest rank go first. */
   readonly rank: number;
   /** The same for all attempts of one request. */

@@ -13,6 +13,7 @@ interface Group {
   tenant: string;
   batchKey: string;
   model: string;
+  priority: number;
   waiters: Waiter[];
 }
 
@@ -26,9 +27,9 @@ export class Waiters {
   }
 
   add(waiter: Waiter): void {
-    const { tenant, batchId, model, rank } = waiter.entrant;
+    const { tenant, batchId, model, priority, rank } = waiter.entrant;
     const key = keyOf(waiter.entrant);
-    const group = this.#groups.get(key) ?? { tenant, batchKey: `${tenant}/${batchId}`, model, waiters: [] };
+    const group = this.#groups.get(key) ?? { tenant, batchKey: `${tenant}/${batchId}`, model, priority, waiters: [] };
     this.#groups.set(key, group);
     const { waiters } = group;
     const last = waiters.at(-1);
@@ -54,23 +55,21 @@ export class Waiters {
     if (group.waiters.length > 0) this.#groups.set(key, group);
   }
 
-  /** The first waiter of the tenant, then the batch, with the fewest in flight. */
+  /** Of the most urgent waiters, the first one of the tenant, then the batch, with the fewest in flight. */
   next(given: {
     inFlight: ReadonlyMap<string, number>;
     mayGo: (model: string) => boolean;
     wants: (entrant: Entrant) => boolean;
   }): Waiter | null {
     let best: Waiter | null = null;
-    let [leastOfTenant, leastOfBatch] = [Infinity, Infinity];
-    for (const { tenant, batchKey, model, waiters } of this.#groups.values()) {
-      const ofTenant = given.inFlight.get(tenant) ?? 0;
-      const ofBatch = given.inFlight.get(batchKey) ?? 0;
-      if (ofTenant > leastOfTenant || (ofTenant === leastOfTenant && ofBatch >= leastOfBatch) || !given.mayGo(model)) continue;
+    let least = [Infinity, Infinity, Infinity] as const;
+    for (const { tenant, batchKey, model, priority, waiters } of this.#groups.values()) {
+      const order = [priority, given.inFlight.get(tenant) ?? 0, given.inFlight.get(batchKey) ?? 0] as const;
+      if (!isBefore(order, least) || !given.mayGo(model)) continue;
       const waiter = waiters.find(({ entrant }) => given.wants(entrant));
       if (waiter === undefined) continue;
       best = waiter;
-      leastOfTenant = ofTenant;
-      leastOfBatch = ofBatch;
+      least = order;
     }
     return best;
   }
@@ -103,6 +102,13 @@ function isBetterProbe(a: Entrant, b: Entrant): boolean {
   return hasFailed === otherHasFailed ? a.probes < b.probes : otherHasFailed;
 }
 
-function keyOf({ tenant, batchId, model }: Entrant): string {
-  return `${tenant}/${batchId}\n${model}`;
+type Order = readonly [priority: number, ofTenant: number, ofBatch: number];
+
+function isBefore([priority, ofTenant, ofBatch]: Order, [otherPriority, otherTenant, otherBatch]: Order): boolean {
+  if (priority !== otherPriority) return priority < otherPriority;
+  return ofTenant === otherTenant ? ofBatch < otherBatch : ofTenant < otherTenant;
+}
+
+function keyOf({ tenant, batchId, model, priority }: Entrant): string {
+  return `${priority}/${tenant}/${batchId}\n${model}`;
 }
