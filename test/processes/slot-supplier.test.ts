@@ -89,6 +89,8 @@ describe('a worker', () => {
     stack = await startStack({
       env: {
         NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(MAX_IN_FLIGHT),
+        // Of each worker: an adaptive limit is shared by all.
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
         NIGHTSHIFT_LINES_PER_ACTIVITY: '1',
         NIGHTSHIFT_CANCEL_GRACE_SECONDS: '0',
       },
