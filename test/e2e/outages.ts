@@ -108,6 +108,8 @@ async function startFailingServer(outage: Outage, authority: Authority): Promise
     // The worker also asks for the models.
     if (request.method !== 'POST') return void response.writeHead(404).end();
     found.calls += 1;
+    // A connection from before the outage must not answer either.
+    if (found.isOut && isTls) return void request.socket.destroy();
     if (found.isOut) {
       response.writeHead(outage.status ?? 500, { 'content-type': outage.type ?? 'application/json' });
       return void response.end(outage.body ?? '');
@@ -174,7 +176,7 @@ async function passOutage(
   const logged = new RegExp(`"level":"warn".*"upstream":"${outage.name}".*"class":"${outage.class}","reason":"(?<reason>[^\\n]*?)","msg"`);
   const reason = await until(() => logged.exec(stack.worker.log())?.groups?.['reason'] ?? null, { what: `the reason of ${outage.name}` });
   const gate = await until(async () => await closedGate(port, outage), { what: `the gate of ${outage.name} in the metrics` });
-  const heartbeat = await until(async () => await heartbeatOf(temporal, id), {
+  const heartbeat = await until(async () => await heartbeatOf(temporal, id, outage), {
     what: `a heartbeat of ${outage.name}`,
     everyMs: 500,
     seconds: 60,
@@ -192,7 +194,7 @@ async function closedGate(port: number, { name, class: reason }: Outage): Promis
 }
 
 /** What a slice of the batch waits for, as Temporal's UI shows it. */
-async function heartbeatOf(temporal: Client, batchId: string): Promise<string | null> {
+async function heartbeatOf(temporal: Client, batchId: string, { words }: Outage): Promise<string | null> {
   for (let shard = 0; shard < 5; shard++) {
     const handle = temporal.workflow.getHandle(`${batchId}/shard-${String(shard).padStart(4, '0')}`);
     const description = await handle.describe().catch(() => null);
@@ -200,7 +202,7 @@ async function heartbeatOf(temporal: Client, batchId: string): Promise<string | 
       const data = heartbeatDetails?.payloads?.[0]?.data;
       if (!data) continue;
       const { waiting } = JSON.parse(Buffer.from(data).toString());
-      if (typeof waiting === 'string' && / since \d{4}-/.test(waiting)) return waiting;
+      if (typeof waiting === 'string' && / since \d{4}-/.test(waiting) && words.test(waiting)) return waiting;
     }
   }
   return null;
