@@ -77,7 +77,7 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
       const freed = counted - rest;
       counted = 0;
       if (favoured === self) favoured = null;
-      // Nobody waits for the rest of an answer that was called off.
+      // The rest of an answer that was called off is not read.
       held.delete(self);
       giveBack(freed);
     };

@@ -209,7 +209,7 @@ export const worlds: readonly World[] = [
   },
   {
     name: 'neighbour, 32 slots',
-    about: 'as the first, beside somebody else who always has 32 in flight. Ideal is half of the slots.',
+    about: 'as the first, beside another client that always has 32 in flight. Ideal is half of the slots.',
     neighbour: 32,
     ...slots(32, 60),
     best: () => 32,

@@ -20,6 +20,7 @@ import { createModelRoutes } from '../../src/upstream/model-routes.ts';
 import { sleep } from '../../src/upstream/sleep.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RunRequestsInput, ValidatedInput } from '../../workflows/contract.ts';
+import { PLAIN_UPSTREAM } from '../upstream/upstream-options.ts';
 import { collect, startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 
 export const TENANT = 'tenant-a';
@@ -63,22 +64,11 @@ export function createStageUpstreams(
   clocks: Clocks = { nowMs: Date.now, monotonicMs: () => performance.now(), settleMs: 20 },
 ): Map<string, Upstream> {
   const options: UpstreamOptions = {
-    name: 'example',
+    ...PLAIN_UPSTREAM,
     baseUrls: [`${url}/v1`],
-    aliases: {},
-    add: {},
     maxInFlight: 64,
-    limiter: 'fixed',
-    requestsPerMinute: null,
-    tokensPerMinute: null,
     requestTimeoutMs: 20_000,
     maxResponseBytes: 64 * 1024 * 1024,
-    maxFaults: 5,
-    maxRefusals: null,
-    unavailableMaxMs: null,
-    oneModelAtATime: false,
-    active: null,
-    maxInFlightByHour: {},
   };
   return createUpstreams([{ ...options, ...changes }], {}, undefined, clocks);
 }

@@ -10,6 +10,7 @@ import { type Clocks, createUpstreams, type UpstreamOptions } from '../../src/up
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { freePort } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
+import { PLAIN_UPSTREAM } from './upstream-options.ts';
 
 const never = new AbortController().signal;
 const ANSWER = '{"choices":[]}';
@@ -64,25 +65,7 @@ function createUpstream(
   changes: Partial<UpstreamOptions> = {},
   clocks: Partial<Clocks> = {},
 ): Upstream & AsyncDisposable {
-  const options: UpstreamOptions = {
-    name: 'example',
-    baseUrls,
-    aliases: {},
-    add: {},
-    maxInFlight: 8,
-    limiter: 'fixed',
-    requestsPerMinute: null,
-    tokensPerMinute: null,
-    requestTimeoutMs: 5_000,
-    maxResponseBytes: 1_000_000,
-    maxFaults: 5,
-    maxRefusals: null,
-    unavailableMaxMs: null,
-    oneModelAtATime: false,
-    active: null,
-    maxInFlightByHour: {},
-    ...changes,
-  };
+  const options: UpstreamOptions = { ...PLAIN_UPSTREAM, baseUrls, ...changes };
   const upstream = createUpstreams([options], {}, undefined, {
     nowMs: Date.now,
     monotonicMs: () => performance.now(),

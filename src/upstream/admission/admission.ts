@@ -33,7 +33,7 @@ const LONGEST_TIMER_MS = 60_000;
 
 /**
  * Decides when a request goes out, and to which server. There is one question, `enter`, and one act, `Permit.send`. Places are shared:
- * the next one goes to the tenant, then the batch, with the fewest requests in flight.
+ * the next one goes to the most urgent request, and of equals to the tenant, then the batch, with the fewest requests in flight.
  */
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -216,6 +216,7 @@ export class Admission {
 
   #sendProbes(): void {
     for (const server of this.#options.servers) {
+      if (!server.hasClosedGate) continue;
       for (const { model } of server.closedGates) {
         const waiter = this.#waiters.leastProbed((waiting) => (model === null || waiting === model) && server.probeWaitMs(waiting) === 0);
         if (waiter === null) continue;
@@ -225,16 +226,16 @@ export class Admission {
     }
   }
 
-  /** Gives one place to the waiter whose turn it is: to one that prefers another server only if nobody else wants the place. */
+  /** Gives one place to the waiter whose turn it is: to one that prefers another server only if no other one wants the place. */
   #grantNext(nowMs: number): boolean {
     const isChoice = this.#options.servers.length > 1;
     return (isChoice && this.#grantOne(nowMs, ({ lastServer }, server) => lastServer !== server)) || this.#grantOne(nowMs, () => true);
   }
 
   #grantOne(nowMs: number, wants: (entrant: Entrant, server: UpstreamServer) => boolean): boolean {
-    const order = [...this.#options.servers].sort((a, b) => a.inFlight / a.limit - b.inFlight / b.limit);
-    const servers = order.length === 1 ? this.#options.servers : order;
-    for (const server of servers) {
+    const { servers } = this.#options;
+    const order = servers.length === 1 ? servers : servers.toSorted((a, b) => a.inFlight / a.limit - b.inFlight / b.limit);
+    for (const server of order) {
       if (server.inFlight >= server.limit) continue;
       const waiter = this.#waiters.next({
         inFlight: this.#inFlight,
@@ -264,6 +265,7 @@ export class Admission {
   /** Milliseconds until something may change by itself; infinite when only an end of a request can. */
   #nextWakeMs(nowMs: number): number {
     let wakeMs = Infinity;
+    if (this.#options.servers.every((server) => !server.hasClosedGate && server.inFlight >= server.limit)) return wakeMs;
     for (const model of this.#waiters.models()) {
       for (const server of this.#options.servers) {
         const found = server.closedFor(model);

@@ -44,6 +44,7 @@ export class UpstreamServer {
   readonly #options: ServerOptions;
   readonly #gate: Gate;
   readonly #models = new Map<string, ServedModel>();
+  #closed = 0;
   #sequence = 0;
 
   constructor(options: ServerOptions) {
@@ -84,6 +85,11 @@ export class UpstreamServer {
   /** How many answers of the model there were, and how long the slowest of late took. */
   answersOf(model: string): { readonly answered: number; readonly slowestMs: number } {
     return this.#models.get(model)?.answers ?? NO_ANSWERS;
+  }
+
+  /** Whether any gate is closed; counted, because it is asked whenever a request ends. */
+  get hasClosedGate(): boolean {
+    return this.#closed > 0;
   }
 
   get closedGates(): { model: string | null; closed: ClosedGate }[] {
@@ -157,7 +163,10 @@ export class UpstreamServer {
     return new Gate({
       ...this.#options,
       leastModels: model === null ? 2 : 1,
-      onChange: (closed, before) => this.#options.onGateChange(model, closed, before),
+      onChange: (closed, before) => {
+        this.#closed += closed === null ? -1 : 1;
+        this.#options.onGateChange(model, closed, before);
+      },
     });
   }
 }

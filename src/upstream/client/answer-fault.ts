@@ -30,7 +30,7 @@ export function answerFault(error: Error, { seconds, ms, answeredBytes }: Failed
     if (found !== null) return { kind: 'malformed', message: found, ms };
   }
   if (code === 'ETIMEDOUT') return { kind: 'reset', message: 'the connection to the upstream went dead (ETIMEDOUT)', ms };
-  if (!isAnswering) return { kind: 'reset', message: `the upstream closed the connection without an answer`, ms };
+  if (!isAnswering) return { kind: 'reset', message: 'the upstream closed the connection without an answer', ms };
   return {
     kind: 'reset',
     message: `the upstream closed the connection in the middle of its answer, after ${answeredBytes} bytes of its body`,

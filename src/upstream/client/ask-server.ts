@@ -1,14 +1,13 @@
 import { parseBaseUrl } from './base-url.ts';
 import { createHttpPool } from './http-exchange.ts';
 import type { Way } from './open-connection.ts';
+import { type ServerCredentials, serverHeaders } from './server-headers.ts';
 
 /** What a server answered, or why it did not, in a sentence with a code. */
 export type ServerAnswer = { status: number; text: string } | { fault: string };
 
 /** What a question to a server needs to come through. */
-export interface AskSecrets {
-  apiKey: string | null;
-  headers: Readonly<Record<string, string>>;
+export interface AskSecrets extends ServerCredentials {
   ways?: Readonly<Record<string, Way>>;
 }
 
@@ -17,11 +16,8 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** GETs a path of the server, as its requests are sent, on a connection of its own. Never throws, and waits no longer than `patienceMs`. */
 export async function askServer(baseUrl: string, path: string, secrets: AskSecrets | undefined, patienceMs: number): Promise<ServerAnswer> {
   const { origin, userinfo } = parseBaseUrl(baseUrl);
-  const headers: Record<string, string> = { accept: '*/*', 'user-agent': 'nightshift' };
-  if (userinfo !== null) headers['authorization'] = `Basic ${Buffer.from(userinfo).toString('base64')}`;
-  if (secrets?.apiKey != null) headers['authorization'] = `Bearer ${secrets.apiKey}`;
-  for (const [name, value] of Object.entries(secrets?.headers ?? {})) headers[name.toLowerCase()] = value;
-  headers['accept-encoding'] = 'identity';
+  // Metrics are text, which some servers refuse to send where only JSON is accepted.
+  const headers = { ...serverHeaders(secrets ?? { apiKey: null, headers: {} }, userinfo), accept: '*/*' };
   const pool = createHttpPool({
     origin,
     way: secrets?.ways?.[baseUrl],

@@ -3,6 +3,7 @@ import { parseBaseUrl } from './base-url.ts';
 import { createHttpPool, type Exchange } from './http-exchange.ts';
 import { readAttempt } from './read-attempt.ts';
 import type { Redaction } from './redact.ts';
+import { type ServerCredentials, serverHeaders } from './server-headers.ts';
 import type { Way } from './open-connection.ts';
 
 /** Sends requests to one server. */
@@ -30,12 +31,8 @@ export interface UpstreamRequest {
   traceHeaders?: Readonly<Record<string, string>>;
 }
 
-export interface ServerClientOptions {
+export interface ServerClientOptions extends ServerCredentials {
   baseUrl: string;
-  /** Sent as `Authorization: Bearer`; null sends none. */
-  apiKey: string | null;
-  /** Sent with every request; an `authorization` here goes before the key. */
-  headers: Readonly<Record<string, string>>;
   /** Longest wait for the headers of an answer and for each next byte. */
   requestTimeoutMs: number;
   /** Longest time of one try as a whole. */
@@ -54,7 +51,8 @@ export interface ServerClientOptions {
 export function createServerClient(options: ServerClientOptions): ServerClient {
   const { redact, maxResponseBytes, nowMs = Date.now } = options;
   const { origin, path, userinfo } = parseBaseUrl(options.baseUrl);
-  const headers = headersOf(options, userinfo);
+  // The body is JSON, whatever is configured.
+  const headers = { ...serverHeaders(options, userinfo), 'content-type': 'application/json' };
   const pool = createHttpPool({ ...options, origin });
 
   async function exchange(request: UpstreamRequest, signal: AbortSignal): Promise<Exchange> {
@@ -77,15 +75,4 @@ export function createServerClient(options: ServerClientOptions): ServerClient {
     },
     close: async () => await pool.close(),
   };
-}
-
-function headersOf(options: ServerClientOptions, userinfo: string | null): Record<string, string> {
-  const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'nightshift' };
-  if (userinfo !== null) headers['authorization'] = `Basic ${Buffer.from(userinfo).toString('base64')}`;
-  if (options.apiKey !== null) headers['authorization'] = `Bearer ${options.apiKey}`;
-  for (const [name, value] of Object.entries(options.headers)) headers[name.toLowerCase()] = value;
-  // The body is JSON and its answer is wanted as it is, whatever is configured.
-  headers['content-type'] = 'application/json';
-  headers['accept-encoding'] = 'identity';
-  return headers;
 }

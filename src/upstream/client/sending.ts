@@ -213,7 +213,8 @@ class AnswerBody {
   }
 
   take(): Buffer {
-    if (this.#whole !== null) return this.#whole;
+    // Never more than what came: the rest of the buffer is memory of something else.
+    if (this.#whole !== null) return this.#whole.subarray(0, this.bytes);
     const [first] = this.#chunks;
     return this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks, this.bytes);
   }
