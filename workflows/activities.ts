@@ -15,15 +15,11 @@ export const { saveBatch, readShard } = proxyActivities<Pick<Activities, 'saveBa
 
 /** The activities of a batch that take long, which beat. */
 export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateInput' | 'closeShard' | 'publishResults'> {
-  const options = { startToCloseTimeout: '6h', heartbeatTimeout: heartbeatTimeoutMs(policy), retry: FOREVER } as const;
+  const options = { startToCloseTimeout: '6h', heartbeatTimeout: policy.heartbeatTimeoutMs, retry: FOREVER } as const;
   // A cancel leaves validation behind at once: an attempt that runs on writes the plan and nothing else.
   const { validateInput } = proxyActivities<Activities>({ ...options, cancellationType: ActivityCancellationType.TRY_CANCEL });
   const { closeShard, publishResults } = proxyActivities<Activities>(options);
   return { validateInput, closeShard, publishResults };
-}
-
-function heartbeatTimeoutMs(policy: BatchPolicy): number {
-  return policy.heartbeatTimeoutMs ?? 30_000;
 }
 
 /** The next sweep makes good what this one missed. */
@@ -51,7 +47,7 @@ export async function runRequests(
     taskQueue: requestsTaskQueue(input.upstream),
     startToCloseTimeout: leftMs,
     scheduleToCloseTimeout: leftMs,
-    heartbeatTimeout: heartbeatTimeoutMs(policy),
+    heartbeatTimeout: policy.heartbeatTimeoutMs,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: FOREVER,
     // Otherwise tenant and priority of the batch are inherited.

@@ -1,6 +1,6 @@
 import type { BatchStatus, RequestCounts } from '../src/domain/batch.ts';
 import type { ShardRange } from '../src/domain/plan.ts';
-import type { Pace, Sizing } from '../src/domain/slice.ts';
+import type { Pace } from '../src/domain/slice.ts';
 
 /**
  * Names and shapes that cross the border between API, workflows and activities. Only keys, names, numbers and counters cross it:
@@ -46,14 +46,14 @@ export interface BatchPolicy {
   activitiesPerSecond: number;
   /** Fixes the lines per activity; null lets them follow the pace. */
   linesPerActivity: number | null;
-  /** A shard whose history is longer hands out nothing more, and begins again with a fresh one; absent in batches that began before it stood here. */
-  longHistoryEvents?: number;
+  /** A shard whose history is longer hands out nothing more, and begins again with a fresh one. */
+  longHistoryEvents: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
-  /** After this long without a heartbeat of an activity Temporal gives it to another worker; absent in batches that began before it stood here. */
-  heartbeatTimeoutMs?: number;
-  /** How long after the grace the batch waits for a shard that was asked to stop; absent in batches that began before it stood here. */
-  shardStopTimeoutMs?: number;
+  /** After this long without a heartbeat of an activity Temporal gives it to another worker. */
+  heartbeatTimeoutMs: number;
+  /** How long after the grace the batch waits for a shard that was asked to stop. */
+  shardStopTimeoutMs: number;
 }
 
 export interface BatchInput extends BatchRef {
@@ -61,8 +61,8 @@ export interface BatchInput extends BatchRef {
   inputFileId: string;
   /** End of the completion window. */
   expiresAtMs: number;
-  /** From then on the requests of the batch go before those of batches with more time; absent in batches that began before it stood here. */
-  urgentFromMs?: number;
+  /** From then on the requests of the batch go before those of batches with more time. */
+  urgentFromMs: number;
   policy: BatchPolicy;
   /** Handed on by a run that continued as new; null at the start. */
   pace: Pace | null;
@@ -75,14 +75,12 @@ export interface ShardInput extends BatchRef {
   inputFileId: string;
   upstream: string;
   expiresAtMs: number;
-  urgentFromMs?: number;
+  urgentFromMs: number;
   policy: BatchPolicy;
   range: ShardRange;
   pace: Pace;
   /** Shards of the batch that hand out lines at a time: each may use this fraction of the lead. */
   shardsHandingOut: number;
-  /** Which rule sizes its slices; absent in shards that began before there was a second one. */
-  sizing?: Sizing;
   /** True when pieces of an earlier run may lie there: the first attempts list them. */
   resumed: boolean;
   /** The upstreams of a shard whose lines go to several, the one above included; absent where all go to that one. */
@@ -124,7 +122,7 @@ export interface Progress {
   /** Lines that failed for good. A line whose first worker was lost may still be answered by it, so it counts when its shard is closed. */
   failed: number;
   openShards: number[];
-  /** The run that answers; absent from workers of before. */
+  /** The run that answers (shard only). */
   runId?: string;
   /** Slices of several lines that are out (shard only): their heartbeats count what they have stored. */
   largeSlicesOut?: number;
@@ -140,7 +138,7 @@ export interface PlannedUpstream {
   name: string;
   /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */
   linesPerActivity?: number;
-  /** Requests that it may have in flight as far as its limiter knows by now, over all batches and workers; absent in histories from before. */
+  /** Requests that it may have in flight as far as its limiter knows by now, over all batches and workers; absent where this worker does not know it. */
   room?: number;
 }
 
@@ -159,8 +157,8 @@ export type ValidatedInput =
       /** The other upstreams of the plan, in its order; absent where there are none. */
       otherUpstreams?: PlannedUpstream[];
       shards: ShardRange[];
-      /** Batches that the worker runs, this one included; absent in histories from before the lead began by it. */
-      batchesRunning?: number;
+      /** Batches that the worker runs, this one included. */
+      batchesRunning: number;
       /** Numbers of the shards that are closed already (a batch started again). */
       closed: number[];
       /** Sums over the closed shards. */
@@ -224,10 +222,10 @@ export interface RanRequests {
   waitedMs: number;
   /** Batches this worker runs requests of; shares the activity budget. */
   batchesRunning: number;
-  /** Requests that the upstream may come to have in flight from this worker; absent in histories from before slices went by it. */
-  places?: number;
+  /** Requests that the upstream may come to have in flight from this worker. */
+  places: number;
   /** Workers that take requests for this upstream. */
-  workers?: number;
+  workers: number;
 }
 
 export interface ReadShardInput {

@@ -5,8 +5,6 @@ import { learn, type Pace, shardShare, sliceLines } from '../src/domain/slice.ts
 import { runRequests } from './activities.ts';
 import type { RanRequests, ShardInput } from './contract.ts';
 
-/** `longHistoryEvents` of batches whose policy does not say. */
-const LONG_HISTORY_EVENTS = 8_000;
 /** Activities scheduled in one workflow task. */
 const COMMANDS_AT_ONCE = 100;
 
@@ -62,9 +60,7 @@ export function createHandOut(
   { onDrained, onChange }: HandOutListener,
   mixed?: { upstream: number; lines: OwnLines },
 ): HandOut {
-  // An hour is what batches had that began before it stood in their input.
-  const { range, policy, sizing = 1, urgentFromMs = input.expiresAtMs - 3_600_000 } = input;
-  const { longHistoryEvents = LONG_HISTORY_EVENTS } = policy;
+  const { range, policy, urgentFromMs } = input;
   const { resumed } = input;
   const own = mixed?.lines ?? allLines([range.firstLine, range.lastLine]);
   const todo: Todo[] = [{ range: own.whole, faults: 0, resumed, contested: resumed, untouched: 0 }];
@@ -83,7 +79,7 @@ export function createHandOut(
   let failed = 0;
 
   function nextSliceLines(): number {
-    return sliceLines({ pace, policy, shardLines, sizing });
+    return sliceLines({ pace, policy, shardLines });
   }
 
   function share(): number {
@@ -95,7 +91,7 @@ export function createHandOut(
   }
 
   function isOver(): boolean {
-    return stopped || workflowInfo().historyLength > longHistoryEvents;
+    return stopped || workflowInfo().historyLength > policy.longHistoryEvents;
   }
 
   /** The next slice, cut from the first lines that wait. */
@@ -153,7 +149,7 @@ export function createHandOut(
 
   function book(slice: Todo, ran: RanRequests, scheduledAtMs: number): void {
     const { maxInFlight } = policy;
-    pace = learn(pace, ran, { maxInFlight, lines: nextSliceLines(), sizing, scheduledAtMs, nowMs: Date.now() });
+    pace = learn(pace, ran, { maxInFlight, lines: nextSliceLines(), scheduledAtMs, nowMs: Date.now() });
     const contested = slice.contested || ran.workerLost === true;
     completed += ran.completed;
     if (!contested) failed += ran.failed;

@@ -1,6 +1,6 @@
-import { condition, defineSignal, patched, setHandler, sleep } from '@temporalio/workflow';
+import { condition, defineSignal, setHandler, sleep } from '@temporalio/workflow';
 import type { ShardRange } from '../src/domain/plan.ts';
-import { INITIAL_PACE, type Pace, shardsHandingOut, SIZING } from '../src/domain/slice.ts';
+import { INITIAL_PACE, type Pace, shardsHandingOut } from '../src/domain/slice.ts';
 import { longActivities } from './activities.ts';
 import {
   type BatchInput,
@@ -12,13 +12,11 @@ import {
   type ValidatedInput,
 } from './contract.ts';
 import type { Ending } from './ending.ts';
-import { ASKS_SHARDS_TO_STOP, runShardWorkflow } from './shard-run.ts';
+import { runShardWorkflow } from './shard-run.ts';
 import { beginUpstreams, ofShard, otherPaces, type UpstreamState } from './upstream-paces.ts';
 
 const shardDrained = defineSignal<[ShardDrained]>(SHARD_DRAINED_SIGNAL);
 const CLOSING_AT_A_TIME = 8;
-/** `shardStopTimeoutMs` of batches whose policy does not say. */
-const SHARD_STOP_TIMEOUT_MS = 5 * 60_000;
 
 /** The shards of a batch and what became of them. */
 export interface ShardPool {
@@ -48,7 +46,7 @@ export function createShardPool(
   plan: Extract<ValidatedInput, { verdict: 'accepted' }>,
   { resumed, ending, onChange }: { resumed: boolean; ending: Ending; onChange: () => void },
 ): ShardPool {
-  const { tenant, batchId, endpoint, inputFileId, expiresAtMs } = input;
+  const { tenant, batchId, endpoint, inputFileId, expiresAtMs, urgentFromMs } = input;
   const { policy } = input;
   const alreadyClosed = new Set(plan.closed);
   const unclosed = new Map(plan.shards.filter(({ shard }) => !alreadyClosed.has(shard)).map((range) => [range.shard, range]));
@@ -82,10 +80,9 @@ export function createShardPool(
     const [first] = mixed;
     if (first === undefined) throw new Error(`shard ${range.shard} is for no upstream of the plan`);
     const { name: upstream, linesPerActivity, pace, shardsHandingOut } = first;
-    const common = { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs };
-    const urgency = input.urgentFromMs === undefined ? {} : { urgentFromMs: input.urgentFromMs };
-    const sizes = { policy: { ...policy, linesPerActivity }, pace, shardsHandingOut, sizing: SIZING };
-    return { ...common, ...urgency, ...sizes, range, resumed: mayHavePieces, ...(mixed.length > 1 ? { mixed } : {}) };
+    const common = { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs, urgentFromMs };
+    const sizes = { policy: { ...policy, linesPerActivity }, pace, shardsHandingOut };
+    return { ...common, ...sizes, range, resumed: mayHavePieces, ...(mixed.length > 1 ? { mixed } : {}) };
   }
 
   function learn(range: ShardRange, { pace, paces }: ShardEnd): void {
@@ -132,8 +129,7 @@ export function createShardPool(
   async function doneOrGivenUp(isDone: () => boolean): Promise<void> {
     await condition(() => isDone() || ending.reason !== null);
     if (isDone()) return;
-    const { cancelGraceMs, shardStopTimeoutMs = SHARD_STOP_TIMEOUT_MS } = policy;
-    await (patched(ASKS_SHARDS_TO_STOP) ? condition(isDone, cancelGraceMs + shardStopTimeoutMs) : condition(isDone));
+    await condition(isDone, policy.cancelGraceMs + policy.shardStopTimeoutMs);
   }
 
   return {

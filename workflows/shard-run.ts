@@ -1,11 +1,9 @@
 import {
-  CancellationScope,
   ChildWorkflowCancellationType,
   type ChildWorkflowHandle,
   condition,
   getExternalWorkflowHandle,
   ParentClosePolicy,
-  patched,
   startChild,
   TemporalFailure,
 } from '@temporalio/workflow';
@@ -13,9 +11,6 @@ import { type ShardEnd, type ShardInput, shardWorkflowId } from './contract.ts';
 import type { Ending } from './ending.ts';
 import type { shard } from './shard.ts';
 import { upstreamsInWords } from './story.ts';
-
-/** The patch since which a batch waits for the start of a shard, then requests its cancellation until Temporal accepts the request. */
-export const ASKS_SHARDS_TO_STOP = 'asks-shards-to-stop';
 
 interface StartedRun {
   workflowId: string;
@@ -27,14 +22,12 @@ interface StartedRun {
  * did not start because its predecessor still runs. When the batch ends, the shard is asked to stop and returns what it has.
  */
 export async function runShardWorkflow(input: ShardInput, { onEnd }: Pick<Ending, 'onEnd'>): Promise<ShardEnd | null> {
-  const scope = new CancellationScope({ cancellable: true });
-  const starting = scope.run(() => startShard(input));
+  const starting = startShard(input);
   let isRunning = true;
   const forget = onEnd(() => {
     forget();
-    // Temporal passes the cancellation of a scope on at once, and drops it if the shard does not exist yet.
-    if (patched(ASKS_SHARDS_TO_STOP)) void askToStop(starting, () => isRunning);
-    else scope.cancel();
+    // Not the cancellation of a scope: Temporal passes that on at once, and drops it if the shard does not exist yet.
+    void askToStop(starting, () => isRunning);
   });
   try {
     const child = await starting;

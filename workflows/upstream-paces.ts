@@ -1,5 +1,5 @@
 import type { ShardRange } from '../src/domain/plan.ts';
-import { firstPace, INITIAL_PACE, type Pace } from '../src/domain/slice.ts';
+import { firstPace, type Pace } from '../src/domain/slice.ts';
 import type { BatchInput, PlannedUpstream, ValidatedInput } from './contract.ts';
 
 type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
@@ -26,12 +26,11 @@ export function beginUpstreams(input: BatchInput, plan: Plan): UpstreamState[] {
   const { maxInFlight, linesPerActivity } = input.policy;
   return upstreamsOf(plan).map((planned, upstream) => {
     const known = upstream === 0 ? input.pace : input.otherPaces?.[planned.name];
-    const first = batchesRunning === undefined ? INITIAL_PACE : firstPace({ batchesRunning, maxInFlight, room: planned.room });
     return {
       name: planned.name,
       upstream,
       linesPerActivity: planned.linesPerActivity ?? linesPerActivity,
-      pace: known ?? first,
+      pace: known ?? firstPace({ batchesRunning, maxInFlight, room: planned.room }),
       handingOut: new Set(),
     };
   });

@@ -45,8 +45,8 @@ export type PlanHead =
       model: string | null;
       /** Names of the upstreams that serve the models of the batch, in the order of their first lines. */
       upstreams: string[];
-      /** In the names of this plan's shards; absent in plans from before each validation had its own. */
-      nonce?: string;
+      /** In the names of this plan's shards, so that two validations keep apart. */
+      nonce: string;
       shards: ShardRange[];
     };
 

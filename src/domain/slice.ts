@@ -1,16 +1,7 @@
 /**
- * How many lines go into one activity, and how many are handed out at a time (design: "Slices"). Workflows call this, so
- * a change that alters the numbers is a change of commands: it becomes the next `Sizing`.
+ * How many lines go into one activity, and how many are handed out at a time. Workflows call this, so a change that alters the
+ * numbers is a change of commands.
  */
-
-/**
- * Which rule sizes the slices of a shard. It stands in the shard's input, so that a shard ends by the rule it began with;
- * `patched()` would cost each shard a marker and an update of the visibility store.
- */
-export type Sizing = 1 | 2 | 3 | 4;
-
-/** The rule for shards that begin now. */
-export const SIZING: Sizing = 4;
 
 /** What a batch has learned about its upstream, handed from shard to shard and from run to run. */
 export interface Pace {
@@ -68,8 +59,6 @@ const BUSY_PER_SECOND = 500;
 const MOST_LEAD = 6;
 /** A batch hands out of so many shards at most. Where all batches together have fewer than workers, slices are smaller, so that each worker has one. */
 const MOST_SHARDS_HANDING_OUT = 4;
-/** How many answers weigh as much as the mean so far. */
-const MEAN_MEMORY = 32;
 
 /**
  * Lines for the next slice: as many as keep the batch within its share of the activity budget, one where that is enough. The
@@ -81,26 +70,20 @@ export function sliceLines(given: {
   policy: { activitiesPerSecond: number; linesPerActivity: number | null; maxInFlight: number };
   /** Lines of the shard, the most a slice can have. */
   shardLines: number;
-  sizing: Sizing;
 }): number {
-  const { pace, policy, shardLines, sizing } = given;
+  const { pace, policy, shardLines } = given;
   if (policy.linesPerActivity !== null) return clamp(policy.linesPerActivity, 1, shardLines);
   const shardsOut = MOST_SHARDS_HANDING_OUT * Math.max(1, pace.batchesRunning);
-  const most = sizing < 4 ? shardLines : Math.ceil(shardLines / Math.ceil((pace.workers ?? 1) / shardsOut));
+  const most = Math.ceil(shardLines / Math.ceil((pace.workers ?? 1) / shardsOut));
   if (pace.meanUpstreamMs === null) return clamp(pace.firstLines ?? 1, 1, most);
-  const expectedPerSecond = placesInFlight(pace, policy.maxInFlight, sizing) / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
-  const perWorker = sizing >= 3 ? expectedPerSecond / (pace.workers ?? 1) : expectedPerSecond;
-  const budget = policy.activitiesPerSecond / (1 + (perWorker / BUSY_PER_SECOND) ** Math.min(sizing, 2));
-  // Since the third rule the requests expected are those of all batches, as the budget is.
-  const share = sizing >= 3 ? budget : budget / Math.max(1, pace.batchesRunning);
-  return clamp(Math.ceil(expectedPerSecond / share), 1, most);
+  const expectedPerSecond = placesInFlight(pace, policy.maxInFlight) / (Math.max(pace.meanUpstreamMs, 0.001) / 1000);
+  const perWorker = expectedPerSecond / (pace.workers ?? 1);
+  const budget = policy.activitiesPerSecond / (1 + (perWorker / BUSY_PER_SECOND) ** 2);
+  return clamp(Math.ceil(expectedPerSecond / budget), 1, most);
 }
 
-/** Of all batches over all workers by today's rule; of this batch by those before, which knew only what is configured. */
-function placesInFlight({ lead, batchesRunning, places, workers = 1 }: Pace, maxInFlight: number, sizing: Sizing): number {
-  if (sizing === 1) return Math.min(lead, maxInFlight);
-  // Not the lead: it shrinks where slices wait, and smaller slices would wait longer.
-  if (sizing === 2) return maxInFlight;
+/** Of all batches over all workers. Not the lead: it shrinks where slices wait, and smaller slices would wait longer. */
+function placesInFlight({ batchesRunning, places, workers = 1 }: Pace, maxInFlight: number): number {
   return Math.min((places ?? maxInFlight) * workers, maxInFlight * Math.max(1, batchesRunning));
 }
 
@@ -120,10 +103,10 @@ export function nextLead({ lead, waitedMs, most }: { lead: number; waitedMs: num
  * its slowest line is back: with log-normal answers (sigma 1) 2.3 times the mean for four lines, 4 for sixteen, 6 for fifty.
  * And where answers are fast most of the life of a slice passes before and after its requests.
  */
-function mostLead(given: { maxInFlight: number; meanUpstreamMs: number | null; lines: number; sizing: Sizing }): number {
-  const { maxInFlight, meanUpstreamMs, lines, sizing } = given;
+function mostLead(given: { maxInFlight: number; meanUpstreamMs: number | null; lines: number }): number {
+  const { maxInFlight, meanUpstreamMs, lines } = given;
   const least = meanUpstreamMs !== null && meanUpstreamMs < FAST_MS ? 4 : 2;
-  const most = sizing === 1 ? least : Math.max(least, Math.min(MOST_LEAD, 2 + Math.log2(lines)));
+  const most = Math.max(least, Math.min(MOST_LEAD, 2 + Math.log2(lines)));
   return Math.ceil(most * maxInFlight);
 }
 
@@ -134,48 +117,33 @@ export interface SliceReport {
   waitedMs: number;
   batchesRunning: number;
   /** Requests that the upstream may come to have in flight from this worker, and how many workers there are. */
-  places?: number;
-  workers?: number;
+  places: number;
+  workers: number;
 }
 
 /** The pace after one more slice. `lines` are those of a slice today, `scheduledAtMs` and `nowMs` the workflow's time. */
 export function learn(
   pace: Pace,
   ran: SliceReport,
-  given: { maxInFlight: number; lines: number; sizing: Sizing; scheduledAtMs: number; nowMs: number },
+  given: { maxInFlight: number; lines: number; scheduledAtMs: number; nowMs: number },
 ): Pace {
-  const meanUpstreamMs = given.sizing > 1 && ran.answered > 0 ? ran.meanUpstreamMs : nextMean(pace.meanUpstreamMs, ran);
+  const meanUpstreamMs = ran.answered > 0 ? ran.meanUpstreamMs : pace.meanUpstreamMs;
   const most = mostLead({ ...given, meanUpstreamMs });
   const next = {
     lead: nextLead({ lead: pace.lead, waitedMs: ran.waitedMs, most }),
     meanUpstreamMs,
     batchesRunning: Math.max(1, ran.batchesRunning),
   };
-  if (given.sizing < 3) return next;
   // A queue that is too long is heard of by every slice in it: one change is the answer to all of them.
   const { leadSinceMs = -Infinity } = pace;
   const lead = given.scheduledAtMs >= leadSinceMs ? next.lead : Math.min(pace.lead, most);
   const { places, workers } = ran;
-  return {
-    ...pace,
-    ...next,
-    lead,
-    ...(lead === pace.lead ? {} : { leadSinceMs: given.nowMs }),
-    ...(places === undefined ? {} : { places }),
-    ...(workers === undefined ? {} : { workers }),
-  };
+  return { ...pace, ...next, lead, ...(lead === pace.lead ? {} : { leadSinceMs: given.nowMs }), places, workers };
 }
 
 /** How many shards hand out lines at a time: enough for the lead to be found in them, two to four. */
 export function shardsHandingOut(maxInFlight: number): number {
   return clamp(Math.ceil((4 * maxInFlight) / 500) + 1, 2, MOST_SHARDS_HANDING_OUT);
-}
-
-/** First rule: the mean moves the more the more requests the slice answered. Today workers tell a mean over all slices. */
-function nextMean(mean: number | null, ran: SliceReport): number | null {
-  if (ran.answered <= 0) return mean;
-  if (mean === null) return ran.meanUpstreamMs;
-  return mean + ((ran.meanUpstreamMs - mean) * ran.answered) / (ran.answered + MEAN_MEMORY);
 }
 
 function clamp(value: number, min: number, max: number): number {

@@ -20,9 +20,8 @@ export const keys = {
   limit: (hash: string) => `limits/${hash}`,
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
-  /** The nonce keeps two validations apart, and the head says whose shards count; null in plans from before it did. */
-  planShard: (batch: string, shard: number, nonce: string | null) =>
-    `work/${batch}/plan/${shardName(shard)}${nonce === null ? '' : `-${nonce}`}`,
+  /** The nonce keeps two validations apart, and the head says whose shards count. */
+  planShard: (batch: string, shard: number, nonce: string) => `work/${batch}/plan/${shardName(shard)}-${nonce}`,
   /** Pieces of one attempt of one activity lie below this prefix; `writer` is `<activity>-<attempt>-<nonce>`. */
   pieces: (batch: string, shard: number) => `work/${batch}/${shardName(shard)}/`,
   piece: (batch: string, shard: number, writer: string, piece: number) =>

@@ -78,21 +78,20 @@ function* toBlocks(lines: readonly Buffer[]): Iterable<Buffer> {
 
 /** Plans, pieces and shard results in a bucket. */
 export function createPieceStore({ store, newNonce, parts }: { store: ObjectStore; newNonce: () => string; parts: PartPool }): PieceStore {
-  const nonces = createRecent<{ nonce: string | null }>(PLANS_REMEMBERED);
+  const nonces = createRecent<string>(PLANS_REMEMBERED);
 
   async function getPlanHead(batchId: string): Promise<PlanHead | null> {
     return await getJson<PlanHead>(store, keys.planHead(batchId));
   }
 
   /** What the names of the plan's shards end in; null when there is no plan. */
-  async function planNonce(batchId: string): Promise<{ nonce: string | null } | null> {
+  async function planNonce(batchId: string): Promise<string | null> {
     const known = nonces.get(batchId);
     if (known !== undefined) return known;
     const head = await getPlanHead(batchId);
     if (head?.verdict !== 'accepted') return null;
-    const found = { nonce: head.nonce ?? null };
-    nonces.set(batchId, found);
-    return found;
+    nonces.set(batchId, head.nonce);
+    return head.nonce;
   }
 
   return {
@@ -103,8 +102,8 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     },
 
     async getPlanShard(batchId, shard) {
-      const found = await planNonce(batchId);
-      return found === null ? null : await getJson<ShardPlan>(store, keys.planShard(batchId, shard, found.nonce));
+      const nonce = await planNonce(batchId);
+      return nonce === null ? null : await getJson<ShardPlan>(store, keys.planShard(batchId, shard, nonce));
     },
 
     createPlanHead: (batchId, head) => createJson(store, keys.planHead(batchId), head),

@@ -1,95 +1,67 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  firstPace,
-  INITIAL_PACE,
-  learn,
-  nextLead,
-  type Pace,
-  shardShare,
-  shardsHandingOut,
-  type Sizing,
-  SIZING,
-  sliceLines,
-} from '../../src/domain/slice.ts';
+import { firstPace, INITIAL_PACE, learn, nextLead, type Pace, shardShare, shardsHandingOut, sliceLines } from '../../src/domain/slice.ts';
 
 const policy = { activitiesPerSecond: 100, linesPerActivity: null, maxInFlight: 256 };
 const pace = (lead: number, meanUpstreamMs: number | null, batchesRunning = 1): Pace => ({ lead, meanUpstreamMs, batchesRunning });
 
 describe('sliceLines()', () => {
   it('is smaller where more workers than shards that hand out lines wait for slices', () => {
-    const linesFor = (workers: number, sizing: Sizing = SIZING) =>
-      sliceLines({ pace: { ...pace(512, 5), workers }, policy, shardLines: 500, sizing });
+    const linesFor = (workers: number) => sliceLines({ pace: { ...pace(512, 5), workers }, policy, shardLines: 500 });
     assert.deepEqual(
       [1, 4, 5, 8, 16].map((workers) => linesFor(workers)),
       [500, 500, 250, 250, 125],
     );
-    assert.equal(linesFor(16, 3), 500);
   });
 
   it('is one line while nothing is known', () => {
-    assert.equal(sliceLines({ pace: INITIAL_PACE, policy, shardLines: 500, sizing: SIZING }), 1);
+    assert.equal(sliceLines({ pace: INITIAL_PACE, policy, shardLines: 500 }), 1);
   });
 
   it('is one line when answers are slow enough for one activity each', () => {
-    assert.equal(sliceLines({ pace: pace(512, 10_000), policy, shardLines: 500, sizing: SIZING }), 1);
-    assert.equal(sliceLines({ pace: pace(128, 1000), policy: { ...policy, maxInFlight: 64 }, shardLines: 500, sizing: SIZING }), 1);
+    assert.equal(sliceLines({ pace: pace(512, 10_000), policy, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: pace(128, 1000), policy: { ...policy, maxInFlight: 64 }, shardLines: 500 }), 1);
   });
 
   it('is as many lines as the activity budget demands when answers are fast', () => {
-    assert.equal(sliceLines({ pace: pace(512, 1000), policy, shardLines: 500, sizing: SIZING }), 4);
-    assert.equal(sliceLines({ pace: pace(512, 1000), policy: { ...policy, maxInFlight: 101 }, shardLines: 500, sizing: SIZING }), 2);
+    assert.equal(sliceLines({ pace: pace(512, 1000), policy, shardLines: 500 }), 4);
+    assert.equal(sliceLines({ pace: pace(512, 1000), policy: { ...policy, maxInFlight: 101 }, shardLines: 500 }), 2);
   });
 
   it('leaves the machine to the requests when these come by the thousand', () => {
-    assert.equal(sliceLines({ pace: pace(512, 250), policy, shardLines: 500, sizing: SIZING }), 54);
-    assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500, sizing: SIZING }), 500);
-  });
-
-  it('stays what it was for a shard that began under the first rule', () => {
-    assert.equal(sliceLines({ pace: pace(512, 250), policy, shardLines: 500, sizing: 1 }), 32);
-    assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500, sizing: 1 }), 157);
+    assert.equal(sliceLines({ pace: pace(512, 250), policy, shardLines: 500 }), 54);
+    assert.equal(sliceLines({ pace: pace(512, 100), policy, shardLines: 500 }), 500);
   });
 
   it('shares the budget and the upstream with the other batches', () => {
-    const lines = (batches: number, sizing: Sizing) =>
-      sliceLines({ pace: { ...pace(512, 2000, batches), places: 256 }, policy, shardLines: 500, sizing });
-    assert.deepEqual(
-      [1, 5, 100].map((batches) => lines(batches, 3)),
-      [2, 2, 2],
-    );
-    // The rule before gave each batch the whole upstream, but a part of the budget only.
-    assert.deepEqual(
-      [1, 5, 100].map((batches) => lines(batches, 2)),
-      [2, 7, 137],
-    );
+    const lines = (batches: number) => sliceLines({ pace: { ...pace(512, 2000, batches), places: 256 }, policy, shardLines: 500 });
+    assert.deepEqual([1, 5, 100].map(lines), [2, 2, 2]);
   });
 
   it('is for as many requests as the upstream has room for, which may be fewer than is configured', () => {
-    const lines = (places: number) => sliceLines({ pace: { ...pace(512, 1000), places }, policy, shardLines: 500, sizing: SIZING });
+    const lines = (places: number) => sliceLines({ pace: { ...pace(512, 1000), places }, policy, shardLines: 500 });
     assert.deepEqual([16, 74, 128, 256, 10_000].map(lines), [1, 1, 2, 4, 4]);
   });
 
   it('keeps all workers together to the budget', () => {
     const lines = (workers: number, batches: number) =>
-      sliceLines({ pace: { ...pace(512, 1000, batches), places: 256, workers }, policy, shardLines: 500, sizing: SIZING });
+      sliceLines({ pace: { ...pace(512, 1000, batches), places: 256, workers }, policy, shardLines: 500 });
     assert.deepEqual([lines(1, 50), lines(4, 50), lines(46, 50)], [4, 13, 149]);
     assert.equal(lines(4, 1), 3, 'one batch has its own places and no more, however many workers there are');
   });
 
   it('does not become smaller with the lead, which shrinks where slices wait', () => {
-    assert.equal(sliceLines({ pace: pace(8, 1000), policy, shardLines: 500, sizing: SIZING }), 4);
-    assert.equal(sliceLines({ pace: pace(8, 1000), policy, shardLines: 500, sizing: 1 }), 1);
+    assert.equal(sliceLines({ pace: pace(8, 1000), policy, shardLines: 500 }), 4);
   });
 
   it('ends at the shard, even for answers that take no time', () => {
-    assert.equal(sliceLines({ pace: pace(512, 1), policy, shardLines: 500, sizing: SIZING }), 500);
-    assert.equal(sliceLines({ pace: pace(8, 0), policy, shardLines: 37, sizing: SIZING }), 37);
+    assert.equal(sliceLines({ pace: pace(512, 1), policy, shardLines: 500 }), 500);
+    assert.equal(sliceLines({ pace: pace(8, 0), policy, shardLines: 37 }), 37);
   });
 
   it('is what the policy fixes, within the shard', () => {
-    assert.equal(sliceLines({ pace: pace(512, 1), policy: { ...policy, linesPerActivity: 1 }, shardLines: 500, sizing: SIZING }), 1);
-    assert.equal(sliceLines({ pace: INITIAL_PACE, policy: { ...policy, linesPerActivity: 64 }, shardLines: 10, sizing: SIZING }), 10);
+    assert.equal(sliceLines({ pace: pace(512, 1), policy: { ...policy, linesPerActivity: 1 }, shardLines: 500 }), 1);
+    assert.equal(sliceLines({ pace: INITIAL_PACE, policy: { ...policy, linesPerActivity: 64 }, shardLines: 10 }), 10);
   });
 });
 
@@ -110,7 +82,7 @@ describe('firstPace()', () => {
     );
     assert.equal(begun(1, 16).lead, 32);
     assert.equal(begun(1, 4096).lead, 256);
-    const linesOf = (pace: Pace) => sliceLines({ pace, policy: { ...policy, maxInFlight: 256 }, shardLines: 500, sizing: SIZING });
+    const linesOf = (pace: Pace) => sliceLines({ pace, policy: { ...policy, maxInFlight: 256 }, shardLines: 500 });
     assert.deepEqual([linesOf(begun(1, 256)), linesOf(begun(2, 256)), linesOf(begun(4, 256)), linesOf(begun(1, 16))], [8, 4, 2, 1]);
     assert.equal(linesOf({ ...begun(1, 256), meanUpstreamMs: 20_000 }), 1);
   });
@@ -139,57 +111,37 @@ describe('nextLead()', () => {
 });
 
 describe('learn()', () => {
-  const report = { answered: 1, meanUpstreamMs: 1000, waitedMs: 0, batchesRunning: 3 };
-  const given = { maxInFlight: 256, lines: 1, sizing: SIZING, scheduledAtMs: 1000, nowMs: 3000 };
+  const told = { places: 256, workers: 1 };
+  const report = { answered: 1, meanUpstreamMs: 1000, waitedMs: 0, batchesRunning: 3, ...told };
+  const given = { maxInFlight: 256, lines: 1, scheduledAtMs: 1000, nowMs: 3000 };
 
   it('takes the first mean as it is', () => {
-    assert.deepEqual(learn(INITIAL_PACE, report, given), { lead: 16, leadSinceMs: 3000, meanUpstreamMs: 1000, batchesRunning: 3 });
+    assert.deepEqual(learn(INITIAL_PACE, report, given), { ...told, lead: 16, leadSinceMs: 3000, meanUpstreamMs: 1000, batchesRunning: 3 });
   });
 
   it('takes the mean that the worker tells, which is of all slices that it runs', () => {
     assert.equal(learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, given).meanUpstreamMs, 2000);
   });
 
-  it('moves the mean little for one answer and nearly all the way for many under the first rule', () => {
-    const first = { ...given, sizing: 1 } as const;
-    const [one, many] = [
-      learn(pace(8, 1000), { ...report, meanUpstreamMs: 2000 }, first),
-      learn(pace(8, 1000), { ...report, answered: 500, meanUpstreamMs: 2000 }, first),
-    ];
-    assert.ok(one.meanUpstreamMs !== null && one.meanUpstreamMs > 1000 && one.meanUpstreamMs < 1100);
-    assert.ok(many.meanUpstreamMs !== null && many.meanUpstreamMs > 1900 && many.meanUpstreamMs < 2000);
-  });
-
   it('keeps the mean when a slice sent nothing', () => {
     const idle = { ...report, answered: 0, meanUpstreamMs: 0, waitedMs: 9000, batchesRunning: 0 };
-    assert.deepEqual(learn(pace(8, 700), idle, given), { lead: 4, leadSinceMs: 3000, meanUpstreamMs: 700, batchesRunning: 1 });
+    assert.deepEqual(learn(pace(8, 700), idle, given), { ...told, lead: 4, leadSinceMs: 3000, meanUpstreamMs: 700, batchesRunning: 1 });
   });
 
   it('answers a queue that was too long once, and not once for each slice in it', () => {
     const late = { ...report, waitedMs: 9000 };
     const queue = Array.from({ length: 9 }, (_, index) => ({ ...given, nowMs: 10_000 + index * 100 }));
-    const afterAll = (sizing: Sizing) => queue.reduce((before, slice) => learn(before, late, { ...slice, sizing }), pace(512, 1000)).lead;
-    assert.deepEqual([afterAll(1), afterAll(2), afterAll(3)], [1, 1, 256]);
+    assert.equal(queue.reduce((before, slice) => learn(before, late, slice), pace(512, 1000)).lead, 256);
     const once = learn(pace(512, 1000), late, { ...given, nowMs: 10_000 });
     assert.equal(learn(once, late, { ...given, scheduledAtMs: 10_000, nowMs: 20_000 }).lead, 128, 'a slice of the shorter queue');
     assert.equal(learn(once, report, { ...given, scheduledAtMs: 9000, nowMs: 20_000 }).lead, 256, 'prompt, but before the change');
     assert.equal(learn(once, report, { ...given, scheduledAtMs: 10_000, nowMs: 20_000 }).lead, 512, 'prompt, and after it');
   });
 
-  it('keeps what the upstream was last told to have room for', () => {
-    const told = learn(pace(8, 1000), { ...report, places: 74 }, given);
-    assert.equal(learn(told, report, given).places, 74);
-  });
-
   it('leads by twice what may be in flight, and by more the more lines slices have', () => {
     const most = (lines: number) => learn(pace(100_000, 1000), report, { ...given, lines }).lead / 256;
     assert.deepEqual([1, 4, 16, 256].map(most), [2, 4, 6, 6]);
     assert.equal(learn(pace(600, 50), { ...report, meanUpstreamMs: 50 }, given).lead, 1024, 'fast answers');
-  });
-
-  it('leads by four times what may be in flight under the first rule only where answers are fast', () => {
-    assert.equal(learn(pace(600, 1000), report, { ...given, lines: 4, sizing: 1 }).lead, 512);
-    assert.equal(learn(pace(600, 50), { ...report, meanUpstreamMs: 50 }, { ...given, lines: 4, sizing: 1 }).lead, 1024);
   });
 });
 

@@ -251,14 +251,6 @@ describe('PieceStore: plan and publication', () => {
     assert.equal(await pieces.getPlanShard('batch_b', 0), null);
   });
 
-  it('reads a plan from before its shards had a nonce', async () => {
-    const batchId = newNonce();
-    const plan: ShardPlan = { shard: 0, firstLine: 1, lastLine: 1, requests: 1, lines: [{ line: 1, offset: 0, length: 10 }] };
-    await bucket.store.put(`work/${batchId}/plan/shard-0000`, Buffer.from(JSON.stringify(plan)));
-    await pieces.createPlanHead(batchId, { verdict: 'accepted', total: 1, model: null, upstreams: ['u'], shards: [] });
-    assert.deepEqual(await pieces.getPlanShard(batchId, 0), plan);
-  });
-
   it('decides once under which ids a batch is published', async () => {
     const batchId = newNonce();
     const publication = { outputFileId: 'file-1', errorFileId: 'file-2', createdAt: 5 };

@@ -4,19 +4,12 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
-import { SIZING } from '../../src/domain/slice.ts';
+import packageJson from '../../package.json' with { type: 'json' };
 import { workflowBundle } from '../../src/temporal/workflow-bundle.ts';
-import { payloadsOf, type StoredHistory, storedHistories, toReplay, withInput } from './histories.ts';
+import { inputOf, type StoredHistory, storedHistories, toReplay, withInput } from './histories.ts';
 import { KINDS } from './kinds.ts';
 
-/** The code that was released first knew neither `sizing` nor `batchesRunning`. */
-const FIRST = '0.1.0';
-const FIRST_KINDS = [
-  ...['cancelled-in-progress', 'cancelled-in-temporal', 'cancelled-while-finalizing', 'cancelled-while-validating'],
-  ...['completed', 'continued-as-new', 'expired', 'faults-and-losses', 'refused', 'shard-terminated', 'terminated-and-resumed'],
-];
-
-describe('batches that ran on the workflows as they were released', () => {
+describe('recorded workflow histories', () => {
   let bundle: { codePath: string };
   let stored: Map<string, StoredHistory[]>;
   before(async () => {
@@ -37,39 +30,17 @@ describe('batches that ran on the workflows as they were released', () => {
     return [...stored].find(([, histories]) => histories.some((run) => run.workflowId === workflowId))?.[0];
   }
 
-  /** The runs of one generation by kind. */
-  function generation(name: string): Map<string, StoredHistory[]> {
-    const ofIt = [...stored].filter(([path]) => path.startsWith(`${name}/`));
-    return new Map(ofIt.map(([path, histories]) => [path.slice(name.length + 1), histories]));
-  }
-
-  /** Whether the code that ran handed to shards, and heard from activities, what today's does. */
-  function isAsToday(histories: readonly StoredHistory[]): boolean {
-    return histories.every((run) => {
-      const { input, results } = payloadsOf(run);
-      if (run.workflowId.includes('/')) {
-        const saysAll = results.every((result) => !('covered' in result) || ('places' in result && 'workers' in result));
-        return input['sizing'] === SIZING && 'shardStopTimeoutMs' in Object(input['policy']) && saysAll;
-      }
-      return results.every((result) => result['verdict'] !== 'accepted' || 'batchesRunning' in result);
-    });
-  }
-
-  /** The newest generation that today's code could have left. */
-  function today(): Map<string, StoredHistory[]> {
-    const names = [...new Set([...stored.keys()].map((path) => path.split('/')[0] ?? ''))];
-    return names.map(generation).findLast((kinds) => [...kinds.values()].every(isAsToday)) ?? new Map();
-  }
-
-  it('are kept of the first release, one of every kind of then', () => {
-    assert.deepEqual([...generation(FIRST).keys()], FIRST_KINDS);
+  it('exist for this version, one of every kind; if not, run `npm run histories`', () => {
+    const ofThisVersion = [...stored.keys()].filter((path) => path.startsWith(`${packageJson.version}/`));
+    assert.deepEqual(
+      ofThisVersion.toSorted(),
+      Object.keys(KINDS)
+        .map((kind) => `${packageJson.version}/${kind}`)
+        .toSorted(),
+    );
   });
 
-  it('are kept of the workflows of today, one of every kind; if not, `npm run histories -- <name>` adds them', () => {
-    assert.deepEqual([...today().keys()].toSorted(), Object.keys(KINDS).toSorted());
-  });
-
-  it('replay on the workflows of today; if not, put the change behind patched()', async () => {
+  it('replay on the workflows as they are; if not, put the change behind patched(), or record again before the version is tagged', async () => {
     const failed = await replay([...stored.values()].flat());
     assert.deepEqual(
       failed.map(({ run, error }) => `${kindOf(run)}: ${run}: ${error.message}`),
@@ -79,8 +50,8 @@ describe('batches that ran on the workflows as they were released', () => {
 
   it('would not replay if the workflows took another step at the end', async () => {
     const changed = [...stored].map(([name, histories]) => {
-      const batch = structuredClone(histories.find(({ workflowId }) => !workflowId.includes('/')));
-      // As if the code of then had called another activity here.
+      const batch = structuredClone(histories.find(({ workflowId }) => workflowId.startsWith('batch_') && !workflowId.includes('/')));
+      // As if the code that was recorded had called another activity here.
       const step = batch?.history.events.findLast((event) => 'activityTaskScheduledEventAttributes' in event);
       assert.ok(batch && step, name);
       Object(step['activityTaskScheduledEventAttributes']).activityType.name = 'anotherActivity';
@@ -91,22 +62,12 @@ describe('batches that ran on the workflows as they were released', () => {
     for (const { error } of failed) assert.ok(error instanceof DeterminismViolationError);
   });
 
-  it('are kept of shards of every rule that sizes slices', () => {
-    const shards = [...stored.values()].flat().filter(({ workflowId }) => workflowId.includes('/'));
-    const rules = new Set(shards.map((run) => payloadsOf(run).input['sizing'] ?? 1));
-    assert.deepEqual(rules, new Set(Array.from({ length: SIZING }, (_, index) => index + 1)));
-  });
-
-  it('would not replay if slices were sized by an earlier rule, or a history might be longer', async () => {
-    const kinds = today();
-    const other = (kind: string, change: (input: Record<string, unknown>) => object) =>
-      (kinds.get(kind) ?? [])
+  it('would not replay if slices were sized in another way, or a history might be longer', async () => {
+    const other = (kind: string, policy: object) =>
+      (stored.get(`${packageJson.version}/${kind}`) ?? [])
         .filter(({ workflowId }) => workflowId.includes('/'))
-        .map((run) => withInput(run, { ...payloadsOf(run).input, ...change(payloadsOf(run).input) }));
-    for (const runs of [
-      ...Array.from({ length: SIZING - 1 }, (_, index) => other('sized-by-pace', () => ({ sizing: index + 1 }))),
-      other('long-history', ({ policy }) => ({ policy: { ...Object(policy), longHistoryEvents: 8_000 } })),
-    ]) {
+        .map((run) => withInput(run, { ...inputOf(run), policy: { ...Object(inputOf(run)['policy']), ...policy } }));
+    for (const runs of [other('sized-by-pace', { linesPerActivity: 3 }), other('long-history', { longHistoryEvents: 8_000 })]) {
       const failed = await replay(runs);
       assert.ok(failed.length > 0, 'noticed nothing');
       for (const { error } of failed) assert.ok(error instanceof DeterminismViolationError);

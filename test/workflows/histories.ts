@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import proto from '@temporalio/proto';
 
-/** Where `npm run histories` keeps them: a folder per generation, a file per kind of batch, a line per workflow run. */
+/** Where `npm run histories` keeps them: a folder per version, a file per kind of batch, a line per workflow run. */
 export const HISTORIES = fileURLToPath(new URL('histories/', import.meta.url));
 
 /** One workflow run as it was stored. */
@@ -14,14 +14,16 @@ export interface StoredHistory {
   history: { events: Record<string, unknown>[] };
 }
 
-/** All stored runs, by `<generation>/<kind>`. The first generation is not packed. */
+/** All stored runs, by `<version>/<kind>`. */
 export async function storedHistories(): Promise<Map<string, StoredHistory[]>> {
   const stored = new Map<string, StoredHistory[]>();
   for (const path of (await readdir(HISTORIES, { recursive: true })).toSorted()) {
-    const [, name, packed] = /^(.+)\.jsonl(\.gz)?$/.exec(path) ?? [];
+    const [, name] = /^(.+)\.jsonl\.gz$/.exec(path) ?? [];
     if (name === undefined) continue;
-    const bytes = await readFile(join(HISTORIES, path));
-    const lines = (packed === undefined ? bytes : gunzipSync(bytes)).toString().trimEnd().split('\n');
+    const lines = gunzipSync(await readFile(join(HISTORIES, path)))
+      .toString()
+      .trimEnd()
+      .split('\n');
     stored.set(
       name,
       lines.map((line): StoredHistory => JSON.parse(line)),
@@ -39,19 +41,10 @@ export function toReplay({ workflowId, history }: StoredHistory): { workflowId: 
   return { workflowId, history: proto.temporal.api.history.v1.History.fromObject(plain) };
 }
 
-/** The arguments a run began with, and the results of its activities, as far as they are JSON. */
-export function payloadsOf({ history }: StoredHistory): { input: Record<string, unknown>; results: Record<string, unknown>[] } {
-  const read = (attributes: unknown, member: string): Record<string, unknown> => {
-    const data: unknown = Object(attributes)[member]?.payloads?.[0]?.data;
-    return typeof data === 'string' ? Object(JSON.parse(Buffer.from(data, 'base64').toString())) : {};
-  };
-  return {
-    input: read(history.events[0]?.['workflowExecutionStartedEventAttributes'], 'input'),
-    results: history.events.flatMap((event) => {
-      const attributes = event['activityTaskCompletedEventAttributes'];
-      return attributes === undefined ? [] : [read(attributes, 'result')];
-    }),
-  };
+/** The argument that a run began with. */
+export function inputOf({ history }: StoredHistory): Record<string, unknown> {
+  const data: unknown = Object(history.events[0]?.['workflowExecutionStartedEventAttributes']).input?.payloads?.[0]?.data;
+  return typeof data === 'string' ? Object(JSON.parse(Buffer.from(data, 'base64').toString())) : {};
 }
 
 /** The same run, as if it had begun with another input. */

@@ -82,6 +82,7 @@ export function createModel(options: ModelOptions): Model {
       endpoint: '/v1/chat/completions',
       inputFileId: 'file-1',
       expiresAtMs,
+      urgentFromMs: expiresAtMs - 3_600_000,
       pace: null,
       policy: {
         maxInFlight: 16,
@@ -91,6 +92,7 @@ export function createModel(options: ModelOptions): Model {
         linesPerActivity: null,
         longHistoryEvents: 8_000,
         cancelGraceMs: 1_000,
+        heartbeatTimeoutMs: 30_000,
         shardStopTimeoutMs: 60_000,
         ...options.policy,
       },

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,15 +12,17 @@ import { KINDS } from './kinds.ts';
 import { until } from './model.ts';
 
 /**
- * Runs one batch of every kind on the workflows as they are now, and writes their histories, of batch and shards, into a new
- * folder, named for this version: `npm run histories`, or `npm run histories -- <name>` where that one is there already. What
- * is there stays as long as one of its batches may still run.
+ * Runs one batch of every kind on the workflows as they are now, and writes their histories, of batch and shards, into a folder
+ * named for this version: `npm run histories`. It replaces that folder until the version is tagged; after that the histories
+ * stay as they are, because batches of that version may still run.
  */
 
-const [generation = packageJson.version] = process.argv.slice(2);
-const folder = join(HISTORIES, generation);
-// Fails where the folder is there: nobody can write those histories again.
-await mkdir(folder);
+const { stdout: tags } = await promisify(execFile)('git', ['tag', '--list', `v${packageJson.version}`]);
+if (tags.trim() !== '')
+  throw new Error(`v${packageJson.version} is tagged, so its histories stay; change the version in package.json first`);
+const folder = join(HISTORIES, packageJson.version);
+await rm(folder, { recursive: true, force: true });
+await mkdir(folder, { recursive: true });
 await using engine = await startEngine();
 const temporal = await serverBinary('temporal');
 
