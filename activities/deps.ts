@@ -25,8 +25,6 @@ export interface ActivityDeps {
   limits: Limits;
   /** Bytes of bodies and answers in flight, over all upstreams of this process (256 MiB). */
   memoryBytes?: number;
-  /** Bytes of shards that are kept for the next slice (32 MiB). */
-  inputCacheBytes?: number;
   /** Longest time for which the worker holds a heartbeat back, so that it becomes one call with later ones. */
   heartbeatThrottleMs: number;
   /** The sweep leaves markers of open batches alone that are younger: a creation or an end may be going on. */

@@ -1,5 +1,5 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { linesOfSlice, type PlannedLine } from '../../src/domain/plan.ts';
+import type { PlannedLine } from '../../src/domain/plan.ts';
 import { DEFAULT_PRIORITY } from '../../src/domain/priority.ts';
 import { readRequestLine } from '../../src/domain/request-line.ts';
 import type { Tries } from '../../src/domain/retry.ts';
@@ -125,8 +125,7 @@ class SliceRunner {
     const isSuspicious = history.losses >= SUSPICIOUS_LOSSES;
     // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
     using taken = upstream.intake.take(isSuspicious ? 0 : (input.mixed?.lines ?? input.lastLine - input.firstLine + 1));
-    const plan = await this.#inputs.plan(input.batchId, input.shard);
-    const lines = linesOfSlice(plan, input);
+    const lines = await this.#inputs.lines(input);
     const found = input.resumed || history.mayHavePieces ? await this.#storedOutcomes(input, lines) : new Map<number, never>();
     const rest = lines.filter(({ line }) => !found.has(line));
     const only = lines.length === 1 ? rest[0] : undefined;
@@ -146,12 +145,15 @@ class SliceRunner {
         rest.map(({ line }) => ({ line, faults: input.faults })),
       );
     }
-    const read = this.#inputs.reader(input, plan, rest);
+    using content = this.#inputs.open(input, rest);
+    const read = async (line: PlannedLine) => await content.read(line);
     if (only !== undefined && history.lossesOnWire >= MAX_LOSSES_ON_WIRE)
-      return report(await this.#endCrashed(only, await read(only), writer), []);
+      return report(await this.#endCrashed(run, only, { read, memory }), []);
     const pauses = this.#pauses;
     const isSuspect = only !== undefined && isSuspicious;
-    using _turn = isSuspect ? await this.#turnOf(input.upstream, history.lossesOnWire, stop.stopSending) : null;
+    using _turn = isSuspect
+      ? await unlessStopped(this.#suspects.turn(input.upstream, history.lossesOnWire, stop.stopSending), stop.stopSending)
+      : null;
     const tally = await runSlice(rest, {
       ...this.#deps,
       input,
@@ -253,20 +255,32 @@ class SliceRunner {
     });
   }
 
-  /** Null when the slice is stopped before. */
-  async #turnOf(upstream: string, lossesOnWire: number, stopSending: AbortSignal): Promise<Disposable | null> {
+  async #endCrashed(
+    { writer, stop }: Run,
+    planned: PlannedLine,
+    { read, memory }: { read: (line: PlannedLine) => Promise<Buffer>; memory: MemoryBudget },
+  ): Promise<SliceTally> {
+    const { line, length } = planned;
+    const lease = await unlessStopped(memory.reserve(length, stop.stopSending), stop.stopSending);
+    if (lease === null) return NOTHING;
     try {
-      return await this.#suspects.turn(upstream, lossesOnWire, stopSending);
-    } catch (error) {
-      if (isStop(error, stopSending)) return null;
-      throw error;
+      const { customId } = readRequestLine(await read(planned));
+      writer.add(crashedLineResult({ line, customId, randomHex: this.#deps.randomHex }), () => undefined);
+      await writer.end();
+      return { ...NOTHING, stored: new Map([[line, 'failed']]) };
+    } finally {
+      lease.release();
     }
   }
+}
 
-  async #endCrashed({ line }: PlannedLine, bytes: Buffer, writer: PieceWriter): Promise<SliceTally> {
-    writer.add(crashedLineResult({ line, customId: readRequestLine(bytes).customId, randomHex: this.#deps.randomHex }), () => undefined);
-    await writer.end();
-    return { ...NOTHING, stored: new Map([[line, 'failed']]) };
+/** Null when the slice is stopped before. */
+async function unlessStopped<T>(coming: Promise<T>, stopSending: AbortSignal): Promise<T | null> {
+  try {
+    return await coming;
+  } catch (error) {
+    if (isStop(error, stopSending)) return null;
+    throw error;
   }
 }
 
