@@ -1,6 +1,7 @@
 import type {
   ClosedShard,
   CloseShardInput,
+  ListStoredInput,
   PublishResultsInput,
   RanRequests,
   ReadShardInput,
@@ -8,6 +9,7 @@ import type {
   SaveBatchInput,
   SavedBatch,
   ShardLines,
+  StoredLines,
   SweepResult,
   ValidatedInput,
   ValidateInputInput,
@@ -16,9 +18,11 @@ import { createBatchesRunning } from './batches-running.ts';
 import { createCloseShard } from './close-shard.ts';
 import type { ActivityDeps } from './deps.ts';
 import { createRecordCounts } from './record-counts.ts';
+import { createListStored } from './list-stored.ts';
 import { createPublishResults } from './publish-results.ts';
 import { createReadShard } from './read-shard.ts';
 import { createRunRequests } from './run-requests/run-requests.ts';
+import { createPieceReader } from './run-requests/shard-pieces.ts';
 import { createSaveBatch } from './save-batch.ts';
 import { createSweep } from './sweep.ts';
 import { createValidateInput } from './validate-input.ts';
@@ -29,6 +33,8 @@ export interface Activities {
   validateInput(input: ValidateInputInput): Promise<ValidatedInput>;
   /** Says which lines of a shard go to which of its upstreams. */
   readShard(input: ReadShardInput): Promise<ShardLines>;
+  /** Says which lines of a shard have an outcome in a piece. */
+  listStored(input: ListStoredInput): Promise<StoredLines>;
   /** Sends the requests of a slice and stores what came of them in pieces. */
   runRequests(input: RunRequestsInput): Promise<RanRequests>;
   /** Makes the shard result out of the pieces, once; or says which lines have no outcome yet. */
@@ -44,10 +50,12 @@ export interface Activities {
 /** The activities of one worker process; its memory bounds and caches live in here. */
 export function createActivities(deps: ActivityDeps): Activities {
   const batchesRunning = createBatchesRunning(deps);
+  const readPieces = createPieceReader(deps.pieces);
   return {
     validateInput: createValidateInput({ ...deps, batchesRunning }),
-    runRequests: createRunRequests({ ...deps, batchesRunning, recordCounts: createRecordCounts(deps) }),
+    runRequests: createRunRequests({ ...deps, batchesRunning, readPieces, recordCounts: createRecordCounts(deps) }),
     readShard: createReadShard(deps),
+    listStored: createListStored({ readPieces }),
     closeShard: createCloseShard(deps),
     publishResults: createPublishResults(deps),
     saveBatch: createSaveBatch(deps),

@@ -14,12 +14,12 @@ export const { saveBatch, readShard } = proxyActivities<Pick<Activities, 'saveBa
 });
 
 /** The activities of a batch that take long, which beat. */
-export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateInput' | 'closeShard' | 'publishResults'> {
+export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateInput' | 'listStored' | 'closeShard' | 'publishResults'> {
   const options = { startToCloseTimeout: '6h', heartbeatTimeout: policy.heartbeatTimeoutMs, retry: FOREVER } as const;
   // A cancel leaves validation behind at once: an attempt that runs on writes the plan and nothing else.
   const { validateInput } = proxyActivities<Activities>({ ...options, cancellationType: ActivityCancellationType.TRY_CANCEL });
-  const { closeShard, publishResults } = proxyActivities<Activities>(options);
-  return { validateInput, closeShard, publishResults };
+  const { listStored, closeShard, publishResults } = proxyActivities<Activities>(options);
+  return { validateInput, listStored, closeShard, publishResults };
 }
 
 /** The next sweep makes good what this one missed. */

@@ -47,7 +47,9 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
   if ('ended' in begun) return begun.ended;
 
   const { plan } = begun;
-  pool = createShardPool(input, plan, { resumed: found.started, ending, onChange: tell });
+  // A run continues as new only when all shards that it opened are closed: those that are left have no pieces.
+  const resumed = found.started && input.pace === null;
+  pool = createShardPool(input, plan, { resumed, ending, onChange: tell });
   function tell(): void {
     if (pool === null) return;
     const { model, total, shards } = plan;

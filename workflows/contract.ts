@@ -81,7 +81,7 @@ export interface ShardInput extends BatchRef {
   pace: Pace;
   /** Shards of the batch that hand out lines at a time: each may use this fraction of the lead. */
   shardsHandingOut: number;
-  /** True when pieces of an earlier run may lie there: the first attempts list them. */
+  /** True when pieces of an earlier run may exist: the shard asks for them once, before it hands out lines. */
   resumed: boolean;
   /** The upstreams of a shard whose lines go to several, the one above included; absent where all go to that one. */
   mixed?: MixedUpstream[];
@@ -202,6 +202,8 @@ export interface RunRequestsInput extends BatchRef {
   server?: number;
   /** Whether pieces of these lines may exist: list them before sending. Attempts after the first always do. */
   resumed: boolean;
+  /** Whether a lost worker may still store an answer for these lines: heartbeats then count no failures. */
+  contested: boolean;
   expiresAtMs: number;
   cancelGraceMs: number;
 }
@@ -235,6 +237,17 @@ export interface ReadShardInput {
 
 /** The lines of a shard by the number of their upstream, as ascending inclusive ranges. */
 export type ShardLines = { upstream: number; lines: [first: number, last: number][] }[];
+
+export interface ListStoredInput {
+  batchId: string;
+  shard: number;
+}
+
+/** The lines of a shard that have an outcome in a piece, as ascending inclusive ranges. */
+export interface StoredLines {
+  completed: [first: number, last: number][];
+  failed: [first: number, last: number][];
+}
 
 export interface CloseShardInput extends BatchRef {
   inputFileId: string;

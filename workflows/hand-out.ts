@@ -3,7 +3,7 @@ import { containsLine, type LineRange } from '../src/domain/line-ranges.ts';
 import { allLines, type OwnLines } from '../src/domain/own-lines.ts';
 import { learn, type Pace, shardShare, sliceLines } from '../src/domain/slice.ts';
 import { runRequests } from './activities.ts';
-import type { RanRequests, ShardInput } from './contract.ts';
+import type { RanRequests, ShardInput, ShardLines, StoredLines } from './contract.ts';
 
 /** Activities scheduled in one workflow task. */
 const COMMANDS_AT_ONCE = 100;
@@ -15,7 +15,7 @@ interface Todo {
   faults: number;
   /** What else is known of the earlier tries of one line. */
   past?: { timeouts?: number; server?: number };
-  /** Whether pieces of these lines may exist: the activity lists them before it sends. */
+  /** Whether pieces may exist that nothing has listed yet: the activity lists them before it sends. */
   resumed: boolean;
   /** Whether a lost worker may still store a result for these lines. */
   contested: boolean;
@@ -25,6 +25,11 @@ interface Todo {
 
 /** Hands out the lines of one shard and books what comes back. */
 export interface HandOut {
+  /**
+   * Says what is to be handed out; called once, before `run`. Lines with an outcome are not sent again. `lines` tells which lines of
+   * a shard for several upstreams go where.
+   */
+  begin(shard: { stored: StoredLines; lines: ShardLines }): void;
   /** Runs until every line is booked or it is over, and nothing is out any more. */
   run(): Promise<void>;
   /** Hands out nothing new; what is queued ends, what is running returns what it has. */
@@ -61,9 +66,8 @@ export function createHandOut(
   mixed?: { upstream: number; lines: OwnLines },
 ): HandOut {
   const { range, policy, urgentFromMs } = input;
-  const { resumed } = input;
   const own = mixed?.lines ?? allLines([range.firstLine, range.lastLine]);
-  const todo: Todo[] = [{ range: own.whole, faults: 0, resumed, contested: resumed, untouched: 0 }];
+  const todo: Todo[] = [];
   const shardLines = own.count(own.whole);
   const requests = mixed === undefined ? range.requests : shardLines;
   const sending = new CancellationScope({ cancellable: true });
@@ -129,6 +133,7 @@ export function createHandOut(
             faults: slice.faults,
             ...slice.past,
             resumed: slice.resumed,
+            contested: slice.contested,
             expiresAtMs,
             cancelGraceMs: policy.cancelGraceMs,
           },
@@ -157,8 +162,8 @@ export function createHandOut(
     const rest = own.in([slice.range]).filter((line) => !again.has(line) && !containsLine(ran.covered, line));
     // Lines of other upstreams in between count as covered, so what is covered does not tell.
     const untouched = rest.length === own.count(slice.range) ? slice.untouched + 1 : 0;
-    const resumed = slice.resumed || contested;
-    handOutLater(own.ranges(rest).map((range) => ({ range, faults: slice.faults, resumed, contested, untouched })));
+    // An attempt that may have had predecessors has listed the pieces, so the rest has none that another listing would show.
+    handOutLater(own.ranges(rest).map((range) => ({ range, faults: slice.faults, resumed: false, contested, untouched })));
     // One wait for all lines with the same number of faults keeps the history short.
     const byFaults = Map.groupBy(ran.again, ({ faults }) => faults);
     for (const [faults, lines] of byFaults) {
@@ -196,6 +201,15 @@ export function createHandOut(
   }
 
   return {
+    begin({ stored }) {
+      const answered = own.in(stored.completed);
+      completed += answered.length;
+      const hasOutcome = new Set([...answered, ...own.in(stored.failed)]);
+      const open = own.in([own.whole]).filter((line) => !hasOutcome.has(line));
+      // A worker of the earlier run may still answer any line, so failures that are stored do not count yet either.
+      const contested = input.resumed;
+      todo.push(...own.ranges(open).map((range) => ({ range, faults: 0, resumed: false, contested, untouched: 0 })));
+    },
     async run() {
       for (;;) {
         const seen = changes;
@@ -224,7 +238,8 @@ export function createHandOut(
       sending.cancel();
     },
     putBack(missing) {
-      for (const line of own.in(missing)) todo.push({ range: [line, line], faults: 0, resumed: true, contested: true, untouched: 0 });
+      // `closeShard` has just read the pieces.
+      for (const line of own.in(missing)) todo.push({ range: [line, line], faults: 0, resumed: false, contested: true, untouched: 0 });
     },
     get over() {
       return isOver();

@@ -6,8 +6,6 @@ import { createHandOut, type HandOut } from './hand-out.ts';
 
 /** The hand-out of a shard whose lines go to several upstreams. */
 export interface MixedHandOut extends HandOut {
-  /** Says which lines go where; comes before `run`. */
-  begin(lines: ShardLines): void;
   /** By name of the upstream. */
   readonly paces: Record<string, Pace>;
 }
@@ -35,9 +33,12 @@ export function createMixedHandOut(
   }
 
   return {
-    begin(lines) {
-      parts ??= mixed.map((upstream) => ({ name: upstream.name, handOut: part(upstream, lines) }));
-      if (stopped) for (const { handOut } of parts) handOut.stop();
+    begin(shard) {
+      parts = mixed.map((upstream) => ({ name: upstream.name, handOut: part(upstream, shard.lines) }));
+      for (const { handOut } of parts) {
+        handOut.begin(shard);
+        if (stopped) handOut.stop();
+      }
     },
     async run() {
       await Promise.all((parts ?? []).map(async ({ handOut }) => await handOut.run()));

@@ -140,7 +140,7 @@ export function createShardPool(
         await condition(() => ending.reason !== null || nextShard(waiting) !== null);
         const range = nextShard(waiting);
         if (ending.reason !== null || range === null) break;
-        // Only the first ones can have been open when an earlier run of this batch ended, and with several upstreams any.
+        // Only the first ones can have been open when an earlier run of this batch was lost, and with several upstreams any.
         const mayHavePieces = resumed && (begun < policy.maxOpenShards || upstreams.length > 1);
         running.push(keepRunning(range, sharingOf(range, waiting), mayHavePieces));
         waiting = waiting.filter((each) => each !== range);

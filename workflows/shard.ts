@@ -1,11 +1,20 @@
 import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
 import { longActivities, readShard } from './activities.ts';
-import { type Progress, PROGRESS_QUERY, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput } from './contract.ts';
+import {
+  type Progress,
+  PROGRESS_QUERY,
+  SHARD_DRAINED_SIGNAL,
+  type ShardDrained,
+  type ShardEnd,
+  type ShardInput,
+  type StoredLines,
+} from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
 import { createMixedHandOut, type MixedHandOut } from './mixed-hand-out.ts';
 import { tellShard } from './story.ts';
 
 const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
+const NOTHING_STORED: StoredLines = { completed: [], failed: [] };
 
 /**
  * The life of one shard: hands out its lines until each has an outcome, then closes it. The batch stops it by cancelling
@@ -42,7 +51,9 @@ async function live(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | n
   const { tenant, batchId, inputFileId, range } = input;
   const { shard } = range;
   const paces = () => (mixed === null ? {} : { paces: mixed.paces });
-  mixed?.begin(await readShard({ batchId, shard }));
+  // Before the first line goes out: what an earlier run has stored is not sent again.
+  const stored = input.resumed ? await longActivities(input.policy).listStored({ batchId, shard }) : NOTHING_STORED;
+  handOut.begin({ stored, lines: mixed === null ? [] : await readShard({ batchId, shard }) });
   for (let closings = 1; ; closings++) {
     await handOut.run();
     const { pace, completed, failed } = handOut;

@@ -19,7 +19,7 @@ import { reportCounts } from './report-counts.ts';
 import { countOutcomes, toReport } from './report.ts';
 import { isStop, runSlice, type SliceTally } from './run-slice.ts';
 import { createShardInputs, type ShardInputs } from './shard-input.ts';
-import { createPieceReader } from './shard-pieces.ts';
+import type { PieceReader } from './shard-pieces.ts';
 import { createSliceStatus, type SliceStatus } from './slice-status.ts';
 import { type SliceStop, watchForStop } from './stop.ts';
 import { createSuspects } from './suspects.ts';
@@ -56,23 +56,21 @@ export function createRunRequests(deps: RunRequestsDeps): (input: RunRequestsInp
   return async (input) => await runner.run(input);
 }
 
-type RunRequestsDeps = ActivityDeps & { batchesRunning: BatchesRunning; recordCounts: RecordCounts };
+type RunRequestsDeps = ActivityDeps & { batchesRunning: BatchesRunning; readPieces: PieceReader; recordCounts: RecordCounts };
 
 /** What all slices of a process share. */
 class SliceRunner {
   readonly #deps: RunRequestsDeps;
   readonly #inputs: ShardInputs;
-  readonly #readPieces: ReturnType<typeof createPieceReader>;
   readonly #pauses: PauseDetector;
   readonly #suspects = createSuspects();
   /** One per upstream: bodies that wait for one that is away must not keep those of another out. */
   readonly #budgets = new Map<string, MemoryBudget>();
 
   constructor(deps: RunRequestsDeps) {
-    const { pieces, upstreams, memoryBytes = MEMORY_BYTES } = deps;
+    const { upstreams, memoryBytes = MEMORY_BYTES } = deps;
     this.#deps = deps;
     this.#inputs = createShardInputs(deps);
-    this.#readPieces = createPieceReader(pieces);
     this.#pauses = createPauseDetector(deps);
     for (const name of upstreams.keys()) this.#budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
   }
@@ -133,7 +131,7 @@ class SliceRunner {
       lines: lines.map(({ line }) => line),
       found: countOutcomes(found),
       tries: history.tries,
-      isContested: input.resumed || history.losses > 0,
+      isContested: input.contested || history.losses > 0,
     });
     run.status = status;
     using _reports = lines.length > 1 ? reportCounts(status, () => this.#reportStored(run)) : null;
@@ -208,7 +206,7 @@ class SliceRunner {
   }
 
   async #storedOutcomes(input: RunRequestsInput, lines: readonly PlannedLine[]): Promise<SliceTally['stored']> {
-    const outcomes = await this.#readPieces(input.batchId, input.shard);
+    const outcomes = await this.#deps.readPieces(input.batchId, input.shard);
     const found: SliceTally['stored'] = new Map();
     for (const { line } of lines) {
       const outcome = outcomes.get(line);

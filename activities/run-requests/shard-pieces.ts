@@ -3,17 +3,26 @@ import type { PieceStore } from '../../src/storage/piece-store.ts';
 /** Which lines of a shard have an outcome in a piece, and which; completed counts before failed. */
 export type StoredOutcomes = ReadonlyMap<number, 'completed' | 'failed'>;
 
-/**
- * Reads the pieces of a shard. Reading them is dear, and after a restart every slice of a shard wants it at once: those that
- * ask while one reading is under way share the next one, as the one under way may have passed by a piece that they need.
- */
-export function createPieceReader(
-  pieces: Pick<PieceStore, 'listPieceEntries'>,
-): (batchId: string, shard: number) => Promise<StoredOutcomes> {
-  const running = new Map<string, Promise<unknown>>();
-  const next = new Map<string, Promise<StoredOutcomes>>();
+/** Reads what the pieces of a shard hold; never older than the call. */
+export type PieceReader = (batchId: string, shard: number) => Promise<StoredOutcomes>;
 
-  async function read(batchId: string, shard: number): Promise<StoredOutcomes> {
+/** Shards whose pieces a process reads at a time: each reading holds up to 32 pieces of 256 KiB. */
+const READINGS_AT_A_TIME = 4;
+
+interface Reading extends PromiseWithResolvers<StoredOutcomes> {
+  readonly batchId: string;
+  readonly shard: number;
+}
+
+/**
+ * One for a process, because readings cost memory and GETs. All slices of a lost worker ask for the same shard at once: calls share
+ * a reading that has not begun. They cannot share one that has, because it may have passed a piece that they need.
+ */
+export function createPieceReader(pieces: Pick<PieceStore, 'listPieceEntries'>): PieceReader {
+  const running = new Set<string>();
+  const waiting = new Map<string, Reading>();
+
+  async function read({ batchId, shard }: Reading): Promise<StoredOutcomes> {
     const outcomes = new Map<number, 'completed' | 'failed'>();
     for await (const entries of pieces.listPieceEntries(batchId, shard)) {
       for (const { line, outcome } of entries) if (outcomes.get(line) !== 'completed') outcomes.set(line, outcome);
@@ -21,25 +30,26 @@ export function createPieceReader(
     return outcomes;
   }
 
-  function start(key: string, batchId: string, shard: number): Promise<StoredOutcomes> {
-    const reading = read(batchId, shard).finally(() => running.delete(key));
-    running.set(key, reading);
-    return reading;
+  function startNext(): void {
+    for (const [key, reading] of waiting) {
+      if (running.size >= READINGS_AT_A_TIME) return;
+      if (running.has(key)) continue;
+      waiting.delete(key);
+      running.add(key);
+      read(reading)
+        .then(reading.resolve, reading.reject)
+        .finally(() => {
+          running.delete(key);
+          startNext();
+        });
+    }
   }
 
   return (batchId, shard) => {
     const key = `${batchId}/${shard}`;
-    const queued = next.get(key);
-    if (queued !== undefined) return queued;
-    const current = running.get(key);
-    if (current === undefined) return start(key, batchId, shard);
-    const shared = current
-      .catch(() => undefined)
-      .then(() => {
-        next.delete(key);
-        return start(key, batchId, shard);
-      });
-    next.set(key, shared);
-    return shared;
+    const reading = waiting.get(key) ?? { batchId, shard, ...Promise.withResolvers<StoredOutcomes>() };
+    waiting.set(key, reading);
+    startNext();
+    return reading.promise;
   };
 }

@@ -216,6 +216,30 @@ describe('the reading of pieces', () => {
     for (const outcomes of await Promise.all(later)) assert.deepEqual([...outcomes.keys()], [2]);
     assert.equal(readings, 2);
   });
+
+  it('is done for four shards at a time, in the order of the questions', async () => {
+    const begun: number[] = [];
+    const gates = new Map<number, PromiseWithResolvers<void>>();
+    const read = createPieceReader({
+      async *listPieceEntries(_batchId, shard) {
+        begun.push(shard);
+        const held = Promise.withResolvers<void>();
+        gates.set(shard, held);
+        await held.promise;
+        if (shard === 0) throw new Error('the bucket is away');
+        yield [{ line: shard, outcome: 'completed', usage: null, key: '', offset: 0, length: 0 }];
+      },
+    });
+    const readings = [0, 1, 2, 3, 4, 5].map(async (shard) => await read('batch', shard));
+    assert.deepEqual(begun, [0, 1, 2, 3]);
+    gates.get(0)?.resolve();
+    await assert.rejects(readings[0] ?? Promise.resolve(), /away/);
+    for (const shard of [1, 2, 3, 4, 5]) {
+      gates.get(shard)?.resolve();
+      assert.deepEqual([...((await readings[shard]) ?? [])], [[shard, 'completed']]);
+    }
+    assert.deepEqual(begun, [0, 1, 2, 3, 4, 5]);
+  });
 });
 
 describe('the checking of long lines', () => {

@@ -173,20 +173,20 @@ describe('runRequests', () => {
 
   it('counts in its heartbeats what it has stored while one line is slow, without failures where a worker was lost', async () => {
     const lines = [...Array.from({ length: 9 }, () => ''), 'status=400', 'marker=slow-neighbour; mode=hang'];
-    async function countsOf(changes: { attempt?: number; resumed?: boolean }) {
+    async function countsOf(changes: { attempt?: number; contested?: boolean }) {
       const batch = await stage.begin(scripted(...lines));
       const { run: runAttempt, cancel, beats } = attempt({ attempt: changes.attempt ?? 1 });
-      const ran = runAttempt(stage.worker().runRequests, slice(batch, 1, 11, { resumed: changes.resumed ?? false, cancelGraceMs: 0 }));
+      const ran = runAttempt(stage.worker().runRequests, slice(batch, 1, 11, { contested: changes.contested ?? false, cancelGraceMs: 0 }));
       const found = await until(() => beats[0] ?? null, { what: 'counts', everyMs: 20 });
       cancel();
       const { completed, failed, workerLost } = await ran;
       assert.deepEqual([completed, failed], [9, 1]);
       return { found, workerLost };
     }
-    const [first, second, resumed] = await Promise.all([countsOf({}), countsOf({ attempt: 2 }), countsOf({ resumed: true })]);
+    const [first, second, contested] = await Promise.all([countsOf({}), countsOf({ attempt: 2 }), countsOf({ contested: true })]);
     assert.partialDeepStrictEqual(first, { found: { completed: 9, failed: 1, done: 10, of: 11 }, workerLost: undefined });
     assert.partialDeepStrictEqual(second, { found: { completed: 9, failed: 0, done: 10 }, workerLost: true });
-    assert.partialDeepStrictEqual(resumed, { found: { completed: 9, failed: 0, done: 10 }, workerLost: undefined });
+    assert.partialDeepStrictEqual(contested, { found: { completed: 9, failed: 0, done: 10 }, workerLost: undefined });
   });
 
   it('stores what was answered while other lines of the slice go on', async () => {
@@ -210,7 +210,7 @@ describe('runRequests', () => {
     assert.deepEqual([ran.covered, ran.completed, ran.answered], [[[1, 3]], 3, 1]);
   });
 
-  it('reads them on a first attempt too when the shard was started again', async () => {
+  it('reads them on a first attempt too when nothing has listed them', async () => {
     const batch = await stage.begin(scripted('marker=resumed'));
     await run(stage.worker().runRequests, slice(batch, 1, 1));
     await run(stage.worker().runRequests, slice(batch, 1, 1, { resumed: true }));

@@ -57,6 +57,7 @@ function slice(changes: Partial<RunRequestsInput>): RunRequestsInput {
     lastLine: 1,
     faults: 0,
     resumed: false,
+    contested: false,
     expiresAtMs: 0,
     cancelGraceMs: 0,
     ...changes,

@@ -213,5 +213,6 @@ export async function run<I, R>(activity: (input: I) => Promise<R>, input: I): P
 
 /** The slice of these lines, as the workflow hands it out. */
 export function slice(batch: StagedBatch, firstLine: number, lastLine: number, changes: Partial<RunRequestsInput> = {}): RunRequestsInput {
-  return { ...batch, upstream: 'example', shard: 0, firstLine, lastLine, faults: 0, resumed: false, cancelGraceMs: 1_000, ...changes };
+  const fresh = { faults: 0, resumed: false, contested: false, cancelGraceMs: 1_000 };
+  return { ...batch, upstream: 'example', shard: 0, firstLine, lastLine, ...fresh, ...changes };
 }

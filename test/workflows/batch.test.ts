@@ -138,14 +138,14 @@ describe('batch', () => {
     assert.equal(model.outcomes.size, 12);
   });
 
-  it('hands lines without a piece out again, as slices of one that look for pieces', async () => {
+  it('hands lines without a piece out again, as slices of one', async () => {
     const model = createModel({
       shards: [8],
       policy: { linesPerActivity: 4 },
       fate: (line, attempt): Fate => ((line === 2 || line === 6) && attempt === 1 ? 'lost' : 'completed'),
     });
     await (await engine.start(model)).result();
-    const again = model.slices.filter(({ resumed }) => resumed);
+    const again = model.slices.filter(({ contested }) => contested);
     assert.deepEqual(
       again.map(({ firstLine, lastLine }) => [firstLine, lastLine]).toSorted(([a = 0], [b = 0]) => a - b),
       [
@@ -163,6 +163,8 @@ describe('batch', () => {
     assert.equal(model.validations.count, 3);
     assert.deepEqual(model.record.request_counts, { total: 15, completed: 15, failed: 0 });
     assert.deepEqual([...new Set(timesHandedOut(model).values())], [1]);
+    // Each run but the first begins with shards that no run before has opened.
+    assert.deepEqual(model.listings, []);
   });
 
   it('starts the next shard when one has handed out its last line, not when it ends', async () => {

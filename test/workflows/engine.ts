@@ -38,6 +38,7 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
   const activities: Omit<Activities, 'runRequests'> = {
     validateInput: (input) => of(input).validateInput(input),
     readShard: (input) => of(input).readShard(input),
+    listStored: (input) => of(input).listStored(input),
     closeShard: (input) => of(input).closeShard(input),
     publishResults: (input) => of(input).publishResults(input),
     saveBatch: (input) => of(input).saveBatch(input),

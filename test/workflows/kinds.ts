@@ -189,7 +189,7 @@ export const KINDS: Record<string, Kind> = {
       await until('the first shard is closed', () => model.closedShards.size === 1 && model.outcomes.size === 5);
       await first.terminate('test');
       const second = await engine.start(model);
-      await until('the second run sends', () => model.slices.some(({ resumed }) => resumed));
+      await until('the second run sends', () => model.slices.some(({ contested }) => contested));
       held.open();
       await second.result();
       return model;

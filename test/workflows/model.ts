@@ -48,6 +48,8 @@ export interface Model {
   readonly closedShards: Map<number, { completed: number; failed: number; unrun: number }>;
   /** Every slice that reached an activity. */
   readonly slices: RunRequestsInput[];
+  /** Shards whose pieces were listed before their lines went out. */
+  readonly listings: number[];
   /** Activities that published; more than one entry when one was overtaken. */
   readonly published: string[];
   readonly validations: { count: number };
@@ -110,6 +112,7 @@ export function createModel(options: ModelOptions): Model {
     outcomes: new Map(),
     closedShards: new Map(),
     slices: [],
+    listings: [],
     published: [],
     validations: { count: 0 },
     inFlight: new Set(),
@@ -137,6 +140,13 @@ export function createModel(options: ModelOptions): Model {
       async readShard({ shard }) {
         const lines = ranges.filter((range) => range.shard === shard).flatMap(linesOf);
         return [...Map.groupBy(lines, upstreamOf)].map(([number, own]) => ({ upstream: number, lines: lineRanges(own) }));
+      },
+
+      async listStored({ shard }) {
+        model.listings.push(shard);
+        const lines = ranges.filter((range) => range.shard === shard).flatMap(linesOf);
+        const having = (outcome: 'completed' | 'failed') => lineRanges(lines.filter((line) => model.outcomes.get(line) === outcome));
+        return { completed: having('completed'), failed: having('failed') };
       },
 
       async runRequests(slice) {
