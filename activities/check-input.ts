@@ -25,6 +25,8 @@ export interface InputChecker {
   readonly isClean: boolean;
   /** Number of the upstream of the line that was taken last, by the order in which upstreams were first needed. */
   readonly upstream: number;
+  /** The custom_id of the last line without faults. */
+  readonly customId: string;
   readonly requests: number;
   verdict(): CheckedInput;
 }
@@ -46,6 +48,7 @@ export function createInputChecker({
   const errors: BatchError[] = [];
   let requests = 0;
   let embeddingInputs = 0;
+  let customId = '';
   const models = createModelCheck({ routes, modelLists });
 
   /** What no single line is to blame for. */
@@ -66,6 +69,7 @@ export function createInputChecker({
       };
       if (checked.errors !== null) return add(checked.errors);
       const { model } = checked;
+      ({ customId } = checked);
       embeddingInputs += checked.embeddingInputs;
       const asked = models.ask(model);
       return asked === null ? add(models.add(model, line)) : asked.then(() => add(models.add(model, line)));
@@ -75,6 +79,9 @@ export function createInputChecker({
     },
     get upstream() {
       return models.upstream;
+    },
+    get customId() {
+      return customId;
     },
     get requests() {
       return requests;
@@ -115,7 +122,8 @@ export async function readThroughChecker(given: {
       if (!(typeof goesOn === 'boolean' ? goesOn : await goesOn)) return 'checked';
       const { line, offset, length } = found;
       const ofOther = checker.upstream > 0 ? { upstream: checker.upstream } : {};
-      if (checker.isClean && !(await plan({ line, offset, length, ...ofOther }))) return 'plan_full';
+      const { customId } = checker;
+      if (checker.isClean && !(await plan({ line, offset, length, customId, ...ofOther }))) return 'plan_full';
     }
     return null;
   }

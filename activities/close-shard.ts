@@ -3,18 +3,13 @@ import { addUsage, type BatchRecord, zeroUsage } from '../src/domain/batch.ts';
 import { newResultLineId } from '../src/domain/ids.ts';
 import { lineRanges } from '../src/domain/line-ranges.ts';
 import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
-import { readRequestLine } from '../src/domain/request-line.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import type { PieceEntry, ShardResult } from '../src/domain/piece.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
 import type { ActivityDeps } from './deps.ts';
-import { createMemoryBudget } from './memory-budget.ts';
-import { readInput } from './read-input.ts';
 import { unknownBatch } from './save-batch.ts';
 
-/** Bytes of input that all closings of a process hold at a time, to learn the custom_ids of lines that never ran. */
-const INPUT_BYTES = 64 * 1024 * 1024;
 /** Result lines of small pieces that are kept from their listing to their writing: all, where a shard had an activity per line. */
 const KEEP_BYTES = 8 * 1024 * 1024;
 
@@ -27,9 +22,8 @@ interface UnrunLine {
  * Makes the shard result out of the pieces, once. A second run finds it; two that run at once write their objects under
  * names of their own, and of two shard results the first stands for both. What the other wrote nobody reads.
  */
-export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'randomHex'>) {
-  const { files, batches, pieces, randomHex } = deps;
-  const memory = createMemoryBudget(INPUT_BYTES);
+export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' | 'randomHex'>) {
+  const { batches, pieces, randomHex } = deps;
 
   /** The one outcome of each line: completed before failed, then the lowest key, which comes first. */
   async function decide(batchId: string, plan: ShardPlan, beating: Beating): Promise<Map<number, PieceEntry>> {
@@ -60,45 +54,25 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
   /** The lines of the error object in input order: what failed as its piece has it, and what never ran. */
   async function* errorLines(
     failed: readonly PieceEntry[],
-    unrun: AsyncGenerator<UnrunLine, void, undefined>,
+    unrun: Generator<UnrunLine, void, undefined>,
   ): AsyncGenerator<Buffer[], void, undefined> {
-    let next = await unrun.next();
-    try {
-      let at = 0;
-      for await (const lines of pieces.readResultLines(failed)) {
-        for (const line of lines) {
-          const failedLine = failed[at++]?.line ?? 0;
-          for (; next.done !== true && next.value.line < failedLine; next = await unrun.next()) yield [next.value.resultLine];
-          yield [line];
-        }
+    let next = unrun.next();
+    let at = 0;
+    for await (const lines of pieces.readResultLines(failed)) {
+      for (const line of lines) {
+        const failedLine = failed[at++]?.line ?? 0;
+        for (; next.done !== true && next.value.line < failedLine; next = unrun.next()) yield [next.value.resultLine];
+        yield [line];
       }
-      for (; next.done !== true; next = await unrun.next()) yield [next.value.resultLine];
-    } finally {
-      await unrun.return();
     }
+    for (; next.done !== true; next = unrun.next()) yield [next.value.resultLine];
   }
 
-  /** Result lines for what never ran; their custom_ids have to be read from the input. */
-  async function* unrunLines(
-    input: CloseShardInput,
-    missing: readonly PlannedLine[],
-    reason: NotRunReason | null,
-    signal: AbortSignal,
-  ): AsyncGenerator<UnrunLine, void, undefined> {
-    const [first, last] = [missing[0], missing.at(-1)];
-    if (first === undefined || last === undefined || reason === null) return;
-    // A shard has 8 MiB, unless it is one long line.
-    const length = last.offset + last.length - first.offset;
-    const lease = await memory.reserve(length, signal);
-    try {
-      const bytes = await readInput(files, input, { offset: first.offset, length });
-      for (const { line, offset, length: lineBytes } of missing) {
-        const start = offset - first.offset;
-        const { customId } = readRequestLine(bytes.subarray(start, start + lineBytes));
-        yield { line, resultLine: notRunLine({ id: newResultLineId(randomHex(32)), customId, reason }) };
-      }
-    } finally {
-      lease.release();
+  /** Result lines for what never ran. The plan has their custom_ids, so that a batch ends even if its input is gone. */
+  function* unrunLines(missing: readonly PlannedLine[], reason: NotRunReason | null): Generator<UnrunLine, void, undefined> {
+    if (reason === null) return;
+    for (const { line, customId } of missing) {
+      yield { line, resultLine: notRunLine({ id: newResultLineId(randomHex(32)), customId, reason }) };
     }
   }
 
@@ -129,7 +103,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'files' | 'batches' | 
     const nonce = randomHex(16);
     const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, beating);
     const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(pieces.readResultLines(completed)));
-    const unrun = unrunLines(input, missing, reason, beating.signal);
+    const unrun = unrunLines(missing, reason);
     const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, unrun)));
     // Between the reading of the pieces and here another closer may have come to another result: the first one counts.
     const result = await pieces.createShardResult(batchId, {

@@ -6,14 +6,22 @@ export interface InputRange {
   length: number;
 }
 
-/** Reads a stretch of an input file into memory, and holds its bytes once. Throws when the bytes are gone or too few. */
+/** The bucket has no content of the input file. It is consistent, so no retry finds it: somebody has removed it by hand or by a rule. */
+export class InputGoneError extends Error {
+  override readonly name = 'InputGoneError';
+}
+
+/**
+ * Reads a stretch of an input file into memory, and holds its bytes once. Throws `InputGoneError` when the file is gone, and another
+ * error when it is too short.
+ */
 export async function readInput(
   files: Pick<FileStore, 'openContent'>,
   { tenant, inputFileId }: { tenant: string; inputFileId: string },
   { offset, length }: InputRange,
 ): Promise<Buffer> {
   const found = await files.openContent(tenant, inputFileId, { start: offset, end: offset + length - 1 });
-  if (found === null) throw new Error(`the content of input file ${inputFileId} is gone`);
+  if (found === null) throw new InputGoneError(`the content of input file ${inputFileId} is gone`);
   // Not from the pool of Node: whoever keeps a short stretch would keep others with it.
   const bytes = Buffer.allocUnsafeSlow(length);
   let read = 0;

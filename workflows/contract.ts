@@ -250,7 +250,6 @@ export interface StoredLines {
 }
 
 export interface CloseShardInput extends BatchRef {
-  inputFileId: string;
   range: ShardRange;
 }
 

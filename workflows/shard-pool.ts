@@ -159,7 +159,7 @@ export function createShardPool(
         for (const range of rest) {
           for (let tries = 0; unclosed.has(range.shard); tries++) {
             if (tries > 0) await sleep(backoffMs(tries));
-            const closed = await longActivities(policy).closeShard({ tenant, batchId, inputFileId, range });
+            const closed = await longActivities(policy).closeShard({ tenant, batchId, range });
             // Not closed: by the clock of that worker the window has not ended yet.
             if (closed.closed) book(range, closed);
           }

@@ -48,7 +48,7 @@ export async function shard(input: ShardInput): Promise<ShardEnd> {
 }
 
 async function live(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | null): Promise<ShardEnd> {
-  const { tenant, batchId, inputFileId, range } = input;
+  const { tenant, batchId, range } = input;
   const { shard } = range;
   const paces = () => (mixed === null ? {} : { paces: mixed.paces });
   // Before the first line goes out: what an earlier run has stored is not sent again.
@@ -58,7 +58,7 @@ async function live(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | n
     await handOut.run();
     const { pace, completed, failed } = handOut;
     tellShard(input, handOut, 'closing');
-    const closed = await longActivities(input.policy).closeShard({ tenant, batchId, inputFileId, range });
+    const closed = await longActivities(input.policy).closeShard({ tenant, batchId, range });
     if (closed.closed) return { shard, closed: true, completed: closed.completed, failed: closed.failed, pace, ...paces() };
     if (handOut.over) return { shard, closed: false, completed, failed, pace, ...paces() };
     // Believed covered, but no piece says so: sent again, with less haste each time.

@@ -1,7 +1,6 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import { DEFAULT_PRIORITY } from '../../src/domain/priority.ts';
-import { readRequestLine } from '../../src/domain/request-line.ts';
 import type { Tries } from '../../src/domain/retry.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RanRequests, RunRequestsInput } from '../../workflows/contract.ts';
@@ -143,10 +142,9 @@ class SliceRunner {
         rest.map(({ line }) => ({ line, faults: input.faults })),
       );
     }
+    if (only !== undefined && history.lossesOnWire >= MAX_LOSSES_ON_WIRE) return report(await this.#endCrashed(only, writer), []);
     using content = this.#inputs.open(input, rest);
     const read = async (line: PlannedLine) => await content.read(line);
-    if (only !== undefined && history.lossesOnWire >= MAX_LOSSES_ON_WIRE)
-      return report(await this.#endCrashed(run, only, { read, memory }), []);
     const pauses = this.#pauses;
     const isSuspect = only !== undefined && isSuspicious;
     using _turn = isSuspect
@@ -253,22 +251,10 @@ class SliceRunner {
     });
   }
 
-  async #endCrashed(
-    { writer, stop }: Run,
-    planned: PlannedLine,
-    { read, memory }: { read: (line: PlannedLine) => Promise<Buffer>; memory: MemoryBudget },
-  ): Promise<SliceTally> {
-    const { line, length } = planned;
-    const lease = await unlessStopped(memory.reserve(length, stop.stopSending), stop.stopSending);
-    if (lease === null) return NOTHING;
-    try {
-      const { customId } = readRequestLine(await read(planned));
-      writer.add(crashedLineResult({ line, customId, randomHex: this.#deps.randomHex }), () => undefined);
-      await writer.end();
-      return { ...NOTHING, stored: new Map([[line, 'failed']]) };
-    } finally {
-      lease.release();
-    }
+  async #endCrashed({ line, customId }: PlannedLine, writer: PieceWriter): Promise<SliceTally> {
+    writer.add(crashedLineResult({ line, customId, randomHex: this.#deps.randomHex }), () => undefined);
+    await writer.end();
+    return { ...NOTHING, stored: new Map([[line, 'failed']]) };
   }
 }
 

@@ -6,6 +6,7 @@ import type { Entrant, Entry } from '../../src/upstream/admission/entrant.ts';
 import type { Permit } from '../../src/upstream/admission/permit.ts';
 import type { UpstreamRequest } from '../../src/upstream/client/client.ts';
 import type { Lease } from '../memory-budget.ts';
+import { InputGoneError } from '../read-input.ts';
 import { toLineResult } from './line-results.ts';
 import type { Slice } from './run-slice.ts';
 import { describeEntering, describeRetry, describeSettling } from './waits.ts';
@@ -35,9 +36,10 @@ export async function sendLine(planned: PlannedLine, slice: Slice, passOn: () =>
   if (!slice.bucketKeepsUp()) await waitForBucket(line, slice);
   const lease = await reserveMemory(planned, slice);
   try {
-    const { customId, model, body } = readRequestLine(await slice.read(planned));
+    const { customId } = planned;
     slice.status.name(customId);
-    const end = await sendUntilEnd({ line, model, body, lease }, slice, passOn);
+    const bytes = await readLine(planned, slice);
+    const end = bytes === null ? inputGone(slice) : await sendUntilEnd({ line, ...readRequestLine(bytes), lease }, slice, passOn);
     if (end.kind === 'outcome') {
       const result = toLineResult(end.outcome, { line, customId, randomHex: slice.randomHex });
       lease.exchange(result.resultLine.length);
@@ -48,6 +50,24 @@ export async function sendLine(planned: PlannedLine, slice: Slice, passOn: () =>
     slice.status.show(line, null);
     lease.release();
   }
+}
+
+/** The bytes of a line; null when the input is gone. */
+async function readLine(planned: PlannedLine, slice: Slice): Promise<Buffer | null> {
+  try {
+    return await slice.read(planned);
+  } catch (error) {
+    if (error instanceof InputGoneError) return null;
+    throw error;
+  }
+}
+
+/** Waiting would end in `batch_expired`, which does not say why. */
+function inputGone({ input }: Slice): LineEnd {
+  const message =
+    `This request was not sent: the content of the input file ${input.inputFileId} is no longer in the bucket. ` +
+    'Upload the input again and create a new batch with the requests that failed.';
+  return { kind: 'outcome', outcome: { kind: 'errored', code: 'input_file_gone', message } };
 }
 
 /** Sends the request until it has an outcome, or until its next try is for another attempt of the activity. */

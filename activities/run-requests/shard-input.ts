@@ -6,7 +6,7 @@ import { createReadAhead, openSliceInput, type SliceInput } from './slice-input.
 
 /** 128 full blocks; those of short lines are smaller. */
 const READ_AHEAD_BYTES = 32 * 1024 * 1024;
-/** 1,800 full shards, so those of 450 large batches that hand out four each. */
+/** A thousand full shards with custom_ids of ten characters, so those of 250 large batches that hand out four each. */
 const PLANS_BYTES = 32 * 1024 * 1024;
 
 /** Plans of shards, kept for the next slice, and the input of slices. */

@@ -62,4 +62,4 @@ export interface Sent {
 export type Outcome =
   /** An HTTP answer. `isSuccess` decides between output and error file; an answer with status 200 may carry an error. */
   | { kind: 'answered'; isSuccess: boolean; answer: HttpAnswer; usage: Usage | null }
-  | { kind: 'errored'; code: FailureCode; message: string };
+  | { kind: 'errored'; code: FailureCode | 'input_file_gone'; message: string };

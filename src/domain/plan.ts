@@ -17,11 +17,15 @@ export interface ShardRange {
   upstreams?: number[];
 }
 
-/** Where one request stands in the input file: offset and length in bytes, without the line break. */
+/**
+ * One request of the input file: offset and length in bytes, without the line break. Its custom_id is here so that a batch can end
+ * without its input. As JSON a custom_id is no longer than in the input, so a plan never has much more bytes than its lines.
+ */
 export interface PlannedLine {
   line: number;
   offset: number;
   length: number;
+  customId: string;
   /** Number of the upstream that serves it, among those of the plan; absent for the first. */
   upstream?: number;
 }

@@ -202,6 +202,24 @@ describe('closeShard', () => {
     );
   });
 
+  it('closes a cancelled and an expired batch whose input is gone from the bucket, with every custom_id as it was', async () => {
+    const ids = ['plain', '__proto__', 'lone \ud800', '"quoted" \\ \u0001', 'x'.repeat(512), '\u{1f319}'.repeat(512)];
+    for (const ending of ['batch_cancelled', 'batch_expired'] as const) {
+      const batch = await stage.begin(ids.map((id) => chatLine(id)).join('\n'));
+      await stage.deps.files.dropContent(TENANT, batch.inputFileId);
+      if (ending === 'batch_cancelled') await move(batch, 'cancelling');
+      const closing = attempt(ending === 'batch_expired' ? { currentAttemptScheduledTimestampMs: batch.expiresAtMs } : {});
+      const closed = await closing.run(stage.worker().closeShard, { ...batch, range: range(batch) });
+      assert.deepEqual(closed, { closed: true, completed: 0, failed: 0 });
+      await run(stage.worker().publishResults, { ...batch, to: ending === 'batch_cancelled' ? 'cancelled' : 'expired' });
+      const errors = await stage.resultLines((await stage.record(batch)).error_file_id);
+      assert.deepEqual(
+        errors.map(({ custom_id, error }) => [custom_id, error?.code]),
+        ids.map((id) => [id, ending]),
+      );
+    }
+  });
+
   it('is final: a piece that comes later changes nothing', async () => {
     const batch = await stage.begin(chatLines(2));
     await putPiece(batch, '1-1-a', { line: 1, outcome: 'failed', text: 'a' }, { line: 2, outcome: 'failed', text: 'b' });

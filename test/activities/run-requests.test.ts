@@ -54,6 +54,19 @@ describe('runRequests', () => {
     assert.equal(new Set(calls.map(({ idempotencyKey }) => idempotencyKey)).size, 1);
   });
 
+  it('ends lines as input_file_gone when the input is gone from the bucket, in slices of one and of many', async () => {
+    for (const lines of [1, 40]) {
+      const batch = await stage.begin(chatLines(lines));
+      await stage.deps.files.dropContent(batch.tenant, batch.inputFileId);
+      const ran = await run(stage.worker().runRequests, slice(batch, 1, lines));
+      assert.deepEqual([ran.covered, ran.failed, ran.again], [[[1, lines]], lines, []]);
+      const [written] = await collect(stage.deps.pieces.readResultLines((await stage.entries(batch)).slice(0, 1)));
+      const { custom_id, error } = JSON.parse(String(written?.[0]));
+      assert.deepEqual([custom_id, error.code], ['line-1', 'input_file_gone']);
+      assert.match(error.message, new RegExp(`${batch.inputFileId} is no longer in the bucket`));
+    }
+  });
+
   it('sends the body as the upstream takes it, and keeps the custom_id', async () => {
     const upstreams = createStageUpstreams(stage.upstream, { aliases: { 'example-model': 'org/other' }, add: { priority: 5 } });
     const batch = await stage.begin(chatLine('a', 'marker=rewritten'));

@@ -38,7 +38,12 @@ function* chunks(start: number, end: number): Generator<Buffer> {
 
 /** Lines of equal length, one after the other, with a line break between them; every `stride`th is kept. */
 function linesOf(count: number, length: number, { stride = 1 } = {}): PlannedLine[] {
-  return Array.from({ length: count }, (_, at) => ({ line: at * stride + 1, offset: at * stride * (length + 1), length }));
+  return Array.from({ length: count }, (_, at) => ({
+    line: at * stride + 1,
+    offset: at * stride * (length + 1),
+    length,
+    customId: `id-${at}`,
+  }));
 }
 
 function planOf(lines: PlannedLine[]): ShardPlan {
@@ -114,7 +119,8 @@ describe('createShardInputs', () => {
   });
 
   it('answers the lines of one upstream of a mixed shard as they are planned', async () => {
-    const lines = linesOf(6, 100).map((line, at) => (at % 2 === 0 ? line : { ...line, upstream: 3 }));
+    const customIds = ['a', '', 'lone \ud800', '__proto__', 'x'.repeat(512), '🌙'];
+    const lines = linesOf(6, 100).map((line, at) => ({ ...line, customId: customIds[at] ?? '', ...(at % 2 === 0 ? {} : { upstream: 3 }) }));
     const inputs = createShardInputs({ files: countingFiles(), pieces: { getPlanShard: async () => planOf(lines) } });
     const own = await inputs.lines(slice({ firstLine: 2, lastLine: 5, mixed: { upstream: 3, lines: 2 } }));
     assert.deepEqual(own, [lines[1], lines[3]]);
@@ -139,7 +145,11 @@ describe('openSliceInput', () => {
     ['every tenth line of a mixed shard', linesOf(50, 5000, { stride: 10 })],
     [
       'short lines around a long one',
-      [...linesOf(3, 400), { line: 9, offset: 5000, length: 2_000_000 }, { line: 10, offset: 2_100_000, length: 10 }],
+      [
+        ...linesOf(3, 400),
+        { line: 9, offset: 5000, length: 2_000_000, customId: 'a' },
+        { line: 10, offset: 2_100_000, length: 10, customId: 'b' },
+      ],
     ],
   ] as const) {
     it(`reads at most twice the bytes of ${what}, in blocks of 256 KiB`, async () => {

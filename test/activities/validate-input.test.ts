@@ -301,6 +301,16 @@ describe('validateInput accepts', () => {
     assert.equal(Buffer.concat(chunks).toString(), chatLine('line-50000'));
   });
 
+  it('custom_ids as long as they may be, in a plan no larger than its input', async () => {
+    const lines = Array.from({ length: 1500 }, (_, at) => chatLine(`${'\u0001'.repeat(500)}${at}`));
+    const batch = await stage.submit(lines.join('\n'));
+    const found = await run(stage.worker().validateInput, batch);
+    assert.ok(found.verdict === 'accepted');
+    for await (const { key, size } of stage.bucket.store.list(`work/${batch.batchId}/plan/shard-`)) {
+      assert.ok(size <= 1000 * (lines[0]?.length ?? 0), `${key} has ${size} bytes`);
+    }
+  });
+
   it('an input of 180 MB in memory that does not grow with it', async () => {
     const padding = 'x'.repeat(4000);
     function* input(lines: number) {

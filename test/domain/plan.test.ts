@@ -7,7 +7,8 @@ function cut(lines: readonly PlannedLine[], limits?: { maxLines: number; maxByte
   const planner = createPlanner(limits);
   return [...lines.map((line) => planner.add(line)), planner.end()].filter((plan) => plan !== null);
 }
-const numbered = (...lines: number[]): PlannedLine[] => lines.map((line) => ({ line, offset: (line - 1) * 10, length: 9 }));
+const numbered = (...lines: number[]): PlannedLine[] =>
+  lines.map((line) => ({ line, offset: (line - 1) * 10, length: 9, customId: `id-${line}` }));
 const ranges = (plans: readonly ShardPlan[]) =>
   plans.map(({ shard, firstLine, lastLine, requests }) => [shard, firstLine, lastLine, requests]);
 
@@ -24,7 +25,8 @@ describe('createPlanner()', () => {
   it('cuts a million lines into a thousand shards', () => {
     const planner = createPlanner();
     let shards = 0;
-    for (let line = 1; line <= 1_000_000; line += 1) if (planner.add({ line, offset: line * 100, length: 99 }) !== null) shards += 1;
+    for (let line = 1; line <= 1_000_000; line += 1)
+      if (planner.add({ line, offset: line * 100, length: 99, customId: 'x' }) !== null) shards += 1;
     assert.equal(planner.end()?.shard, 999);
     assert.equal(shards, 999);
   });
@@ -49,6 +51,7 @@ describe('createPlanner()', () => {
       line,
       offset: line * 10,
       length: 9,
+      customId: `id-${line}`,
       ...(upstream > 0 ? { upstream } : {}),
     });
     const lines = [of(1, 0), of(2, 0), of(3, 2), of(4, 0), of(5, 1), of(6, 1)];
@@ -67,9 +70,9 @@ describe('createPlanner()', () => {
 
   it('gives a line of more bytes than a shard may have a shard of its own', () => {
     const lines = [
-      { line: 1, offset: 0, length: 5 },
-      { line: 2, offset: 6, length: 500 },
-      { line: 3, offset: 507, length: 5 },
+      { line: 1, offset: 0, length: 5, customId: 'a' },
+      { line: 2, offset: 6, length: 500, customId: 'b' },
+      { line: 3, offset: 507, length: 5, customId: 'c' },
     ];
     assert.deepEqual(ranges(cut(lines, { maxLines: 10, maxBytes: 100 })), [
       [0, 1, 1, 1],
@@ -86,7 +89,7 @@ describe('createPlanner()', () => {
         const lines = steps.map(({ blanks, length }) => {
           line += blanks + 1;
           offset += blanks;
-          const planned = { line, offset, length };
+          const planned = { line, offset, length, customId: `id-${line}` };
           offset += length + 1;
           return planned;
         });

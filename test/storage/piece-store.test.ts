@@ -231,8 +231,8 @@ describe('PieceStore: plan and publication', () => {
       lastLine: 2,
       requests: 2,
       lines: [
-        { line: 1, offset: 0, length: 10 },
-        { line: 2, offset: 11, length: 9 },
+        { line: 1, offset: 0, length: 10, customId: 'a' },
+        { line: 2, offset: 11, length: 9, customId: 'b' },
       ],
     };
     await pieces.putPlanShard({ batchId, nonce: 'a' }, plan);
