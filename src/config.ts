@@ -8,7 +8,7 @@ import { readS3Access, type S3Access } from './bucket-access.ts';
 import { readSecretFiles, type SecretName } from './secret-files.ts';
 import { contradictions, doubts } from './setting-checks.ts';
 import { unknownSettings, withoutServiceLinks } from './setting-names.ts';
-import { PREFIX, SECRET_SETTINGS, type Settings, settingsSchema } from './settings.ts';
+import { PREFIX, SECRET_SETTINGS, type Settings, settingsSchema, type WorkerRole } from './settings.ts';
 import { readTemporalTls } from './temporal-tls.ts';
 import { readTenants, type TenantConfig } from './tenant-settings.ts';
 import { readTracing, type Sampling } from './tracing-settings.ts';
@@ -71,6 +71,12 @@ export interface Config {
     heartbeatTimeoutMs: number;
   };
   housekeeping: { uploadMarkerMaxAgeMs: number; sweepIntervalMs: number; sweepMinAgeMs: number };
+  worker: {
+    /** What this process does of a worker's job. */
+    roles: readonly WorkerRole[];
+    /** Workflows that are kept in memory between their tasks; null follows the memory of the process. */
+    maxCachedWorkflows: number | null;
+  };
   shutdownGraceMs: number;
   telemetry: {
     host: string;
@@ -204,6 +210,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
       sweepIntervalMs: settings.SWEEP_INTERVAL_SECONDS * 1000,
       sweepMinAgeMs: settings.SWEEP_MIN_AGE_SECONDS * 1000,
     },
+    worker: { roles: settings.WORKER_ROLES, maxCachedWorkflows: settings.MAX_CACHED_WORKFLOWS ?? null },
     shutdownGraceMs: settings.SHUTDOWN_GRACE_SECONDS * 1000,
     telemetry: {
       host: settings.METRICS_HOST,

@@ -13,6 +13,10 @@ export const PREFIX = 'NIGHTSHIFT_';
 /** The highest limit of a tenant that can be set. */
 export const LIMIT_BOUNDS = { count: 1_000_000, bytes: 999_999_999_999_999 } as const;
 
+/** The parts of a worker's job, which can run in processes of their own. */
+export const WORKER_ROLES = ['workflows', 'control', 'requests'] as const;
+export type WorkerRole = (typeof WORKER_ROLES)[number];
+
 export const settingsSchema = z.object({
   API_HOST: text('127.0.0.1'),
   API_PORT: integer(7800, 0, 65_535),
@@ -94,6 +98,11 @@ export const settingsSchema = z.object({
   UPLOAD_MARKER_MAX_AGE_HOURS: integer(24, 1, 8760),
   SWEEP_INTERVAL_SECONDS: integer(60, 1, 86_400),
   SWEEP_MIN_AGE_SECONDS: integer(60, 1, 3600),
+
+  WORKER_ROLES: list(WORKER_ROLES.join(','), isWorkerRole, `must be some of ${WORKER_ROLES.join(', ')}, separated by commas`).transform(
+    (items) => WORKER_ROLES.filter((role) => items.includes(role)),
+  ),
+  MAX_CACHED_WORKFLOWS: limit(100_000),
 
   SHUTDOWN_GRACE_SECONDS: integer(25, 0, 3600),
   METRICS_HOST: text('127.0.0.1'),
@@ -177,6 +186,10 @@ function limit(most: number) {
 function wholeNumber(least: number, most: number) {
   const fits = (given: string) => /^\d{1,15}$/.test(given) && Number(given) >= least && Number(given) <= most;
   return z.string().refine(fits, `must be a whole number from ${least} to ${most}`).meta({ minimum: least, maximum: most });
+}
+
+function isWorkerRole(item: string): boolean {
+  return WORKER_ROLES.some((role) => role === item);
 }
 
 function isOrigin(item: string): boolean {

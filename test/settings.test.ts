@@ -284,3 +284,20 @@ describe('nightshift tenants', () => {
     assert.notEqual(run(['new-key']).stdout, run(['new-key']).stdout);
   });
 });
+
+describe('NIGHTSHIFT_WORKER_ROLES', () => {
+  const rolesOf = (roles: string) => load({ ...S3, NIGHTSHIFT_WORKER_ROLES: roles }).worker.roles;
+
+  it('is all roles by default, and takes some of them in any order', () => {
+    assert.deepEqual(rolesOf(''), ['workflows', 'control', 'requests']);
+    assert.deepEqual(rolesOf('requests'), ['requests']);
+    assert.deepEqual(rolesOf(' requests , workflows,requests'), ['workflows', 'requests']);
+  });
+
+  it('refuses names that are no role, and says which there are', () => {
+    for (const roles of ['api', 'workflows;control', 'Requests', ','])
+      assert.deepEqual(faultsOf({ ...S3, NIGHTSHIFT_WORKER_ROLES: roles }), [
+        `NIGHTSHIFT_WORKER_ROLES must be some of workflows, control, requests, separated by commas, not "${roles}"`,
+      ]);
+  });
+});

@@ -1,6 +1,14 @@
 import { ActivityCancellationType, proxyActivities, type RetryPolicy } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import { type BatchPolicy, fairnessKey, type RanRequests, requestsTaskQueue, type RunRequestsInput } from './contract.ts';
+import {
+  type BatchPolicy,
+  fairnessKey,
+  type RanRequests,
+  requestsTaskQueue,
+  RESULTS_TASK_QUEUE,
+  type RunRequestsInput,
+  VALIDATION_TASK_QUEUE,
+} from './contract.ts';
 
 /** Infrastructure comes back: nothing a batch needs is ever given up. */
 const FOREVER: RetryPolicy = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '60s' };
@@ -17,8 +25,12 @@ export const { saveBatch, readShard } = proxyActivities<Pick<Activities, 'saveBa
 export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateInput' | 'listStored' | 'closeShard' | 'publishResults'> {
   const options = { startToCloseTimeout: '6h', heartbeatTimeout: policy.heartbeatTimeoutMs, retry: FOREVER } as const;
   // A cancel leaves validation behind at once: an attempt that runs on writes the plan and nothing else.
-  const { validateInput } = proxyActivities<Activities>({ ...options, cancellationType: ActivityCancellationType.TRY_CANCEL });
-  const { listStored, closeShard, publishResults } = proxyActivities<Activities>(options);
+  const { validateInput } = proxyActivities<Activities>({
+    ...options,
+    taskQueue: VALIDATION_TASK_QUEUE,
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+  });
+  const { listStored, closeShard, publishResults } = proxyActivities<Activities>({ ...options, taskQueue: RESULTS_TASK_QUEUE });
   return { validateInput, listStored, closeShard, publishResults };
 }
 

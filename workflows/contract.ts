@@ -7,7 +7,14 @@ import type { Pace } from '../src/domain/slice.ts';
  * no bodies and no text of an upstream, because all of this stands in Temporal's history. Times are Unix milliseconds.
  */
 
+/** Workflows, and activities that take a moment. */
 export const WORKFLOW_TASK_QUEUE = 'nightshift';
+/**
+ * Control activities that take long have task queues of their own, so that a short one never waits behind them: validation of a large input takes
+ * minutes, the results of a shard seconds.
+ */
+export const VALIDATION_TASK_QUEUE = 'nightshift-validation';
+export const RESULTS_TASK_QUEUE = 'nightshift-results';
 /** One task queue per upstream, so that a saturated one holds up nobody else. */
 export function requestsTaskQueue(upstream: string): string {
   return `requests-${upstream}`;

@@ -8,9 +8,16 @@ import {
   type WorkerOptions,
 } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
+import type { WorkerRole } from '../settings.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { createSlotSupplier } from './slot-supplier.ts';
-import { requestsTaskQueue, type TraceSinks, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
+import {
+  requestsTaskQueue,
+  RESULTS_TASK_QUEUE,
+  type TraceSinks,
+  VALIDATION_TASK_QUEUE,
+  WORKFLOW_TASK_QUEUE,
+} from '../../workflows/contract.ts';
 
 /** What Temporal calls all versions of our workers together. */
 const DEPLOYMENT_NAME = 'nightshift';
@@ -23,37 +30,55 @@ interface Reconnecting {
   untilAnswered: <T>(attempt: () => Promise<T>) => Promise<T>;
 }
 
+/** Validations, and separately closings and publishings, that a process runs at a time. Their memory has a bound of its own: `ControlMemory`. */
+const CONTROL_SLOTS = 16;
+
+type Queue = Pick<
+  WorkerOptions,
+  | 'taskQueue'
+  | 'activities'
+  | 'workflowBundle'
+  | 'sinks'
+  | 'tuner'
+  | 'maxCachedWorkflows'
+  | 'maxConcurrentActivityTaskExecutions'
+  | 'maxTaskQueueActivitiesPerSecond'
+> & { name: string };
+
+/** What a process is to do. */
+interface Work {
+  roles: readonly WorkerRole[];
+  bundle: { codePath: string };
+  sinks: InjectedSinks<TraceSinks>;
+  maxCachedWorkflows: number;
+  activities: Activities;
+  upstreams: readonly Pick<Upstream, 'name' | 'intake' | 'requestsPerMinute'>[];
+}
+
 /**
- * The Temporal workers of one process: one for workflows and their control activities, and one per upstream for requests,
- * so that a saturated upstream holds up nobody else.
+ * The Temporal workers of one process, one per task queue of its roles. Each has slots of its own: a saturated upstream and a control activity
+ * that takes long hold up nothing else.
  */
 export async function createWorkers({
   connection,
   namespace,
-  bundle,
-  activities,
-  upstreams,
   activityInterceptors,
-  sinks,
   buildId,
   graceMs,
   heartbeatThrottleMs,
-  ...reconnecting
-}: {
+  connect,
+  untilAnswered,
+  ...work
+}: Work & {
   connection: NativeConnection;
   namespace: string;
-  bundle: { codePath: string };
-  activities: Activities;
-  upstreams: readonly Pick<Upstream, 'name' | 'intake' | 'requestsPerMinute'>[];
   activityInterceptors: ActivityInterceptorsFactory[];
-  sinks: InjectedSinks<TraceSinks>;
   /** The version of these workers: batches that begin on it stay on it. Null serves every batch. */
   buildId: string | null;
   /** What running activities get to finish after a shutdown began. */
   graceMs: number;
   heartbeatThrottleMs: number;
 } & Reconnecting): Promise<Worker[]> {
-  const { runRequests, ...control } = activities;
   const common = {
     connection,
     namespace,
@@ -74,36 +99,47 @@ export async function createWorkers({
           },
         }),
   } satisfies Partial<WorkerOptions>;
-  const identity = (role: string) => `nightshift-${role}@${hostname()}:${process.pid}`;
-  const create = async (options: WorkerOptions & { connection: NativeConnection }) => await createWorker(options, reconnecting);
-  return await Promise.all([
-    create({
-      ...common,
-      identity: identity('workflows'),
-      taskQueue: WORKFLOW_TASK_QUEUE,
-      workflowBundle: bundle,
-      sinks,
-      activities: control,
+  return await Promise.all(
+    queuesOf(work).map(async ({ name, ...queue }) => {
+      const identity = `nightshift-${name}@${hostname()}:${process.pid}`;
+      return await createWorker({ ...common, ...queue, identity }, { connect, untilAnswered });
     }),
-    ...upstreams.map(
-      async ({ name, intake, requestsPerMinute }) =>
-        await create({
-          ...common,
-          identity: identity(`requests-${name}`),
-          taskQueue: requestsTaskQueue(name),
-          activities: { runRequests },
-          tuner: {
-            activityTaskSlotSupplier: createSlotSupplier(intake),
-            // There are none of these here.
-            workflowTaskSlotSupplier: NONE,
-            localActivityTaskSlotSupplier: NONE,
-            nexusTaskSlotSupplier: NONE,
-          },
-          // Temporal holds it for all workers together: each request is an activity.
-          ...(requestsPerMinute === null ? {} : { maxTaskQueueActivitiesPerSecond: requestsPerMinute / 60 }),
-        }),
-    ),
-  ]);
+  );
+}
+
+/** The task queues that a process polls. */
+export function queuesOf({ roles, bundle, sinks, maxCachedWorkflows, activities, upstreams }: Work): Queue[] {
+  const { runRequests, validateInput, listStored, closeShard, publishResults, ...short } = activities;
+  const maxConcurrentActivityTaskExecutions = CONTROL_SLOTS;
+  const queues: Readonly<Record<WorkerRole, Queue[]>> = {
+    workflows: [
+      { name: 'workflows', taskQueue: WORKFLOW_TASK_QUEUE, workflowBundle: bundle, sinks, maxCachedWorkflows, activities: short },
+    ],
+    control: [
+      { name: 'validation', taskQueue: VALIDATION_TASK_QUEUE, activities: { validateInput }, maxConcurrentActivityTaskExecutions },
+      {
+        name: 'results',
+        taskQueue: RESULTS_TASK_QUEUE,
+        activities: { listStored, closeShard, publishResults },
+        maxConcurrentActivityTaskExecutions,
+      },
+    ],
+    requests: upstreams.map(({ name, intake, requestsPerMinute }) => ({
+      name: `requests-${name}`,
+      taskQueue: requestsTaskQueue(name),
+      activities: { runRequests },
+      tuner: {
+        activityTaskSlotSupplier: createSlotSupplier(intake),
+        // There are none of these here.
+        workflowTaskSlotSupplier: NONE,
+        localActivityTaskSlotSupplier: NONE,
+        nexusTaskSlotSupplier: NONE,
+      },
+      // Temporal holds it for all workers together: each request is an activity.
+      ...(requestsPerMinute === null ? {} : { maxTaskQueueActivitiesPerSecond: requestsPerMinute / 60 }),
+    })),
+  };
+  return roles.flatMap((role) => queues[role]);
 }
 
 /** A worker asks about its namespace once, and dies of a Temporal that refuses to tell for half a minute. */

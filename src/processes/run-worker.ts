@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
+import { cachedWorkflows, memoryLimit } from './cached-workflows.ts';
 import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
 import { followTenants } from './follow-tenants.ts';
@@ -97,7 +98,9 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     metrics,
     tracing,
   });
-  void checkUpstreams(config, logger);
+  const { roles } = config.worker;
+  const sends = roles.includes('requests');
+  if (sends) void checkUpstreams(config, logger);
   const upstreams = createUpstreams(
     config.upstreams,
     config.secrets.upstreams,
@@ -108,8 +111,9 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       portFor: (baseUrl) => createLimitStore({ store, baseUrl }),
     },
   );
-  measureUpstreams(upstreams.values(), metrics);
-  const following = Promise.all([...upstreams.values()].map(async (upstream) => await upstream.follow(signal)));
+  if (sends) measureUpstreams(upstreams.values(), metrics);
+  // A process that sends nothing must not take a part of the shared limits.
+  const following = Promise.all(sends ? [...upstreams.values()].map(async (upstream) => await upstream.follow(signal)) : []);
   shutdown.closes('limits of servers', async () => void (await following));
   shutdown.closes(
     'upstreams',
@@ -123,7 +127,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const ready = async () => {
     const working = isWorking && !signal.aborted;
     const found = await reachable({ runs, store });
-    return { ready: working && found.temporal && found.bucket, working, ...found };
+    return { ready: working && found.temporal && found.bucket, working, ...found, roles: config.worker.roles };
   };
   await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   const { namespace } = config.temporal;
@@ -178,7 +182,9 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const workers = await createWorkers({
     connection: native,
     namespace,
+    roles,
     bundle,
+    maxCachedWorkflows: config.worker.maxCachedWorkflows ?? cachedWorkflows(memoryLimit()),
     activities: watchSweep(activities, metrics),
     upstreams: [...upstreams.values()],
     activityInterceptors: tracing.isOn ? [traceActivities(tracing)] : [],
@@ -197,7 +203,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     await Promise.all(running);
   });
   isWorking = true;
-  logger.info({ upstreams: config.upstreams.map(({ name }) => name) }, 'working');
+  logger.info({ roles, upstreams: config.upstreams.map(({ name }) => name) }, 'working');
   void everyMinute(
     async () => {
       await workerCounts.refresh();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type OpenAI from 'openai';
 import { chatLine, chatLines, ended, resultLines, submit } from '../helpers/lines.ts';
+import { freePort } from '../helpers/servers.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
@@ -38,6 +39,28 @@ describe('when a process dies', () => {
       ids.filter((id) => calls[id] !== 1),
       [],
     );
+  });
+
+  it('completes a batch with a process for each role, each of which serves its own task queues only', async () => {
+    await stack.worker.stop('SIGTERM');
+    const port = await freePort();
+    const roles = ['workflows', 'control', 'requests'];
+    const processes = await Promise.all(
+      roles.map(async (role) => {
+        const http: Record<string, string> = role === 'requests' ? { NIGHTSHIFT_WORKER_HTTP_PORT: String(port) } : {};
+        return await stack.startWorker(undefined, { NIGHTSHIFT_WORKER_ROLES: role, ...http });
+      }),
+    );
+    const created = await submit(client, chatLines(20, 'roles-'));
+    assert.deepEqual((await ended(client, created.id, 120)).request_counts, { total: 20, completed: 20, failed: 0 });
+    const ready = await fetch(`http://127.0.0.1:${port}/ready`);
+    assert.deepEqual([ready.status, Object(await ready.json()).roles], [200, ['requests']]);
+    const queues = /task_queue="([^"]+)"/g;
+    const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    assert.deepEqual([...new Set([...metrics.matchAll(queues)].map(([, queue]) => queue))], ['requests-default']);
+
+    await Promise.all(processes.map(async (each) => await each.stop('SIGTERM')));
+    await stack.startWorker();
   });
 
   it('answers create, cancel and read while Temporal is away, and catches up', async () => {

@@ -4,7 +4,14 @@ import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
 import { workflowBundle } from '../../src/temporal/workflow-bundle.ts';
-import { type BatchRef, requestsTaskQueue, SEARCH_ATTRIBUTES, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
+import {
+  type BatchRef,
+  requestsTaskQueue,
+  RESULTS_TASK_QUEUE,
+  SEARCH_ATTRIBUTES,
+  VALIDATION_TASK_QUEUE,
+  WORKFLOW_TASK_QUEUE,
+} from '../../workflows/contract.ts';
 import { startTemporal, startTimeSkippingTemporal, type TestServer } from '../helpers/servers.ts';
 import type { Model } from './model.ts';
 
@@ -60,6 +67,9 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
       activities,
       maxHeartbeatThrottleInterval: '100ms',
     }),
+    ...[VALIDATION_TASK_QUEUE, RESULTS_TASK_QUEUE].map(async (taskQueue) =>
+      Worker.create({ connection: native, taskQueue, activities, maxHeartbeatThrottleInterval: '100ms' }),
+    ),
     ...['main', 'other'].map(async (upstream) =>
       Worker.create({
         connection: native,
