@@ -1,3 +1,4 @@
+import type { BatchStatus } from '../src/domain/batch.ts';
 import type { Limits } from '../src/domain/limits.ts';
 import type { Logger } from '../src/logger.ts';
 import type { BatchStore } from '../src/storage/batch-store.ts';
@@ -29,6 +30,10 @@ export interface ActivityDeps {
   heartbeatThrottleMs: number;
   /** The sweep leaves markers of open batches alone that are younger: a creation or an end may be going on. */
   sweepMinAgeMs: number;
+  /** What requests in flight get to finish after a cancel. */
+  cancelGraceMs: number;
+  /** Hears of the open batches that a sweep found. */
+  onOpenBatches: (found: OpenBatches) => void;
   /** Age at which a multipart upload is taken for dead. */
   uploadMarkerMaxAgeMs: number;
   /** Unix time. */
@@ -44,4 +49,13 @@ export interface ActivityDeps {
   /** Raised when this process is asked to end, before Temporal's worker is told. */
   draining: AbortSignal;
   logger: Logger;
+}
+
+/** `new`: too young for the sweep to read its record. `unread`: the time of the sweep did not reach it. */
+export type OpenStatus = BatchStatus | 'new' | 'unread';
+
+export interface OpenBatches {
+  byStatus: ReadonlyMap<OpenStatus, number>;
+  /** 0 where none is open. */
+  oldestAgeSeconds: number;
 }

@@ -1,30 +1,33 @@
 import type {
+  CleanBucketInput,
+  CleanResult,
   ClosedShard,
   CloseShardInput,
   ListStoredInput,
   PublishResultsInput,
   RanRequests,
   ReadShardInput,
+  ReviveResult,
   RunRequestsInput,
   SaveBatchInput,
   SavedBatch,
   ShardLines,
   StoredLines,
-  SweepResult,
   ValidatedInput,
   ValidateInputInput,
 } from '../workflows/contract.ts';
 import { createBatchesRunning } from './batches-running.ts';
+import { createCleanBucket } from './clean-bucket.ts';
 import { createCloseShard } from './close-shard.ts';
 import type { ActivityDeps } from './deps.ts';
 import { createRecordCounts } from './record-counts.ts';
 import { createListStored } from './list-stored.ts';
 import { createPublishResults } from './publish-results.ts';
 import { createReadShard } from './read-shard.ts';
+import { createReviveBatches } from './revive-batches.ts';
 import { createRunRequests } from './run-requests/run-requests.ts';
 import { createPieceReader } from './run-requests/shard-pieces.ts';
 import { createSaveBatch } from './save-batch.ts';
-import { createSweep } from './sweep.ts';
 import { createValidateInput } from './validate-input.ts';
 
 /** The side effects of a batch, as workflows see them. All of them may run twice, also at the same time. */
@@ -43,8 +46,10 @@ export interface Activities {
   publishResults(input: PublishResultsInput): Promise<SavedBatch>;
   /** Moves the record where that is legal; answers the record as it stands. */
   saveBatch(input: SaveBatchInput): Promise<SavedBatch>;
-  /** Starts forgotten batches, repeats forgotten cancels and removes what nobody needs any more. */
-  sweep(): Promise<SweepResult>;
+  /** Starts forgotten batches, starts anew those that are stuck, and repeats forgotten cancels. */
+  reviveBatches(): Promise<ReviveResult>;
+  /** Removes what nobody needs any more. */
+  cleanBucket(input: CleanBucketInput): Promise<CleanResult>;
 }
 
 /** The activities of one worker process; its memory bounds and caches live in here. */
@@ -59,6 +64,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     closeShard: createCloseShard(deps),
     publishResults: createPublishResults(deps),
     saveBatch: createSaveBatch(deps),
-    sweep: createSweep(deps),
+    reviveBatches: createReviveBatches(deps),
+    cleanBucket: createCleanBucket(deps),
   };
 }

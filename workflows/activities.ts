@@ -34,13 +34,19 @@ export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateI
   return { validateInput, listStored, closeShard, publishResults };
 }
 
-/** The next sweep makes good what this one missed. */
-const sweepOnce = proxyActivities<Pick<Activities, 'sweep'>>({
-  startToCloseTimeout: '10m',
+/** The next sweep makes good what this one missed. Its own budget ends it within a minute. */
+export const { reviveBatches } = proxyActivities<Pick<Activities, 'reviveBatches'>>({
+  startToCloseTimeout: '90s',
   heartbeatTimeout: '30s',
   retry: { maximumAttempts: 1 },
 });
-export const sweepActivity = sweepOnce.sweep;
+
+/** An attempt that lost its worker goes on in another one, from the position in its heartbeat. */
+export const { cleanBucket } = proxyActivities<Pick<Activities, 'cleanBucket'>>({
+  startToCloseTimeout: '15m',
+  heartbeatTimeout: '30s',
+  retry: { maximumAttempts: 3 },
+});
 
 /**
  * Sends the requests of a slice, on the task queue of its upstream. A cancel waits for the activity, which returns what it

@@ -23,7 +23,9 @@ export function requestsTaskQueue(upstream: string): string {
 export function fairnessKey(tenant: string): string {
   return tenant.slice(0, 64);
 }
-export const SWEEP_SCHEDULE_ID = 'nightshift-sweep';
+/** Schedules of the sweep: `revive` looks after open batches, `clean` removes what nobody needs. */
+export const REVIVE_SCHEDULE_ID = 'nightshift-revive';
+export const CLEAN_SCHEDULE_ID = 'nightshift-clean';
 /** Names of signals and queries. */
 export const CANCEL_SIGNAL = 'cancel';
 export const SHARD_DRAINED_SIGNAL = 'shardDrained';
@@ -269,10 +271,36 @@ export interface PublishResultsInput extends BatchRef {
   to: 'completed' | 'expired' | 'cancelled';
 }
 
-export interface SweepResult {
+/** How many open batches a reviving sweep started, started anew, told of their cancel, and so on. */
+export interface ReviveResult {
   started: number;
+  /** They ran, should have ended and showed no activity. */
+  restarted: number;
   signalled: number;
+  /** Markers of batches that had ended. */
   removed: number;
+  /** The next sweep tries again. */
+  failed: number;
+  /** The time of the sweep did not reach them. */
+  left: number;
+}
+
+/** What a cleaning sweep removes, in this order. Contents come last: the bucket answers late while a client reads what is to be removed. */
+export const CLEAN_STEPS = ['work', 'files', 'uploads', 'resumable', 'idempotency', 'contents'] as const;
+export type CleanStep = (typeof CLEAN_STEPS)[number];
+/** The last key that a step looked at; a step that begins at the beginning is absent. */
+export type CleanPosition = Partial<Record<CleanStep, string>>;
+
+export interface CleanBucketInput {
+  from: CleanPosition;
+}
+
+export interface CleanResult {
+  removed: number;
+  /** Steps that failed; the next sweep tries again. */
+  failed: CleanStep[];
+  /** Where the next sweep goes on. */
+  next: CleanPosition;
 }
 
 /** The header that carries a trace through Temporal; name and shape are those of Temporal's own interceptors. */

@@ -1,7 +1,20 @@
-import { sweepActivity } from './activities.ts';
-import type { SweepResult } from './contract.ts';
+import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
+import { cleanBucket, reviveBatches } from './activities.ts';
+import type { CleanResult, ReviveResult } from './contract.ts';
 
-/** One round of housekeeping, started by the schedule. */
-export async function sweep(): Promise<SweepResult> {
-  return await sweepActivity();
+/** Looks after the open batches once. A schedule starts it, apart from `clean`, so that no amount of cleaning holds it up. */
+export async function revive(): Promise<ReviveResult> {
+  const result = await reviveBatches();
+  const { failed, left } = result;
+  if (failed + left > 0) {
+    const message = `${failed} open batches could not be looked after, and ${left} were not reached in time. The log of the worker says why; the next sweep tries again.`;
+    throw ApplicationFailure.nonRetryable(message, 'SweepIncomplete');
+  }
+  return result;
+}
+
+/** Removes what nobody needs, from where the run before it stopped: Temporal hands on the result of the last run of a schedule. */
+export async function clean(): Promise<CleanResult> {
+  const last = workflowInfo().lastResult as CleanResult | undefined;
+  return await cleanBucket({ from: last?.next ?? {} });
 }

@@ -169,6 +169,8 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     limits: config.batches.limits,
     heartbeatThrottleMs: throttleMs,
     sweepMinAgeMs: config.housekeeping.sweepMinAgeMs,
+    cancelGraceMs: config.batches.cancelGraceMs,
+    onOpenBatches: metrics.batchesFoundOpen,
     uploadMarkerMaxAgeMs: config.housekeeping.uploadMarkerMaxAgeMs,
     nowMs,
     monotonicMs,

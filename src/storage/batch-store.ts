@@ -24,8 +24,10 @@ export interface BatchStore {
   update(tenant: string, id: string, change: (found: BatchRecord) => BatchRecord | null): Promise<BatchRecord | null>;
   /** One page, newest first; `after` is exclusive. */
   list(tenant: string, query: { limit: number; after: string | null; signal?: AbortSignal }): Promise<Page<BatchRecord> | 'unknown_cursor'>;
-  /** Markers of batches that have not ended. */
+  /** Markers of batches that have not ended, with the input files that they name. */
   listOpen(): AsyncIterable<OpenBatch>;
+  /** The same without the input files: one call for a thousand of them. */
+  listOpenMarkers(): AsyncIterable<OpenMarker>;
   /** How many batches of a tenant have not ended; counts no further than `most`. */
   countOpen(tenant: string, most: number): Promise<number>;
   /** Writes the open marker where there is none. */
@@ -50,12 +52,16 @@ export interface BatchStore {
   updateIdempotency(tenant: string, hash: string, change: (found: IdempotencyEntry) => IdempotencyEntry | null): Promise<void>;
 }
 
-/** What an open marker says; `since` is when it was written. */
-export interface OpenBatch {
+/** The name of an open marker; `since` is when it was written. */
+export interface OpenMarker {
   tenant: string;
   id: string;
-  inputFileId: string;
   since: Date;
+}
+
+/** What an open marker says. */
+export interface OpenBatch extends OpenMarker {
+  inputFileId: string;
 }
 
 /** The whole first record of a batch made under a key, and the hash of the request body that made it. */
@@ -92,6 +98,7 @@ export function createBatchStore({
     get,
     getIdempotency,
     listOpen: () => openMarkers.list(),
+    listOpenMarkers: openMarkers.listNames,
     markOpen: openMarkers.create,
 
     async create(record) {

@@ -7,27 +7,28 @@ import { keys, ownerOf, prefixes } from './keys.ts';
 import type { UploadMarker } from './multipart-writer.ts';
 import type { ListedObject, ObjectStore } from './object-store.ts';
 import { createRecent } from './recent.ts';
+import { type Cleaned, createStretches, type Stretch } from './stretches.ts';
 
 /**
- * What the sweep removes from the bucket. Each call is idempotent, safe at any moment, calls `beat` as it goes and answers
- * how many things it removed. An object that cannot be removed is left for a later sweep and keeps no other one back. `openInputs` are the keys `<tenant>/<file id>` of input files that an open batch still reads;
- * `nowMs` (Unix milliseconds) is a time before they were listed, so that no batch which began since can lose its input.
+ * What the sweep removes from the bucket. Each call is idempotent and safe at any moment. An object that cannot be removed is left
+ * for a later sweep and keeps no other one back. `openInputs` are the keys `<tenant>/<file id>` of input files that an open batch
+ * still reads; `nowMs` (Unix milliseconds) is a time before they were listed, so that no batch which began since can lose its input.
  */
 export interface Housekeeping {
   /** Expired file records become tombstones; their bytes go unless an open batch reads them, or are left to `removeDeletedContent`. */
-  removeExpiredFiles(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
+  removeExpiredFiles(nowMs: number, openInputs: ReadonlySet<string>, stretch: Stretch): Promise<Cleaned>;
   /** Bytes of files deleted more than a minute ago that no open batch reads; the tombstones themselves 30 days later, as they are cursors. */
-  removeDeletedContent(nowMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
+  removeDeletedContent(nowMs: number, openInputs: ReadonlySet<string>, stretch: Stretch): Promise<Cleaned>;
   /** Aborts multipart uploads whose marker is older than `maxAgeMs`, removes content that neither a record nor an open batch needs, then the marker. */
-  removeStaleUploads(nowMs: number, maxAgeMs: number, openInputs: ReadonlySet<string>, beat: () => void): Promise<number>;
+  removeStaleUploads(nowMs: number, maxAgeMs: number, openInputs: ReadonlySet<string>, stretch: Stretch): Promise<Cleaned>;
   /** Resumable uploads (`/v1/uploads`) that expired more than an hour ago, with all their parts. */
-  removeExpiredUploads(nowMs: number, beat: () => void): Promise<number>;
-  /** Batch ids that have anything under `work/`. To be listed before the open markers are, so that nothing alive is taken. */
+  removeExpiredUploads(nowMs: number, stretch: Stretch): Promise<Cleaned>;
+  /** Batch ids that have anything under `work/`, in byte order. To be listed before the open markers are, so that nothing alive is taken. */
   listWork(): Promise<string[]>;
-  /** Removes everything under `work/<batch>/`. */
-  removeWork(batchId: string, beat: () => void): Promise<number>;
+  /** Removes everything under `work/` of these batches, which are in byte order. */
+  removeWork(batchIds: readonly string[], stretch: Stretch): Promise<Cleaned>;
   /** Idempotency entries older than `maxAgeMs`. */
-  removeOldIdempotency(nowMs: number, maxAgeMs: number, beat: () => void): Promise<number>;
+  removeOldIdempotency(nowMs: number, maxAgeMs: number, stretch: Stretch): Promise<Cleaned>;
 }
 
 /** A deletion writes the tombstone and then removes the record; one younger than this may be between the two. */
@@ -39,10 +40,8 @@ const COMPLETING_MS = 3_600_000;
 const REMEMBERED = 200_000;
 /** A bucket lets nobody remove an object that is being read, and says so only by silence: not asked again for so long. */
 const REFUSED_REST_MS = 10 * 60_000;
-/** Objects of a thousand that may fail, each after a long wait, before the others are left to a later sweep as well. */
-const FAILURES_BORNE = 3;
-/** Time in which one sweep begins to remove contents: many that are being read must not use up the time of the whole sweep. */
-const REMOVING_MS = 60_000;
+/** Batches whose work is removed at a time. */
+const WORK_AT_A_TIME = 4;
 
 /** Housekeeping in a bucket; `onFailure` hears of each object that could not be looked after. `monotonicMs` measures durations. */
 export function createHousekeeping({
@@ -54,26 +53,12 @@ export function createHousekeeping({
   onFailure?: (key: string, error: unknown) => void;
   monotonicMs?: () => number;
 }): Housekeeping {
+  const { tried, isDone, inOrder, removeListed } = createStretches({ store, onFailure });
   // So that a sweep a minute reads what is new, and not every record and tombstone again.
   const expiries = createRecent<{ atSeconds: number | null }>(REMEMBERED);
   const emptied = createRecent<true>(REMEMBERED);
   /** When the bucket last failed to remove the content of a tombstone, by `monotonicMs`. */
   const refusedMs = createRecent<number>(REMEMBERED);
-
-  /** What `work` on one object answers; null when it failed. */
-  async function tried<T>(key: string, work: () => Promise<T>): Promise<T | null> {
-    try {
-      return await work();
-    } catch (error) {
-      onFailure(key, error);
-      return null;
-    }
-  }
-
-  /** Whether the work on one object was done. */
-  async function isDone(key: string, work: () => Promise<void>): Promise<boolean> {
-    return (await tried(key, async () => (await work(), true))) === true;
-  }
 
   async function expiryOf(key: string): Promise<number | null> {
     const known = expiries.get(key);
@@ -84,46 +69,14 @@ export function createHousekeeping({
     return file.expires_at;
   }
 
-  /** Removes keys together; one at a time where that fails, so that one object keeps no other back. Answers how many are gone. */
-  async function removeAll(all: readonly string[], beat: () => void): Promise<number> {
-    try {
-      await store.remove(all);
-      return all.length;
-    } catch {
-      let [removed, failures] = [0, 0];
-      for (const key of all) {
-        beat();
-        if (await isDone(key, async () => await store.remove([key]))) removed += 1;
-        else if (++failures === FAILURES_BORNE) break;
-      }
-      return removed;
-    }
+  async function* olderThan(prefix: string, timeMs: number, startAfter: string): AsyncIterable<ListedObject> {
+    for await (const object of store.list(prefix, { startAfter })) if (object.lastModified.getTime() <= timeMs) yield object;
   }
 
-  async function removeListed(listed: AsyncIterable<ListedObject>, beat: () => void): Promise<number> {
-    let removed = 0;
-    let some: string[] = [];
-    const flush = async () => {
-      removed += await removeAll(some, beat);
-      some = [];
-      beat();
-    };
-    for await (const { key } of listed) {
-      some.push(key);
-      if (some.length === 1000) await flush();
-    }
-    if (some.length > 0) await flush();
-    return removed;
-  }
-
-  async function* olderThan(prefix: string, timeMs: number): AsyncIterable<ListedObject> {
-    for await (const object of store.list(prefix)) if (object.lastModified.getTime() <= timeMs) yield object;
-  }
-
-  async function* expiredUploads(nowMs: number): AsyncIterable<ListedObject> {
+  async function* expiredUploads(nowMs: number, startAfter: string): AsyncIterable<ListedObject> {
     const bornBeforeMs = nowMs - UPLOAD_LIFE_SECONDS * 1000 - COMPLETING_MS;
     // The id tells its time, so records are not read, and parts whose record is gone already are found as well.
-    for await (const object of store.list(prefixes.resumable)) {
+    for await (const object of store.list(prefixes.resumable, { startAfter })) {
       const { id } = ownerOf(object.key);
       if (isUploadId(id) && idTimeMs(id) <= bornBeforeMs) yield object;
     }
@@ -142,14 +95,12 @@ export function createHousekeeping({
   }
 
   return {
-    async removeExpiredFiles(nowMs, openInputs, beat) {
+    async removeExpiredFiles(nowMs, openInputs, stretch) {
       let removed = 0;
-      const startedMs = monotonicMs();
-      const listed = store.list(prefixes.files);
-      const read = async ({ key }: ListedObject) => ({ key, atSeconds: await tried(key, async () => await expiryOf(key)) });
-      for await (const { key, atSeconds } of mapInOrder(listed, READS_AT_A_TIME, read)) {
-        beat();
-        if (atSeconds === null || atSeconds * 1000 > nowMs) continue;
+      const listed = store.list(prefixes.files, { startAfter: stretch.after });
+      const read = async ({ key }: ListedObject) => await tried(key, async () => await expiryOf(key));
+      const isAtEnd = await inOrder(listed, READS_AT_A_TIME, read, stretch, async (atSeconds, { key }) => {
+        if (atSeconds === null || atSeconds * 1000 > nowMs) return;
         const { tenant, id } = ownerOf(key);
         const isRemoved = await isDone(key, async () => {
           await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
@@ -157,17 +108,15 @@ export function createHousekeeping({
         });
         removed += isRemoved ? 1 : 0;
         // What cannot be removed now has its tombstone.
-        const mayTry = isRemoved && !openInputs.has(`${tenant}/${id}`) && monotonicMs() - startedMs < REMOVING_MS;
+        const mayTry = isRemoved && !openInputs.has(`${tenant}/${id}`) && !stretch.isOver();
         if (mayTry) await isDone(keys.content(tenant, id), async () => await store.remove([keys.content(tenant, id)]));
-      }
-      return removed;
+      });
+      return { removed, isDone: isAtEnd };
     },
 
-    async removeDeletedContent(nowMs, openInputs, beat) {
+    async removeDeletedContent(nowMs, openInputs, stretch) {
       let removed = 0;
-      const startedMs = monotonicMs();
-      const mayTry = (key: string) =>
-        monotonicMs() - startedMs < REMOVING_MS && monotonicMs() - (refusedMs.get(key) ?? -Infinity) >= REFUSED_REST_MS;
+      const mayTry = (key: string) => !stretch.isOver() && monotonicMs() - (refusedMs.get(key) ?? -Infinity) >= REFUSED_REST_MS;
 
       async function removeOf({ tenant, id }: { tenant: string; id: string }): Promise<void> {
         const content = keys.content(tenant, id);
@@ -178,26 +127,26 @@ export function createHousekeeping({
         removed += left;
       }
 
-      const empty = async (tombstone: ListedObject) => {
-        const { key } = tombstone;
+      /** Whether nothing is left of the file but its tombstone. */
+      const empty = async ({ key }: ListedObject): Promise<boolean> => {
         const owner = ownerOf(key);
         const isRead = openInputs.has(`${owner.tenant}/${owner.id}`);
-        if (isRead || emptied.get(key) === true) return { ...tombstone, isEmpty: !isRead };
-        const isEmpty = mayTry(key) && (await isDone(key, async () => await removeOf(owner)));
+        if (isRead || emptied.get(key) === true) return !isRead;
+        if (!mayTry(key)) return false;
+        const isEmpty = await isDone(key, async () => await removeOf(owner));
         if (isEmpty) emptied.set(key, true);
-        else if (mayTry(key)) refusedMs.set(key, monotonicMs());
-        return { ...tombstone, isEmpty };
+        else refusedMs.set(key, monotonicMs());
+        return isEmpty;
       };
-      const listed = olderThan(prefixes.tombstones, nowMs - DELETION_MS);
-      for await (const { key, lastModified, isEmpty } of mapInOrder(listed, READS_AT_A_TIME, empty)) {
-        beat();
-        if (!isEmpty || lastModified.getTime() > nowMs - CURSOR_LIFE_MS) continue;
+      const listed = olderThan(prefixes.tombstones, nowMs - DELETION_MS, stretch.after);
+      const isAtEnd = await inOrder(listed, READS_AT_A_TIME, empty, stretch, async (isEmpty, { key, lastModified }) => {
+        if (!isEmpty || lastModified.getTime() > nowMs - CURSOR_LIFE_MS) return;
         removed += (await isDone(key, async () => await store.remove([key]))) ? 1 : 0;
-      }
-      return removed;
+      });
+      return { removed, isDone: isAtEnd };
     },
 
-    async removeStaleUploads(nowMs, maxAgeMs, openInputs, beat) {
+    async removeStaleUploads(nowMs, maxAgeMs, openInputs, stretch) {
       let removed = 0;
       const young: string[] = [];
       const staleMs = nowMs - maxAgeMs;
@@ -208,16 +157,14 @@ export function createHousekeeping({
         }
         return false;
       };
-      const stale: string[] = [];
-      for await (const { key, lastModified } of store.list(prefixes.uploads)) {
-        (lastModified.getTime() <= staleMs ? stale : young).push(key);
+      const stale: ListedObject[] = [];
+      for await (const object of store.list(prefixes.uploads)) {
+        if (object.lastModified.getTime() > staleMs) young.push(object.key);
+        else if (object.key > stretch.after) stale.push(object);
       }
-      for await (const { key, marker } of mapInOrder(stale, READS_AT_A_TIME, async (key) => ({
-        key,
-        marker: await tried(key, async () => await getJson<UploadMarker>(store, key)),
-      }))) {
-        beat();
-        if (marker === null) continue;
+      const read = async ({ key }: ListedObject) => await tried(key, async () => await getJson<UploadMarker>(store, key));
+      const isAtEnd = await inOrder(stale, READS_AT_A_TIME, read, stretch, async (marker, { key }) => {
+        if (marker === null) return;
         const isRemoved = await isDone(marker.key, async () => {
           if (marker.uploadId !== null) await store.abortMultipart(marker.key, marker.uploadId);
           for (const upload of await store.listMultipart(marker.key)) {
@@ -227,11 +174,11 @@ export function createHousekeeping({
           await store.remove([key]);
         });
         removed += isRemoved ? 1 : 0;
-      }
-      return removed;
+      });
+      return { removed, isDone: isAtEnd };
     },
 
-    removeExpiredUploads: (nowMs, beat) => removeListed(expiredUploads(nowMs), beat),
+    removeExpiredUploads: (nowMs, stretch) => removeListed(expiredUploads(nowMs, stretch.after), stretch),
 
     async listWork() {
       const ids: string[] = [];
@@ -239,7 +186,23 @@ export function createHousekeeping({
       return ids;
     },
 
-    removeWork: (batchId, beat) => removeListed(store.list(keys.work(batchId)), beat),
-    removeOldIdempotency: (nowMs, maxAgeMs, beat) => removeListed(olderThan(prefixes.idempotency, nowMs - maxAgeMs), beat),
+    async removeWork(batchIds, stretch) {
+      let removed = 0;
+      const left = batchIds.filter((id) => id > stretch.after).map((key) => ({ key }));
+      const remove = async ({ key }: { key: string }) =>
+        await tried(
+          keys.work(key),
+          async () => await removeListed(store.list(keys.work(key)), { ...stretch, after: '', reached: () => {} }),
+        );
+      const isAtEnd = await inOrder(left, WORK_AT_A_TIME, remove, stretch, (cleaned) => {
+        removed += cleaned?.removed ?? 0;
+        // What is gone is not listed again. One of which nothing can be removed lets the others go first.
+        return cleaned?.isDone === false && cleaned.removed > 0 ? 'unfinished' : 'finished';
+      });
+      return { removed, isDone: isAtEnd };
+    },
+
+    removeOldIdempotency: (nowMs, maxAgeMs, stretch) =>
+      removeListed(olderThan(prefixes.idempotency, nowMs - maxAgeMs, stretch.after), stretch),
   };
 }

@@ -1,4 +1,4 @@
-import type { OpenBatch } from './batch-store.ts';
+import type { OpenBatch, OpenMarker } from './batch-store.ts';
 import { mapInOrder } from './in-order.ts';
 import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys, ownerOf, prefixes } from './keys.ts';
@@ -13,8 +13,10 @@ const ENTRY_BYTES = 100;
 /** The markers of batches that have not ended: which there are is listed every time, what one says is read once. */
 export interface OpenMarkers {
   create(tenant: string, id: string, inputFileId: string): Promise<void>;
-  /** Of one tenant, or of all. */
+  /** With what they say; of one tenant, or of all. */
   list(tenant?: string): AsyncIterable<OpenBatch>;
+  /** Of all tenants, without reading them. */
+  listNames(): AsyncIterable<OpenMarker>;
 }
 
 export function createOpenMarkers(store: ObjectStore): OpenMarkers {
@@ -30,6 +32,10 @@ export function createOpenMarkers(store: ObjectStore): OpenMarkers {
   return {
     async create(tenant, id, inputFileId) {
       await store.create(keys.open(tenant, id), toJsonBytes({ inputFileId }));
+    },
+
+    async *listNames() {
+      for await (const { key, lastModified } of store.list(prefixes.open)) yield { ...ownerOf(key), since: lastModified };
     },
 
     async *list(tenant) {

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from '@prometheus-io/client';
+import type { OpenBatches, OpenStatus } from '../../activities/deps.ts';
 import { BATCH_STATUSES, type BatchStatus, isTerminal, TERMINAL_STATUSES, type TerminalStatus } from '../domain/batch.ts';
 
 /**
@@ -13,11 +14,11 @@ export interface Metrics {
   /** A batch has ended, so long after it was created. */
   batchEnded(status: TerminalStatus, seconds: number): void;
   /** What the sweep found open. */
-  batchesFoundOpen(seen: { byStatus: ReadonlyMap<OpenStatus, number>; oldestAgeSeconds: number }): void;
+  batchesFoundOpen(found: OpenBatches): void;
   /** A sweep left an object to a later one, because the bucket did not do what it was asked to. */
   sweepLeftObject(): void;
-  /** A sweep has ended. */
-  swept(result: 'ok' | 'failed', actions: Readonly<Record<SweepAction, number>>): void;
+  /** A sweep has ended, and did so much. */
+  swept(sweep: Sweep, result: 'ok' | 'failed', actions: Readonly<Partial<Record<SweepAction, number>>>): void;
   /** Lines got their outcome: in a piece, or because their batch ended without them. */
   linesEnded(outcome: LineOutcome, lines: number): void;
   pieceStored(): void;
@@ -41,11 +42,11 @@ export interface Metrics {
   readonly contentType: string;
 }
 
-/** `new`: too young for the sweep to have read its record. */
-export type OpenStatus = BatchStatus | 'new';
-const OPEN_STATUSES: readonly OpenStatus[] = ['new', ...BATCH_STATUSES.filter((status) => !isTerminal(status))];
-export const SWEEP_ACTIONS = ['started', 'signalled', 'removed'] as const;
-export type SweepAction = (typeof SWEEP_ACTIONS)[number];
+const OPEN_STATUSES: readonly OpenStatus[] = ['new', 'unread', ...BATCH_STATUSES.filter((status) => !isTerminal(status))];
+export const SWEEPS = ['revive', 'clean'] as const;
+export type Sweep = (typeof SWEEPS)[number];
+const SWEEP_ACTIONS = ['started', 'restarted', 'signalled', 'removed'] as const;
+type SweepAction = (typeof SWEEP_ACTIONS)[number];
 export const LINE_OUTCOMES = ['completed', 'failed', 'not_run'] as const;
 export type LineOutcome = (typeof LINE_OUTCOMES)[number];
 export const ATTEMPT_RESULTS = [
@@ -112,15 +113,16 @@ export function createMetrics({
     ['status'],
     [1, 10, 60, 300, 900, 3600, 14_400, 43_200, 86_400, 172_800],
   );
-  const sweeps = counter('sweep_runs_total', 'Sweeps by how they ended', ['result']);
+  const sweeps = counter('sweep_runs_total', 'Sweeps by how they ended', ['sweep', 'result']);
   const sweepActions = counter(
     'sweep_actions_total',
-    'What sweeps did: batches started, cancels repeated, things removed, things left to a later sweep',
+    'What sweeps did: batches started, batches started anew, cancels repeated, things removed, things left to a later sweep',
     ['action'],
   );
   const lastSweep = new Gauge({
     name: 'nightshift_sweep_last_success_timestamp_seconds',
-    help: 'When this worker last swept to the end, as Unix time; 0 for never',
+    help: 'When a sweep last succeeded in this worker, as Unix time; 0 for never',
+    labelNames: ['sweep'],
     registers,
   });
   const lines = counter('lines_total', 'Lines that got an outcome', ['outcome']);
@@ -179,7 +181,7 @@ export function createMetrics({
     },
   });
 
-  let found: { atMs: number; byStatus: ReadonlyMap<OpenStatus, number>; oldestAgeSeconds: number } | null = null;
+  let found: (OpenBatches & { atMs: number }) | null = null;
   const foundOpen = () => (found !== null && nowMs() - found.atMs <= FOUND_OPEN_SECONDS * 1000 ? found : null);
   new Gauge({
     name: 'nightshift_open_batches',
@@ -209,7 +211,10 @@ export function createMetrics({
   for (const status of BATCH_STATUSES) transitions.inc({ status }, 0);
   for (const status of TERMINAL_STATUSES) durations.zero({ status });
   for (const outcome of LINE_OUTCOMES) lines.inc({ outcome }, 0);
-  for (const result of ['ok', 'failed']) sweeps.inc({ result }, 0);
+  for (const sweep of SWEEPS) {
+    lastSweep.set({ sweep }, 0);
+    for (const result of ['ok', 'failed']) sweeps.inc({ sweep, result }, 0);
+  }
   for (const action of [...SWEEP_ACTIONS, 'left']) sweepActions.inc({ action }, 0);
   for (const operation of operations.bucket) bucketErrors.inc({ operation }, 0);
   for (const operation of operations.temporal) temporalErrors.inc({ operation }, 0);
@@ -220,10 +225,10 @@ export function createMetrics({
     batchEnded: (status, seconds) => durations.observe({ status }, seconds),
     batchesFoundOpen: (seen) => void (found = { atMs: nowMs(), ...seen }),
     sweepLeftObject: () => sweepActions.inc({ action: 'left' }),
-    swept(result, actions) {
-      sweeps.inc({ result });
-      if (result === 'ok') lastSweep.set(nowMs() / 1000);
-      for (const action of SWEEP_ACTIONS) sweepActions.inc({ action }, actions[action]);
+    swept(sweep, result, actions) {
+      sweeps.inc({ sweep, result });
+      if (result === 'ok') lastSweep.set({ sweep }, nowMs() / 1000);
+      for (const action of SWEEP_ACTIONS) sweepActions.inc({ action }, actions[action] ?? 0);
     },
     linesEnded: (outcome, count) => lines.inc({ outcome }, count),
     pieceStored: () => pieces.inc(),

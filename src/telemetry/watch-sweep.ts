@@ -1,19 +1,28 @@
 import type { Activities } from '../../activities/index.ts';
 import type { Metrics } from './metrics.ts';
 
-const NOTHING = { started: 0, signalled: 0, removed: 0 };
-
-/** The same activities, with what sweeps do counted: a house that is not swept forgets batches. */
+/** The same activities, with what sweeps do counted: without them batches stay forgotten, and the bucket grows. */
 export function watchSweep(activities: Activities, metrics: Pick<Metrics, 'swept'>): Activities {
   return {
     ...activities,
-    async sweep() {
+    async reviveBatches() {
       try {
-        const result = await activities.sweep();
-        metrics.swept('ok', result);
+        const result = await activities.reviveBatches();
+        metrics.swept('revive', result.failed + result.left === 0 ? 'ok' : 'failed', result);
         return result;
       } catch (error) {
-        metrics.swept('failed', NOTHING);
+        metrics.swept('revive', 'failed', {});
+        throw error;
+      }
+    },
+    async cleanBucket(input) {
+      try {
+        const result = await activities.cleanBucket(input);
+        const { removed } = result;
+        metrics.swept('clean', result.failed.length === 0 ? 'ok' : 'failed', { removed });
+        return result;
+      } catch (error) {
+        metrics.swept('clean', 'failed', {});
         throw error;
       }
     },

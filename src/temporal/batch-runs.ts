@@ -12,6 +12,7 @@ import { isFileId } from '../domain/ids.ts';
 import { isJsonRecord } from '../domain/json-type.ts';
 import { batchPriority, urgentFromMs } from '../domain/priority.ts';
 import { DEFAULT_TENANT, type TenantSettings } from '../domain/tenant.ts';
+import { type BatchRun, openRun, restartedMemo } from './batch-run.ts';
 import {
   type BatchInput,
   type BatchPolicy,
@@ -34,6 +35,10 @@ export interface BatchRuns {
   progress(batchId: string): Promise<Pick<RequestCounts, 'completed' | 'failed'> | null>;
   /** Ids of batches with a running workflow. */
   running(): Promise<Set<string>>;
+  /** The run of a batch that is open now; null when none is. */
+  describe(batchId: string): Promise<BatchRun | null>;
+  /** Terminates a run, with its shards, and starts the batch anew. `atMs`, Unix milliseconds, is what `describe` says of the new run. */
+  restart(record: BatchRecord, run: { runId: string; atMs: number }): Promise<void>;
   /** Resolves when Temporal answers for our namespace. */
   ping(): Promise<void>;
 }
@@ -113,40 +118,43 @@ export function createBatchRuns({
     return { completed: completed + running.completed, failed: failed + running.failed };
   }
 
+  async function start(record: BatchRecord, memo: Record<string, unknown>): Promise<void> {
+    const { batch, tenant } = record;
+    // Temporal's UI renders Markdown, and nothing has checked this id yet: text of a client could load an image of its own there.
+    const inputFile = isFileId(batch.input_file_id) ? batch.input_file_id : 'a file that does not exist';
+    const input: BatchInput = {
+      tenant,
+      batchId: batch.id,
+      endpoint: batch.endpoint,
+      inputFileId: batch.input_file_id,
+      expiresAtMs: batch.expires_at * 1000,
+      urgentFromMs: urgentFromMs({ createdAtMs: batch.created_at * 1000, expiresAtMs: batch.expires_at * 1000 }),
+      policy,
+      pace: null,
+    };
+    await ask('start a batch', async () => {
+      try {
+        await client.workflow.start('batch', {
+          workflowId: batch.id,
+          taskQueue: WORKFLOW_TASK_QUEUE,
+          args: [input],
+          // A run that was terminated or failed is begun again; one that runs or has ended well is left alone.
+          workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+          workflowIdConflictPolicy: 'USE_EXISTING',
+          memo,
+          // Shards and activities inherit it. Tenants share the queues by their weights, however much each has in them.
+          priority: priorityOf(record),
+          staticSummary: `${batch.endpoint} of ${inputFile}`,
+          staticDetails: `Tenant ${tenant}, input file ${inputFile}, endpoint ${batch.endpoint}`,
+        });
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      }
+    });
+  }
+
   return {
-    async start(record) {
-      const { batch, tenant } = record;
-      // Temporal's UI renders Markdown, and nothing has checked this id yet: text of a client could load an image of its own there.
-      const inputFile = isFileId(batch.input_file_id) ? batch.input_file_id : 'a file that does not exist';
-      const input: BatchInput = {
-        tenant,
-        batchId: batch.id,
-        endpoint: batch.endpoint,
-        inputFileId: batch.input_file_id,
-        expiresAtMs: batch.expires_at * 1000,
-        urgentFromMs: urgentFromMs({ createdAtMs: batch.created_at * 1000, expiresAtMs: batch.expires_at * 1000 }),
-        policy,
-        pace: null,
-      };
-      await ask('start a batch', async () => {
-        try {
-          await client.workflow.start('batch', {
-            workflowId: batch.id,
-            taskQueue: WORKFLOW_TASK_QUEUE,
-            args: [input],
-            // A run that was terminated or failed is begun again; one that runs or has ended well is left alone.
-            workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
-            workflowIdConflictPolicy: 'USE_EXISTING',
-            // Shards and activities inherit it. Tenants share the queues by their weights, however much each has in them.
-            priority: priorityOf(record),
-            staticSummary: `${batch.endpoint} of ${inputFile}`,
-            staticDetails: `Tenant ${tenant}, input file ${inputFile}, endpoint ${batch.endpoint}`,
-          });
-        } catch (error) {
-          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        }
-      });
-    },
+    start: async (record) => await start(record, {}),
 
     async cancel(batchId) {
       await ask('take a cancel', async () => {
@@ -171,12 +179,41 @@ export function createBatchRuns({
     },
 
     async running() {
-      return await ask('list the running batches', async () => {
-        const ids = new Set<string>();
-        const query = `WorkflowType = 'batch' AND ExecutionStatus = 'Running'`;
-        for await (const { workflowId } of client.workflow.list({ query, pageSize: 1_000 })) ids.add(workflowId);
-        return ids;
+      const ids = new Set<string>();
+      const { namespace } = client.options;
+      const query = `WorkflowType = 'batch' AND ExecutionStatus = 'Running'`;
+      for (let nextPageToken: Uint8Array = new Uint8Array(); ;) {
+        // Each page has its own deadline, because a list of many batches takes longer than one.
+        const page = await ask('list the running batches', () =>
+          client.workflowService.listWorkflowExecutions({ namespace, query, pageSize: 1_000, nextPageToken }),
+        );
+        for (const { execution } of page.executions) ids.add(execution?.workflowId ?? '');
+        nextPageToken = page.nextPageToken;
+        if (nextPageToken.length === 0) return ids;
+      }
+    },
+
+    async describe(batchId) {
+      return await ask('describe a batch', async () => {
+        try {
+          return openRun(await client.workflow.getHandle(batchId).describe());
+        } catch (error) {
+          if (error instanceof WorkflowNotFoundError) return null;
+          throw error;
+        }
       });
+    },
+
+    async restart(record, { runId, atMs }) {
+      const { id } = record.batch;
+      await ask('end a batch that is stuck', async () => {
+        try {
+          await client.workflow.getHandle(id, runId).terminate('It should have ended and showed no activity: the sweep starts it anew.');
+        } catch (error) {
+          if (!(error instanceof WorkflowNotFoundError)) throw error;
+        }
+      });
+      await start(record, restartedMemo(atMs));
     },
 
     async ping() {

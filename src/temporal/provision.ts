@@ -4,10 +4,11 @@ import {
   ScheduleAlreadyRunning,
   ScheduleClient,
   type ScheduleDescription,
+  ScheduleNotFoundError,
   ScheduleOverlapPolicy,
 } from '@temporalio/client';
 import { msToTs, tsToMs } from '@temporalio/common/lib/time.js';
-import { SEARCH_ATTRIBUTES, SWEEP_SCHEDULE_ID, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
+import { CLEAN_SCHEDULE_ID, REVIVE_SCHEDULE_ID, SEARCH_ATTRIBUTES, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
 
 /** What Nightshift needs of a namespace. */
 export interface Provision {
@@ -20,7 +21,14 @@ export interface Provision {
 
 const DEADLINE_MS = 10_000;
 const DAY_MS = 86_400_000;
-const SWEEP_LIMIT_MS = 10 * 60_000;
+/** The sweeps. A run that is over its limit has lost its worker, or found none, and must not hold up the runs after it. */
+const SCHEDULES = [
+  { scheduleId: REVIVE_SCHEDULE_ID, workflowType: 'revive', limitMs: 2 * 60_000 },
+  { scheduleId: CLEAN_SCHEDULE_ID, workflowType: 'clean', limitMs: 60 * 60_000 },
+] as const;
+type Sweep = (typeof SCHEDULES)[number];
+/** One schedule did the work of both until they were separated. */
+const OLD_SCHEDULE_ID = 'nightshift-sweep';
 const CATCH_UP_MS = 60_000;
 /** Temporal's number for the type Keyword. */
 const KEYWORD = 2;
@@ -28,7 +36,7 @@ const KEYWORD = 2;
 const REFUSALS = [7, 12, 16];
 
 /**
- * Makes sure of retention, search attributes and the sweep's schedule, and changes only what is not so yet; safe to repeat
+ * Makes sure of retention, search attributes and the schedules of the sweeps, and changes only what is not so yet; safe to repeat
  * and to run in many processes at once. Answers one warning when this server leaves namespace or search attributes to its
  * operator (as Temporal Cloud does), else null. Throws when Temporal does not answer.
  */
@@ -41,7 +49,9 @@ export async function provision({ connection, namespace, sweepIntervalMs, retent
     if (!(await isAllowed(() => ensureSearchAttributes(connection, namespace)))) {
       refused.push(`search attributes ${SEARCH_ATTRIBUTES.join(', ')} of type Keyword`);
     }
-    await ensureSweepSchedule(new ScheduleClient({ connection, namespace }), sweepIntervalMs);
+    const schedules = new ScheduleClient({ connection, namespace });
+    await Promise.all(SCHEDULES.map(async (sweep) => await ensureSchedule(schedules, sweep, sweepIntervalMs)));
+    await removeOldSchedule(schedules);
     if (refused.length === 0) return null;
     return `Temporal does not let Nightshift set up namespace ${namespace}; make sure that it has ${refused.join(' and ')}.`;
   });
@@ -72,41 +82,50 @@ async function ensureSearchAttributes(connection: Connection, namespace: string)
   }
 }
 
-async function ensureSweepSchedule(schedules: ScheduleClient, everyMs: number): Promise<void> {
+async function ensureSchedule(schedules: ScheduleClient, sweep: Sweep, everyMs: number): Promise<void> {
+  const { scheduleId, workflowType, limitMs } = sweep;
   const wanted = {
     spec: { intervals: [{ every: everyMs }] },
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_MS },
     action: {
       type: 'startWorkflow' as const,
-      workflowType: 'sweep',
-      workflowId: SWEEP_SCHEDULE_ID,
+      workflowType,
+      workflowId: scheduleId,
       taskQueue: WORKFLOW_TASK_QUEUE,
-      workflowExecutionTimeout: SWEEP_LIMIT_MS,
+      workflowExecutionTimeout: limitMs,
     },
   };
   try {
-    await schedules.create({ scheduleId: SWEEP_SCHEDULE_ID, ...wanted });
+    await schedules.create({ scheduleId, ...wanted });
     return;
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;
   }
-  const schedule = schedules.getHandle(SWEEP_SCHEDULE_ID);
-  if (isAsWanted(await schedule.describe(), everyMs)) return;
+  const schedule = schedules.getHandle(scheduleId);
+  if (isAsWanted(await schedule.describe(), sweep, everyMs)) return;
   // A schedule that an operator has paused stays paused.
   await schedule.update(({ state }) => ({ ...wanted, state }));
 }
 
-function isAsWanted({ spec, policies, action }: ScheduleDescription, everyMs: number): boolean {
+function isAsWanted({ spec, policies, action }: ScheduleDescription, { workflowType, limitMs }: Sweep, everyMs: number): boolean {
   const [interval, ...others] = spec.intervals ?? [];
   return (
     others.length === 0 &&
     interval?.every === everyMs &&
     policies.overlap === ScheduleOverlapPolicy.SKIP &&
     policies.catchupWindow === CATCH_UP_MS &&
-    action.workflowType === 'sweep' &&
+    action.workflowType === workflowType &&
     action.taskQueue === WORKFLOW_TASK_QUEUE &&
-    action.workflowExecutionTimeout === SWEEP_LIMIT_MS
+    action.workflowExecutionTimeout === limitMs
   );
+}
+
+async function removeOldSchedule(schedules: ScheduleClient): Promise<void> {
+  try {
+    await schedules.getHandle(OLD_SCHEDULE_ID).delete();
+  } catch (error) {
+    if (!(error instanceof ScheduleNotFoundError)) throw error;
+  }
 }
 
 async function isAllowed(step: () => Promise<void>): Promise<boolean> {

@@ -175,7 +175,7 @@ describe('an API that is killed at an exact moment, and a Temporal whose databas
       const connection = await Connection.connect({ address: `127.0.0.1:${house.temporalPort}` });
       const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace: 'default' });
       for (const name of ['BatchStatus', 'BatchModel', 'BatchTenant']) assert.ok(name in customAttributes);
-      assert.equal((await new ScheduleClient({ connection }).getHandle('nightshift-sweep').describe()).scheduleId, 'nightshift-sweep');
+      assert.equal((await new ScheduleClient({ connection }).getHandle('nightshift-revive').describe()).scheduleId, 'nightshift-revive');
       await connection.close();
     });
     await t.test('what has a piece is not sent again, and every line has one result', async () => {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { File } from '../../src/domain/file.ts';
-import { newFileId } from '../../src/domain/ids.ts';
+import { newFileId, newUploadId } from '../../src/domain/ids.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import { createHousekeeping, type Housekeeping } from '../../src/storage/housekeeping.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import type { Cleaned, Stretch } from '../../src/storage/stretches.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
-import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
+import { collect, newNonce, startTestBucket, type TestBucket, WHOLE } from './test-bucket.ts';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -15,8 +16,6 @@ let bucket: TestBucket;
 let store: ObjectStore;
 let files: FileStore;
 let housekeeping: Housekeeping;
-let beats: number;
-const beat = () => (beats += 1);
 const none: ReadonlySet<string> = new Set();
 
 before(async () => {
@@ -25,7 +24,6 @@ before(async () => {
   files = createFileStore({ store, nowMs: Date.now, newNonce: () => newNonce(), parts: createPartPool(4) });
 });
 beforeEach(async () => {
-  beats = 0;
   housekeeping = createHousekeeping({ store });
   await store.remove(await keysBelow(''));
 });
@@ -35,9 +33,9 @@ describe('Housekeeping: expired files', () => {
   it('turns them into tombstones and removes their bytes, but not those an open batch reads', async () => {
     const inAnHour = Math.floor(Date.now() / 1000) + 3600;
     const [kept, expired, read] = [await upload('a', null), await upload('a', inAnHour), await upload('b', inAnHour)];
-    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000 - 1, none, beat), 0);
-    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, new Set([`b/${read}`]), beat), 2);
-    assert.equal(await housekeeping.removeExpiredFiles(inAnHour * 1000, none, beat), 0);
+    assert.equal((await housekeeping.removeExpiredFiles(inAnHour * 1000 - 1, none, WHOLE)).removed, 0);
+    assert.equal((await housekeeping.removeExpiredFiles(inAnHour * 1000, new Set([`b/${read}`]), WHOLE)).removed, 2);
+    assert.equal((await housekeeping.removeExpiredFiles(inAnHour * 1000, none, WHOLE)).removed, 0);
     assert.deepEqual(await keysBelow(''), [
       `content/a/${kept}`,
       `content/b/${read}`,
@@ -46,7 +44,6 @@ describe('Housekeeping: expired files', () => {
       `files/a/${kept}`,
     ]);
     assert.notEqual(await files.list('a', { limit: 5, order: 'desc', after: expired, purpose: null }), 'unknown_cursor');
-    assert.ok(beats > 0);
   });
 });
 
@@ -72,10 +69,10 @@ describe('Housekeeping: one object that fails', () => {
       onFailure: (key) => failures.push(key),
     });
     const later = Date.now() + DAY_MS + 1000;
-    assert.equal(await busy.removeStaleUploads(later, DAY_MS, none, beat), 1);
-    assert.equal(await busy.removeExpiredFiles(later, none, beat), 1);
-    assert.equal(await busy.removeOldIdempotency(later, DAY_MS, beat), 2);
-    assert.equal(await busy.removeWork('batch_1', beat), 2);
+    assert.equal((await busy.removeStaleUploads(later, DAY_MS, none, WHOLE)).removed, 1);
+    assert.equal((await busy.removeExpiredFiles(later, none, WHOLE)).removed, 1);
+    assert.equal((await busy.removeOldIdempotency(later, DAY_MS, WHOLE)).removed, 2);
+    assert.equal((await busy.removeWork(['batch_1'], WHOLE)).removed, 2);
     assert.deepEqual(failures.sort(), [...stuck, 'files/b/file-torn', 'uploads/torn'].sort());
     assert.equal(await files.get('b', second), null);
   });
@@ -88,13 +85,13 @@ describe('Housekeeping: deleted files', () => {
     await store.remove([`files/a/${id}`]);
     const later = Date.now() + 2 * MINUTE_MS;
     const open = new Set([`a/${id}`]);
-    assert.equal(await housekeeping.removeDeletedContent(later, open, beat), 0);
-    assert.equal(await housekeeping.removeDeletedContent(later + 40 * DAY_MS, open, beat), 0);
+    assert.equal((await housekeeping.removeDeletedContent(later, open, WHOLE)).removed, 0);
+    assert.equal((await housekeeping.removeDeletedContent(later + 40 * DAY_MS, open, WHOLE)).removed, 0);
     assert.deepEqual(await keysBelow(''), [`content/a/${id}`, `deleted/a/${id}`]);
-    assert.equal(await housekeeping.removeDeletedContent(later, none, beat), 1);
+    assert.equal((await housekeeping.removeDeletedContent(later, none, WHOLE)).removed, 1);
     assert.deepEqual(await keysBelow(''), [`deleted/a/${id}`]);
-    assert.equal(await housekeeping.removeDeletedContent(later + 29 * DAY_MS, none, beat), 0);
-    assert.equal(await housekeeping.removeDeletedContent(later + 31 * DAY_MS, none, beat), 1);
+    assert.equal((await housekeeping.removeDeletedContent(later + 29 * DAY_MS, none, WHOLE)).removed, 0);
+    assert.equal((await housekeeping.removeDeletedContent(later + 31 * DAY_MS, none, WHOLE)).removed, 1);
     assert.deepEqual(await keysBelow(''), []);
   });
 
@@ -125,22 +122,22 @@ describe('Housekeeping: deleted files', () => {
       monotonicMs: () => clockMs,
     });
     const later = Date.now() + 2 * MINUTE_MS;
-    assert.equal(await busy.removeDeletedContent(later, none, beat), 2);
-    assert.equal(await busy.removeDeletedContent(later, none, beat), 0);
+    assert.equal((await busy.removeDeletedContent(later, none, WHOLE)).removed, 2);
+    assert.equal((await busy.removeDeletedContent(later, none, WHOLE)).removed, 0);
     assert.deepEqual(await keysBelow('content/'), [`content/a/${locked}`]);
     assert.deepEqual([tries, failures], [1, [`deleted/a/${locked}`]]);
     isLocked = false;
     clockMs += 10 * MINUTE_MS;
-    assert.equal(await busy.removeDeletedContent(later, none, beat), 1);
+    assert.equal((await busy.removeDeletedContent(later, none, WHOLE)).removed, 1);
     assert.deepEqual(await keysBelow('content/'), []);
   });
 
   it('leaves a deletion of this minute alone, and finishes one that died half-way', async () => {
     const id = await upload('a', null);
     await store.put(`deleted/a/${id}`, Buffer.alloc(0));
-    assert.equal(await housekeeping.removeDeletedContent(Date.now(), none, beat), 0);
+    assert.equal((await housekeeping.removeDeletedContent(Date.now(), none, WHOLE)).removed, 0);
     assert.notEqual(await files.get('a', id), null);
-    assert.equal(await housekeeping.removeDeletedContent(Date.now() + 2 * MINUTE_MS, none, beat), 1);
+    assert.equal((await housekeeping.removeDeletedContent(Date.now() + 2 * MINUTE_MS, none, WHOLE)).removed, 1);
     assert.deepEqual(await keysBelow(''), [`deleted/a/${id}`]);
   });
 });
@@ -151,8 +148,8 @@ describe('Housekeeping: stale uploads', () => {
     for (let i = 0; i < 9; i += 1) await writer.write(Buffer.alloc(1024 * 1024));
     const key = (await waitForUpload()).key;
     assert.equal((await store.listMultipart(key)).length, 1);
-    assert.equal(await housekeeping.removeStaleUploads(Date.now(), DAY_MS, none, beat), 0);
-    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, beat), 1);
+    assert.equal((await housekeeping.removeStaleUploads(Date.now(), DAY_MS, none, WHOLE)).removed, 0);
+    assert.equal((await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, WHOLE)).removed, 1);
     assert.deepEqual(await store.listMultipart(key), []);
     assert.deepEqual(await keysBelow(''), []);
     await assert.rejects(writer.complete());
@@ -162,7 +159,7 @@ describe('Housekeeping: stale uploads', () => {
   it('finds an upload whose id was never noted', async () => {
     await store.startMultipart('content/a/file-1');
     await store.put('uploads/n', Buffer.from('{"key":"content/a/file-1","uploadId":null}'));
-    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, beat), 1);
+    assert.equal((await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, WHOLE)).removed, 1);
     assert.deepEqual(await store.listMultipart('content/a/file-1'), []);
   });
 
@@ -175,7 +172,7 @@ describe('Housekeeping: stale uploads', () => {
     await store.put('files/a/recorded', Buffer.from('{"expires_at":null}'));
     for (const id of ['deleted', 'read']) await store.put(`deleted/a/${id}`, Buffer.alloc(0));
     const open = new Set(['a/read']);
-    assert.equal(await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, open, beat), 4);
+    assert.equal((await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, open, WHOLE)).removed, 4);
     assert.deepEqual(await keysBelow('content/'), ['content/a/read', 'content/a/recorded']);
     assert.deepEqual(await keysBelow('uploads/'), []);
   });
@@ -183,10 +180,10 @@ describe('Housekeeping: stale uploads', () => {
   it('removes bytes of a deleted file that a paused process wrote again after the sweep had emptied it', async () => {
     const id = await upload('a', null);
     await files.delete('a', id);
-    await housekeeping.removeDeletedContent(Date.now() + 2 * MINUTE_MS, none, beat);
+    await housekeeping.removeDeletedContent(Date.now() + 2 * MINUTE_MS, none, WHOLE);
     await store.put(`content/a/${id}`, Buffer.from('x'));
     await store.put('uploads/zombie', Buffer.from(JSON.stringify({ key: `content/a/${id}`, uploadId: null })));
-    await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, beat);
+    await housekeeping.removeStaleUploads(Date.now() + DAY_MS + 1000, DAY_MS, none, WHOLE);
     assert.deepEqual(await keysBelow(''), [`deleted/a/${id}`]);
   });
 
@@ -198,7 +195,7 @@ describe('Housekeeping: stale uploads', () => {
     // The bucket's own clock decides which marker is the older one.
     do await store.put('uploads/young', marker);
     while (Number((await collect(store.list('uploads/young')))[0]?.lastModified) <= oldMs);
-    assert.equal(await housekeeping.removeStaleUploads(oldMs + DAY_MS, DAY_MS, none, beat), 1);
+    assert.equal((await housekeeping.removeStaleUploads(oldMs + DAY_MS, DAY_MS, none, WHOLE)).removed, 1);
     assert.deepEqual(await keysBelow(''), ['content/a/file-1', 'uploads/young']);
   });
 });
@@ -208,18 +205,91 @@ describe('Housekeeping: work and idempotency', () => {
     await Promise.all(Array.from({ length: 1100 }, (_, i) => store.put(`work/batch_1/shard-0000/w/${i}`, Buffer.from('x'))));
     await store.put('work/batch_10/publish', Buffer.from('x'));
     assert.deepEqual(await housekeeping.listWork(), ['batch_1', 'batch_10']);
-    assert.equal(await housekeeping.removeWork('batch_1', beat), 1100);
-    assert.equal(await housekeeping.removeWork('batch_1', beat), 0);
+    assert.equal((await housekeeping.removeWork(['batch_1'], WHOLE)).removed, 1100);
+    assert.equal((await housekeeping.removeWork(['batch_1'], WHOLE)).removed, 0);
     assert.deepEqual(await keysBelow(''), ['work/batch_10/publish']);
-    assert.equal(beats, 2);
   });
 
   it('removes old idempotency entries', async () => {
     await store.put('idempotency/a/h1', Buffer.from('{}'));
     await store.put('idempotency/b/h2', Buffer.from('{}'));
-    assert.equal(await housekeeping.removeOldIdempotency(Date.now(), DAY_MS, beat), 0);
-    assert.equal(await housekeeping.removeOldIdempotency(Date.now() + DAY_MS + 1000, DAY_MS, beat), 2);
+    assert.equal((await housekeeping.removeOldIdempotency(Date.now(), DAY_MS, WHOLE)).removed, 0);
+    assert.equal((await housekeeping.removeOldIdempotency(Date.now() + DAY_MS + 1000, DAY_MS, WHOLE)).removed, 2);
     assert.deepEqual(await keysBelow(''), []);
+  });
+});
+
+describe('Housekeeping in stretches', () => {
+  const later = Date.now() + 40 * DAY_MS;
+  const FILES = Buffer.from('{"expires_at":1}');
+  const uploadIds = ['1', '2', '3'].map((at) => newUploadId(Date.now(), `${at}`.repeat(24)));
+  /** Three things to remove of each kind, and the call that removes them. */
+  const kinds: Record<string, { put: string[]; body?: Buffer; call: (stretch: Stretch) => Promise<Cleaned> }> = {
+    files: {
+      put: ['files/a/1', 'files/a/2', 'files/b/3'],
+      body: FILES,
+      call: (stretch) => housekeeping.removeExpiredFiles(later, none, stretch),
+    },
+    contents: {
+      put: ['deleted/a/1', 'deleted/a/2', 'deleted/b/3'],
+      call: (stretch) => housekeeping.removeDeletedContent(later, none, stretch),
+    },
+    uploads: {
+      put: ['uploads/1', 'uploads/2', 'uploads/3'],
+      body: Buffer.from('{"key":"content/a/x","uploadId":null}'),
+      call: (stretch) => housekeeping.removeStaleUploads(later, DAY_MS, none, stretch),
+    },
+    work: {
+      put: ['work/1/x', 'work/2/x', 'work/3/x'],
+      call: (stretch) => housekeeping.removeWork(['1', '2', '3'], stretch),
+    },
+  };
+  for (const [kind, { put, body = Buffer.from('x'), call }] of Object.entries(kinds)) {
+    it(`stops when its time is up, and the next call removes the rest: ${kind}`, async () => {
+      for (const key of put) await store.put(key, body);
+      let [last, looks] = ['', 0];
+      const stretch = (most: number): Stretch => ({
+        ...WHOLE,
+        after: last,
+        isOver: () => ++looks > most,
+        reached: (key) => void (last = key),
+      });
+      const first = await call(stretch(0));
+      assert.equal(first.isDone, false);
+      assert.ok(last !== '' && last < (put.at(-1) ?? ''), `it reached ${last}`);
+      const second = await call(stretch(1_000));
+      assert.deepEqual(second.isDone, true);
+      assert.equal((await call({ ...WHOLE })).isDone, true);
+      assert.deepEqual(
+        (await keysBelow('')).filter((key) => put.includes(key)),
+        [],
+      );
+    });
+  }
+
+  it('lists after its position only: resumable uploads and idempotency', async () => {
+    const parts = uploadIds.map((id) => `resumable/a/${id}/parts/1`).sort();
+    const entries = ['idempotency/a/1', 'idempotency/a/2'];
+    for (const key of [...parts, ...entries]) await store.put(key, Buffer.from('x'));
+    const [first = '', ...others] = parts;
+    assert.deepEqual(await housekeeping.removeExpiredUploads(later, { ...WHOLE, after: first }), { removed: others.length, isDone: true });
+    assert.deepEqual(await housekeeping.removeOldIdempotency(later, DAY_MS, { ...WHOLE, after: entries[0] ?? '' }), {
+      removed: 1,
+      isDone: true,
+    });
+    assert.deepEqual(await keysBelow(''), [entries[0], first]);
+  });
+
+  it('removes a batch of many pieces bit by bit, and looks at another one first when it cannot', async () => {
+    await Promise.all(Array.from({ length: 2_100 }, (_, i) => store.put(`work/1/${String(i).padStart(4, '0')}`, Buffer.from('x'))));
+    const reached: string[] = [];
+    const hurried: Stretch = { ...WHOLE, isOver: () => true, reached: (key) => void reached.push(key) };
+    assert.deepEqual(await housekeeping.removeWork(['1'], hurried), { removed: 1_000, isDone: false });
+    assert.deepEqual(reached, []);
+    const stuck = createHousekeeping({ store: { ...store, remove: async () => await Promise.reject(new Error('planted')) } });
+    assert.deepEqual(await stuck.removeWork(['1'], hurried), { removed: 0, isDone: false });
+    assert.deepEqual(reached, ['1']);
+    assert.deepEqual(await housekeeping.removeWork(['1'], WHOLE), { removed: 1_100, isDone: true });
   });
 });
 

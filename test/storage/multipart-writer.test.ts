@@ -7,7 +7,7 @@ import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool, PART_BYTES } from '../../src/storage/part-pool.ts';
 import { until } from '../helpers/until.ts';
 import { first, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
-import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
+import { collect, newNonce, startTestBucket, type TestBucket, WHOLE } from './test-bucket.ts';
 
 let bucket: TestBucket;
 let proxy: FaultProxy;
@@ -320,6 +320,6 @@ async function uploadsOnDisk(): Promise<string[]> {
 
 async function sweepAway(nonce: string): Promise<void> {
   const { createHousekeeping } = await import('../../src/storage/housekeeping.ts');
-  await createHousekeeping({ store: bucket.store }).removeStaleUploads(Date.now() + 1000, 0, new Set(), () => {});
+  await createHousekeeping({ store: bucket.store }).removeStaleUploads(Date.now() + 1000, 0, new Set(), WHOLE);
   assert.equal(await bucket.store.stat(`uploads/${nonce}`), null);
 }

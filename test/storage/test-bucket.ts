@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createMinioObjectStore } from '../../src/storage/minio-object-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import type { Stretch } from '../../src/storage/stretches.ts';
 import { minioWithBucket, type TestMinio } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 
@@ -42,6 +43,9 @@ export async function startTestBucket(options: { own?: boolean } = {}): Promise<
     },
   };
 }
+
+/** Everything, in one call of the housekeeping. */
+export const WHOLE: Stretch = { after: '', isOver: () => false, check: () => {}, reached: () => {} };
 
 /** A name in hex digits that no other test uses. */
 export function newNonce(bytes = 8): string {

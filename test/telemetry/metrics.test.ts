@@ -82,9 +82,11 @@ describe('GET /metrics', () => {
     }
     const created = { method: 'POST', route: '/v1/batches', status: '200' };
     assert.equal(await valueOf(ports.api, 'nightshift_http_request_duration_seconds_count', created), 1);
-    await until(async () => (await valueOf(ports.worker, 'nightshift_sweep_runs_total', { result: 'ok' })) > 0, {
-      what: 'a sweep',
-    });
+    for (const sweep of ['revive', 'clean']) {
+      await until(async () => (await valueOf(ports.worker, 'nightshift_sweep_runs_total', { sweep, result: 'ok' })) > 0, {
+        what: `a sweep: ${sweep}`,
+      });
+    }
   });
 
   it('has every metric of the alerts, the dashboard and the documentation, and the documentation has every metric of ours', async () => {

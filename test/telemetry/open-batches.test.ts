@@ -13,6 +13,7 @@ describe('nightshift_open_batches', () => {
       'nightshift_open_batches{status="finalizing"} 0',
       'nightshift_open_batches{status="in_progress"} 2',
       'nightshift_open_batches{status="new"} 0',
+      'nightshift_open_batches{status="unread"} 0',
       'nightshift_open_batches{status="validating"} 0',
     ]);
   });

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createReviveBatches } from '../../activities/revive-batches.ts';
 import type { BatchRecord } from '../../src/domain/batch.ts';
+import { createLogger } from '../../src/logger.ts';
+import type { BatchStore } from '../../src/storage/batch-store.ts';
 import { type BatchRuns, createBatchRuns, TemporalUnavailable } from '../../src/temporal/batch-runs.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
+import type { ReviveResult } from '../../workflows/contract.ts';
 import { freePort } from '../helpers/servers.ts';
 import { type Engine, startEngine } from '../workflows/engine.ts';
 import { createModel, type Fate, gate, type Model, type ModelOptions, until } from '../workflows/model.ts';
@@ -26,6 +31,21 @@ function halfHeld(options: Partial<ModelOptions> = {}): { model: Model; open: ()
     },
   });
   return { model, open };
+}
+
+/** What a sweep sees of one open batch. */
+function onlyBatch(record: BatchRecord): BatchStore {
+  const { id } = record.batch;
+  const nothing = () => Promise.reject(new Error('not asked for here'));
+  return {
+    ...{ create: nothing, update: nothing, list: nothing, countOpen: nothing, markOpen: nothing, removeOpen: nothing },
+    ...{ claimIdempotency: nothing, putIdempotency: nothing, getIdempotency: nothing, updateIdempotency: nothing },
+    get: async () => record,
+    listOpen: () => assert.fail('not asked for here'),
+    async *listOpenMarkers() {
+      yield { tenant: record.tenant, id, since: new Date(0) };
+    },
+  };
 }
 
 describe('createBatchRuns', () => {
@@ -192,6 +212,68 @@ describe('createBatchRuns', () => {
     open();
     await engine.client.workflow.getHandle(model.id).result();
     await until('it is listed no more', async () => !(await runs.running()).has(model.id));
+  });
+
+  it('describes the open run of a batch: what its activities last showed, and who started it', async () => {
+    const { model, open } = halfHeld();
+    engine.add(model);
+    assert.equal(await runs.describe(model.id), null);
+    await runs.start(recordOf(model));
+    await until('three lines are answered', () => model.outcomes.size === 3);
+    const first = await runs.describe(model.id);
+    assert.ok(first !== null && Date.now() - first.startedMs < 60_000);
+    // Its shards have activities, the batch has none.
+    assert.deepEqual([first.activeMs, first.restartedMs], [null, null]);
+    await runs.restart(recordOf(model), { ...first, atMs: 1_234 });
+    await until('the batch runs again', () => model.validations.count === 2);
+    const second = await runs.describe(model.id);
+    assert.deepEqual([second?.restartedMs, second?.runId === first.runId], [1_234, false]);
+    // A run that is gone is no error, and the one that runs is left alone.
+    await runs.restart(recordOf(model), { ...first, atMs: 5_678 });
+    assert.deepEqual((await runs.describe(model.id))?.runId, second?.runId);
+    open();
+    assert.equal(await engine.client.workflow.getHandle(model.id).result(), 'completed');
+    assert.equal(await runs.describe(model.id), null);
+  });
+
+  it('takes an activity of the batch that runs for a sign of life', async () => {
+    const { wait, open } = gate();
+    const model = createModel({ shards: [1], before: { publishResults: wait } });
+    engine.add(model);
+    await runs.start(recordOf(model));
+    await until('it publishes', () => model.published.length === 1);
+    const activeMs = (await runs.describe(model.id))?.activeMs;
+    assert.ok(activeMs != null && Date.now() - activeMs < 60_000);
+    open();
+    await engine.client.workflow.getHandle(model.id).result();
+  });
+
+  it('brings a batch to its end whose workflow nobody can run', async () => {
+    const windowMs = 3_600_000;
+    const model = createModel({ shards: [2] });
+    const record = recordOf(model);
+    engine.add(model);
+    // A defect of a version, as far as Temporal can tell: it runs, and no task of it ever succeeds.
+    await engine.client.workflow.start('other', { workflowId: model.id, taskQueue: 'nobody' });
+    const sweep = (inMs: number) => {
+      const sweepsWith: Parameters<typeof createReviveBatches>[0] = {
+        batches: onlyBatch(record),
+        runs,
+        nowMs: () => Date.now() + inMs,
+        monotonicMs: () => performance.now(),
+        random: Math.random,
+        sweepMinAgeMs: 60_000,
+        cancelGraceMs: 1_000,
+        onOpenBatches: () => undefined,
+        logger: createLogger({ level: 'fatal', format: 'json' }, 'test'),
+      };
+      return new MockActivityEnvironment().run<[], ReviveResult, () => Promise<ReviveResult>>(createReviveBatches(sweepsWith));
+    };
+    record.batch.expires_at = Math.floor((Date.now() + windowMs) / 1000);
+    assert.equal((await sweep(windowMs + 14 * 60_000)).restarted, 0);
+    assert.equal((await sweep(windowMs + 16 * 60_000)).restarted, 1);
+    assert.equal(await engine.client.workflow.getHandle(model.id).result(), 'completed');
+    assert.equal(model.record.status, 'completed');
   });
 
   it('answers a ping', async () => {

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ScheduleOverlapPolicy } from '@temporalio/client';
 import { msToTs, tsToMs } from '@temporalio/common/lib/time.js';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { connectTemporal, type TemporalConnection } from '../../src/temporal/connection.ts';
 import { provision } from '../../src/temporal/provision.ts';
-import { SEARCH_ATTRIBUTES, SWEEP_SCHEDULE_ID } from '../../workflows/contract.ts';
+import { workflowBundle } from '../../src/temporal/workflow-bundle.ts';
+import {
+  CLEAN_SCHEDULE_ID,
+  type CleanBucketInput,
+  type CleanPosition,
+  REVIVE_SCHEDULE_ID,
+  SEARCH_ATTRIBUTES,
+  WORKFLOW_TASK_QUEUE,
+} from '../../workflows/contract.ts';
 import { startTemporal, type TestServer } from '../helpers/servers.ts';
 import { until } from '../workflows/model.ts';
 
@@ -50,17 +61,22 @@ describe('provision', () => {
     assert.equal(await retentionMs(), 3 * DAY_MS);
     const { customAttributes } = await temporal.connection.operatorService.listSearchAttributes({ namespace: NAMESPACE });
     for (const name of SEARCH_ATTRIBUTES) assert.equal(customAttributes[name], 2, `${name} is of type Keyword`);
-    const { spec, policies, action } = await temporal.client.schedule.getHandle(SWEEP_SCHEDULE_ID).describe();
-    assert.deepEqual(
-      spec.intervals?.map(({ every }) => every),
-      [60_000],
-    );
-    assert.deepEqual([policies.overlap, policies.catchupWindow], [ScheduleOverlapPolicy.SKIP, 60_000]);
-    assert.deepEqual([action.workflowType, action.workflowExecutionTimeout], ['sweep', 600_000]);
+    for (const [id, type, limitMs] of [
+      [REVIVE_SCHEDULE_ID, 'revive', 120_000],
+      [CLEAN_SCHEDULE_ID, 'clean', 3_600_000],
+    ] as const) {
+      const { spec, policies, action } = await temporal.client.schedule.getHandle(id).describe();
+      assert.deepEqual(
+        spec.intervals?.map(({ every }) => every),
+        [60_000],
+      );
+      assert.deepEqual([policies.overlap, policies.catchupWindow], [ScheduleOverlapPolicy.SKIP, 60_000]);
+      assert.deepEqual([action.workflowType, action.workflowExecutionTimeout], [type, limitMs]);
+    }
   });
 
   it('changes the schedule when the interval changes, and only then', async () => {
-    const schedule = temporal.client.schedule.getHandle(SWEEP_SCHEDULE_ID);
+    const schedule = temporal.client.schedule.getHandle(REVIVE_SCHEDULE_ID);
     await run(60_000);
     const before = (await schedule.describe()).info.lastUpdatedAt;
     await run(60_000);
@@ -73,11 +89,19 @@ describe('provision', () => {
   });
 
   it('leaves a schedule paused that an operator paused', async () => {
-    const schedule = temporal.client.schedule.getHandle(SWEEP_SCHEDULE_ID);
+    const schedule = temporal.client.schedule.getHandle(REVIVE_SCHEDULE_ID);
     await run(30_000);
     await schedule.pause('by hand');
     await run(45_000);
     assert.equal((await schedule.describe()).state.paused, true);
+  });
+
+  it('removes the schedule of the time when one sweep did everything', async () => {
+    const { schedule } = temporal.client;
+    const action = { type: 'startWorkflow' as const, workflowType: 'sweep', taskQueue: 'none' };
+    await schedule.create({ scheduleId: 'nightshift-sweep', spec: { intervals: [{ every: '1h' }] }, action });
+    await run(60_000);
+    await assert.rejects(schedule.getHandle('nightshift-sweep').describe(), { name: 'ScheduleNotFoundError' });
   });
 
   it('leaves a longer retention as it is', async () => {
@@ -87,7 +111,44 @@ describe('provision', () => {
   });
 
   it('makes everything anew in many processes at once', async () => {
-    await temporal.client.schedule.getHandle(SWEEP_SCHEDULE_ID).delete();
+    await temporal.client.schedule.getHandle(REVIVE_SCHEDULE_ID).delete();
     assert.deepEqual(await Promise.all([run(60_000), run(60_000), run(60_000)]), [null, null, null]);
+  });
+
+  it('starts sweeps that look after batches while another one cleans, and that clean on where the last one stopped', async () => {
+    const cleanings: CleanPosition[] = [];
+    const { promise: cleaned, resolve: finishCleaning } = Promise.withResolvers<void>();
+    let revivals = 0;
+    const native = await NativeConnection.connect({ address: server.address });
+    const worker = await Worker.create({
+      connection: native,
+      namespace: NAMESPACE,
+      taskQueue: WORKFLOW_TASK_QUEUE,
+      workflowBundle: await workflowBundle(join(tmpdir(), 'nightshift-test-bundles')),
+      activities: {
+        async reviveBatches() {
+          revivals += 1;
+          return { started: 0, restarted: 0, signalled: 0, removed: 0, failed: 0, left: 0 };
+        },
+        async cleanBucket({ from }: CleanBucketInput) {
+          cleanings.push(from);
+          if (cleanings.length === 1) return { removed: 1, failed: [], next: { work: 'batch_5' } };
+          await cleaned;
+          return { removed: 0, failed: [], next: {} };
+        },
+      },
+    });
+    const running = worker.run();
+    await run(1_000);
+    await until('a second cleaning', () => cleanings.length === 2);
+    const before = revivals;
+    await until('two sweeps of batches meanwhile', () => revivals >= before + 2);
+    assert.deepEqual(cleanings, [{}, { work: 'batch_5' }]);
+    finishCleaning();
+    await until('a third cleaning', () => cleanings.length === 3);
+    assert.deepEqual(cleanings[2], {});
+    worker.shutdown();
+    await running;
+    await native.close();
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
-import { type Progress, WORKFLOW_TASK_QUEUE } from '../../workflows/contract.ts';
+import type { Progress } from '../../workflows/contract.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { createModel, type Fate, gate, type Model, until } from './model.ts';
 
@@ -379,11 +379,6 @@ describe('batch', () => {
       const input: { otherPaces?: object } = JSON.parse(new TextDecoder().decode(payload ?? undefined));
       assert.deepEqual(Object.keys(input.otherPaces ?? {}), ['other']);
     });
-  });
-
-  it('is not all there is: sweep does one round', async () => {
-    const result = await engine.client.workflow.execute('sweep', { workflowId: 'a-sweep', taskQueue: WORKFLOW_TASK_QUEUE });
-    assert.deepEqual(result, { started: 0, signalled: 0, removed: 0 });
   });
 
   it('decides the same when its history is replayed', async () => {

@@ -13,10 +13,16 @@ import {
   WORKFLOW_TASK_QUEUE,
 } from '../../workflows/contract.ts';
 import { startTemporal, startTimeSkippingTemporal, type TestServer } from '../helpers/servers.ts';
-import type { Model } from './model.ts';
+import type { BatchActivities, Model } from './model.ts';
 
 /** Temporal's number for the type Keyword. */
 const KEYWORD = 2;
+
+/** The activities of sweeps that find nothing. */
+const NO_SWEEPS: Pick<Activities, 'reviveBatches' | 'cleanBucket'> = {
+  reviveBatches: async () => ({ started: 0, restarted: 0, signalled: 0, removed: 0, failed: 0, left: 0 }),
+  cleanBucket: async () => ({ removed: 0, failed: [], next: {} }),
+};
 
 /** A Temporal server with real workers, on which batches of models run. */
 export interface Engine extends AsyncDisposable {
@@ -36,8 +42,8 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
   // Tests terminate workflows under running activities, on which Core comments at length.
   Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'OFF' } } });
   const server = await (skipsTime ? startTimeSkippingTemporal() : startTemporal());
-  const models = new Map<string, Activities>();
-  const of = ({ batchId }: Pick<BatchRef, 'batchId'>): Activities => {
+  const models = new Map<string, BatchActivities>();
+  const of = ({ batchId }: Pick<BatchRef, 'batchId'>): BatchActivities => {
     const found = models.get(batchId);
     if (found === undefined) throw new Error(`no model of ${batchId}`);
     return found;
@@ -49,7 +55,7 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     closeShard: (input) => of(input).closeShard(input),
     publishResults: (input) => of(input).publishResults(input),
     saveBatch: (input) => of(input).saveBatch(input),
-    sweep: async () => ({ started: 0, signalled: 0, removed: 0 }),
+    ...NO_SWEEPS,
   };
   const { address } = server;
   const connection = await Connection.connect({ address });

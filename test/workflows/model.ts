@@ -36,11 +36,14 @@ export interface ModelOptions {
   };
 }
 
+/** Everything but the sweeps, which know no single batch. */
+export type BatchActivities = Omit<Activities, 'reviveBatches' | 'cleanBucket'>;
+
 /** A batch in memory that obeys the contract: a record, pieces, shard results. Bucket and upstream in one. */
 export interface Model {
   readonly id: string;
   readonly input: BatchInput;
-  readonly activities: Activities;
+  readonly activities: BatchActivities;
   /** The statuses the record has had, in order. */
   readonly statuses: BatchStatus[];
   record: Batch;
@@ -184,10 +187,6 @@ export function createModel(options: ModelOptions): Model {
         if (model.record.status === 'in_progress') model.record.request_counts.total = total;
         if (counts !== null) model.record = raiseCounts(model.record, counts);
         return saved();
-      },
-
-      async sweep() {
-        return { started: 0, signalled: 0, removed: 0 };
       },
     },
   };
