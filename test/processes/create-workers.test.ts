@@ -16,7 +16,8 @@ const ACTIVITIES: Activities = {
   closeShard: never,
   publishResults: never,
   saveBatch: never,
-  sweep: never,
+  reviveBatches: never,
+  cleanBucket: never,
 };
 
 /** The task queues of these roles, with the activities of each. */
@@ -37,7 +38,7 @@ describe('queuesOf', () => {
   it('gives each activity one task queue, and long control activities none that has short ones', () => {
     const all = queues(WORKER_ROLES);
     assert.deepEqual(Object.values(all).flat().sort(), Object.keys(ACTIVITIES).sort());
-    assert.deepEqual(all['nightshift'], ['readShard', 'saveBatch', 'sweep']);
+    assert.deepEqual(all['nightshift'], ['cleanBucket', 'readShard', 'reviveBatches', 'saveBatch']);
     assert.deepEqual(all['nightshift-validation'], ['validateInput']);
     assert.deepEqual(all['nightshift-results'], ['closeShard', 'listStored', 'publishResults']);
   });
