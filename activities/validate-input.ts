@@ -116,6 +116,7 @@ export function createValidateInput(
     using _running = batchesRunning.enter(input.batchId);
     const found = await pieces.getPlanHead(input.batchId);
     if (found !== null) return await report(input.batchId, found);
+    if (input.isPlanned) return { verdict: 'plan_missing' };
     const made: PlanHead =
       losses < MAX_LOSSES ? await makeHead(input, progress, beating) : { verdict: 'refused', errors: [inputCrashedWorker(losses, line)] };
     beating.check();

@@ -43,12 +43,10 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
   const found = await ending.save(null);
   if (isTerminal(found.status)) return found.status;
 
-  const begun = found.started ? await resume(input) : await begin(input, ending);
+  const begun = found.started ? await resume(input, ending) : await begin(input, ending);
   if ('ended' in begun) return begun.ended;
 
-  const { plan } = begun;
-  // A run continues as new only when all shards that it opened are closed: those that are left have no pieces.
-  const resumed = found.started && input.pace === null;
+  const { plan, resumed } = begun;
   pool = createShardPool(input, plan, { resumed, ending, onChange: tell });
   function tell(): void {
     if (pool === null) return;
@@ -72,30 +70,51 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
     await ending.save('cancelling');
   }
   if (pool.left > 0) await pool.closeRest();
+  if (pool.left > 0) {
+    // The next run learns from the record how the batch ends, so a native cancel has to be there.
+    if (ending.native) await ending.save('cancelling');
+    await condition(allHandlersFinished);
+    await continueAsNew<typeof batch>({ ...input, pace: null });
+  }
   return await publish(input, ending, plan, pool);
 }
 
+/** A plan to work on, and whether its shards may have pieces; or the end that the batch has come to. */
+type Begun = { plan: Plan; resumed: boolean } | { ended: TerminalStatus };
+
 /** From `validating` to `in_progress`, or to an end without files. */
-async function begin(input: BatchInput, ending: Ending): Promise<{ plan: Plan } | { ended: TerminalStatus }> {
-  const validated = await ending.orNull(() => longActivities(input.policy).validateInput(asked(input)));
+async function begin(input: BatchInput, ending: Ending): Promise<Begun> {
+  const validated = await ending.orNull(() => longActivities(input.policy).validateInput({ ...asked(input), isPlanned: false }));
   if (validated !== null) {
     const saved = await ending.save(validated.verdict === 'refused' ? 'failed' : 'in_progress');
     if (isTerminal(saved.status)) return { ended: saved.status };
-    if (saved.started && validated.verdict === 'accepted') return { plan: validated };
+    if (saved.started && validated.verdict === 'accepted') return { plan: validated, resumed: false };
   }
   for (;;) {
-    // Nothing of it ever ran, so there is nothing to close and nothing to publish.
+    // If nothing of it ever ran, there is nothing to close and nothing to publish.
     const saved: SavedBatch = await ending.save(ending.reason);
     if (isTerminal(saved.status)) return { ended: saved.status };
+    // A write of an earlier run arrived late: the batch had started after all.
+    if (saved.started) return await resume(input, ending);
     await sleep(ASK_AGAIN_MS);
   }
 }
 
 /** A batch that was in progress before: its plan is there, and says which shards are closed. */
-async function resume(input: BatchInput): Promise<{ plan: Plan }> {
-  const validated = await longActivities(input.policy).validateInput(asked(input));
-  if (validated.verdict === 'accepted') return { plan: validated };
-  throw ApplicationFailure.nonRetryable('The batch is in progress, but its plan refuses the input.', 'PlanContradictsRecord');
+async function resume(input: BatchInput, ending: Ending): Promise<Begun> {
+  const validated = await longActivities(input.policy).validateInput({ ...asked(input), isPlanned: true });
+  // A run hands its pace on only when all shards that it opened are closed: those that are left have no pieces.
+  if (validated.verdict === 'accepted') return { plan: validated, resumed: input.pace === null };
+  if (validated.verdict === 'refused') {
+    throw ApplicationFailure.nonRetryable('The batch is in progress, but its plan refuses the input.', 'PlanContradictsRecord');
+  }
+  // An earlier run may have published meanwhile, after which the sweep takes the plan. Otherwise a new plan would send every request again.
+  const saved = await ending.save(null);
+  if (isTerminal(saved.status)) return { ended: saved.status };
+  throw ApplicationFailure.nonRetryable(
+    `The batch is ${saved.status}, but its plan is gone from work/${input.batchId}/plan. Restore it from a backup of the bucket.`,
+    'PlanMissing',
+  );
 }
 
 /** From the last closed shard to the terminal record. */

@@ -154,6 +154,8 @@ export interface PlannedUpstream {
 /** What `validateInput` found; the errors of a refused input stay in the bucket. */
 export type ValidatedInput =
   | { verdict: 'refused' }
+  /** There is no plan where there has to be one. */
+  | { verdict: 'plan_missing' }
   | {
       verdict: 'accepted';
       total: number;
@@ -178,6 +180,8 @@ export type ValidatedInput =
 export interface ValidateInputInput extends BatchRef {
   endpoint: string;
   inputFileId: string;
+  /** Whether the record says that the batch has started, so that a plan must be there; then none is made. */
+  isPlanned: boolean;
 }
 
 export interface SaveBatchInput extends BatchRef {

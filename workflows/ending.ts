@@ -81,8 +81,10 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
 
   void CancellationScope.nonCancellable(async () => {
     void heedCalls();
+    // At once, because a run that begins after the window must not hand out lines until a timer fires.
+    if (input.expiresAtMs <= Date.now()) return end('expired');
     try {
-      await window.run(() => sleep(Math.max(1, input.expiresAtMs - Date.now())));
+      await window.run(() => sleep(input.expiresAtMs - Date.now()));
       if (reason === null) end('expired');
     } catch (error) {
       if (!isCancellation(error)) throw error;

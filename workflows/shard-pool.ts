@@ -1,4 +1,4 @@
-import { condition, defineSignal, setHandler, sleep } from '@temporalio/workflow';
+import { condition, defineSignal, setHandler, sleep, workflowInfo } from '@temporalio/workflow';
 import type { ShardRange } from '../src/domain/plan.ts';
 import { INITIAL_PACE, type Pace, shardsHandingOut } from '../src/domain/slice.ts';
 import { longActivities } from './activities.ts';
@@ -25,7 +25,10 @@ export interface ShardPool {
    * stop, but not for a shard that does not answer: `closeRest` closes that one, and it is terminated with the batch.
    */
   run(): Promise<void>;
-  /** Closes the shards that are left, started or not; only for a batch that ends. */
+  /**
+   * Closes the shards that are left, started or not; only for a batch that ends. Stops early when the history of this run is long:
+   * then some are left for the next run.
+   */
   closeRest(): Promise<void>;
   /** How many shards are not closed yet. */
   readonly left: number;
@@ -157,6 +160,7 @@ export function createShardPool(
       const rest = [...unclosed.values()].values();
       async function closeLane(): Promise<void> {
         for (const range of rest) {
+          if (workflowInfo().historyLength > policy.longHistoryEvents) return;
           for (let tries = 0; unclosed.has(range.shard); tries++) {
             if (tries > 0) await sleep(backoffMs(tries));
             const closed = await longActivities(policy).closeShard({ tenant, batchId, range });

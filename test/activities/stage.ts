@@ -54,6 +54,8 @@ export interface StagedBatch {
   endpoint: string;
   inputFileId: string;
   expiresAtMs: number;
+  /** For `validateInput`. */
+  isPlanned: boolean;
 }
 
 /** The example upstream as a worker knows it. */
@@ -186,7 +188,7 @@ export async function startStage(): Promise<Stage> {
     const batch = newBatch({ id: batchId, endpoint, inputFileId, completionWindow: '24h', windowMs, metadata: null, nowSeconds });
     const record: BatchRecord = { batch, tenant: TENANT, output_expires_after_seconds: null };
     await deps.batches.create(record);
-    return { tenant: TENANT, batchId, endpoint, inputFileId, expiresAtMs: batch.expires_at * 1000 };
+    return { tenant: TENANT, batchId, endpoint, inputFileId, expiresAtMs: batch.expires_at * 1000, isPlanned: false };
   }
 
   return stage;

@@ -469,6 +469,12 @@ describe('validateInput, a second time', () => {
     assert.deepEqual(await elsewhere.getPlanShard(batch.batchId, 0), plan);
   });
 
+  it('makes no plan for a batch that has started', async () => {
+    const batch = await stage.submit(chatLines(3));
+    assert.deepEqual(await run(stage.worker().validateInput, { ...batch, isPlanned: true }), { verdict: 'plan_missing' });
+    assert.equal(await stage.deps.pieces.getPlanHead(batch.batchId), null);
+  });
+
   it('uses the plan that is there, even if the file is gone, and knows what is closed', async () => {
     const batch = await stage.begin(chatLines(3));
     const { pieces, files } = stage.deps;

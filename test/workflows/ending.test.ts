@@ -127,6 +127,72 @@ describe('the end of a batch', () => {
     });
   });
 
+  describe('of more shards than one history holds', () => {
+    for (const how of ['cancelled', 'expired'] as const) {
+      it(`closes them in several runs when it is ${how}`, async () => {
+        const longHistoryEvents = 150;
+        const shards = Array.from({ length: 200 }, () => 5);
+        const policy = { longHistoryEvents, linesPerActivity: 5 };
+        let handedOut = 0;
+        const closeShard = async () => void (handedOut ||= model.slices.length);
+        const windowMs = how === 'expired' ? 6_000 : 60_000;
+        const model: Model = createModel({ shards, fate: onlyThree, policy, windowMs, before: { closeShard } });
+        const handle = await engine.start(model);
+        await until('lines are on the wire', () => model.inFlight.has(4));
+        if (how === 'cancelled') await cancel(model, handle);
+        assert.equal(await handle.result(), how);
+        assert.deepEqual([model.closedShards.size, model.published], [200, [how]]);
+        assert.equal(model.slices.length, handedOut, 'a later run hands out nothing');
+        const lengths: number[] = [];
+        for await (const run of engine.client.workflow.list({ query: `WorkflowId = '${model.id}'` })) lengths.push(run.historyLength);
+        assert.ok(lengths.length >= 3, `${lengths.length} runs`);
+        // The oldest run, which comes last, has opened shards as well.
+        assert.ok(Math.max(...lengths.slice(0, -1)) < 2 * longHistoryEvents, `runs of ${lengths.join(', ')} events`);
+      });
+    }
+  });
+
+  describe('of a batch that an earlier run had started', () => {
+    for (const how of ['cancelled', 'expired'] as const) {
+      it(`publishes when it is ${how} while validating, because the write of the earlier run came late`, async () => {
+        const held = gate();
+        const model: Model = createModel({
+          shards: [5],
+          windowMs: how === 'expired' ? 3_000 : 60_000,
+          before: { validateInput: async () => (model.validations.count === 1 ? await held.wait() : undefined) },
+        });
+        const handle = await engine.start(model);
+        await until('validation runs', () => model.validations.count === 1);
+        await model.activities.saveBatch({ tenant: 'acme', batchId: model.id, to: 'in_progress', counts: null });
+        if (how === 'cancelled') await cancel(model, handle);
+        assert.equal(await handle.result(), how);
+        held.open();
+        assert.deepEqual([model.published, model.validations.count, model.closedShards.size], [[how], 2, 1]);
+      });
+    }
+
+    it('fails when its plan is gone, and sends nothing', async () => {
+      const model = createModel({ shards: [5] });
+      await model.activities.saveBatch({ tenant: 'acme', batchId: model.id, to: 'in_progress', counts: null });
+      model.isPlanGone = true;
+      const failure = await (await engine.start(model)).result().catch((error: unknown) => error);
+      assert.ok(failure instanceof WorkflowFailedError);
+      assert.match(String(failure.cause), /The batch is in_progress, but its plan is gone from work\/batch_/);
+      assert.deepEqual(model.slices, []);
+    });
+
+    it('ends when its plan is gone because an earlier run has published meanwhile', async () => {
+      const model: Model = createModel({
+        shards: [5],
+        before: { validateInput: async () => void (model.record = { ...model.record, status: 'completed' }) },
+      });
+      await model.activities.saveBatch({ tenant: 'acme', batchId: model.id, to: 'in_progress', counts: null });
+      model.isPlanGone = true;
+      assert.equal(await (await engine.start(model)).result(), 'completed');
+      assert.deepEqual(model.slices, []);
+    });
+  });
+
   describe('expiry', () => {
     it('publishes what is there', async () => {
       const model = createModel({ shards: [5, 5, 5], fate: onlyThree, windowMs: 8_000 });

@@ -56,6 +56,8 @@ export interface Model {
   /** Activities that published; more than one entry when one was overtaken. */
   readonly published: string[];
   readonly validations: { count: number };
+  /** Set it to lose the plan. */
+  isPlanGone: boolean;
   /** Lines being answered right now. */
   readonly inFlight: Set<number>;
   /** What the API does on a cancel, without the signal. */
@@ -118,12 +120,14 @@ export function createModel(options: ModelOptions): Model {
     listings: [],
     published: [],
     validations: { count: 0 },
+    isPlanGone: false,
     inFlight: new Set(),
     requestCancel: () => void move('cancelling'),
     activities: {
-      async validateInput() {
+      async validateInput({ isPlanned }) {
         model.validations.count += 1;
         await options.before?.validateInput?.();
+        if (isPlanned && model.isPlanGone) return { verdict: 'plan_missing' };
         if (refused) return { verdict: 'refused' };
         const closed = [...model.closedShards.entries()];
         return {
@@ -183,6 +187,8 @@ export function createModel(options: ModelOptions): Model {
       async saveBatch({ to, counts }) {
         await options.before?.saveBatch?.(to);
         if (to === null) return saved();
+        // Once a batch has started, it ends with files.
+        if ((to === 'cancelled' || to === 'expired') && started(model.record)) return saved();
         move(to);
         if (model.record.status === 'in_progress') model.record.request_counts.total = total;
         if (counts !== null) model.record = raiseCounts(model.record, counts);
