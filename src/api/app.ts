@@ -3,6 +3,7 @@ import type { Limits } from '../domain/limits.ts';
 import type { TenantSettingsOf } from '../domain/tenant.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
+import type { ModelStore } from '../storage/model-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
@@ -25,6 +26,7 @@ export interface AppDeps {
   files: FileStore;
   uploads: UploadStore;
   batches: BatchStore;
+  models: Pick<ModelStore, 'list'>;
   runs: BatchRuns;
   objectStore: Pick<ObjectStore, 'ping'>;
   keys: ApiKeys;

@@ -4,6 +4,7 @@ import { methodNotAllowed, unknownRoute } from '../domain/errors.ts';
 import type { AppDeps } from './app.ts';
 import type { ApiState } from './context.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
+import { createBatchWatch } from './batch-watch.ts';
 import { createLiveCounts } from './live-counts.ts';
 import { createSlots } from './slots.ts';
 import { addUploadPart } from './routes/add-upload-part.ts';
@@ -13,11 +14,14 @@ import { completeUpload } from './routes/complete-upload.ts';
 import { createBatch } from './routes/create-batch.ts';
 import { createFile } from './routes/create-file.ts';
 import { createUpload } from './routes/create-upload.ts';
+import { batchEvents } from './routes/batch-events.ts';
+import { deleteBatch } from './routes/delete-batch.ts';
 import { deleteFile } from './routes/delete-file.ts';
 import { downloadFile } from './routes/download-file.ts';
 import { health } from './routes/health.ts';
 import { listBatches } from './routes/list-batches.ts';
 import { listFiles } from './routes/list-files.ts';
+import { listModels, retrieveModel } from './routes/models.ts';
 import { openApi } from './routes/open-api.ts';
 import { ready } from './routes/ready.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
@@ -28,11 +32,15 @@ const LISTS = { what: '8 lists at a time', perTenant: 8, total: 32, maxWaiting: 
 /** A download holds a megabyte in buffers and a connection to the bucket until its client has read it. */
 const DOWNLOADS = { what: '32 downloads at a time', perTenant: 32, total: 128, maxWaiting: 32, maxWaitMs: 5_000 };
 
+/** Clients that wait for a batch to change: each holds a connection and next to no memory. */
+const WAITS = { what: '200 requests that wait for a batch at a time', perTenant: 200, total: 2_000, maxWaiting: 20, maxWaitMs: 1_000 };
+
 /** The table of contents: every endpoint there is. Paths are exact, so that an empty id never becomes a list. */
 export function createRouter(deps: AppDeps, idempotency: Idempotency = createIdempotency(deps)): Router<ApiState> {
-  const liveCounts = createLiveCounts(deps);
+  const watch = createBatchWatch({ ...deps, liveCounts: createLiveCounts(deps) });
   const lists = createSlots(LISTS);
   const downloads = createSlots(DOWNLOADS);
+  const waits = createSlots(WAITS);
   const router = new Router<ApiState>({ strict: true, sensitive: true });
 
   router.post('/v1/files', createFile(deps));
@@ -48,8 +56,13 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
 
   router.post('/v1/batches', createBatch({ ...deps, idempotency }));
   router.get('/v1/batches', listBatches({ ...deps, lists }));
-  router.get('/v1/batches/:id', retrieveBatch({ ...deps, liveCounts }));
+  router.get('/v1/batches/:id', retrieveBatch({ ...deps, watch, waits }));
+  router.delete('/v1/batches/:id', deleteBatch(deps));
+  router.get('/v1/batches/:id/events', batchEvents({ ...deps, watch, waits }));
   router.post('/v1/batches/:id/cancel', cancelBatch(deps));
+
+  router.get('/v1/models', listModels(deps));
+  router.get('/v1/models/:id', retrieveModel(deps));
 
   router.get('/health', health());
   router.get('/ready', ready(deps));

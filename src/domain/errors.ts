@@ -216,6 +216,35 @@ export function cannotCancel(status: BatchStatus): ApiError {
   });
 }
 
+/** 404: a model that no upstream is known to serve. */
+export function modelNotFound(model: string): ApiError {
+  return new ApiError({
+    status: 404,
+    param: 'model',
+    code: 'model_not_found',
+    message: `The model '${shown(model)}' does not exist or you do not have access to it. GET /v1/models lists those that do.`,
+  });
+}
+
+/** 409: a batch that still runs. */
+export function cannotDelete(status: BatchStatus): ApiError {
+  return new ApiError({
+    status: 409,
+    message: `Cannot delete a batch with status '${status}': it has not ended. Cancel it first, and delete it when its status is 'cancelled'.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
+/** 409: an idempotency key whose batch was deleted. */
+export function batchWasDeleted(id: string): ApiError {
+  return new ApiError({
+    status: 409,
+    code: 'batch_deleted',
+    message: `This request was sent before, and the batch that it made, '${id}', has been deleted. Use another 'Idempotency-Key' to make a new batch.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
 /** 400: an array of too many items. */
 export function arrayAboveMaxLength(param: string, max: number, got: number): ApiError {
   const message = `Invalid '${param}': array too long. Expected an array with maximum length ${max}, but got an array with length ${got} instead.`;

@@ -10,6 +10,7 @@ import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openBucket } from './open-bucket.ts';
+import { tellModels } from './tell-models.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { createRandomHex } from './random-hex.ts';
@@ -28,6 +29,7 @@ import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createLimitStore } from '../storage/limit-store.ts';
 import { createHousekeeping } from '../storage/housekeeping.ts';
+import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -142,6 +144,12 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   if (warning !== null) logger.warn(warning);
   await untilItWorks('the bucket', async () => await store.ensureBucket(), { logger, signal });
 
+  const modelLists = createModelLists({
+    upstreams: config.upstreams,
+    ask: async (name, baseUrl, patienceMs) => await askModels(baseUrl, config.secrets.upstreams[name], patienceMs),
+    monotonicMs,
+  });
+  const models = createModelStore({ store, nowMs });
   const workerCounts = createWorkerCounts({ connection, namespace, upstreams: [...upstreams.keys()], nowMs });
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
@@ -161,11 +169,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     upstreams,
     workersOf: workerCounts.of,
     routes: createModelRoutes(config.upstreams),
-    modelLists: createModelLists({
-      upstreams: config.upstreams,
-      ask: async (name, baseUrl, patienceMs) => await askModels(baseUrl, config.secrets.upstreams[name], patienceMs),
-      monotonicMs,
-    }),
+    modelLists,
     limits: config.batches.limits,
     heartbeatThrottleMs: throttleMs,
     sweepMinAgeMs: config.housekeeping.sweepMinAgeMs,
@@ -210,6 +214,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     async () => {
       await workerCounts.refresh();
       await provision(provisioning);
+      await tellModels(config.upstreams, { lists: modelLists, models });
     },
     signal,
     logger,

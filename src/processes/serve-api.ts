@@ -22,6 +22,7 @@ import { isDefaultKey } from '../default-secrets.ts';
 import { createLogger } from '../logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
+import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -82,6 +83,7 @@ export async function serveApi(args: string[]): Promise<number> {
     }),
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
+    models: createModelStore({ store: objectStore, nowMs }),
     runs,
     objectStore,
     keys: isOpen ? NO_KEYS : createApiKeys(() => tenants.current().keys, nowMs),

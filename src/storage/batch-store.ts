@@ -1,4 +1,5 @@
-import type { BatchRecord } from '../domain/batch.ts';
+import type { Batch, BatchRecord } from '../domain/batch.ts';
+import { idTimeMs } from '../domain/ids.ts';
 import type { Page } from './file-store.ts';
 import { firstMapped } from './in-order.ts';
 import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
@@ -22,8 +23,15 @@ export interface BatchStore {
    * `change` may run several times and must be pure.
    */
   update(tenant: string, id: string, change: (found: BatchRecord) => BatchRecord | null): Promise<BatchRecord | null>;
-  /** One page, newest first; `after` is exclusive. */
-  list(tenant: string, query: { limit: number; after: string | null; signal?: AbortSignal }): Promise<Page<BatchRecord> | 'unknown_cursor'>;
+  /** One page, newest first; `after` is exclusive, and may be a batch that was deleted in the last 30 days. */
+  list(
+    tenant: string,
+    query: { limit: number; after: string | null; filter?: BatchFilter; signal?: AbortSignal },
+  ): Promise<Page<BatchRecord> | 'unknown_cursor'>;
+  /** Removes the record of a batch that has ended; false when there is none. Its id stays a known cursor, and no create brings it back. */
+  delete(tenant: string, id: string): Promise<boolean>;
+  /** Whether a batch of this id was deleted in the last 30 days. */
+  isDeleted(tenant: string, id: string): Promise<boolean>;
   /** Markers of batches that have not ended, with the input files that they name. */
   listOpen(): AsyncIterable<OpenBatch>;
   /** The same without the input files: one call for a thousand of them. */
@@ -52,6 +60,14 @@ export interface BatchStore {
   updateIdempotency(tenant: string, hash: string, change: (found: IdempotencyEntry) => IdempotencyEntry | null): Promise<void>;
 }
 
+/** What a list is narrowed to. Times are Unix seconds, both exclusive. */
+export interface BatchFilter {
+  /** Null where every batch does. */
+  matches: ((batch: Batch) => boolean) | null;
+  createdAfter: number | null;
+  createdBefore: number | null;
+}
+
 /** The name of an open marker; `since` is when it was written. */
 export interface OpenMarker {
   tenant: string;
@@ -76,6 +92,8 @@ export interface IdempotencyEntry {
   state: 'made' | 'refused' | 'unanswered';
 }
 
+const EVERY_BATCH: BatchFilter = { matches: null, createdAfter: null, createdBefore: null };
+
 /** The batches in a bucket; `onMarkerLeft` gets the failure to make sure of the open marker of a new batch. */
 export function createBatchStore({
   store,
@@ -92,6 +110,27 @@ export function createBatchStore({
 
   async function getIdempotency(tenant: string, hash: string): Promise<IdempotencyEntry | null> {
     return await getJson<IdempotencyEntry>(store, keys.idempotency(tenant, hash));
+  }
+
+  async function isDeleted(tenant: string, id: string): Promise<boolean> {
+    return (await store.stat(keys.tombstone(tenant, id))) !== null;
+  }
+
+  async function isKnown(tenant: string, id: string): Promise<boolean> {
+    return (await store.stat(keys.batch(tenant, id))) !== null || (await isDeleted(tenant, id));
+  }
+
+  /** Keys of records, newest first. The ids tell when the batches were made. */
+  async function* listKeys(
+    tenant: string,
+    { after, filter, pageSize }: { after: string | null; filter: BatchFilter; pageSize: number },
+  ): AsyncIterable<string> {
+    const prefix = keys.batches(tenant);
+    for await (const { key } of store.list(prefix, { startAfter: after === null ? '' : keys.batch(tenant, after), pageSize })) {
+      const createdAt = Math.floor(idTimeMs(key.slice(prefix.length)) / 1000);
+      if (filter.createdAfter !== null && createdAt <= filter.createdAfter) return;
+      if (filter.createdBefore === null || createdAt < filter.createdBefore) yield key;
+    }
   }
 
   return {
@@ -113,20 +152,33 @@ export function createBatchStore({
 
     update: async (tenant, id, change) => await updateJson(store, keys.batch(tenant, id), change),
 
-    async list(tenant, { limit, after, signal }) {
-      if (after !== null && (await store.stat(keys.batch(tenant, after))) === null) return 'unknown_cursor';
-      const listed = store.list(keys.batches(tenant), {
-        startAfter: after === null ? '' : keys.batch(tenant, after),
-        pageSize: Math.min(limit + 1, 1000),
-      });
-      const found = await firstMapped(listed, { count: limit + 1, limit: READS_AT_A_TIME }, async ({ key }) => {
-        signal?.throwIfAborted();
-        const record = await getJson<BatchRecord>(store, key);
-        // One damaged record must not take the list of its tenant; a read of that batch alone is a 500.
-        return record !== null && 'batch' in record ? record : null;
-      });
+    async list(tenant, { limit, after, filter = EVERY_BATCH, signal }) {
+      if (after !== null && !(await isKnown(tenant, after))) return 'unknown_cursor';
+      const { matches } = filter;
+      // With a condition most records may be others.
+      const atLeast = matches === null ? 1 : READS_AT_A_TIME;
+      const found = await firstMapped(
+        listKeys(tenant, { after, filter, pageSize: matches === null ? Math.min(limit + 1, 1000) : 1000 }),
+        { count: limit + 1, limit: READS_AT_A_TIME, atLeast },
+        async (key) => {
+          signal?.throwIfAborted();
+          const record = await getJson<BatchRecord>(store, key);
+          // One damaged record must not take the list of its tenant; a read of that batch alone is a 500.
+          return record !== null && 'batch' in record && (matches === null || matches(record.batch)) ? record : null;
+        },
+      );
       return { data: found.slice(0, limit), hasMore: found.length > limit };
     },
+
+    async delete(tenant, id) {
+      if ((await store.stat(keys.batch(tenant, id))) === null) return false;
+      // The tombstone first: who finds no record any more finds it.
+      await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
+      await store.remove([keys.batch(tenant, id)]);
+      return true;
+    },
+
+    isDeleted,
 
     async countOpen(tenant, most) {
       let count = 0;

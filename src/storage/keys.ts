@@ -18,6 +18,8 @@ export const keys = {
   idempotency: (tenant: string, hash: string) => `idempotency/${tenant}/${hash}`,
   /** What the workers know of a model server; `hash` is of its base URL. */
   limit: (hash: string) => `limits/${hash}`,
+  /** The models of an upstream, as a worker told last. */
+  models: (upstream: string) => `models/${upstream}`,
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
   /** The nonce keeps two validations apart, and the head says whose shards count. */
@@ -46,6 +48,7 @@ export const prefixes = {
   tombstones: 'deleted/',
   uploads: 'uploads/',
   resumable: 'resumable/',
+  models: 'models/',
   open: 'open/',
   work: 'work/',
   idempotency: 'idempotency/',

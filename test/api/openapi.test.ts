@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { createRouter } from '../../src/api/router.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
+import { createModelStore } from '../../src/storage/model-store.ts';
 import { type DescribedApi, describedAnswers } from './described-answers.ts';
 import { startWholeTestApi, type TestApi } from './test-api.ts';
 
@@ -100,6 +101,21 @@ describe('GET /openapi.json', () => {
       }));
       await described.call('GET /v1/batches/{id}', 200, { id });
       await described.call('POST /v1/batches/{id}/cancel', 409, { id });
+      await described.call('GET /v1/batches/{id}', 400, { id, query: '?wait=x' });
+      await described.call('GET /v1/batches/{id}/events', 200, { id });
+      await described.call('GET /v1/batches/{id}/events', 404, { id: 'x' });
+      await described.call('DELETE /v1/batches/{id}', 400, { id, query: '?delete_files=perhaps' });
+      await described.call('DELETE /v1/batches/{id}', 200, { id });
+      await described.call('DELETE /v1/batches/{id}', 404, { id });
+      const running = idOf(await described.call('POST /v1/batches', 200, json(request)));
+      await described.call('DELETE /v1/batches/{id}', 409, { id: running });
+    });
+
+    it('models', async () => {
+      await createModelStore({ store: api.store, nowMs: Date.now }).tell('gpu', ['Qwen/Qwen3-8B']);
+      await described.call('GET /v1/models', 200);
+      await described.call('GET /v1/models/{id}', 200, { id: 'Qwen/Qwen3-8B' });
+      await described.call('GET /v1/models/{id}', 404, { id: 'gpt-4o' });
     });
 
     it('uploads', async () => {

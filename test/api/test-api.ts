@@ -13,6 +13,7 @@ import { DEFAULT_LIMITS, type TenantLimits } from '../../src/domain/limits.ts';
 import { DEFAULT_TENANT, type TenantSettingsOf } from '../../src/domain/tenant.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
+import { createModelStore } from '../../src/storage/model-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createUploadStore } from '../../src/storage/upload-store.ts';
@@ -86,6 +87,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     files,
     uploads: createUploadStore({ store, newNonce, parts }),
     batches,
+    models: createModelStore({ store, nowMs }),
     runs,
     objectStore: store,
     draining: new AbortController().signal,

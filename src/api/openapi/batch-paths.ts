@@ -1,7 +1,8 @@
+import { BATCH_STATUSES } from '../../domain/batch.ts';
 import type { OpenChoices } from '../batch-request.ts';
 import { expiresAfter } from './file-paths.ts';
-import { oneOf, open, type Schema, text } from './json-schema.ts';
-import { answers, body, operation, pathId, query } from './operation.ts';
+import { oneOf, open, type Schema, text, unixSeconds } from './json-schema.ts';
+import { answer, answers, body, operation, pathId, query } from './operation.ts';
 
 const metadata: Schema = {
   type: ['object', 'null'],
@@ -44,6 +45,16 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
         parameters: [
           query('after', 'Continue after this id'),
           query('limit', 'Batches per page', { type: 'integer', minimum: 1, maximum: 100, default: 20 }),
+          query('status', `Only batches of these statuses, with commas between: ${BATCH_STATUSES.join(', ')}`),
+          query('created_after', 'Only batches created after this moment', unixSeconds),
+          query('created_before', 'Only batches created before this moment', unixSeconds),
+          {
+            ...query('metadata', 'Only batches whose metadata has these values, as `metadata[key]=value`', {
+              type: 'object',
+              additionalProperties: text,
+            }),
+            style: 'deepObject',
+          },
         ],
         success: { 200: answers('One page', 'BatchList') },
         errors: [400],
@@ -51,7 +62,33 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
     },
     '/v1/batches/{id}': {
       parameters: [pathId('batch')],
-      get: operation('retrieveBatch', 'Look at a batch', { success: { 200: answers('The batch', 'Batch') }, errors: [404] }),
+      get: operation('retrieveBatch', 'Look at a batch', {
+        parameters: [
+          query('wait', 'Answer at the next change, at the latest after so many seconds', { type: 'integer', minimum: 0, maximum: 60 }),
+        ],
+        success: { 200: answers('The batch', 'Batch') },
+        errors: [400, 404],
+      }),
+      delete: operation('deleteBatch', 'Delete a batch that has ended', {
+        parameters: [query('delete_files', 'Whether its output and error file go too', { type: 'boolean', default: false })],
+        success: { 200: answers('It is gone', 'BatchDeleted') },
+        errors: [400, 404, 409],
+      }),
+    },
+    '/v1/batches/{id}/events': {
+      parameters: [pathId('batch')],
+      get: operation('followBatch', 'Follow a batch until it ends', {
+        success: {
+          200: answer(
+            'Server-Sent Events: an event `batch` with the Batch as its data, at once and at every change; a comment every 15 s',
+            text,
+            {
+              mediaType: 'text/event-stream',
+            },
+          ),
+        },
+        errors: [404],
+      }),
     },
     '/v1/batches/{id}/cancel': {
       parameters: [pathId('batch')],

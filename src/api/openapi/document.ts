@@ -3,7 +3,7 @@ import type { OpenChoices } from '../batch-request.ts';
 import { batchPaths } from './batch-paths.ts';
 import { filePaths } from './file-paths.ts';
 import type { Schema } from './json-schema.ts';
-import { answer, answers } from './operation.ts';
+import { answer, answers, operation, pathId } from './operation.ts';
 import { schemas } from './schemas.ts';
 import { uploadPaths } from './upload-paths.ts';
 
@@ -39,6 +39,16 @@ const processPaths: Schema = {
   },
 };
 
+const modelPaths: Schema = {
+  '/v1/models': {
+    get: operation('listModels', 'List the models that batches may name', { success: { 200: answers('All of them', 'ModelList') } }),
+  },
+  '/v1/models/{id}': {
+    parameters: [pathId('model')],
+    get: operation('retrieveModel', 'Look at a model', { success: { 200: answers('The model', 'Model') }, errors: [404] }),
+  },
+};
+
 /** The API as an OpenAPI 3.1 document, with the endpoints, windows and limits that are configured. */
 export function createOpenApiDocument(choices: OpenChoices & { limits: Limits }): Schema {
   return {
@@ -50,7 +60,7 @@ export function createOpenApiDocument(choices: OpenChoices & { limits: Limits })
     },
     servers: [{ url: '/' }],
     security: [{ key: [] }],
-    paths: { ...filePaths, ...uploadPaths(choices.limits), ...batchPaths(choices), ...processPaths },
+    paths: { ...filePaths, ...uploadPaths(choices.limits), ...batchPaths(choices), ...modelPaths, ...processPaths },
     components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } }, schemas },
   };
 }

@@ -85,6 +85,7 @@ const list = (item: string) =>
 export const schemas: Readonly<Record<string, Schema>> = {
   Batch: batch,
   BatchError: whole({ code: text, message: text, param: textOrNull, line: { type: ['integer', 'null'], minimum: 1 } }),
+  BatchDeleted: whole({ id: text, object: always('batch'), deleted: always(true) }),
   BatchList: list('Batch'),
   File: file,
   FileList: list('File'),
@@ -96,6 +97,8 @@ export const schemas: Readonly<Record<string, Schema>> = {
     created_at: unixSeconds,
     upload_id: id('^upload_[0-9a-f]{32}$'),
   }),
+  Model: whole({ id: text, object: always('model'), created: unixSeconds, owned_by: text }),
+  ModelList: whole({ object: always('list'), data: { type: 'array', items: named('Model') } }),
   Health: whole({ status: always('ok') }),
   Readiness: {
     type: 'object',

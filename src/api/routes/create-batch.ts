@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { BatchRecord } from '../../domain/batch.ts';
-import { wrongPurpose } from '../../domain/errors.ts';
+import { batchWasDeleted, wrongPurpose } from '../../domain/errors.ts';
 import { isFileId, newBatchId } from '../../domain/ids.ts';
 import { newBatch } from '../../domain/new-batch.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
@@ -78,6 +78,8 @@ export function createBatch(deps: Deps): Route {
       const claimed = await beforeRecord(create, async () => await idempotency.claim(create, firstRecord(tenant, request)));
       const standing = claimed.isRepeat ? await batches.get(tenant, claimed.record.batch.id) : null;
       if (standing !== null) return { record: standing, isRepeat: true };
+      const { id } = claimed.record.batch;
+      if (claimed.isRepeat && (await batches.isDeleted(tenant, id))) throw batchWasDeleted(id);
       noteIfLost(response, create, claimed.record);
       await begin(create, claimed.record);
       isMade = true;

@@ -1,15 +1,55 @@
-import { batchNotFound } from '../../domain/errors.ts';
+import { batchNotFound, integerAboveMax, invalidType } from '../../domain/errors.ts';
+import { type Batch, type BatchRecord, isTerminal } from '../../domain/batch.ts';
 import { isBatchId } from '../../domain/ids.ts';
+import { cutText } from '../../domain/shown-text.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
-import { pathParam, type Route, sendJson, tenantOf } from '../context.ts';
-import type { LiveCounts } from '../live-counts.ts';
+import type { BatchWatch } from '../batch-watch.ts';
+import { clientGone, holdSlot, pathParam, type Route, type RouteContext, sendJson, tenantOf } from '../context.ts';
+import type { Slots } from '../slots.ts';
 
-/** `GET /v1/batches/{id}`: the status from the record, the counts of a running batch as its workflow knows them. */
-export function retrieveBatch({ batches, liveCounts }: { batches: BatchStore; liveCounts: LiveCounts }): Route {
+interface Deps {
+  batches: BatchStore;
+  watch: BatchWatch;
+  waits: Slots;
+  draining: AbortSignal;
+}
+
+/** Proxies give up an answer that takes longer. */
+const MAX_WAIT_SECONDS = 60;
+
+/**
+ * `GET /v1/batches/{id}`: the status from the record, the counts of a running batch as its workflow knows them. With `wait=SECONDS` the
+ * answer comes at the next change, at the end of the batch or after so many seconds.
+ */
+export function retrieveBatch({ batches, watch, waits, draining }: Deps): Route {
   return async (ctx) => {
     const id = pathParam(ctx, 'id');
+    const seconds = readWait(ctx);
     const record = isBatchId(id) ? await batches.get(tenantOf(ctx), id) : null;
     if (record === null) throw batchNotFound(id);
-    sendJson(ctx, await liveCounts.show(record));
+    const isWaiting = seconds > 0 && !isTerminal(record.batch.status);
+    sendJson(ctx, isWaiting ? await nextChange(ctx, record, seconds) : await watch.now(record));
   };
+
+  async function nextChange(ctx: RouteContext, record: BatchRecord, seconds: number): Promise<Batch> {
+    const gone = clientGone(ctx);
+    await holdSlot(ctx, waits, gone);
+    const until = AbortSignal.any([gone, draining, AbortSignal.timeout(seconds * 1000)]);
+    let latest = record.batch;
+    let seen = 0;
+    for await (const batch of watch.changes(record, until)) {
+      latest = batch;
+      seen += 1;
+      if (seen === 2) break;
+    }
+    return latest;
+  }
+}
+
+function readWait(ctx: RouteContext): number {
+  const given = new URLSearchParams(ctx.querystring).get('wait');
+  if (given === null) return 0;
+  if (!/^\d+$/.test(given)) throw invalidType('wait', 'an integer', 'a string');
+  if (Number(given) > MAX_WAIT_SECONDS) throw integerAboveMax('wait', MAX_WAIT_SECONDS, cutText(given, 80));
+  return Number(given);
 }
