@@ -40,6 +40,7 @@ function onlyBatch(record: BatchRecord): BatchStore {
   return {
     ...{ create: nothing, update: nothing, list: nothing, countOpen: nothing, markOpen: nothing, removeOpen: nothing },
     ...{ claimIdempotency: nothing, putIdempotency: nothing, getIdempotency: nothing, updateIdempotency: nothing },
+    ...{ delete: nothing, isDeleted: nothing },
     get: async () => record,
     listOpen: () => assert.fail('not asked for here'),
     async *listOpenMarkers() {
