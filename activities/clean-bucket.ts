@@ -49,6 +49,7 @@ export function createCleanBucket(
       files: async (stretch) => await housekeeping.removeExpiredFiles(beganMs, inputs, stretch),
       uploads: async (stretch) => await housekeeping.removeStaleUploads(beganMs, uploadMarkerMaxAgeMs, inputs, stretch),
       resumable: async (stretch) => await housekeeping.removeExpiredUploads(beganMs, stretch),
+      probes: async (stretch) => await housekeeping.removeOldProbes(beganMs, stretch),
       idempotency: async (stretch) => await housekeeping.removeOldIdempotency(beganMs, IDEMPOTENCY_AGE_MS, stretch),
       contents: async (stretch) => await housekeeping.removeDeletedContent(beganMs, inputs, stretch),
     };

@@ -290,7 +290,7 @@ export interface ReviveResult {
 }
 
 /** What a cleaning sweep removes, in this order. Contents come last: the bucket answers late while a client reads what is to be removed. */
-export const CLEAN_STEPS = ['work', 'files', 'uploads', 'resumable', 'idempotency', 'contents'] as const;
+export const CLEAN_STEPS = ['work', 'files', 'uploads', 'resumable', 'probes', 'idempotency', 'contents'] as const;
 export type CleanStep = (typeof CLEAN_STEPS)[number];
 /** The last key that a step looked at; a step that begins at the beginning is absent. */
 export type CleanPosition = Partial<Record<CleanStep, string>>;

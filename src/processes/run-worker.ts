@@ -9,7 +9,7 @@ import { cachedWorkflows, memoryLimit } from './cached-workflows.ts';
 import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
 import { followTenants } from './follow-tenants.ts';
-import { openBucket } from './open-bucket.ts';
+import { openBucket, prepareBucket } from './open-bucket.ts';
 import { tellModels } from './tell-models.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
@@ -132,6 +132,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     return { ready: working && found.temporal && found.bucket, working, ...found, roles: config.worker.roles };
   };
   await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
+  await prepareBucket({ s3: config.s3, store, nonce: randomHex(24) }, { logger, signal });
   const { namespace } = config.temporal;
   const connect = async () => {
     const native = await NativeConnection.connect(connectionOptions(temporalAddress(config)));
@@ -142,7 +143,6 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const provisioning = { connection, namespace, sweepIntervalMs: config.housekeeping.sweepIntervalMs, retentionDays: RETENTION_DAYS };
   const warning = await untilItWorks('the namespace', async () => await provision(provisioning), { logger, signal });
   if (warning !== null) logger.warn(warning);
-  await untilItWorks('the bucket', async () => await store.ensureBucket(), { logger, signal });
 
   const modelLists = createModelLists({
     upstreams: config.upstreams,

@@ -4,13 +4,12 @@ import { stdout } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { batchPolicy } from './batch-policy.ts';
 import { followTenants } from './follow-tenants.ts';
-import { openBucket } from './open-bucket.ts';
+import { openBucket, prepareBucket } from './open-bucket.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { keepHeapLean } from './lean-heap.ts';
 import { createShutdown } from './shutdown.ts';
 import { letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
-import { untilItWorks } from './until-it-works.ts';
 import { createApp } from '../api/app.ts';
 import { CONNECTION_BOUNDS, createHttpServer } from '../api/http-server.ts';
 import { createApiKeys, NO_KEYS } from '../api/middleware/authentication.ts';
@@ -142,7 +141,7 @@ export async function serveApi(args: string[]): Promise<number> {
   }
 
   // In the background, so that the API can say that the bucket is away instead of being away itself.
-  const bucket = untilItWorks('the bucket', async () => await objectStore.ensureBucket(), { logger, signal: shutdown.draining });
+  const bucket = prepareBucket({ s3: config.s3, store: objectStore, nonce: newNonce() }, { logger, signal: shutdown.draining });
   bucket.catch((error: unknown) => (shutdown.draining.aborted ? undefined : shutdown.fail(error)));
   return await shutdown.ended();
 }

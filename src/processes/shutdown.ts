@@ -1,4 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { EXIT } from '../cli/exit-codes.ts';
+import { ConfigError } from '../config-error.ts';
 import type { Logger } from '../logger.ts';
 
 /** Ends a process in order: what was opened last is closed first, and nothing may take longer than the deadline. */
@@ -7,7 +9,7 @@ export interface Shutdown {
   readonly draining: AbortSignal;
   /** Closes something when it is its turn. */
   closes(what: string, close: () => Promise<void> | void): void;
-  /** Begins the end without a signal; the exit code becomes 1. */
+  /** Begins the end without a signal; the exit code becomes 2 for a fault of the configuration, else 1. */
   fail(error: unknown): void;
   /** Resolves to the exit code when everything is closed or the deadline has passed. */
   ended(): Promise<number>;
@@ -55,7 +57,7 @@ export function createShutdown({ deadlineMs, logger }: { deadlineMs: number; log
       // Nobody needs to be told that a process which is ending cannot go on.
       if (draining.signal.aborted) logger.error({ err: error }, 'this process does not end in order');
       else logger.fatal({ err: error }, 'this process cannot go on');
-      exitCode = 1;
+      exitCode = error instanceof ConfigError ? EXIT.usage : EXIT.error;
       draining.abort();
     },
     async ended() {

@@ -27,6 +27,8 @@ export interface Housekeeping {
   listWork(): Promise<string[]>;
   /** Removes everything under `work/` of these batches, which are in byte order. */
   removeWork(batchIds: readonly string[], stretch: Stretch): Promise<Cleaned>;
+  /** What a process left that ended while it looked at the store. */
+  removeOldProbes(nowMs: number, stretch: Stretch): Promise<Cleaned>;
   /** Idempotency entries older than `maxAgeMs`. */
   removeOldIdempotency(nowMs: number, maxAgeMs: number, stretch: Stretch): Promise<Cleaned>;
 }
@@ -37,6 +39,8 @@ const DELETION_MS = 60_000;
 const CURSOR_LIFE_MS = 30 * 24 * 3_600_000;
 /** An upload may be completed until it expires; one that is being put together then still needs its parts. */
 const COMPLETING_MS = 3_600_000;
+/** A process looks at its store for seconds. */
+const PROBE_AGE_MS = 3_600_000;
 const REMEMBERED = 200_000;
 /** A bucket lets nobody remove an object that is being read, and says so only by silence: not asked again for so long. */
 const REFUSED_REST_MS = 10 * 60_000;
@@ -202,6 +206,7 @@ export function createHousekeeping({
       return { removed, isDone: isAtEnd };
     },
 
+    removeOldProbes: (nowMs, stretch) => removeListed(olderThan(prefixes.probes, nowMs - PROBE_AGE_MS, stretch.after), stretch),
     removeOldIdempotency: (nowMs, maxAgeMs, stretch) =>
       removeListed(olderThan(prefixes.idempotency, nowMs - maxAgeMs, stretch.after), stretch),
   };

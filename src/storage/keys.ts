@@ -16,6 +16,8 @@ export const keys = {
   open: (tenant: string, id: string) => `open/${tenant}/${id}`,
   opens: (tenant: string) => `open/${tenant}/`,
   idempotency: (tenant: string, hash: string) => `idempotency/${tenant}/${hash}`,
+  /** Objects that a process writes when it starts, to see what the store can do. */
+  probe: (nonce: string, name: string) => `probe/${nonce}/${name}`,
   /** What the workers know of a model server; `hash` is of its base URL. */
   limit: (hash: string) => `limits/${hash}`,
   /** The models of an upstream, as a worker told last. */
@@ -52,6 +54,7 @@ export const prefixes = {
   open: 'open/',
   work: 'work/',
   idempotency: 'idempotency/',
+  probes: 'probe/',
 } as const;
 
 /** Tenant and id in a key like `files/<tenant>/<id>`. */

@@ -7,6 +7,9 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { AssumeRoleProvider } from 'minio/dist/esm/AssumeRoleProvider.mjs';
 import { Client } from 'minio';
+import type { S3Credentials } from '../../src/storage/aws-credentials.ts';
+import { createMinioObjectStore } from '../../src/storage/minio-object-store.ts';
+import { findStoreFault } from '../../src/storage/store-fault.ts';
 import { startMinio, type TestMinio } from '../helpers/servers.ts';
 
 const run = promisify(execFile);
@@ -87,6 +90,7 @@ describe('deploy/minio/copy-bucket', () => {
 describe('deploy/minio/bucket-policy.json', () => {
   let minio: TestMinio;
   let limited: Client;
+  let limitedKeys: S3Credentials;
 
   before(async () => {
     minio = await startMinio();
@@ -99,13 +103,17 @@ describe('deploy/minio/bucket-policy.json', () => {
     const policy = (await readFile('deploy/minio/bucket-policy.json', 'utf8')).replaceAll('BUCKET', 'team-a');
     const role = new AssumeRoleProvider({ stsEndpoint: endpoint, accessKey, secretKey, policy, action: 'AssumeRole' });
     const credentials = await role.getCredentials();
+    limitedKeys = {
+      accessKey: credentials.getAccessKey(),
+      secretKey: credentials.getSecretKey(),
+      sessionToken: credentials.getSessionToken() ?? '',
+    };
     limited = new Client({
       endPoint,
       port: Number(port),
       useSSL: false,
-      accessKey: credentials.getAccessKey(),
-      secretKey: credentials.getSecretKey(),
-      sessionToken: credentials.getSessionToken() ?? '',
+      ...limitedKeys,
+      sessionToken: limitedKeys.sessionToken ?? '',
       region: 'us-east-1',
     });
   });
@@ -121,6 +129,10 @@ describe('deploy/minio/bucket-policy.json', () => {
     await limited.listIncompleteUploads('team-a', 'large', true).toArray();
     await limited.abortMultipartUpload('team-a', 'large', upload);
     await limited.removeObjects('team-a', ['folder/key']);
+    const access = { credentials: async () => await Promise.resolve(limitedKeys) };
+    const store = createMinioObjectStore({ endpoint: minio.endpoint, bucket: 'team-a', region: 'us-east-1', ...access });
+    assert.equal(await findStoreFault(store, 'nonce'), null);
+    store.close();
   });
 
   it('allows nothing else', async () => {

@@ -5,13 +5,14 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { describe, it } from 'node:test';
 import { bareEnvironment } from '../helpers/environment.ts';
+import { startCarelessStore } from '../storage/careless-store.ts';
 import { freePort, startMinio } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
-function startApi(env: Record<string, string>, flags: string[] = []) {
-  const child = spawn(process.execPath, [...flags, MAIN, 'api'], {
+function startApi(env: Record<string, string>, flags: string[] = [], command = 'api') {
+  const child = spawn(process.execPath, [...flags, MAIN, command], {
     cwd: tmpdir(),
     stdio: ['ignore', 'ignore', 'pipe'],
     env: bareEnvironment({
@@ -74,6 +75,20 @@ describe('nightshift api', () => {
     assert.equal(await statusOf(`http://127.0.0.1:${port}/v1/files`), 200);
     assert.deepEqual(await closed, [0, null], api.log());
     assert.ok(performance.now() - toldMs >= 3000);
+  });
+
+  it('refuses a store that does not keep to its conditions, as a worker does: code 2, with what is wrong and what to do', async () => {
+    await using minio = await startMinio();
+    await using store = await startCarelessStore(minio, 'no-if-none-match');
+    for (const command of ['api', 'worker']) {
+      const { accessKey, secretKey } = minio;
+      const keys = { NIGHTSHIFT_S3_ACCESS_KEY: accessKey, NIGHTSHIFT_S3_SECRET_KEY: secretKey };
+      const own = { NIGHTSHIFT_API_PORT: String(await freePort()), NIGHTSHIFT_UPSTREAM_URL: 'http://127.0.0.1:1' };
+      await using refused = startApi({ NIGHTSHIFT_S3_ENDPOINT: store.endpoint, ...keys, ...own }, [], command);
+      const [code] = await once(refused.child, 'close');
+      assert.equal(code, 2, refused.log());
+      assert.match(refused.log(), /NIGHTSHIFT_S3_ENDPOINT: .*it ignores If-None-Match: .*Use a store that keeps to these conditions/);
+    }
   });
 
   it('logs an uncaught error as one line of JSON and ends with code 1, thrown or rejected', async () => {

@@ -59,6 +59,13 @@ describe('createShutdown', () => {
     assert.equal((await runWith(`shutdown.fail(new Error('broken'));`, { failed: true })).code, 1);
   });
 
+  it('ends with 2 when its configuration turns out to be wrong', async () => {
+    const script = `
+      const { ConfigError } = await import('${new URL('../../src/config-error.ts', import.meta.url).href}');
+      shutdown.fail(new ConfigError(['broken']));`;
+    assert.equal((await runWith(script, { failed: true })).code, 2);
+  });
+
   it('says of a failure that comes while it ends that it does not end in order, and ends with 1', async () => {
     const { code, out } = await runWith(`
       shutdown.closes('store', () => console.log('store'));

@@ -210,6 +210,12 @@ describe('Housekeeping: work and idempotency', () => {
     assert.deepEqual(await keysBelow(''), ['work/batch_10/publish']);
   });
 
+  it('removes what a process left that ended while it looked at the store', async () => {
+    await store.put('probe/n/record', Buffer.from('1'));
+    assert.equal((await housekeeping.removeOldProbes(Date.now(), WHOLE)).removed, 0);
+    assert.equal((await housekeeping.removeOldProbes(Date.now() + 2 * 60 * MINUTE_MS, WHOLE)).removed, 1);
+  });
+
   it('removes old idempotency entries', async () => {
     await store.put('idempotency/a/h1', Buffer.from('{}'));
     await store.put('idempotency/b/h2', Buffer.from('{}'));

@@ -1,6 +1,8 @@
 import { connect } from 'node:net';
 import type { Config } from '../../config.ts';
 import { openBucket } from '../open-bucket.ts';
+import { findStoreFault } from '../../storage/store-fault.ts';
+import { createRandomHex } from '../random-hex.ts';
 import { connectTemporal } from '../../temporal/connection.ts';
 
 const PATIENCE_MS = 3_000;
@@ -43,7 +45,8 @@ export async function bucketFault(config: Config): Promise<string | null> {
   const store = openBucket(config, { answerMs: PATIENCE_MS });
   try {
     await store.ensureBucket();
-    return null;
+    const fault = await findStoreFault(store, createRandomHex()(24));
+    return fault === null ? null : `it ${fault}`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   } finally {

@@ -1,0 +1,66 @@
+import { keys } from './keys.ts';
+import { type ObjectStore, ObjectStoreError } from './object-store.ts';
+
+/** Names in byte order. By number, by letter and by case the order would be another one. */
+const IN_ORDER = ['10', '9', 'B', 'a'];
+const WRITTEN = [IN_ORDER[2], IN_ORDER[0], IN_ORDER[3], IN_ORDER[1]];
+const WRONG_TAG = '0'.repeat(32);
+
+/**
+ * Checks a store for the conditions that everything in it depends on, with a handful of calls on objects below `probe/<nonce>`, which
+ * it removes. Answers what the store does wrong, as the rest of a sentence that begins with "it"; null when it is fit for use.
+ * Throws `ObjectStoreError` where the store cannot be reached or refuses access.
+ */
+export async function findStoreFault(store: ObjectStore, nonce: string): Promise<string | null> {
+  const key = keys.probe(nonce, 'record');
+  const names = IN_ORDER.map((name) => keys.probe(nonce, `list/${name}`));
+  try {
+    const [ofWrites, ofLists] = await Promise.allSettled([faultOfWrites(store, key), faultOfLists(store, nonce)]);
+    for (const outcome of [ofWrites, ofLists]) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      if (outcome.value !== null) return outcome.value;
+    }
+    return null;
+  } catch (error) {
+    if (!(error instanceof ObjectStoreError) || !/not ?implemented/i.test(error.message)) throw error;
+    return `does not implement a call that Nightshift needs (${error.operation})`;
+  } finally {
+    // What stays, the sweep removes.
+    await store.remove([key, ...names]).catch(() => undefined);
+  }
+}
+
+async function faultOfWrites(store: ObjectStore, key: string): Promise<string | null> {
+  await store.create(key, Buffer.from('1'));
+  if ((await store.create(key, Buffer.from('2'))) !== 'exists') {
+    return 'ignores If-None-Match: it overwrote an object that a write was to create';
+  }
+  if ((await store.replace(key, Buffer.from('3'), WRONG_TAG)) !== 'changed') {
+    return 'ignores If-Match: it replaced an object that had another ETag';
+  }
+  const found = await store.get(key);
+  if (found === null || found.body.toString() !== '1') return 'does not show an object right after it was written';
+  const races = await Promise.all(['4', '5'].map(async (body) => await store.replace(key, Buffer.from(body), found.etag)));
+  const won = races.filter((outcome) => outcome === 'replaced').length;
+  if (won === 0) return 'refuses If-Match: it did not replace an object whose ETag was the one it had told';
+  if (won === 2) return 'does not keep to If-Match: two writes at the same time both replaced the object with the same ETag';
+  return null;
+}
+
+async function faultOfLists(store: ObjectStore, nonce: string): Promise<string | null> {
+  const prefix = keys.probe(nonce, 'list/');
+  await Promise.all(WRITTEN.map(async (name) => await store.put(`${prefix}${name}`, Buffer.alloc(0))));
+  async function list(options: { startAfter?: string; pageSize?: number }): Promise<string> {
+    const found: string[] = [];
+    for await (const { key } of store.list(prefix, options)) {
+      found.push(key.slice(prefix.length));
+      // A store that begins anew with each page would never end.
+      if (found.length > IN_ORDER.length) break;
+    }
+    return found.join();
+  }
+  const listed = await list({ pageSize: 3 });
+  if (listed !== IN_ORDER.join()) return `lists keys in the order ${listed}, but byte order is ${IN_ORDER.join()}`;
+  const after = await list({ startAfter: `${prefix}${IN_ORDER[1]}` });
+  return after === IN_ORDER.slice(2).join() ? null : `ignores start-after: a list after ${IN_ORDER[1]} was ${after}`;
+}

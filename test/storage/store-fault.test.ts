@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { ObjectStoreError } from '../../src/storage/object-store.ts';
+import { withKeyPrefix } from '../../src/storage/prefixed-object-store.ts';
+import { findStoreFault } from '../../src/storage/store-fault.ts';
+import { type Carelessness, startCarelessStore } from './careless-store.ts';
+import { startFaultProxy } from './fault-proxy.ts';
+import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
+
+let bucket: TestBucket;
+before(async () => {
+  bucket = await startTestBucket();
+});
+after(async () => await bucket[Symbol.asyncDispose]());
+
+describe('findStoreFault', () => {
+  it('finds none in MinIO, with a key prefix and without, and leaves no object behind', async () => {
+    assert.equal(await findStoreFault(bucket.store, newNonce()), null);
+    assert.equal(await findStoreFault(withKeyPrefix(bucket.store, 'team-a/'), newNonce()), null);
+    assert.deepEqual(await collect(bucket.store.list('')), []);
+  });
+
+  it('needs less than twenty calls', async () => {
+    await using proxy = await startFaultProxy(bucket.minio.endpoint);
+    await findStoreFault(bucket.connect({ endpoint: proxy.endpoint }), newNonce());
+    assert.ok(proxy.seen.length < 20, proxy.seen.join('\n'));
+  });
+
+  it('finds none when the answers to its writes get lost', async () => {
+    await using proxy = await startFaultProxy(bucket.minio.endpoint);
+    const seen = new Map<string, number>();
+    proxy.fault = (method, path) => {
+      if (method !== 'PUT') return null;
+      seen.set(path, (seen.get(path) ?? 0) + 1);
+      return seen.get(path) === 1 ? 'answer-lost' : null;
+    };
+    assert.equal(await findStoreFault(bucket.connect({ endpoint: proxy.endpoint }), newNonce()), null);
+  });
+
+  const faults: Record<Carelessness, RegExp> = {
+    'no-if-none-match': /^ignores If-None-Match: /,
+    'no-if-match': /^ignores If-Match: /,
+    'checks-before': /^does not keep to If-Match: two writes/,
+    'always-412': /^refuses If-Match: /,
+    refuses: /^does not implement a call that Nightshift needs \(create\)$/,
+    'dictionary-order': /^lists keys in the order 9,10,B,a, but byte order is 10,9,B,a$/,
+    backwards: /^lists keys in the order /,
+    'no-pages': /^lists keys in the order /,
+    'no-start-after': /^ignores start-after: /,
+    'stale-reads': /^does not show an object right after/,
+  };
+  for (const [careless, fault] of Object.entries(faults)) {
+    it(`refuses a store: ${careless}`, async () => {
+      await using store = await startCarelessStore(bucket.minio, careless as Carelessness);
+      assert.match((await findStoreFault(bucket.connect(store), newNonce())) ?? 'no fault', fault);
+      assert.deepEqual(await collect(bucket.store.list('')), []);
+    });
+  }
+
+  it('throws while the store is away, because nothing is known of it then', async () => {
+    await using proxy = await startFaultProxy(bucket.minio.endpoint);
+    proxy.fault = () => '503';
+    await assert.rejects(findStoreFault(bucket.connect({ endpoint: proxy.endpoint }), newNonce()), ObjectStoreError);
+  });
+});
