@@ -101,7 +101,7 @@ const LONG_LINE_BYTES = 1024 * 1024;
 /**
  * Reads a stream of bytes through the checker and hands on the lines to be planned. Ends early, which ends the stream too, when
  * nothing more can change the verdict or the plan takes no more, and answers which. `step` is awaited between lines, and
- * `longLine` before more than `LONG_LINE_BYTES` of a line are held; what it answers is disposed when that line is checked.
+ * `longLine` when more than `LONG_LINE_BYTES` of the line at that offset are held; what it answers is disposed when that line is checked.
  */
 export async function readThroughChecker(given: {
   body: AsyncIterable<Buffer>;
@@ -109,7 +109,7 @@ export async function readThroughChecker(given: {
   checker: InputChecker;
   plan: (line: PlannedLine) => Promise<boolean> | boolean;
   step: () => Promise<void> | void;
-  longLine: () => Promise<Disposable>;
+  longLine: (offset: number) => Promise<Disposable>;
 }): Promise<'checked' | 'plan_full'> {
   const { body, maxLineBytes, checker, plan, step, longLine } = given;
   const splitter = createLineSplitter({ maxLineBytes });
@@ -135,7 +135,7 @@ export async function readThroughChecker(given: {
       const ended = await takeAll(splitter.push(chunk));
       if (ended !== null) return ended;
       const isLong = splitter.heldBytes > LONG_LINE_BYTES;
-      if (isLong) turn ??= await longLine();
+      if (isLong) turn ??= await longLine(splitter.offset);
       else {
         turn?.[Symbol.dispose]();
         turn = null;

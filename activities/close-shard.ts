@@ -7,6 +7,7 @@ import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import type { PieceEntry, ShardResult } from '../src/domain/piece.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
+import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { unknownBatch } from './save-batch.ts';
 
@@ -22,8 +23,8 @@ interface UnrunLine {
  * Makes the shard result out of the pieces, once. A second run finds it; two that run at once write their objects under
  * names of their own, and of two shard results the first stands for both. What the other wrote nobody reads.
  */
-export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' | 'randomHex'>) {
-  const { batches, pieces, randomHex } = deps;
+export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' | 'randomHex'> & { controlMemory: ControlMemory }) {
+  const { batches, pieces, randomHex, controlMemory } = deps;
 
   /** The one outcome of each line: completed before failed, then the lowest key, which comes first. */
   async function decide(batchId: string, plan: ShardPlan, beating: Beating): Promise<Map<number, PieceEntry>> {
@@ -86,6 +87,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
 
     const plan = await pieces.getPlanShard(batchId, shard);
     if (plan === null) throw new Error(`shard ${shard} has no plan`);
+    using memory = await controlMemory.closing(beating.signal);
     const without = (found: ReadonlyMap<number, PieceEntry>) => plan.lines.filter(({ line }) => !found.has(line));
     let decided = await decide(batchId, plan, beating);
     let missing = without(decided);
@@ -100,6 +102,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     const inOrder = plan.lines.flatMap(({ line }) => decided.get(line) ?? []);
     const completed = inOrder.filter(({ outcome }) => outcome === 'completed');
     const failed = inOrder.filter(({ outcome }) => outcome === 'failed');
+    await memory.fit(inOrder, beating.signal);
     const nonce = randomHex(16);
     const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, beating);
     const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(pieces.readResultLines(completed)));

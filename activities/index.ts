@@ -19,7 +19,9 @@ import type {
 import { createBatchesRunning } from './batches-running.ts';
 import { createCleanBucket } from './clean-bucket.ts';
 import { createCloseShard } from './close-shard.ts';
+import { createControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
+import { createHeavyWork } from './heavy-work.ts';
 import { createRecordCounts } from './record-counts.ts';
 import { createListStored } from './list-stored.ts';
 import { createPublishResults } from './publish-results.ts';
@@ -55,14 +57,15 @@ export interface Activities {
 /** The activities of one worker process; its memory bounds and caches live in here. */
 export function createActivities(deps: ActivityDeps): Activities {
   const batchesRunning = createBatchesRunning(deps);
+  const [controlMemory, heavyWork] = [createControlMemory(), createHeavyWork()];
   const readPieces = createPieceReader(deps.pieces);
   return {
-    validateInput: createValidateInput({ ...deps, batchesRunning }),
-    runRequests: createRunRequests({ ...deps, batchesRunning, readPieces, recordCounts: createRecordCounts(deps) }),
+    validateInput: createValidateInput({ ...deps, batchesRunning, controlMemory, heavyWork }),
+    runRequests: createRunRequests({ ...deps, batchesRunning, heavyWork, readPieces, recordCounts: createRecordCounts(deps) }),
     readShard: createReadShard(deps),
     listStored: createListStored({ readPieces }),
-    closeShard: createCloseShard(deps),
-    publishResults: createPublishResults(deps),
+    closeShard: createCloseShard({ ...deps, controlMemory }),
+    publishResults: createPublishResults({ ...deps, controlMemory }),
     saveBatch: createSaveBatch(deps),
     reviveBatches: createReviveBatches(deps),
     cleanBucket: createCleanBucket(deps),

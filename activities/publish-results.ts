@@ -6,6 +6,7 @@ import { transition } from '../src/domain/lifecycle.ts';
 import type { Publication, ShardResult } from '../src/domain/piece.ts';
 import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
+import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { asSaved, unknownBatch } from './save-batch.ts';
 
@@ -25,8 +26,10 @@ interface ResultFile {
  * the same bytes under the same names, and finds what is there already. Only after an outage that took the life of the files
  * are ids and times decided anew; whoever still goes by the old ones ends without a terminal record.
  */
-export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'>) {
-  const { files, batches, pieces, nowMs, randomHex } = deps;
+export function createPublishResults(
+  deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'> & { controlMemory: ControlMemory },
+) {
+  const { files, batches, pieces, nowMs, randomHex, controlMemory } = deps;
 
   async function shardResults(batchId: string): Promise<ShardResult[]> {
     const [head, results] = await Promise.all([pieces.getPlanHead(batchId), pieces.listShardResults(batchId)]);
@@ -44,6 +47,7 @@ export function createPublishResults(deps: Pick<ActivityDeps, 'files' | 'batches
     beating: Beating,
   ): Promise<void> {
     if ((await files.get(tenant, file.id)) !== null) return;
+    using _memory = await controlMemory.publishing(beating.signal);
     const writer = await files.beginContent(tenant, file.id);
     try {
       for await (const chunk of pieces.readShardObjects(file.objects)) {

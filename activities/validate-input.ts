@@ -9,10 +9,11 @@ import type { PlannedUpstream, ValidatedInput, ValidateInputInput } from '../wor
 import type { BatchesRunning } from './batches-running.ts';
 import { type Beating, startBeating } from './beating.ts';
 import { createInputChecker, readThroughChecker } from './check-input.ts';
+import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
+import type { HeavyWork } from './heavy-work.ts';
 import { createPlanWriter } from './plan-writer.ts';
-import { createTurns } from './run-requests/turns.ts';
 import { type AttemptRecord, readHistory } from './run-requests/attempt-history.ts';
 import { NO_TRIES } from '../src/domain/retry.ts';
 
@@ -26,12 +27,24 @@ const MAX_LOSSES = 3;
 export function createValidateInput(
   deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'modelLists' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex'> & {
     batchesRunning: BatchesRunning;
+    controlMemory: ControlMemory;
+    heavyWork: HeavyWork;
   },
 ) {
-  const { files, pieces, routes, modelLists, limits, upstreams, workersOf, randomHex, batchesRunning } = deps;
+  const { files, pieces, routes, modelLists, limits, upstreams, workersOf, randomHex, batchesRunning, controlMemory, heavyWork } = deps;
 
-  // One at a time: inputs that are checked together must not take more memory than a worker has.
-  const longLines = createTurns(1);
+  /** Held while a line is checked that is not short. */
+  async function longLine(mostBytes: number, signal: AbortSignal): Promise<Disposable> {
+    const held = new DisposableStack();
+    try {
+      held.use(await controlMemory.longLine(mostBytes, signal));
+      held.use(await heavyWork.begin());
+      return held;
+    } catch (error) {
+      held.dispose();
+      throw error;
+    }
+  }
 
   async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
@@ -58,7 +71,7 @@ export function createValidateInput(
           return writer.add(line);
         },
         step: beating.step,
-        longLine: async () => await longLines.take(1, beating.signal),
+        longLine: async (offset) => await longLine(Math.min(limits.maxLineBytes, file.bytes - offset), beating.signal),
       });
       if (ended === 'plan_full') return { verdict: 'refused', errors: [inputTooSparse(MAX_SHARDS)] };
     } finally {
@@ -117,6 +130,8 @@ export function createValidateInput(
     const found = await pieces.getPlanHead(input.batchId);
     if (found !== null) return await report(input.batchId, found);
     if (input.isPlanned) return { verdict: 'plan_missing' };
+    // It may be what took its worker down.
+    using _heavy = losses > 0 ? await heavyWork.begin() : null;
     const made: PlanHead =
       losses < MAX_LOSSES ? await makeHead(input, progress, beating) : { verdict: 'refused', errors: [inputCrashedWorker(losses, line)] };
     beating.check();
@@ -130,5 +145,17 @@ type ValidationProgress = AttemptRecord & { line: number };
 function progressOf({ attempt, heartbeatDetails }: { attempt: number; heartbeatDetails: unknown }): ValidationProgress {
   const { losses } = readHistory(heartbeatDetails, { attempt, tries: NO_TRIES });
   const line = isJsonRecord(heartbeatDetails) ? Number(heartbeatDetails['line']) || 0 : 0;
-  return { line, attempt, faults: 0, timeouts: 0, refusals: 0, server: null, sent: false, ended: false, losses, losses_on_wire: 0 };
+  return {
+    line,
+    attempt,
+    faults: 0,
+    timeouts: 0,
+    refusals: 0,
+    server: null,
+    sent: false,
+    excused: true,
+    ended: false,
+    losses,
+    losses_on_wire: 0,
+  };
 }

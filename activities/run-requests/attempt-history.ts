@@ -12,9 +12,14 @@ export interface AttemptRecord {
   server: number | null;
   /** Whether that request is on the wire. */
   sent: boolean;
+  /**
+   * Whether it is not to blame if the worker is lost now: heavy control work runs in the process, or may run, because only a suspect is told
+   * before that begins.
+   */
+  excused: boolean;
   /** Whether the attempt ended by itself. One that did not has lost its worker. */
   ended: boolean;
-  /** Attempts before this one that lost their worker, and how many of them with the request known to be on the wire. */
+  /** Attempts before this one that lost their worker, and how many of them with the request known to be on the wire and not excused. */
   losses: number;
   losses_on_wire: number;
 }
@@ -45,7 +50,7 @@ export function readHistory(
   // Never negative: an operator can set the attempts back to 1.
   const silent = Math.max(0, attempt - 1 - found.attempt);
   const losses = found.losses + (found.ended ? 0 : 1) + silent;
-  const lossesOnWire = found.losses_on_wire + (!found.ended && found.sent ? 1 : 0);
+  const lossesOnWire = found.losses_on_wire + (!found.ended && found.sent && !found.excused ? 1 : 0);
   const { refusals } = found;
   const faults = Math.max(tries.faults, found.faults);
   const timeouts = Math.max(tries.timeouts, found.timeouts);
@@ -54,9 +59,13 @@ export function readHistory(
 
 function asRecord(details: unknown): AttemptRecord | null {
   if (!isJsonRecord(details)) return null;
-  const { attempt, faults, timeouts = 0, refusals, server, sent, ended, losses, losses_on_wire } = details;
+  const { attempt, faults, timeouts = 0, refusals, server, sent, excused = false, ended, losses, losses_on_wire } = details;
   const counts = [attempt, faults, timeouts, refusals, losses, losses_on_wire];
-  const isOurs = counts.every((count) => Number.isInteger(count)) && typeof sent === 'boolean' && typeof ended === 'boolean';
+  const isOurs =
+    counts.every((count) => Number.isInteger(count)) &&
+    typeof sent === 'boolean' &&
+    typeof excused === 'boolean' &&
+    typeof ended === 'boolean';
   if (!isOurs) return null;
   const [attemptCount = 0, faultCount = 0, timeoutCount = 0, refusalCount = 0, lossCount = 0, onWireCount = 0] = counts.map(Number);
   return {
@@ -66,6 +75,7 @@ function asRecord(details: unknown): AttemptRecord | null {
     refusals: refusalCount,
     server: Number.isInteger(server) ? Number(server) : null,
     sent,
+    excused,
     ended,
     losses: lossCount,
     losses_on_wire: onWireCount,

@@ -6,6 +6,7 @@ import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RanRequests, RunRequestsInput } from '../../workflows/contract.ts';
 import type { BatchesRunning, RunningBatch } from '../batches-running.ts';
 import type { ActivityDeps } from '../deps.ts';
+import type { HeavyWork } from '../heavy-work.ts';
 import { createMemoryBudget, type MemoryBudget } from '../memory-budget.ts';
 import type { RecordCounts } from '../record-counts.ts';
 import { type AttemptHistory, type AttemptRecord, readHistory } from './attempt-history.ts';
@@ -55,7 +56,12 @@ export function createRunRequests(deps: RunRequestsDeps): (input: RunRequestsInp
   return async (input) => await runner.run(input);
 }
 
-type RunRequestsDeps = ActivityDeps & { batchesRunning: BatchesRunning; readPieces: PieceReader; recordCounts: RecordCounts };
+type RunRequestsDeps = ActivityDeps & {
+  heavyWork: HeavyWork;
+  batchesRunning: BatchesRunning;
+  readPieces: PieceReader;
+  recordCounts: RecordCounts;
+};
 
 /** What all slices of a process share. */
 class SliceRunner {
@@ -87,7 +93,10 @@ class SliceRunner {
     let run: Run | null = null;
     const details = () => ({
       ...(run?.status?.describe() ?? { waiting: 'for its lines' }),
-      ...recordOf(attempt, run ?? { history, tries: history.tries, server: history.server, status: null }, hasEnded),
+      ...recordOf(attempt, run ?? { history, tries: history.tries, server: history.server, status: null }, {
+        hasEnded,
+        isHeavy: this.#deps.heavyWork.isRunning,
+      }),
     });
 
     // Also at the start: results of a worker that was lost may not be in the record yet.
@@ -218,9 +227,19 @@ class SliceRunner {
     this.#deps.recordCounts.changed(input);
   }
 
-  #suspicionOf({ history, heartbeat }: Run) {
+  #suspicionOf({ history, heartbeat, stop }: Run) {
+    const announceHeavyWork = async () => await heartbeat.beatAndFlush(stop.abort).catch(() => undefined);
     return {
-      join: async (signal: AbortSignal) => await this.#suspects.join(history.lossesOnWire, signal),
+      join: async (signal: AbortSignal) => {
+        const company = await this.#suspects.join(history.lossesOnWire, signal);
+        const watched = this.#deps.heavyWork.watch(announceHeavyWork);
+        return {
+          [Symbol.dispose]() {
+            watched[Symbol.dispose]();
+            company[Symbol.dispose]();
+          },
+        };
+      },
       announce: async (signal: AbortSignal) => await heartbeat.beatAndFlush(signal),
     };
   }
@@ -275,7 +294,11 @@ function toAgain([line, { tries, server, waitMs }]: [
   return { line, faults: tries.faults, timeouts: tries.timeouts, waitMs, ...(server === null ? {} : { server }) };
 }
 
-function recordOf(attempt: number, run: Pick<Run, 'history' | 'tries' | 'server' | 'status'>, hasEnded: boolean): AttemptRecord {
+function recordOf(
+  attempt: number,
+  run: Pick<Run, 'history' | 'tries' | 'server' | 'status'>,
+  { hasEnded, isHeavy }: { hasEnded: boolean; isHeavy: boolean },
+): AttemptRecord {
   const { losses, lossesOnWire } = run.history;
   // While it runs, the status knows the latest tries.
   const { faults, timeouts, refusals } = hasEnded ? run.tries : (run.status?.tries ?? run.tries);
@@ -286,6 +309,7 @@ function recordOf(attempt: number, run: Pick<Run, 'history' | 'tries' | 'server'
     refusals,
     server: run.server,
     sent: run.status?.sent ?? false,
+    excused: isHeavy || losses < SUSPICIOUS_LOSSES,
     ended: hasEnded,
     losses,
     losses_on_wire: lossesOnWire,

@@ -14,8 +14,9 @@ export interface LineSplitter {
   push(chunk: Uint8Array): InputLine[];
   /** The last line, if the stream ends without a line break. */
   end(): InputLine[];
-  /** Bytes held of a line that has not ended. */
+  /** Bytes held of a line that has not ended, and where its first byte stands in the stream. */
   readonly heldBytes: number;
+  readonly offset: number;
 }
 
 const LF = 10;
@@ -72,6 +73,9 @@ export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): 
   };
 
   return {
+    get offset() {
+      return offset;
+    },
     get heldBytes() {
       return parts.length === 0 ? 0 : length;
     },

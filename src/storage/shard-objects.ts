@@ -8,7 +8,7 @@ interface ShardObject {
 
 /** Objects up to this size are read whole, so many ahead; a larger one is streamed when it is its turn. */
 const SMALL_BYTES = 1024 * 1024;
-const READ_AHEAD = 8;
+const READ_AHEAD = 4;
 
 /** The contents of these objects, one after the other, in bounded memory. Fails where one is not there, or not as long as it should be. */
 export async function* readShardObjects(store: ObjectStore, objects: readonly ShardObject[]): AsyncGenerator<Buffer, void, undefined> {

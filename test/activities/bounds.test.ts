@@ -183,6 +183,7 @@ describe('the history of an attempt', () => {
       mayHavePieces: true,
     });
     assert.equal(read({ ...beat, sent: false }, 3).lossesOnWire, 1);
+    assert.deepEqual([read({ ...beat, excused: true }, 3).lossesOnWire, read({ ...beat, excused: true }, 3).losses], [1, 2]);
     assert.equal(read({ ...beat, ended: true }, 3).losses, 1);
   });
 

@@ -1,6 +1,6 @@
 /** `node check-long-lines.ts INPUTS BYTES` checks inputs of one long line at the same time, and prints the most memory that took, in bytes. */
 import { createInputChecker, readThroughChecker } from '../../activities/check-input.ts';
-import { createTurns } from '../../activities/run-requests/turns.ts';
+import { createControlMemory } from '../../activities/control-memory.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelRoutes } from '../../src/upstream/model-routes.ts';
 
@@ -17,7 +17,7 @@ async function* longLine(): AsyncGenerator<Buffer> {
   yield Buffer.from('"}]}}\n');
 }
 
-const turns = createTurns(1);
+const memory = createControlMemory();
 const { signal } = new AbortController();
 const routes = createModelRoutes([{ name: 'main', models: null }]);
 await Promise.all(
@@ -34,7 +34,7 @@ await Promise.all(
       checker,
       plan: () => true,
       step: async () => await new Promise((resolve) => setImmediate(resolve)),
-      longLine: async () => await turns.take(1, signal),
+      longLine: async () => await memory.longLine(Math.min(DEFAULT_LIMITS.maxLineBytes, lineBytes), signal),
     });
     const { verdict } = checker.verdict();
     if (verdict !== 'accepted') throw new Error(verdict);

@@ -450,6 +450,30 @@ describe('runRequests, after lost workers', () => {
     assert.equal(JSON.parse(String(lines[0])).error.code, 'request_crashed_worker');
   });
 
+  it('does not count a loss while a long line is checked, and says so before the line is held', async () => {
+    const [batch, long] = [await stage.begin(scripted('delay=4000')), await stage.submit(chatLine('long', 'x'.repeat(3_000_000)))];
+    const worker = stage.worker({ heartbeatThrottleMs: 100 });
+    const { run: runAttempt, beats } = attempt({ attempt: 7, heartbeatDetails: lost({ attempt: 6, losses: 5, losses_on_wire: 4 }) });
+    const running = runAttempt(worker.runRequests, slice(batch, 1, 1));
+    await until(() => stage.upstream.stats.inFlight > 0, { what: 'the suspect on the wire' });
+    assert.partialDeepStrictEqual(beats.at(-1), { sent: true, excused: false });
+    const count = beats.length;
+    assert.equal((await run(worker.validateInput, long)).verdict, 'accepted');
+    assert.partialDeepStrictEqual(beats[count], { sent: true, excused: true });
+
+    // The worker is lost now: the next attempt sends it again, where the fifth loss that counts would end it.
+    const next = attempt({ attempt: 8, heartbeatDetails: beats[count] });
+    assert.equal((await next.run(worker.runRequests, slice(batch, 1, 1))).completed, 1);
+    assert.equal((await running).completed, 1);
+  });
+
+  it('does not count the loss of a request that is no suspect yet, because nothing tells it of heavy work', async () => {
+    const batch = await stage.begin(scripted('delay=8500'));
+    const { run: runAttempt, beats } = attempt({ attempt: 2, heartbeatDetails: lost({ attempt: 1 }) });
+    await runAttempt(stage.worker().runRequests, slice(batch, 1, 1));
+    assert.partialDeepStrictEqual(beats[0], { sent: true, excused: true, losses: 1 });
+  });
+
   it('does not count losses with the request not on the wire', async () => {
     const batch = await stage.begin(scripted('marker=innocent'));
     const details = lost({ attempt: 6, sent: false, losses: 5, losses_on_wire: 4 });

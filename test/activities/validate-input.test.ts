@@ -41,6 +41,14 @@ describe('a validation that loses its worker', () => {
     assert.match(head.errors[0]?.message ?? '', /lost 3 times, the last one after line 41\./);
   });
 
+  it('refuses the input after three losses that came before the first heartbeat', async () => {
+    const batch = await stage.submit(chatLines(3));
+    const third = await attempt({ attempt: 3 }).run(stage.worker().validateInput, batch);
+    assert.partialDeepStrictEqual(third, { verdict: 'accepted' });
+    const other = await stage.submit(chatLines(3));
+    assert.deepEqual(await attempt({ attempt: 4 }).run(stage.worker().validateInput, other), { verdict: 'refused' });
+  });
+
   it('counts no attempt that ended by itself, however often the bucket failed', async () => {
     const batch = await stage.submit(chatLines(3));
     const files = { ...stage.deps.files, get: async () => await Promise.reject(new Error('the bucket is away')) };
