@@ -39,6 +39,10 @@ export function findParameterError(body: RequestBody): { message: string; param:
       param: 'temperature',
     };
   }
+  const messages: unknown[] = Array.isArray(body['messages']) ? body['messages'] : [];
+  if (messages.some((message) => typeof member(message, 'content') === 'number')) {
+    return { message: "Invalid type for 'messages[].content': expected a string or an array, but got a number.", param: 'messages' };
+  }
   return null;
 }
 

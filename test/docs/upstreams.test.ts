@@ -1,32 +1,14 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
+import { linksOf } from './links.ts';
 
 const FOLDER = 'docs/upstreams';
 const pages = (await readdir(FOLDER)).filter((name) => name.endsWith('.md') && name !== 'README.md');
 const textOf = async (path: string) => await readFile(path, 'utf8');
-
-/** The targets of the relative links of a page, as paths from the root with their anchor. */
-function linksOf(path: string, text: string): string[] {
-  const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
-  return targets
-    .filter((target) => !/^[a-z]+:/.test(target))
-    .map((target) => (target.startsWith('#') ? path + target : normalize(join(dirname(path), target))));
-}
-
-/** The anchors of a page, as GitHub makes them of its headings. */
-function anchorsOf(text: string): string[] {
-  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading);
-  return headings.map((heading) =>
-    heading
-      .toLowerCase()
-      .replaceAll(/[^\w\- ]/g, '')
-      .replaceAll(' ', '-'),
-  );
-}
 
 /** Loads a file of upstreams as a worker does, with a key in each variable that it names; answers the names of its upstreams. */
 async function load(upstreams: string): Promise<string[]> {
@@ -63,17 +45,6 @@ describe('docs/upstreams', () => {
       );
     });
   }
-
-  it('links to pages and headings that are there', async () => {
-    for (const page of ['README.md', ...pages]) {
-      const path = join(FOLDER, page);
-      for (const link of linksOf(path, await textOf(path))) {
-        const [target = '', anchor] = link.split('#');
-        const text = await textOf(target);
-        assert.ok(anchor === undefined || anchorsOf(text).includes(anchor), `${page}: ${link}`);
-      }
-    }
-  });
 
   it('shows files that a misspelt setting would make unusable', async () => {
     const [, block = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(await textOf(join(FOLDER, 'vllm.md'))) ?? [];

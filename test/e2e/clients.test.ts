@@ -10,8 +10,11 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { Client, Connection } from '@temporalio/client';
 import type OpenAI from 'openai';
+import { EXAMPLES, runExample } from '../docs/examples.ts';
+import { runTutorial } from '../docs/tutorial.ts';
 import { bareEnvironment } from '../helpers/environment.ts';
 import { chatLine, ended, resultLines, submit } from '../helpers/lines.ts';
+import { pythonWithSdk } from '../helpers/python.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
@@ -180,6 +183,48 @@ describe('the command line', () => {
     assert.equal((await nightshift('wait', first.stdout.trim())).code, 0);
     assert.equal((await nightshift('files', 'rm', fileId)).code, 0);
     assert.equal((await nightshift('doctor')).code, 0);
+  });
+});
+
+describe('examples', () => {
+  for (const language of ['python', 'node', 'curl'] as const) {
+    it(`${language} maps results to requests, and runs those that failed again`, async () => {
+      const example = EXAMPLES[language](await pythonWithSdk());
+      const run = async (name: string) => await runExample(example, { input: join(folder, name), baseURL: stack.baseURL, apiKey: 'key-a' });
+      const lines = [chatLine('once', `marker=example-${language}; status=400,200`), chatLine('good'), chatLine('never', 'status=400')];
+      await writeFile(join(folder, `${language}.jsonl`), `${lines.join('\n')}\n`);
+      const results = ({ stdout }: { stdout: string }) =>
+        stdout
+          .split('\n')
+          .map((line) => line.split('\t').slice(0, 2).join(' '))
+          .toSorted();
+
+      const first = await run(`${language}.jsonl`);
+      assert.deepEqual([first.code, results(first)], [0, ['', 'good ok', 'never failed', 'once failed']], first.stderr);
+      assert.match(first.stdout, /^never\tfailed\t400 .*scripted/m);
+      assert.match(first.stderr, /Failed requests: 2\./);
+      const second = await run(`${language}.failed.jsonl`);
+      assert.deepEqual([second.code, results(second)], [0, ['', 'never failed', 'once ok']], second.stderr);
+
+      await writeFile(join(folder, `${language}-bad.jsonl`), chatLine('bad').replace('"POST"', '"GET"'));
+      const refused = await run(`${language}-bad.jsonl`);
+      assert.deepEqual([refused.code, refused.stdout], [1, '']);
+      assert.match(refused.stderr, /^line 1: Invalid method/m);
+    });
+  }
+});
+
+describe('docs/tutorial.md', () => {
+  it('shows what its commands write, with the example upstream in place of a model', async () => {
+    const { results, left } = await runTutorial({
+      baseURL: stack.baseURL,
+      apiKey: 'key-b',
+      upstream: stack.upstream.url,
+      python: await pythonWithSdk(),
+    });
+    for (const { commands, output, missing } of results) assert.deepEqual(missing, [], `${commands}\nwrote:\n${output}`);
+    assert.deepEqual([left, results.filter(({ output }) => /not found|No such file/.test(output))], [3, []]);
+    assert.ok(results.length >= 8);
   });
 });
 
