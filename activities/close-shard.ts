@@ -88,11 +88,16 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     const plan = await pieces.getPlanShard(batchId, shard);
     if (plan === null) throw new Error(`shard ${shard} has no plan`);
     using memory = await controlMemory.closing(beating.signal);
+    // What counts from now on has a piece that the reading below may miss.
+    await batches.tallies.freeze(batchId, shard);
     const without = (found: ReadonlyMap<number, PieceEntry>) => plan.lines.filter(({ line }) => !found.has(line));
     let decided = await decide(batchId, plan, beating);
     let missing = without(decided);
     const reason = missing.length === 0 ? null : await reasonNotToRun(input);
-    if (missing.length > 0 && reason === null) return { closed: false, missing: lineRanges(missing.map(({ line }) => line)) };
+    if (missing.length > 0 && reason === null) {
+      await batches.tallies.thaw(batchId, shard);
+      return { closed: false, missing: lineRanges(missing.map(({ line }) => line)) };
+    }
     if (reason !== null) {
       // If this process stood still in between, another one may have sent missing lines before the batch began to end.
       decided = await decide(batchId, plan, beating);

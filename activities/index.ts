@@ -59,11 +59,12 @@ export function createActivities(deps: ActivityDeps): Activities {
   const batchesRunning = createBatchesRunning(deps);
   const [controlMemory, heavyWork] = [createControlMemory(), createHeavyWork()];
   const readPieces = createPieceReader(deps.pieces);
+  const recordCounts = createRecordCounts(deps);
   return {
     validateInput: createValidateInput({ ...deps, batchesRunning, controlMemory, heavyWork }),
-    runRequests: createRunRequests({ ...deps, batchesRunning, heavyWork, readPieces, recordCounts: createRecordCounts(deps) }),
+    runRequests: createRunRequests({ ...deps, batchesRunning, heavyWork, readPieces, recordCounts }),
     readShard: createReadShard(deps),
-    listStored: createListStored({ readPieces }),
+    listStored: createListStored({ readPieces, recordCounts }),
     closeShard: createCloseShard({ ...deps, controlMemory }),
     publishResults: createPublishResults({ ...deps, controlMemory }),
     saveBatch: createSaveBatch(deps),

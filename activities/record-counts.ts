@@ -1,79 +1,183 @@
 import { isTerminal } from '../src/domain/batch.ts';
 import { withCounts } from '../src/domain/lifecycle.ts';
-import type { BatchRef } from '../workflows/contract.ts';
+import { addOutcome, addTallies, emptyTally, type ShardTally, type Tallies } from '../src/domain/shard-tally.ts';
+import type { BatchRef, Progress } from '../workflows/contract.ts';
 import type { ActivityDeps } from './deps.ts';
 
-/** Temporal learns of a result within this time: a slice that returns tells it at once, one that runs every three seconds. */
-const SETTLE_MS = 3_000;
-/** Between two saves for one batch. With `SETTLE_MS` and the reports of slices this keeps lists younger than 30 s. */
-const EVERY_MS = 15_000;
-/** So many batches are saved at a time, however many have new results, because each costs queries to Temporal and calls to the bucket. */
-const AT_A_TIME = 2;
-/** Batches whose last save is remembered. Forgetting one costs a save that comes early. */
-const MAX_REMEMBERED = 10_000;
-
-/** Keeps the counts in the records of batches that run here young, because lists read records only. */
-export interface RecordCounts {
-  /** A slice of this batch has started, returned, or reported results. */
-  changed(batch: BatchRef): void;
+/** How often counts are written. */
+export interface CountTimes {
+  /** Results wait this long for company. */
+  settleMs: number;
+  /** Between two times that this process tells the lines of a batch: so much per batch with news, from `leastMs` to `mostMs`. */
+  perBatchMs: number;
+  leastMs: number;
+  mostMs: number;
+  /** Between two times that it raises the counts in the record, for lists, which read nothing else. */
+  saveMs: number;
 }
 
-/** Saves counts only for batches that change, each at most every 15 s. Several workers may save the same batch: counts only grow. */
+/** `mostMs` and `saveMs` together keep lists younger than 30 s. A process writes four times a second at most, unless it runs over 40 batches. */
+const TIMES: Readonly<CountTimes> = { settleMs: 1_000, perBatchMs: 250, leastMs: 3_000, mostMs: 10_000, saveMs: 15_000 };
+/** A process that ends tells what it has as soon as it can. */
+const DRAIN_SETTLE_MS = 50;
+/** Batches whose counts are written at the same time. */
+const AT_A_TIME = 2;
+
+/** Tells which lines have an outcome while their shard is open, and keeps the counts in records young. */
+export interface RecordCounts {
+  /** A slice of this shard runs here, until disposed. */
+  enter(batch: BatchRef, shard: number): CountedShard;
+}
+
+export interface CountedShard extends Disposable {
+  /** The outcome of a line lies in a piece, and nothing can change it any more. */
+  add(line: number, outcome: 'completed' | 'failed'): void;
+}
+
+interface CountedBatch extends BatchRef {
+  /** What this process knows of shards that may be open. */
+  readonly shards: Map<number, ShardTally>;
+  /** Shards with lines that have not been told. */
+  readonly news: Set<number>;
+  /** Shards that are closed and still in the tallies. */
+  readonly closed: Set<number>;
+  slices: number;
+  /** Whether the record may be behind. */
+  isUnsaved: boolean;
+  toldMs: number;
+  savedMs: number;
+  timer: NodeJS.Timeout | null;
+  /** When the timer goes off; Infinity without one. */
+  dueMs: number;
+}
+
+/** Costs bucket and Temporal nothing for a batch in which nothing happens. */
 export function createRecordCounts(
-  { batches, runs, monotonicMs, draining, logger }: Pick<ActivityDeps, 'batches' | 'runs' | 'monotonicMs' | 'draining' | 'logger'>,
-  { settleMs, everyMs } = { settleMs: SETTLE_MS, everyMs: EVERY_MS },
+  deps: Pick<ActivityDeps, 'batches' | 'runs' | 'monotonicMs' | 'draining' | 'logger'>,
+  times: CountTimes = TIMES,
 ): RecordCounts {
-  const savedMs = new Map<string, number>();
-  const scheduled = new Set<string>();
-  const due: BatchRef[] = [];
+  const { monotonicMs, draining } = deps;
+  const counted = new Map<string, CountedBatch>();
+  const due: CountedBatch[] = [];
   let lanes = 0;
 
-  async function save({ tenant, batchId }: BatchRef): Promise<void> {
-    try {
-      const record = await batches.get(tenant, batchId);
-      if (record === null || isTerminal(record.batch.status)) return;
-      const progress = await runs.progress(batchId);
-      if (progress !== null) await batches.update(tenant, batchId, (found) => withCounts(found, progress));
-    } catch (err) {
-      logger.debug({ batch: batchId, err }, 'counts could not be saved; the next results save them');
-    }
+  function batchOf({ tenant, batchId }: BatchRef): CountedBatch {
+    const found = counted.get(batchId);
+    if (found !== undefined) return found;
+    const sets = { shards: new Map(), news: new Set<number>(), closed: new Set<number>() };
+    const state = { slices: 0, isUnsaved: false, toldMs: -Infinity, savedMs: -Infinity, timer: null, dueMs: Infinity };
+    const begun: CountedBatch = { tenant, batchId, ...sets, ...state };
+    counted.set(batchId, begun);
+    return begun;
   }
 
-  function remember(batchId: string): void {
-    savedMs.delete(batchId);
-    savedMs.set(batchId, monotonicMs());
-    // A Map keeps its order, so the first key is the one saved longest ago.
-    for (const [oldest, atMs] of savedMs) {
-      if (savedMs.size <= MAX_REMEMBERED && monotonicMs() - atMs < everyMs) break;
-      savedMs.delete(oldest);
-    }
+  /** Makes sure that the batch is looked at in time for what it has to tell or to save. */
+  function schedule(batch: CountedBatch): void {
+    const nowMs = monotonicMs();
+    const betweenMs = Math.min(times.mostMs, Math.max(times.leastMs, counted.size * times.perBatchMs));
+    const tellMs = batch.news.size === 0 ? Infinity : draining.aborted ? nowMs : batch.toldMs + betweenMs;
+    const saveMs = batch.isUnsaved && !draining.aborted ? batch.savedMs + times.saveMs : Infinity;
+    const nextMs = Math.max(nowMs + (draining.aborted ? DRAIN_SETTLE_MS : times.settleMs), Math.min(tellMs, saveMs));
+    if (nextMs >= batch.dueMs || nextMs === Infinity) return;
+    if (batch.timer !== null) clearTimeout(batch.timer);
+    batch.dueMs = nextMs;
+    batch.timer = setTimeout(() => {
+      batch.timer = null;
+      batch.dueMs = Infinity;
+      due.push(batch);
+      void writeDue();
+    }, nextMs - nowMs);
+    batch.timer.unref();
   }
 
-  async function saveDue(): Promise<void> {
+  async function writeDue(): Promise<void> {
     if (lanes >= AT_A_TIME) return;
     lanes += 1;
-    for (let next = due.shift(); next !== undefined && !draining.aborted; next = due.shift()) {
-      // Before the save, so that results that come meanwhile are saved by another one.
-      scheduled.delete(next.batchId);
-      remember(next.batchId);
-      await save(next);
+    for (let next = due.shift(); next !== undefined; next = due.shift()) {
+      const isOpen = await write(deps, next, monotonicMs() - next.savedMs >= times.saveMs && !draining.aborted);
+      if (isOpen) schedule(next);
+      else if (counted.get(next.batchId) === next) counted.delete(next.batchId);
+      for (const [batchId, batch] of counted) if (isIdle(batch)) counted.delete(batchId);
     }
     lanes -= 1;
   }
 
+  /** Whether nothing is lost by forgetting a batch. */
+  function isIdle({ slices, news, isUnsaved, savedMs }: CountedBatch): boolean {
+    return slices === 0 && news.size === 0 && !isUnsaved && monotonicMs() - savedMs >= times.saveMs;
+  }
+
+  draining.addEventListener('abort', () => counted.forEach(schedule));
+
   return {
-    changed({ tenant, batchId }) {
-      if (scheduled.has(batchId)) return;
-      scheduled.add(batchId);
-      const sinceMs = monotonicMs() - (savedMs.get(batchId) ?? -Infinity);
-      const timer = setTimeout(
-        () => {
-          due.push({ tenant, batchId });
-          void saveDue();
+    enter(ref, shard) {
+      const batch = batchOf(ref);
+      batch.slices += 1;
+      // Results of a worker that was lost may not be in the record yet.
+      batch.isUnsaved = true;
+      schedule(batch);
+      return {
+        add(line, outcome) {
+          const tally = batch.shards.get(shard) ?? emptyTally();
+          batch.shards.set(shard, tally);
+          if (!addOutcome(tally, line, outcome)) return;
+          batch.news.add(shard);
+          batch.isUnsaved = true;
+          schedule(batch);
         },
-        Math.max(settleMs, everyMs - sinceMs),
-      );
-      timer.unref();
+        [Symbol.dispose]() {
+          batch.slices -= 1;
+          batch.isUnsaved = true;
+          schedule(batch);
+        },
+      };
     },
   };
+}
+
+/** Tells what there is to tell, and saves if that is due. Returns false when the batch has ended. */
+async function write(
+  { batches, runs, monotonicMs, logger }: Pick<ActivityDeps, 'batches' | 'runs' | 'monotonicMs' | 'logger'>,
+  batch: CountedBatch,
+  isSaveDue: boolean,
+): Promise<boolean> {
+  const { tenant, batchId, shards, news, closed } = batch;
+  // Taken before the first wait: what comes meanwhile is news again.
+  const told = new Map([...news].flatMap((shard) => withTally(shard, shards)));
+  const gone = [...closed];
+  news.clear();
+  batch.toldMs = monotonicMs();
+  if (isSaveDue) [batch.isUnsaved, batch.savedMs] = [false, batch.toldMs];
+  try {
+    const record = await batches.get(tenant, batchId);
+    if (record === null || isTerminal(record.batch.status)) return false;
+    const tallies = told.size > 0 ? await batches.tallies.add(batchId, told, gone) : isSaveDue ? await batches.tallies.read(batchId) : null;
+    if (told.size > 0) for (const shard of gone) closed.delete(shard);
+    if (tallies === null || !isSaveDue) return true;
+    const progress = await runs.progress(batchId);
+    if (progress === null) return true;
+    const counts = addTallies(progress, tallies);
+    await batches.update(tenant, batchId, (found) => withCounts(found, counts));
+    forgetClosed(batch, tallies, progress);
+  } catch (err) {
+    for (const shard of told.keys()) news.add(shard);
+    batch.isUnsaved = true;
+    logger.debug({ batch: batchId, err }, 'counts could not be written; a later write brings them');
+  }
+  return true;
+}
+
+function withTally(shard: number, shards: ReadonlyMap<number, ShardTally>): [number, ShardTally][] {
+  const tally = shards.get(shard);
+  return tally === undefined ? [] : [[shard, tally]];
+}
+
+/** `tallies` are older than `progress`: a shard that has one and is not open any more is closed. */
+function forgetClosed({ shards, news, closed }: CountedBatch, tallies: Tallies, { unclosed }: Progress): void {
+  for (const shard of tallies.keys()) {
+    if (unclosed.some(([first, last]) => shard >= first && shard <= last)) continue;
+    closed.add(shard);
+    shards.delete(shard);
+    news.delete(shard);
+  }
 }

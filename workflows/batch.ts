@@ -19,7 +19,7 @@ import { type Story, tellStory } from './story.ts';
 
 type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
 
-const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
+const progressQuery = defineQuery<Progress | null>(PROGRESS_QUERY);
 const ASK_AGAIN_MS = 1_000;
 
 /**
@@ -38,7 +38,7 @@ export async function batch(input: BatchInput): Promise<TerminalStatus> {
 
 async function live(input: BatchInput, ending: Ending, story: Story): Promise<TerminalStatus> {
   let pool: ShardPool | null = null;
-  setHandler(progressQuery, () => pool?.progress() ?? { completed: 0, failed: 0, openShards: [] });
+  setHandler(progressQuery, () => pool?.progress() ?? null);
 
   const found = await ending.save(null);
   if (isTerminal(found.status)) return found.status;
@@ -56,6 +56,7 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
       upstreams: upstreamsOf(plan).map(({ name }) => name),
       total,
       shards: shards.length,
+      openShards: pool.open,
       pace: pool.pace,
       ...pool.progress(),
     });

@@ -125,16 +125,13 @@ export interface ShardDrained {
   upstream?: string;
 }
 
-/** Answer of the `progress` query, of batch and shard alike. `openShards` lists shard workflows still running (batch only). */
+/** Answer of a batch to the `progress` query; null until its plan is known. */
 export interface Progress {
+  /** Sums over the closed shards. What lines of the others came to is in the batch's tallies in the bucket. */
   completed: number;
-  /** Lines that failed for good. A line whose first worker was lost may still be answered by it, so it counts when its shard is closed. */
   failed: number;
-  openShards: number[];
-  /** The run that answers (shard only). */
-  runId?: string;
-  /** Slices of several lines that are out (shard only): their heartbeats count what they have stored. */
-  largeSlicesOut?: number;
+  /** Numbers of the shards that are not closed, as ascending inclusive ranges. */
+  unclosed: [first: number, last: number][];
 }
 
 /** What the heartbeats of a slice of several lines count: lines of it that have an outcome in a piece. */
@@ -251,8 +248,7 @@ export interface ReadShardInput {
 /** The lines of a shard by the number of their upstream, as ascending inclusive ranges. */
 export type ShardLines = { upstream: number; lines: [first: number, last: number][] }[];
 
-export interface ListStoredInput {
-  batchId: string;
+export interface ListStoredInput extends BatchRef {
   shard: number;
 }
 

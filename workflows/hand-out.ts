@@ -42,8 +42,6 @@ export interface HandOut {
   readonly completed: number;
   /** Without lines that a lost worker may still answer: `closeShard` prefers an answer, and this count must not step back. */
   readonly failed: number;
-  /** Slices of several lines that are out. */
-  readonly largeSlicesOut: number;
   /** Lines handed out and not back, blank ones included. */
   readonly linesOut: number;
 }
@@ -74,7 +72,6 @@ export function createHandOut(
   let pace = input.pace;
   let linesOut = 0;
   let slicesOut = 0;
-  let largeSlicesOut = 0;
   let backingOff = 0;
   let changes = 0;
   let stopped = false;
@@ -114,7 +111,6 @@ export function createHandOut(
     const scheduledAtMs = Date.now();
     linesOut += lines;
     slicesOut += 1;
-    if (lines > 1) largeSlicesOut += 1;
     try {
       const { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs } = input;
       const ran = await sending.run(() =>
@@ -147,7 +143,6 @@ export function createHandOut(
     } finally {
       linesOut -= lines;
       slicesOut -= 1;
-      if (lines > 1) largeSlicesOut -= 1;
       changes += 1;
     }
   }
@@ -252,9 +247,6 @@ export function createHandOut(
     },
     get failed() {
       return Math.min(failed, requests - Math.min(completed, requests));
-    },
-    get largeSlicesOut() {
-      return largeSlicesOut;
     },
     get linesOut() {
       return linesOut;

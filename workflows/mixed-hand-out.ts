@@ -66,9 +66,6 @@ export function createMixedHandOut(
     get failed() {
       return sum(({ failed }) => failed);
     },
-    get largeSlicesOut() {
-      return sum(({ largeSlicesOut }) => largeSlicesOut);
-    },
     get linesOut() {
       return sum(({ linesOut }) => linesOut);
     },

@@ -1,4 +1,5 @@
 import { condition, defineSignal, setHandler, sleep, workflowInfo } from '@temporalio/workflow';
+import { lineRanges } from '../src/domain/line-ranges.ts';
 import type { ShardRange } from '../src/domain/plan.ts';
 import { INITIAL_PACE, type Pace, shardsHandingOut } from '../src/domain/slice.ts';
 import { longActivities } from './activities.ts';
@@ -35,7 +36,8 @@ export interface ShardPool {
   /** The pace of the first upstream, and those of the others. */
   readonly pace: Pace;
   readonly otherPaces: Pick<BatchInput, 'otherPaces'>;
-  /** Counts of the closed shards, and the shards whose workflow runs. */
+  /** Numbers of the shards whose workflow runs. */
+  readonly open: number[];
   progress(): Progress;
 }
 
@@ -181,8 +183,10 @@ export function createShardPool(
     get otherPaces() {
       return otherPaces(upstreams);
     },
-    // A shard that was given up may still run: once the batch has closed it, it counts no more by itself.
-    progress: () => ({ completed, failed, openShards: [...open].filter((shard) => unclosed.has(shard)) }),
+    get open() {
+      return [...open].filter((shard) => unclosed.has(shard));
+    },
+    progress: () => ({ completed, failed, unclosed: lineRanges(unclosed.keys()) }),
   };
 }
 

@@ -1,19 +1,10 @@
-import { CancellationScope, condition, defineQuery, getExternalWorkflowHandle, setHandler, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, getExternalWorkflowHandle } from '@temporalio/workflow';
 import { longActivities, readShard } from './activities.ts';
-import {
-  type Progress,
-  PROGRESS_QUERY,
-  SHARD_DRAINED_SIGNAL,
-  type ShardDrained,
-  type ShardEnd,
-  type ShardInput,
-  type StoredLines,
-} from './contract.ts';
+import { SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput, type StoredLines } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
 import { createMixedHandOut, type MixedHandOut } from './mixed-hand-out.ts';
 import { tellShard } from './story.ts';
 
-const progressQuery = defineQuery<Progress>(PROGRESS_QUERY);
 const NOTHING_STORED: StoredLines = { completed: [], failed: [] };
 
 /**
@@ -27,10 +18,6 @@ export async function shard(input: ShardInput): Promise<ShardEnd> {
       ? null
       : createMixedHandOut(input, input.mixed, { onDrained: (upstream) => void tellDrained(upstream), onChange });
   const handOut: HandOut = mixed ?? createHandOut(input, { onDrained: () => void tellDrained(), onChange });
-  setHandler(progressQuery, () => {
-    const { completed, failed, largeSlicesOut } = handOut;
-    return { completed, failed, openShards: [], runId: workflowInfo().runId, largeSlicesOut };
-  });
   CancellationScope.current().cancelRequested.catch(() => handOut.stop());
 
   // The batch may be gone or may have ended; then nobody needs to know.
@@ -52,7 +39,7 @@ async function live(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | n
   const { shard } = range;
   const paces = () => (mixed === null ? {} : { paces: mixed.paces });
   // Before the first line goes out: what an earlier run has stored is not sent again.
-  const stored = input.resumed ? await longActivities(input.policy).listStored({ batchId, shard }) : NOTHING_STORED;
+  const stored = input.resumed ? await longActivities(input.policy).listStored({ tenant, batchId, shard }) : NOTHING_STORED;
   handOut.begin({ stored, lines: mixed === null ? [] : await readShard({ batchId, shard }) });
   for (let closings = 1; ; closings++) {
     await handOut.run();

@@ -70,7 +70,7 @@ function details(status: BatchStatus | null, chapter: Chapter | null): string {
   if (chapter !== null) {
     const { completed, failed, total, shards, openShards, pace } = chapter;
     rows.push(
-      `- ${completed} completed and ${failed} failed of ${total} in closed shards; open ones say theirs`,
+      `- ${completed} completed and ${failed} failed of ${total} in closed shards; open ones show theirs`,
       `- ${openShards.length} of ${shards} shards open${openShards.length > 0 ? `: ${openShards.slice(0, 8).join(', ')}` : ''}`,
       `- ${upstreamsInWords(chapter.upstreams)}, ${inWords(pace)}`,
       `- model ${chapter.model === null ? 'several' : shownText(chapter.model)}`,

@@ -3,6 +3,7 @@ import { heartbeatTiming } from '../heartbeat-timing.ts';
 
 /** A heartbeat that nothing holds back is on its way to the server at once. */
 const FLUSH_MS = 500;
+const CONFIRM_MS = 2_000;
 
 /** The heartbeats of a slice. */
 export interface SliceHeartbeat extends Disposable {
@@ -10,8 +11,8 @@ export interface SliceHeartbeat extends Disposable {
   beat(): void;
   /** Beats and waits until the server knows, or should know; rejects when the signal ends first. */
   beatAndFlush(signal: AbortSignal): Promise<void>;
-  /** Sends the details past the throttle of the worker, which would hold them back for up to ten seconds. */
-  sendNow(): void;
+  /** Asks Temporal whether this attempt is still the current one. False also when it does not answer within two seconds. */
+  confirm(): Promise<boolean>;
 }
 
 /** What it needs of the context of an activity. */
@@ -43,12 +44,17 @@ export function startHeartbeat(context: HeartbeatContext, throttleMs: number, de
 
   return {
     beat,
-    sendNow() {
-      // The worker sends the first heartbeat at once and holds later ones back.
-      const isHeldBack = hasBeaten;
-      beat();
-      // If the call fails, the next heartbeat brings the details.
-      if (isHeldBack) tellAtOnce().catch(() => undefined);
+    async confirm() {
+      const over = new AbortController();
+      const taken = tellAtOnce().then(
+        () => true,
+        () => false,
+      );
+      try {
+        return await Promise.race([taken, delay(CONFIRM_MS, false, { signal: over.signal, ref: false })]);
+      } finally {
+        over.abort();
+      }
     },
     async beatAndFlush(signal) {
       // The first heartbeat of an attempt goes out at once, a later one may be held back for the throttle interval.

@@ -8,20 +8,20 @@ import type { BatchesRunning, RunningBatch } from '../batches-running.ts';
 import type { ActivityDeps } from '../deps.ts';
 import type { HeavyWork } from '../heavy-work.ts';
 import { createMemoryBudget, type MemoryBudget } from '../memory-budget.ts';
-import type { RecordCounts } from '../record-counts.ts';
+import type { CountedShard, RecordCounts } from '../record-counts.ts';
 import { type AttemptHistory, type AttemptRecord, readHistory } from './attempt-history.ts';
 import { toFailure, toPostponed } from './failures.ts';
 import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createPauseDetector, type PauseDetector } from './pause-detector.ts';
 import { createPieceWriter, type PieceWriter } from './piece-writer.ts';
-import { reportCounts } from './report-counts.ts';
 import { countOutcomes, toReport } from './report.ts';
 import { isStop, runSlice, type SliceTally } from './run-slice.ts';
 import { createShardInputs, type ShardInputs } from './shard-input.ts';
 import type { PieceReader } from './shard-pieces.ts';
 import { createSliceStatus, type SliceStatus } from './slice-status.ts';
 import { type SliceStop, watchForStop } from './stop.ts';
+import { createStoredCounter } from './stored-counter.ts';
 import { createSuspects } from './suspects.ts';
 
 const MEMORY_BYTES = 256 * 1024 * 1024;
@@ -81,7 +81,7 @@ class SliceRunner {
   }
 
   async run(input: RunRequestsInput): Promise<RanRequests> {
-    const { batchesRunning, recordCounts, pieces, nowMs, monotonicMs, randomHex, draining, heartbeatThrottleMs } = this.#deps;
+    const { batchesRunning, pieces, nowMs, monotonicMs, randomHex, draining, heartbeatThrottleMs } = this.#deps;
     const context = Context.current();
     const { activityId, attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
     const { batchId, shard, expiresAtMs, cancelGraceMs, faults, timeouts = 0, server = null } = input;
@@ -99,8 +99,6 @@ class SliceRunner {
       }),
     });
 
-    // Also at the start: results of a worker that was lost may not be in the record yet.
-    recordCounts.changed(input);
     using running = batchesRunning.enter(batchId);
     using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
     using heartbeat = startHeartbeat(context, heartbeatThrottleMs, details);
@@ -120,29 +118,29 @@ class SliceRunner {
       hasEnded = true;
       heartbeat.beat();
       throw error;
-    } finally {
-      recordCounts.changed(input);
     }
   }
 
   async #runAttempt(run: Run): Promise<RanRequests> {
-    const { input, history, stop, writer } = run;
+    const { input, history, stop, heartbeat, writer } = run;
     const { upstream, memory } = this.#upstreamOf(input);
     const isSuspicious = history.losses >= SUSPICIOUS_LOSSES;
     // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
     using taken = upstream.intake.take(isSuspicious ? 0 : (input.mixed?.lines ?? input.lastLine - input.firstLine + 1));
     const lines = await this.#inputs.lines(input);
-    const found = input.resumed || history.mayHavePieces ? await this.#storedOutcomes(input, lines) : new Map<number, never>();
+    using counted = this.#deps.recordCounts.enter(input, input.shard);
+    const isContested = input.contested || history.losses > 0;
+    const counter = createStoredCounter({ counted, isContested, confirm: heartbeat.confirm });
+    const found = input.resumed || history.mayHavePieces ? await this.#storedOutcomes(input, lines, counted) : new Map<number, never>();
     const rest = lines.filter(({ line }) => !found.has(line));
     const only = lines.length === 1 ? rest[0] : undefined;
     const status = createSliceStatus({
       lines: lines.map(({ line }) => line),
       found: countOutcomes(found),
       tries: history.tries,
-      isContested: input.contested || history.losses > 0,
+      isContested,
     });
     run.status = status;
-    using _reports = lines.length > 1 ? reportCounts(status, () => this.#reportStored(run)) : null;
     const report = (tally: SliceTally, again: RanRequests['again']) => this.#toRanRequests(run, { lines, found, tally, again, upstream });
 
     if (lines.length > 1 && isSuspicious) {
@@ -168,6 +166,7 @@ class SliceRunner {
       writer,
       stop,
       status,
+      counter,
       taken,
       answerTime: run.running.answerTime,
       priority: Context.current().info.priority?.priorityKey ?? DEFAULT_PRIORITY,
@@ -212,19 +211,16 @@ class SliceRunner {
     throw ApplicationFailure.retryable(`This worker knows no upstream ${input.upstream}.`, 'UnknownUpstream');
   }
 
-  async #storedOutcomes(input: RunRequestsInput, lines: readonly PlannedLine[]): Promise<SliceTally['stored']> {
+  async #storedOutcomes(input: RunRequestsInput, lines: readonly PlannedLine[], counted: CountedShard): Promise<SliceTally['stored']> {
     const outcomes = await this.#deps.readPieces(input.batchId, input.shard);
+    // Of all lines of the shard: a lost worker may have had no time to tell what it stored.
+    for (const [line, outcome] of outcomes) if (outcome === 'completed') counted.add(line, outcome);
     const found: SliceTally['stored'] = new Map();
     for (const { line } of lines) {
       const outcome = outcomes.get(line);
       if (outcome !== undefined) found.set(line, outcome);
     }
     return found;
-  }
-
-  #reportStored({ heartbeat, input }: Run): void {
-    heartbeat.sendNow();
-    this.#deps.recordCounts.changed(input);
   }
 
   #suspicionOf({ history, heartbeat, stop }: Run) {

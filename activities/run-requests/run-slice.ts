@@ -10,6 +10,7 @@ import type { PieceWriter } from './piece-writer.ts';
 import { type LineEnd, sendLine } from './send-line.ts';
 import type { SliceStatus } from './slice-status.ts';
 import type { SliceStop } from './stop.ts';
+import type { StoredCounter } from './stored-counter.ts';
 
 /** What came of the lines of a slice; lines in none of the maps were not touched. */
 export interface SliceTally {
@@ -32,6 +33,7 @@ export interface Slice {
   readonly writer: PieceWriter;
   readonly stop: SliceStop;
   readonly status: SliceStatus;
+  readonly counter: StoredCounter;
   readonly taken: TakenSlice;
   readonly answerTime: AnswerTime;
   /** 1 is most urgent. */
@@ -63,7 +65,7 @@ const LANES = 32;
  * piece, is to be tried again, or was stopped. Anything else is thrown, after all lines have ended.
  */
 export async function runSlice(lines: readonly PlannedLine[], given: Omit<Slice, 'add'>): Promise<SliceTally> {
-  const { memory, writer, status, taken, stop } = given;
+  const { memory, writer, status, counter, taken, stop } = given;
   const tally: SliceTally = { stored: new Map(), retried: new Map(), postponed: new Map(), answered: 0 };
   const slice: Slice = {
     ...given,
@@ -79,6 +81,7 @@ export async function runSlice(lines: readonly PlannedLine[], given: Omit<Slice,
     if (!isStored) return;
     tally.stored.set(line, outcome);
     status.stored[outcome] += 1;
+    counter.stored(line, outcome);
   }
 
   async function runLine(planned: PlannedLine, passOn: () => void): Promise<void> {
@@ -105,6 +108,7 @@ export async function runSlice(lines: readonly PlannedLine[], given: Omit<Slice,
   await Promise.all(Array.from({ length: LANES }, lane));
   await Promise.all(ends);
   await writer.end();
+  await counter.settle();
   if (failures.length > 0) throw failures[0];
   return tally;
 }

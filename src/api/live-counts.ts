@@ -1,11 +1,12 @@
 import { type Batch, type BatchRecord, isTerminal } from '../domain/batch.ts';
 import { withCounts } from '../domain/lifecycle.ts';
+import { addTallies } from '../domain/shard-tally.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
 import type { Logger } from './context.ts';
 import { settledWithin } from './settled-within.ts';
 
-/** Counts of batches that have not ended, as their workflows know them. */
+/** Counts of batches that have not ended: closed shards as the workflow knows them, lines of open ones as workers tell them. */
 export interface LiveCounts {
   /** The batch as it is to be shown: the record just read, or with fresher counts if these come within a moment. */
   show(record: BatchRecord): Promise<Batch>;
@@ -48,9 +49,10 @@ export function createLiveCounts({
 
   async function refresh({ tenant, batch: { id } }: BatchRecord): Promise<void> {
     try {
-      const progress = await runs.progress(id);
+      const [progress, tallies] = await Promise.all([runs.progress(id), batches.tallies.read(id)]);
       if (progress === null) return;
-      await batches.update(tenant, id, (found) => withCounts(found, progress));
+      const counts = addTallies(progress, tallies);
+      await batches.update(tenant, id, (found) => withCounts(found, counts));
     } catch (error) {
       logger.debug({ batch: id, err: error }, 'counts could not be refreshed; the record is shown');
     }

@@ -6,6 +6,7 @@ import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
 import { createOpenMarkers } from './open-markers.ts';
+import { createTallyStore, type TallyStore } from './tally-store.ts';
 import { updateJson } from './update-json.ts';
 
 /** The batches of all tenants. A record is changed only by `update`, which reads, decides and writes by compare-and-set. */
@@ -42,6 +43,8 @@ export interface BatchStore {
   markOpen(tenant: string, id: string, inputFileId: string): Promise<void>;
   /** Removes the open marker, the last act of a batch. */
   removeOpen(tenant: string, id: string): Promise<void>;
+  /** Which lines of open shards have an outcome. */
+  readonly tallies: TallyStore;
 
   /**
    * Idempotent create. `claim` writes `entry` under the hash where there is none, or one for which `isPast`, and answers null; else
@@ -139,6 +142,7 @@ export function createBatchStore({
     listOpen: () => openMarkers.list(),
     listOpenMarkers: openMarkers.listNames,
     markOpen: openMarkers.create,
+    tallies: createTallyStore(store),
 
     async create(record) {
       const { tenant, batch } = record;

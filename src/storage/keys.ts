@@ -36,6 +36,8 @@ export const keys = {
   shardObject: (batch: string, shard: number, nonce: string, role: 'output' | 'error') =>
     `work/${batch}/closed/${shardName(shard)}-${nonce}-${role}`,
   publish: (batch: string) => `work/${batch}/publish`,
+  /** Which lines of open shards have an outcome. */
+  tallies: (batch: string) => `work/${batch}/tallies`,
 } as const;
 
 /** `shard-0007`: how a shard is called in keys and workflow ids. */

@@ -7,9 +7,8 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
-import type { BatchRecord, RequestCounts } from '../domain/batch.ts';
+import type { BatchRecord } from '../domain/batch.ts';
 import { isFileId } from '../domain/ids.ts';
-import { isJsonRecord } from '../domain/json-type.ts';
 import { batchPriority, urgentFromMs } from '../domain/priority.ts';
 import { DEFAULT_TENANT, type TenantSettings } from '../domain/tenant.ts';
 import { type BatchRun, openRun, restartedMemo } from './batch-run.ts';
@@ -20,8 +19,6 @@ import {
   fairnessKey,
   type Progress,
   PROGRESS_QUERY,
-  type SliceCounts,
-  shardWorkflowId,
   WORKFLOW_TASK_QUEUE,
 } from '../../workflows/contract.ts';
 
@@ -31,8 +28,8 @@ export interface BatchRuns {
   start(record: BatchRecord): Promise<void>;
   /** Tells a running batch to look at its record; no running batch is no error. */
   cancel(batchId: string): Promise<void>;
-  /** Counts of a batch, its open shards and their running slices; null when it does not run or Temporal does not answer in time. */
-  progress(batchId: string): Promise<Pick<RequestCounts, 'completed' | 'failed'> | null>;
+  /** What the workflow of a batch knows, in one query; null when it does not run, has no plan yet or does not answer in time. */
+  progress(batchId: string): Promise<Progress | null>;
   /** Ids of batches with a running workflow. */
   running(): Promise<Set<string>>;
   /** The run of a batch that is open now; null when none is. */
@@ -74,48 +71,6 @@ export function createBatchRuns({
       if (isTemporalError(error)) throw new TemporalUnavailable(`Temporal did not ${what}`, { cause: error });
       throw error;
     }
-  }
-
-  async function counts(workflowId: string): Promise<Progress | null> {
-    try {
-      return await client.withDeadline(Date.now() + DEADLINE_MS, () =>
-        client.workflow.getHandle(workflowId).query<Progress>(PROGRESS_QUERY),
-      );
-    } catch (error) {
-      if (isTemporalError(error)) return null;
-      throw error;
-    }
-  }
-
-  /** What the running slices of one run of a shard have stored; zeros when Temporal does not answer. */
-  async function countsInHeartbeats(workflowId: string, runId: string): Promise<SliceCounts> {
-    const sum = { completed: 0, failed: 0 };
-    const { namespace } = client.options;
-    try {
-      const { pendingActivities } = await client.withDeadline(Date.now() + DEADLINE_MS, () =>
-        client.workflowService.describeWorkflowExecution({ namespace, execution: { workflowId, runId } }),
-      );
-      for (const { heartbeatDetails } of pendingActivities ?? []) {
-        const { completed, failed } = toSliceCounts(heartbeatDetails?.payloads?.[0]?.data);
-        sum.completed += completed;
-        sum.failed += failed;
-      }
-    } catch (error) {
-      if (!isTemporalError(error)) throw error;
-    }
-    return sum;
-  }
-
-  /**
-   * Counts of a shard. The query comes first: a slice that returns after it is neither pending nor booked, so no line counts twice.
-   * A shard that does not answer counts as nothing: the sum is a lower bound, and what is shown never steps back.
-   */
-  async function shardCounts(batchId: string, shard: number): Promise<SliceCounts> {
-    const workflowId = shardWorkflowId(batchId, shard);
-    const { completed = 0, failed = 0, runId, largeSlicesOut = 0 } = (await counts(workflowId)) ?? {};
-    if (runId === undefined || largeSlicesOut === 0) return { completed, failed };
-    const running = await countsInHeartbeats(workflowId, runId);
-    return { completed: completed + running.completed, failed: failed + running.failed };
   }
 
   async function start(record: BatchRecord, memo: Record<string, unknown>): Promise<void> {
@@ -167,15 +122,14 @@ export function createBatchRuns({
     },
 
     async progress(batchId) {
-      const batch = await counts(batchId);
-      if (batch === null) return null;
-      const shards = await Promise.all(batch.openShards.map((shard) => shardCounts(batchId, shard)));
-      let { completed, failed } = batch;
-      for (const shard of shards) {
-        completed += shard.completed;
-        failed += shard.failed;
+      try {
+        return await client.withDeadline(Date.now() + DEADLINE_MS, () =>
+          client.workflow.getHandle(batchId).query<Progress | null>(PROGRESS_QUERY),
+        );
+      } catch (error) {
+        if (isTemporalError(error)) return null;
+        throw error;
       }
-      return { completed, failed };
     },
 
     async running() {
@@ -221,13 +175,6 @@ export function createBatchRuns({
       await ask('answer', () => client.workflowService.describeNamespace({ namespace: client.options.namespace }));
     },
   };
-}
-
-/** The counts in the heartbeat details of a slice; zeros for those of a slice of one line, which has none. */
-function toSliceCounts(data: Uint8Array | null | undefined): SliceCounts {
-  const details: unknown = data == null || data.length === 0 ? null : JSON.parse(Buffer.from(data).toString());
-  const { completed, failed } = isJsonRecord(details) ? details : {};
-  return typeof completed === 'number' && typeof failed === 'number' ? { completed, failed } : { completed: 0, failed: 0 };
 }
 
 /** What Temporal or the way to it is to blame for; anything else is a mistake of ours and is thrown as it is. */

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createRecordCounts } from '../../activities/record-counts.ts';
+import type { Progress } from '../../workflows/contract.ts';
 import { chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
 import { run, type Stage, type StagedBatch, startStage } from './stage.ts';
 
-const TIMES = { settleMs: 20, everyMs: 200 };
+const TIMES = { settleMs: 20, perBatchMs: 0, leastMs: 50, mostMs: 50, saveMs: 200 };
+const SHARD = 0;
 
 describe('createRecordCounts', () => {
   let stage: Stage;
@@ -19,74 +21,148 @@ describe('createRecordCounts', () => {
   const showing = async (batch: StagedBatch, count: number) =>
     await until(async () => (await completedOf(batch)) === count, { what: `the record to show ${count} completed`, everyMs: 5 });
 
-  /** A worker whose Temporal answers `completed` for every batch. */
-  function worker(draining = new AbortController().signal) {
-    const temporal = { completed: 0, asked: new Array<string>(), atATime: 0, most: 0 };
-    const progress = async (batchId: string) => {
-      temporal.asked.push(batchId);
-      temporal.atATime += 1;
-      temporal.most = Math.max(temporal.most, temporal.atATime);
-      await delay(5);
-      temporal.atATime -= 1;
-      return { completed: temporal.completed, failed: 0 };
+  /** A worker whose Temporal answers the same for every batch, and whose writes of tallies are counted. */
+  function worker({ draining = new AbortController().signal, times = TIMES } = {}) {
+    const progress: Progress = { completed: 0, failed: 0, unclosed: [[0, 0]] };
+    const temporal = { progress, asked: new Array<string>(), told: 0, atATime: 0, most: 0 };
+    const runs = {
+      ...stage.deps.runs,
+      progress: async (batchId: string) => {
+        temporal.asked.push(batchId);
+        temporal.atATime += 1;
+        temporal.most = Math.max(temporal.most, temporal.atATime);
+        await delay(5);
+        temporal.atATime -= 1;
+        return temporal.progress;
+      },
     };
-    const counts = createRecordCounts({ ...stage.deps, draining, runs: { ...stage.deps.runs, progress } }, TIMES);
+    const { batches } = stage.deps;
+    const add: typeof batches.tallies.add = async (...given) => {
+      temporal.told += 1;
+      return await batches.tallies.add(...given);
+    };
+    const watched = { ...batches, tallies: { ...batches.tallies, add } };
+    const counts = createRecordCounts({ ...stage.deps, draining, runs, batches: watched }, times);
     return { counts, temporal };
   }
 
-  it('saves the counts of a batch that no client reads, once for many results', async () => {
+  it('tells and saves the lines of a batch that no client reads, once for many results', async () => {
     const batch = await stage.begin(chatLines(9));
     const { counts, temporal } = worker();
-    for (let result = 0; result < 100; result++) counts.changed(batch);
-    temporal.completed = 4;
+    using shard = counts.enter(batch, SHARD);
+    for (let line = 1; line <= 4; line++) shard.add(line, 'completed');
     await showing(batch, 4);
-    assert.equal(temporal.asked.length, 1);
+    assert.deepEqual([temporal.asked.length, temporal.told], [1, 1]);
   });
 
-  it('saves results that come after a save, no sooner than the interval allows, and nothing where nothing changes', async () => {
+  it('adds up what several workers tell and what the workflow has of closed shards, with one query each', async () => {
+    const batch = await stage.begin(chatLines(9));
+    const [one, two] = [worker(), worker()];
+    using first = one.counts.enter(batch, SHARD);
+    first.add(1, 'completed');
+    first.add(2, 'failed');
+    await showing(batch, 1);
+    two.temporal.progress = { completed: 3, failed: 0, unclosed: [[0, 0]] };
+    using second = two.counts.enter(batch, SHARD);
+    second.add(1, 'completed');
+    second.add(3, 'completed');
+    await showing(batch, 5);
+    assert.equal((await stage.record(batch)).request_counts.failed, 1);
+  });
+
+  it('saves later results no sooner than the interval allows, tells them before, and does nothing where nothing changes', async () => {
     const batch = await stage.begin(chatLines(9));
     const { counts, temporal } = worker();
-    temporal.completed = 1;
-    counts.changed(batch);
+    using shard = counts.enter(batch, SHARD);
+    shard.add(1, 'completed');
     await showing(batch, 1);
     const startedMs = performance.now();
-    temporal.completed = 2;
-    counts.changed(batch);
+    shard.add(2, 'completed');
+    await until(() => temporal.told === 2, { what: 'the second line to be told', everyMs: 5 });
+    assert.equal(temporal.asked.length, 1);
     await showing(batch, 2);
-    assert.ok(performance.now() - startedMs >= TIMES.everyMs / 2, `saved again after ${performance.now() - startedMs} ms`);
-    await delay(2 * TIMES.everyMs);
-    assert.equal(temporal.asked.length, 2);
+    assert.ok(performance.now() - startedMs >= TIMES.saveMs / 2, `saved again after ${performance.now() - startedMs} ms`);
+    shard.add(2, 'completed');
+    await delay(2 * TIMES.saveMs);
+    assert.deepEqual([temporal.asked.length, temporal.told], [2, 2]);
   });
 
-  it('never lowers a count, and asks Temporal nothing about a batch that has ended', async () => {
+  it('saves for a slice without results too, as those of a lost worker may not be in the record', async () => {
+    const batch = await stage.begin(chatLines(9));
+    const lost = worker({ times: { ...TIMES, saveMs: 60_000 } });
+    using first = lost.counts.enter(batch, SHARD);
+    await until(() => lost.temporal.asked.length === 1, { what: 'the first save', everyMs: 5 });
+    first.add(1, 'completed');
+    await until(() => lost.temporal.told === 1, { what: 'a line to be told and not saved', everyMs: 5 });
+    using _ = worker().counts.enter(batch, SHARD);
+    await showing(batch, 1);
+  });
+
+  it('removes shards from the tallies that the workflow calls closed, and counts them no more', async () => {
+    const batch = await stage.begin(chatLines(9));
+    const { counts, temporal } = worker();
+    using shard = counts.enter(batch, SHARD);
+    shard.add(1, 'completed');
+    await showing(batch, 1);
+    temporal.progress = { completed: 5, failed: 0, unclosed: [[1, 1]] };
+    using next = counts.enter(batch, 1);
+    next.add(10, 'completed');
+    await showing(batch, 6);
+    next.add(11, 'completed');
+    await showing(batch, 7);
+    assert.deepEqual([...(await stage.deps.batches.tallies.read(batch.batchId)).keys()], [1]);
+  });
+
+  it('tells again what the bucket did not take', async () => {
+    const batch = await stage.begin(chatLines(9));
+    let refusals = 2;
+    const { batches } = stage.deps;
+    const add: typeof batches.tallies.add = async (...given) => {
+      if (refusals-- > 0) throw new Error('the bucket is away');
+      return await batches.tallies.add(...given);
+    };
+    const runs = { ...stage.deps.runs, progress: async (): Promise<Progress> => ({ completed: 0, failed: 0, unclosed: [[0, 0]] }) };
+    const counts = createRecordCounts({ ...stage.deps, runs, batches: { ...batches, tallies: { ...batches.tallies, add } } }, TIMES);
+    using shard = counts.enter(batch, SHARD);
+    shard.add(1, 'completed');
+    await showing(batch, 1);
+    assert.equal(refusals, -1);
+  });
+
+  it('never lowers a count, and writes nothing of a batch that has ended', async () => {
     const [batch, ended] = [await stage.begin(chatLines(9)), await stage.submit(chatLines(1))];
     await run(stage.worker().saveBatch, { ...ended, to: 'cancelling', counts: null });
     await run(stage.worker().saveBatch, { ...ended, to: 'cancelled', counts: null });
     const { counts, temporal } = worker();
-    temporal.completed = 5;
-    counts.changed(batch);
+    temporal.progress = { completed: 5, failed: 0, unclosed: [] };
+    using shard = counts.enter(batch, SHARD);
     await showing(batch, 5);
-    temporal.completed = 3;
-    counts.changed(ended);
-    counts.changed(batch);
+    temporal.progress = { completed: 3, failed: 0, unclosed: [] };
+    using ofEnded = counts.enter(ended, SHARD);
+    ofEnded.add(1, 'completed');
+    shard.add(1, 'completed');
     await until(() => temporal.asked.length === 2, { what: 'a second save', everyMs: 5 });
     await delay(TIMES.settleMs);
     assert.equal(await completedOf(batch), 5);
-    assert.deepEqual(new Set(temporal.asked), new Set([batch.batchId]));
+    assert.deepEqual([new Set(temporal.asked), temporal.told], [new Set([batch.batchId]), 1]);
   });
 
-  it('saves two batches at a time, however many have results, and none once the worker drains', async () => {
-    const batches = await Promise.all(Array.from({ length: 6 }, async () => await stage.begin(chatLines(2))));
+  it('writes for two batches at a time, and when the worker drains tells at once and saves nothing', async () => {
+    const batches = await Promise.all(Array.from({ length: 6 }, async () => await stage.begin(chatLines(9))));
     const drain = new AbortController();
-    const { counts, temporal } = worker(drain.signal);
-    temporal.completed = 1;
-    for (const batch of batches) counts.changed(batch);
+    const { counts, temporal } = worker({ draining: drain.signal, times: { ...TIMES, leastMs: 60_000, mostMs: 60_000, saveMs: 60_000 } });
+    const shards = batches.map((batch) => counts.enter(batch, SHARD));
+    for (const shard of shards) shard.add(1, 'completed');
     for (const batch of batches) await showing(batch, 1);
     assert.equal(temporal.most, 2);
     const { length } = temporal.asked;
-    for (const batch of batches) counts.changed(batch);
+    for (const shard of shards) shard.add(2, 'completed');
+    await delay(2 * TIMES.settleMs);
+    assert.equal(temporal.told, 6);
     drain.abort();
-    await delay(2 * TIMES.everyMs);
-    assert.equal(temporal.asked.length, length);
+    for (const shard of shards) shard[Symbol.dispose]();
+    await until(() => temporal.told === 12, { what: 'all to be told', everyMs: 5 });
+    await delay(5 * TIMES.settleMs);
+    assert.deepEqual([temporal.told, temporal.asked.length], [12, length]);
   });
 });

@@ -58,10 +58,10 @@ describe('listStored', () => {
   it('answers the lines of a shard that have an outcome, completed before failed', async () => {
     const batch = await stage.begin(chatLines(8));
     const { worker } = countingWorker();
-    assert.deepEqual(await run(worker.listStored, { batchId: batch.batchId, shard: 0 }), { completed: [], failed: [] });
+    assert.deepEqual(await run(worker.listStored, { ...batch, shard: 0 }), { completed: [], failed: [] });
     await storePieces(batch, [1, 2, 4, 5, 7], (line) => (line === 1 || line === 4 || line === 5 ? 'failed' : 'completed'));
     await storePieces(batch, [4]);
-    assert.deepEqual(await run(worker.listStored, { batchId: batch.batchId, shard: 0 }), {
+    assert.deepEqual(await run(worker.listStored, { ...batch, shard: 0 }), {
       completed: [
         [2, 2],
         [4, 4],
@@ -84,7 +84,7 @@ describe('the pieces of a shard that begins again', () => {
     assert.equal(batch.plan.shards.length, 1);
     await storePieces(batch, half);
     const { worker, count } = countingWorker();
-    const { completed, failed } = await run(worker.listStored, { batchId: batch.batchId, shard: 0 });
+    const { completed, failed } = await run(worker.listStored, { ...batch, shard: 0 });
     assert.deepEqual([completed.length, failed.length], [500, 0]);
     await runSlices(open, async (line) => await run(worker.runRequests, slice(batch, line, line, { contested: true })));
     assert.equal(stage.upstream.stats.requests, 500);

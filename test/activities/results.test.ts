@@ -4,6 +4,7 @@ import { newFileId } from '../../src/domain/ids.ts';
 import type { LineResult } from '../../src/domain/piece.ts';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
 import type { ShardRange } from '../../src/domain/plan.ts';
+import { addOutcome, countTally, emptyTally } from '../../src/domain/shard-tally.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { collect } from '../storage/test-bucket.ts';
 import { attempt, randomHex, run, slice, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
@@ -37,6 +38,18 @@ async function putPiece(
       resultLine: Buffer.from(JSON.stringify({ custom_id: text })),
     })),
   );
+}
+
+/** A line that a worker tells at this moment. */
+async function tell({ batchId }: StagedBatch, line: number): Promise<void> {
+  const tally = emptyTally();
+  addOutcome(tally, line, 'completed');
+  await stage.deps.batches.tallies.add(batchId, new Map([[0, tally]]), []);
+}
+
+async function toldOf({ batchId }: StagedBatch): Promise<number> {
+  const tally = (await stage.deps.batches.tallies.read(batchId)).get(0);
+  return tally === undefined ? 0 : countTally(tally).completed;
 }
 
 async function objectLines(object: { key: string; bytes: number } | null | undefined): Promise<string[]> {
@@ -227,6 +240,29 @@ describe('closeShard', () => {
     await putPiece(batch, '0-1-zombie', { line: 1, outcome: 'completed', text: 'too late' });
     assert.deepEqual(await run(stage.worker().closeShard, { ...batch, range: range(batch) }), closed);
     assert.deepEqual(await objectLines((await stage.deps.pieces.getShardResult(batch.batchId, 0))?.error), ['a', 'b']);
+  });
+
+  it('lets no line count that is told after it has read the pieces, unless the shard goes on', async () => {
+    const batch = await stage.begin(chatLines(3));
+    await putPiece(batch, '1-1-a', { line: 1, outcome: 'completed', text: 'a' });
+    await tell(batch, 1);
+    const { pieces } = stage.deps;
+    const zombie: PieceStore = {
+      ...pieces,
+      async *listPieceEntries(...given) {
+        yield* pieces.listPieceEntries(...given);
+        await tell(batch, 2);
+      },
+    };
+    const closer = stage.worker({ pieces: zombie });
+    assert.equal((await run(closer.closeShard, { ...batch, range: range(batch) })).closed, false);
+    assert.equal(await toldOf(batch), 1);
+    await tell(batch, 2);
+    assert.equal(await toldOf(batch), 2, 'the shard goes on');
+    await move(batch, 'cancelling');
+    await run(closer.closeShard, { ...batch, range: range(batch) });
+    await tell(batch, 3);
+    assert.equal(await toldOf(batch), 2);
   });
 
   it('lets the first of two closers win, even when they saw different pieces', async () => {

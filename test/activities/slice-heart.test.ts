@@ -35,14 +35,19 @@ describe('startSliceHeart', () => {
     heart[Symbol.dispose]();
   });
 
-  it('sends details past the throttle without waiting, and does not mind a failure', async () => {
-    const { heart, told } = startThrottled(async () => {
-      throw new Error('Temporal is away');
+  it('asks whether the attempt is still the current one, and takes a refusal and a long silence for a no', async () => {
+    const answers = [
+      async () => undefined,
+      async () => await Promise.reject(new Error('not found')),
+      async () => await new Promise<void>(() => {}),
+    ];
+    const found = answers.map(async (answer) => {
+      const { heart } = startThrottled(answer);
+      const isCurrent = await heart.confirm();
+      heart[Symbol.dispose]();
+      return isCurrent;
     });
-    heart.sendNow();
-    await new Promise(setImmediate);
-    assert.deepEqual(told, [{ sent: true }]);
-    heart[Symbol.dispose]();
+    assert.deepEqual(await Promise.all(found), [true, false, false]);
   });
 
   it('does not take a refusal for an answer, and waits until it is stopped or the throttle is over', async () => {

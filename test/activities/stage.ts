@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { ActivityNotFoundError, Client, Connection } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import type { ActivityDeps } from '../../activities/deps.ts';
@@ -26,6 +27,7 @@ import { collect, startTestBucket, type TestBucket } from '../storage/test-bucke
 export const TENANT = 'tenant-a';
 export const ENDPOINT = '/v1/chat/completions';
 const DAY_MS = 86_400_000;
+const NO_CONNECTION = Connection.lazy({ address: '127.0.0.1:1' });
 
 /** Activities on a real bucket and in front of a real HTTP server, without Temporal. */
 export interface Stage extends AsyncDisposable {
@@ -194,13 +196,21 @@ export async function startStage(): Promise<Stage> {
   return stage;
 }
 
-/** An attempt of an activity as Temporal would start it, that a test can cancel and whose heartbeats it can read. */
+/**
+ * An attempt of an activity as Temporal would start it, that a test can cancel and whose heartbeats it can read. Temporal refuses
+ * heartbeats that the worker does not hold back where another attempt has taken over.
+ */
 export function attempt(
   info: { attempt?: number; heartbeatDetails?: unknown; activityId?: string; currentAttemptScheduledTimestampMs?: number } = {},
+  { isTakenOver = false } = {},
 ) {
+  const client = new Client({ connection: NO_CONNECTION });
+  client.activity.heartbeat = async () => {
+    if (isTakenOver) throw new ActivityNotFoundError('another attempt has taken over');
+  };
   const environment = new MockActivityEnvironment(
     { currentAttemptScheduledTimestampMs: Date.now(), ...info },
-    { logger: new DefaultLogger('ERROR') },
+    { client, logger: new DefaultLogger('ERROR') },
   );
   const beats: Record<string, unknown>[] = [];
   environment.on('heartbeat', (details: Record<string, unknown>) => beats.push(details));

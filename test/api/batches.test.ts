@@ -3,6 +3,7 @@ import { medianMs } from '../helpers/median.ts';
 import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
 import type { Batch } from '../../src/domain/batch.ts';
+import { addOutcome, emptyTally } from '../../src/domain/shard-tally.ts';
 import { until } from '../helpers/until.ts';
 import { envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
 
@@ -88,6 +89,19 @@ describe('GET /v1/batches/{id}', () => {
     api.runs.progressOf.set(id, { completed: 4, failed: 2 });
     assert.deepEqual(await completed(id, 4), { total: 10, completed: 4, failed: 2 });
     assert.deepEqual((await api.batches.get('tenant-a', id))?.batch.request_counts, { total: 10, completed: 4, failed: 2 });
+  });
+
+  it('adds what workers tell of shards that are not closed, and asks the workflow once for it', async () => {
+    const id = await batchWith({ ...running, request_counts: { total: 3000, completed: 0, failed: 0 } });
+    const tally = emptyTally();
+    for (const place of [0, 1, 999]) addOutcome(tally, place, 'completed');
+    addOutcome(tally, 500, 'failed');
+    await api.batches.tallies.add(id, new Map([0, 1, 2].map((shard) => [shard, tally])), []);
+    // The first shard has been closed meanwhile, so its lines are in the sum.
+    api.runs.progressOf.set(id, { completed: 990, failed: 10, unclosed: [[1, 2]] });
+    assert.deepEqual(await completed(id, 996), { total: 3000, completed: 996, failed: 12 });
+    assert.deepEqual((await api.batches.get('tenant-a', id))?.batch.request_counts.completed, 996);
+    assert.equal(api.runs.asked.filter((asked) => asked === id).length, 1);
   });
 
   it('asks again after two seconds, once for all readers', async () => {

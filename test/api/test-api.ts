@@ -7,7 +7,7 @@ import OpenAI from 'openai';
 import { type AppDeps, createApp } from '../../src/api/app.ts';
 import { createHttpServer } from '../../src/api/http-server.ts';
 import { createApiKeys } from '../../src/api/middleware/authentication.ts';
-import type { BatchRecord, RequestCounts } from '../../src/domain/batch.ts';
+import type { BatchRecord } from '../../src/domain/batch.ts';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
 import { DEFAULT_LIMITS, type TenantLimits } from '../../src/domain/limits.ts';
 import { DEFAULT_TENANT, type TenantSettingsOf } from '../../src/domain/tenant.ts';
@@ -18,6 +18,7 @@ import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createUploadStore } from '../../src/storage/upload-store.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
+import type { Progress } from '../../workflows/contract.ts';
 import { until } from '../helpers/until.ts';
 import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 
@@ -30,7 +31,7 @@ export interface TestRuns extends BatchRuns {
   state: 'up' | 'away' | 'silent';
   /** Before it answers. */
   takesMs: number;
-  progressOf: Map<string, Pick<RequestCounts, 'completed' | 'failed'>>;
+  progressOf: Map<string, Pick<Progress, 'completed' | 'failed'> & Partial<Progress>>;
 }
 
 /** The API over real HTTP on a port of its own, with real stores and a clock that can be moved. */
@@ -191,7 +192,8 @@ function createTestRuns(): TestRuns {
     async progress(id) {
       runs.asked.push(id);
       await reach();
-      return runs.progressOf.get(id) ?? null;
+      const found = runs.progressOf.get(id);
+      return found === undefined ? null : { unclosed: [], ...found };
     },
     running: async () => new Set(runs.started),
     describe: async () => null,

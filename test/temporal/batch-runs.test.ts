@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { Client, type WorkflowClientInterceptor } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createReviveBatches } from '../../activities/revive-batches.ts';
 import type { BatchRecord } from '../../src/domain/batch.ts';
@@ -41,6 +41,7 @@ function onlyBatch(record: BatchRecord): BatchStore {
     ...{ create: nothing, update: nothing, list: nothing, countOpen: nothing, markOpen: nothing, removeOpen: nothing },
     ...{ claimIdempotency: nothing, putIdempotency: nothing, getIdempotency: nothing, updateIdempotency: nothing },
     ...{ delete: nothing, isDeleted: nothing },
+    tallies: { read: nothing, add: nothing, freeze: nothing, thaw: nothing },
     get: async () => record,
     listOpen: () => assert.fail('not asked for here'),
     async *listOpenMarkers() {
@@ -119,69 +120,35 @@ describe('createBatchRuns', () => {
     }
   });
 
-  it('adds up the counts of a batch and its open shards', async () => {
-    const { model, open } = halfHeld();
+  it('asks the workflow of a batch once, however many shards are open, and nothing else', async () => {
+    const calls: string[] = [];
+    const query: WorkflowClientInterceptor['query'] = async (input, next) => (
+      calls.push(input.workflowExecution.workflowId),
+      await next(input)
+    );
+    const describeRun: WorkflowClientInterceptor['describe'] = async (input, next) => (calls.push('describe'), await next(input));
+    const client = new Client({ connection: engine.connection, interceptors: { workflow: [{ query, describe: describeRun }] } });
+    const counting = createBatchRuns({ client, policy });
+    const { model, open } = halfHeld({ shards: [3, 4, 4, 4], policy: { linesPerActivity: 2 } });
     engine.add(model);
     await runs.start(recordOf(model));
-    await until('three lines are counted', async () => (await runs.progress(model.id))?.completed === 3);
-    assert.deepEqual(await runs.progress(model.id), { completed: 3, failed: 0 });
+    await until('the first shard is closed', async () => (await runs.progress(model.id))?.completed === 3);
+    assert.deepEqual(await counting.progress(model.id), { completed: 3, failed: 0, unclosed: [[1, 3]] });
+    assert.deepEqual(calls, [model.id]);
     open();
     await engine.client.workflow.getHandle(model.id).result();
-    assert.deepEqual(await runs.progress(model.id), { completed: 6, failed: 0 });
+    assert.deepEqual(await runs.progress(model.id), { completed: 15, failed: 0, unclosed: [] });
   });
 
-  it('adds up what a slice has stored while one of its lines is slow', async () => {
-    const { model, open } = halfHeld({ shards: [20], policy: { linesPerActivity: 20 } });
-    await engine.start(model);
-    await until('three lines of the slice are counted', async () => (await runs.progress(model.id))?.completed === 3);
-    assert.equal(model.slices.length, 1);
-    open();
-    await engine.client.workflow.getHandle(model.id).result();
-    assert.deepEqual(await runs.progress(model.id), { completed: 20, failed: 0 });
-  });
-
-  it('never counts a line twice while slices of many lines return and others run', async () => {
+  it('has no progress of a batch before its plan is known', async () => {
     const { wait, open } = gate();
-    const held = new Set([5, 20]);
-    const fate = async (line: number): Promise<Fate> => {
-      await (held.has(line) ? wait() : delay(20));
-      return 'completed';
-    };
-    const model = createModel({ shards: [40], policy: { linesPerActivity: 5 }, fate });
-    await engine.start(model);
-    const seen: number[] = [];
-    await until('all lines but the held ones are counted', async () => {
-      const answered = model.outcomes.size;
-      const counted = (await runs.progress(model.id))?.completed ?? 0;
-      assert.ok(counted <= model.outcomes.size, `${counted} counted, ${model.outcomes.size} answered`);
-      assert.ok(answered <= 38);
-      seen.push(counted);
-      return counted === 38;
-    });
-    assert.ok(seen.length > 1);
+    const model = createModel({ shards: [1], before: { validateInput: wait } });
+    engine.add(model);
+    await runs.start(recordOf(model));
+    await until('it is being validated', () => model.validations.count === 1);
+    assert.equal(await runs.progress(model.id), null);
     open();
     await engine.client.workflow.getHandle(model.id).result();
-  });
-
-  it('counts a failure once nothing can turn it into an answer: at once, or when its shard is closed if a worker was lost', async () => {
-    async function progressWith(workerLost: boolean) {
-      const { wait, open } = gate();
-      const fate = async (line: number): Promise<Fate> => {
-        if (line === 3) await wait();
-        return line === 1 ? 'failed' : 'completed';
-      };
-      const model = createModel({ shards: [3], policy: { linesPerActivity: 1 }, workerLost, fate });
-      await engine.start(model);
-      await until('the second line is counted', async () => (await runs.progress(model.id))?.completed === 1);
-      await until('the first line is answered', () => model.outcomes.has(1) && model.inFlight.has(3));
-      const running = await runs.progress(model.id);
-      open();
-      await engine.client.workflow.getHandle(model.id).result();
-      return [running, await runs.progress(model.id)];
-    }
-    const end = { completed: 2, failed: 1 };
-    assert.deepEqual(await progressWith(false), [{ completed: 1, failed: 1 }, end]);
-    assert.deepEqual(await progressWith(true), [{ completed: 1, failed: 0 }, end]);
   });
 
   it('has no progress of a batch that does not run', async () => {

@@ -121,3 +121,9 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     },
   };
 }
+
+/** What Temporal's UI shows above the history of a workflow. */
+export async function detailsOf(workflow: WorkflowHandle): Promise<string> {
+  const metadata = await workflow.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+  return metadata.currentDetails;
+}

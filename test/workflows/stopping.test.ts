@@ -125,7 +125,7 @@ describe('a batch that ends early', () => {
     model.requestCancel();
     await handle.signal(CANCEL_SIGNAL);
     await until('results are being published', () => model.published.length === 1);
-    assert.deepEqual(await handle.query(PROGRESS_QUERY), { completed: 2, failed: 0, openShards: [] }, 'the shard is counted once');
+    assert.deepEqual(await handle.query(PROGRESS_QUERY), { completed: 2, failed: 0, unclosed: [] }, 'the shard is counted once');
     published.open();
     assert.equal(await handle.result(), 'cancelled');
     assert.deepEqual(model.closedShards.get(1), { completed: 0, failed: 0, unrun: 2 });
