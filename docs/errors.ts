@@ -1,7 +1,7 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { crashedLineResult } from '../activities/run-requests/line-results.ts';
-import type { FailureCode } from '../src/domain/attempt.ts';
+import type { Outcome } from '../src/domain/attempt.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import { FORM_ERRORS, HTTP_ERRORS, INPUT_ERRORS, type Explained, SOURCE_ERRORS, UPLOAD_ERRORS } from './error-samples.ts';
 
@@ -75,7 +75,7 @@ function inputTable(): string {
   return table(['`code`', '`param`', 'has a line', 'message', 'what to do'], sorted);
 }
 
-const FAILURES: Readonly<Record<FailureCode, Explained<string>>> = {
+const FAILURES: Readonly<Record<Extract<Outcome, { kind: 'errored' }>['code'], Explained<string>>> = {
   connection_error: [
     'says what happened to the connection',
     'The server closed or reset the connection. Look at its log for crashes, then send the line again.',
@@ -87,6 +87,10 @@ const FAILURES: Readonly<Record<FailureCode, Explained<string>>> = {
   request_timeout: [
     'says how long the worker waited',
     'The server took too long. Ask for fewer tokens, or ask the operator to raise `NIGHTSHIFT_UPSTREAM_REQUEST_TIMEOUT_SECONDS`.',
+  ],
+  input_file_gone: [
+    'says that the bytes are gone',
+    'The bytes of the input file were removed from the bucket. Upload the file again. Operators: remove lifecycle rules.',
   ],
   server_error: ["has the server's status and words", "The server failed on this request every time. Look at the server's log."],
 };
