@@ -61,10 +61,10 @@ export interface ContentWriter {
   /** Takes a chunk; resolves when there is room for more, which is to be waited for before the next one. */
   write(chunk: Uint8Array): Promise<void>;
   /**
-   * Takes a whole object of the bucket, `bytes` long, without its bytes coming here. False, and nothing is taken, where the bucket cannot do
-   * that: before the end it makes no part of less than 5 MiB.
+   * Takes an object of the bucket, `bytes` long. Its bytes are copied within the bucket, where they make a part of 8 MiB; the others
+   * are read. With `asPart` the object becomes a part as it is: for a content that is made of such objects only, which `arePartsEven`.
    */
-  append(source: string, bytes: number): Promise<boolean>;
+  append(source: string, bytes: number, options?: { asPart?: boolean }): Promise<void>;
   /** Makes the object readable. If it throws, everything is dropped. */
   complete(): Promise<void>;
   /** Drops everything written; safe at any time and more than once, and without effect after `complete`. */

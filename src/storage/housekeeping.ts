@@ -4,7 +4,7 @@ import { UPLOAD_LIFE_SECONDS } from '../domain/upload.ts';
 import { mapInOrder } from './in-order.ts';
 import { getJson, READS_AT_A_TIME } from './json-objects.ts';
 import { keys, ownerOf, prefixes } from './keys.ts';
-import type { UploadMarker } from './multipart-writer.ts';
+import type { UploadMarker } from './upload-marker.ts';
 import type { ListedObject, ObjectStore } from './object-store.ts';
 import { createRecent } from './recent.ts';
 import { type Cleaned, createStretches, type Stretch } from './stretches.ts';
@@ -152,27 +152,25 @@ export function createHousekeeping({
 
     async removeStaleUploads(nowMs, maxAgeMs, openInputs, stretch) {
       let removed = 0;
-      const young: string[] = [];
       const staleMs = nowMs - maxAgeMs;
-      // Another upload may be writing the same object just now: a second attempt to publish.
+      // Another upload may be writing the same object just now: a second attempt to publish. It has a younger marker.
       const isClaimed = async (contentKey: string) => {
+        const young: string[] = [];
+        for await (const { key, lastModified } of store.list(prefixes.uploads)) if (lastModified.getTime() > staleMs) young.push(key);
         for await (const marker of mapInOrder(young, READS_AT_A_TIME, (key) => getJson<UploadMarker>(store, key))) {
           if (marker?.key === contentKey) return true;
         }
         return false;
       };
-      const stale: ListedObject[] = [];
-      for await (const object of store.list(prefixes.uploads)) {
-        if (object.lastModified.getTime() > staleMs) young.push(object.key);
-        else if (object.key > stretch.after) stale.push(object);
-      }
+      const stale = olderThan(prefixes.uploads, staleMs, stretch.after);
       const read = async ({ key }: ListedObject) => await tried(key, async () => await getJson<UploadMarker>(store, key));
       const isAtEnd = await inOrder(stale, READS_AT_A_TIME, read, stretch, async (marker, { key }) => {
         if (marker === null) return;
         const isRemoved = await isDone(marker.key, async () => {
           if (marker.uploadId !== null) await store.abortMultipart(marker.key, marker.uploadId);
-          for (const upload of await store.listMultipart(marker.key)) {
-            if (upload.since.getTime() <= staleMs) await store.abortMultipart(marker.key, upload.uploadId);
+          const others = (await store.listMultipart(marker.key)).filter(({ since }) => since.getTime() <= staleMs);
+          if (others.length > 0 && !(await isClaimed(marker.key))) {
+            for (const { uploadId } of others) await store.abortMultipart(marker.key, uploadId);
           }
           if (marker.key.startsWith(prefixes.content)) await removeUnclaimedContent(marker.key, openInputs, isClaimed);
           await store.remove([key]);

@@ -176,9 +176,11 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
       });
     },
 
-    async copyPart(key, uploadId, part, source) {
+    async copyPart(key, uploadId, part, source, range) {
       const path = [bucket, ...source.split('/')].map(encodeURIComponent).join('/');
-      const target = { bucketName: bucket, objectName: key, uploadID: uploadId, partNumber: part, headers: { 'x-amz-copy-source': path } };
+      const bytes = range === undefined ? {} : { 'x-amz-copy-source-range': `bytes=${range.start}-${range.end}` };
+      const headers = { 'x-amz-copy-source': path, ...bytes };
+      const target = { bucketName: bucket, objectName: key, uploadID: uploadId, partNumber: part, headers };
       return await withRetries('copyPart', key, async () => (await uploads.uploadPart(target)).etag);
     },
 

@@ -39,8 +39,8 @@ export interface ObjectStore {
   startMultipart(key: string): Promise<string>;
   /** Sends one part (numbered from 1; at least 5 MiB except the last) and answers its tag. */
   uploadPart(key: string, uploadId: string, part: number, body: Buffer): Promise<string>;
-  /** Makes one part out of a whole object of the bucket, whose bytes do not come here, and answers its tag. */
-  copyPart(key: string, uploadId: string, part: number, source: string): Promise<string>;
+  /** Makes one part out of an object of the bucket, or a range of it, whose bytes do not come here, and answers its tag. */
+  copyPart(key: string, uploadId: string, part: number, source: string, range?: ByteRange): Promise<string>;
   /** Makes the object out of its parts, replacing any. */
   completeMultipart(key: string, uploadId: string, parts: readonly { part: number; etag: string }[]): Promise<void>;
   /** Ends a multipart upload and frees its parts; an unknown one is no error. */

@@ -30,7 +30,7 @@ export function withKeyPrefix(store: ObjectStore, prefix: string): ObjectStore {
     remove: async (keys) => await store.remove(keys.map(full)),
     startMultipart: async (key) => await store.startMultipart(full(key)),
     uploadPart: async (key, uploadId, part, body) => await store.uploadPart(full(key), uploadId, part, body),
-    copyPart: async (key, uploadId, part, source) => await store.copyPart(full(key), uploadId, part, full(source)),
+    copyPart: async (key, uploadId, part, source, range) => await store.copyPart(full(key), uploadId, part, full(source), range),
     completeMultipart: async (key, uploadId, parts) => await store.completeMultipart(full(key), uploadId, parts),
     abortMultipart: async (key, uploadId) => await store.abortMultipart(full(key), uploadId),
     listMultipart: async (key) => await store.listMultipart(full(key)),

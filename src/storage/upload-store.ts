@@ -3,7 +3,7 @@ import type { UploadRecord } from '../domain/upload.ts';
 import type { ContentWriter } from './file-store.ts';
 import { getJson, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
-import { createMultipartWriter } from './multipart-writer.ts';
+import { arePartsEven, createMultipartWriter } from './multipart-writer.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { PartPool } from './part-pool.ts';
 import { bytesBelow } from './stored-bytes.ts';
@@ -25,8 +25,14 @@ export interface UploadStore {
   beginPart(tenant: string, id: string, part: string): ContentWriter;
   /** The parts there are: bytes by part id. */
   listParts(tenant: string, id: string): Promise<ReadonlyMap<string, number>>;
-  /** Appends a part of so many bytes to a content, if that can be done within the bucket (see `ContentWriter.append`). */
-  appendPart(tenant: string, id: string, part: { id: string; bytes: number }, content: ContentWriter): Promise<boolean>;
+  /** Appends parts to a content, in their order (see `ContentWriter.append`). Calls `onPart` before each of them. */
+  appendParts(
+    tenant: string,
+    id: string,
+    parts: readonly { id: string; bytes: number }[],
+    content: ContentWriter,
+    onPart: (id: string) => Promise<void>,
+  ): Promise<void>;
   /** Opens the bytes of a part; null when it is gone. */
   openPart(tenant: string, id: string, part: string): Promise<Readable | null>;
   removePart(tenant: string, id: string, part: string): Promise<void>;
@@ -64,7 +70,13 @@ export function createUploadStore({
     get: async (tenant, id) => await getJson<UploadRecord>(store, keys.resumable(tenant, id)),
     update: async (tenant, id, change) => await updateJson(store, keys.resumable(tenant, id), change),
     beginPart: (tenant, id, part) => createMultipartWriter({ store, key: keys.resumablePart(tenant, id, part), nonce: newNonce(), parts }),
-    appendPart: async (tenant, id, part, content) => await content.append(keys.resumablePart(tenant, id, part.id), part.bytes),
+    async appendParts(tenant, id, all, content, onPart) {
+      const asPart = arePartsEven(all.map(({ bytes }) => bytes));
+      for (const part of all) {
+        await onPart(part.id);
+        await content.append(keys.resumablePart(tenant, id, part.id), part.bytes, { asPart });
+      }
+    },
     openPart: async (tenant, id, part) => (await store.open(keys.resumablePart(tenant, id, part)))?.body ?? null,
     removePart: async (tenant, id, part) => await store.remove([keys.resumablePart(tenant, id, part)]),
 

@@ -6,8 +6,9 @@ import OpenAI, { APIError, ConflictError, toFile } from 'openai';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createHousekeeping } from '../../src/storage/housekeeping.ts';
 import { until } from '../helpers/until.ts';
-import { collect, WHOLE } from '../storage/test-bucket.ts';
-import { envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
+import { demandEvenParts } from '../storage/even-parts-store.ts';
+import { collect, startTestBucket, WHOLE } from '../storage/test-bucket.ts';
+import { envelopeOf, startTestApi, startWholeTestApi, type TestApi } from './test-api.ts';
 
 const KIB = 1024;
 const MIB = KIB * KIB;
@@ -126,7 +127,7 @@ describe('/v1/uploads', () => {
       assert.deepEqual(await keysBelow('uploads/'), []);
     });
 
-    it('are copied within the bucket where they are large enough, and then no more of them is read than has to be checked', async () => {
+    it('are copied within the bucket where they are even, and then no more of them is read than has to be checked', async () => {
       const { open } = api.store;
       const opened: string[] = [];
       api.store.open = async (key, range) => {
@@ -136,8 +137,8 @@ describe('/v1/uploads', () => {
       try {
         const line = Buffer.from(`{"long":"${'x'.repeat(6 * MIB)}"}\n`);
         const parts = [
-          line.subarray(0, 5 * MIB),
-          Buffer.concat([line.subarray(5 * MIB), randomBytes(6 * MIB)]),
+          line.subarray(0, 6 * MIB),
+          Buffer.concat([line.subarray(6 * MIB), randomBytes(12 * MIB - line.length)]),
           randomBytes(6 * MIB),
           LINE,
         ];
@@ -148,8 +149,10 @@ describe('/v1/uploads', () => {
         assert.equal(error.param, 'md5');
         opened.length = 0;
         const { file } = await client.uploads.complete(id, { part_ids });
-        const first = [part_ids[0], part_ids[1], part_ids[3]].map((part) => `resumable/tenant-a/${id}/parts/${part}`);
-        assert.deepEqual(opened, first);
+        assert.deepEqual(
+          opened,
+          part_ids.slice(0, 2).map((part) => `resumable/tenant-a/${id}/parts/${part}`),
+        );
         assert.ok(content.equals(await contentOf(file?.id ?? '')));
 
         const again = await filled(...parts);
@@ -161,6 +164,29 @@ describe('/v1/uploads', () => {
         api.store.open = open;
       }
       await until(async () => (await keysBelow('uploads/')).length === 0, { what: 'half contents to be dropped' });
+    });
+
+    it('may have any sizes where the store wants the parts of an upload to have one size', async () => {
+      await using bucket = await startTestBucket();
+      const even = demandEvenParts(bucket.store);
+      await using strict = await startTestApi({ ...bucket, store: even }, { limits: { ...limits, maxResumableUploadBytes: 60 * MIB } });
+      const own = strict.client();
+      const cases = [
+        [9 * MIB, 5 * MIB, 6 * MIB],
+        [6 * MIB, 6 * MIB, 3],
+        [100, 1, 17 * MIB],
+      ];
+      for (const sizes of cases) {
+        const bodies = sizes.map((size, at) => (at === 0 ? Buffer.concat([LINE, randomBytes(size - LINE.length)]) : randomBytes(size)));
+        const bytes = sizes.reduce((sum, size) => sum + size, 0);
+        const upload = await own.uploads.create({ bytes, filename: 'in.jsonl', mime_type: 'application/jsonl', purpose: 'batch' });
+        const part_ids: string[] = [];
+        for (const body of bodies) part_ids.push((await own.uploads.parts.create(upload.id, { data: await toFile(body, 'x') })).id);
+        const { file } = await own.uploads.complete(upload.id, { part_ids });
+        const content = Buffer.from(await (await own.files.content(file?.id ?? '')).arrayBuffer());
+        assert.ok(Buffer.concat(bodies).equals(content), sizes.join());
+      }
+      assert.ok(even.uploads.length >= cases.length);
     });
 
     it('may be none, for an empty file that is no batch', async () => {

@@ -187,6 +187,22 @@ describe('Housekeeping: stale uploads', () => {
     assert.deepEqual(await keysBelow(''), [`deleted/a/${id}`]);
   });
 
+  it('leaves an upload alone that is old and has a young marker, whatever another one left for the same object', async () => {
+    const [dead, alive] = [await store.startMultipart('content/a/file-1'), await store.startMultipart('content/a/file-1')];
+    await store.put('uploads/dead', Buffer.from(JSON.stringify({ key: 'content/a/file-1', uploadId: dead })));
+    const deadMs = Number((await collect(store.list('uploads/dead')))[0]?.lastModified);
+    // A heartbeat, by the bucket's own clock.
+    const marker = Buffer.from(JSON.stringify({ key: 'content/a/file-1', uploadId: alive }));
+    do await store.put('uploads/alive', marker);
+    while (Number((await collect(store.list('uploads/alive')))[0]?.lastModified) <= deadMs);
+    assert.equal((await housekeeping.removeStaleUploads(deadMs + DAY_MS, DAY_MS, none, WHOLE)).removed, 1);
+    assert.deepEqual(
+      (await store.listMultipart('content/a/file-1')).map(({ uploadId }) => uploadId),
+      [alive],
+    );
+    await store.abortMultipart('content/a/file-1', alive);
+  });
+
   it('leaves bytes that a younger upload has just written again', async () => {
     const marker = Buffer.from('{"key":"content/a/file-1","uploadId":null}');
     await store.put('content/a/file-1', Buffer.from('x'));

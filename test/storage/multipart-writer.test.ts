@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { createMultipartWriter } from '../../src/storage/multipart-writer.ts';
+import { arePartsEven, createMultipartWriter } from '../../src/storage/multipart-writer.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool, PART_BYTES } from '../../src/storage/part-pool.ts';
 import { until } from '../helpers/until.ts';
+import { demandEvenParts } from './even-parts-store.ts';
 import { first, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { collect, newNonce, startTestBucket, type TestBucket, WHOLE } from './test-bucket.ts';
 
@@ -68,51 +69,94 @@ describe('createMultipartWriter: writing', () => {
     await nothingLeft();
   });
 
-  it('appends what lies in the bucket without reading it, where a part may stand, and keeps the order', async () => {
-    const [least, large] = [bytesOf(5 * 1024 * 1024), bytesOf(PART_BYTES + 3)];
-    const sources = [least, large, least.subarray(1)].map((body) => ({ body, key: `source/${newNonce()}` }));
-    for (const { key, body } of sources) await bucket.store.put(key, body);
-    const { writer, key, parts } = newWriter();
-    const whole: Buffer[] = [];
-    const write = async (body: Buffer) => {
-      await writer.write(body);
-      whole.push(body);
-    };
-    const append = async (index: 0 | 1 | 2) => {
-      const { body, key: source } = sources[index] ?? assert.fail();
-      const isTaken = await writer.append(source, body.length);
-      if (isTaken) whole.push(body);
-      return isTaken;
-    };
-    assert.equal(await append(2), false, 'too small');
-    assert.equal(await append(0), true);
-    assert.equal(await append(1), true);
-    await write(MEGABYTE);
-    assert.equal(await append(0), false, 'a megabyte before it');
-    for (let i = 0; i < 4; i += 1) await write(MEGABYTE);
-    assert.equal(await append(0), true, 'five megabytes before it');
-    await write(Buffer.from('end'));
-    await writer.complete();
-    const body = Buffer.concat(whole);
-    assert.equal(writer.bytes, body.length);
-    assert.ok((await store.get(key))?.body.equals(body));
-    assert.ok(!proxy.seen.some((request) => request.startsWith('GET /nightshift/source/')));
-    assert.equal(parts.taken, 0);
-
-    const small = newWriter();
-    await small.writer.write(Buffer.from('x'));
-    assert.equal(await small.writer.append(sources[0]?.key ?? '', least.length), false, 'a byte before it');
-    await small.writer.abort();
+  it('appends what lies in the bucket, in parts of one size, and reads only what shares a part with other bytes', async () => {
+    const MIB = 1024 * 1024;
+    const cases: [what: string, steps: ({ append: number } | { write: number })[], readBytes: number][] = [
+      ['sizes that differ', [{ append: 5 * MIB }, { append: 20 * MIB }, { append: 9 * MIB + 1 }], 5 + 1 + 9 + 3],
+      ['multiples of a part', [{ append: 16 * MIB }, { append: 8 * MIB }, { append: 3 }], 0],
+      ['below the least part', [{ append: 1 }, { append: 4 * MIB }, { append: 4 * MIB }, { append: 100_000 }], 8],
+      ['bytes before a copy', [{ write: 3 * MIB }, { append: 30 * MIB }, { write: 7 }], 5 + 1],
+      ['a whole part before a copy', [{ write: 8 * MIB }, { append: 8 * MIB }, { write: 8 * MIB }, { append: 8 * MIB + 1 }], 0],
+      ['little in all', [{ append: 1 }, { append: 65_536 }, { write: 1 }], 0],
+    ];
+    for (const [what, steps, readMib] of cases) {
+      const even = demandEvenParts(store);
+      const { writer, key, parts } = newWriter({ into: even });
+      const whole: Buffer[] = [];
+      let readBytes = 0;
+      even.open = async (source, range) => {
+        readBytes += range === undefined ? Infinity : range.end + 1 - range.start;
+        return await store.open(source, range);
+      };
+      for (const step of steps) {
+        const body = bytesOf('append' in step ? step.append : step.write);
+        whole.push(body);
+        if ('write' in step) await writer.write(body);
+        else {
+          const source = `source/${newNonce()}`;
+          await bucket.store.put(source, body);
+          await writer.append(source, body.length);
+        }
+      }
+      await writer.complete();
+      const body = Buffer.concat(whole);
+      assert.equal(writer.bytes, body.length, what);
+      assert.ok((await store.get(key))?.body.equals(body), what);
+      assert.equal(Math.round(readBytes / MIB), readMib, `${what}: MiB that are read`);
+      assert.equal(parts.taken, 0);
+    }
     await nothingLeft();
+  });
+
+  it('takes whole objects for parts where they are even, and reads none', async () => {
+    const even = demandEvenParts(store);
+    const { writer, key } = newWriter({ into: even });
+    const bodies = [bytesOf(6_000_000), bytesOf(6_000_000), bytesOf(17)];
+    for (const body of bodies) {
+      const source = `source/${newNonce()}`;
+      await bucket.store.put(source, body);
+      await writer.append(source, body.length, { asPart: true });
+    }
+    await writer.complete();
+    assert.deepEqual(even.uploads, [[6_000_000, 6_000_000, 17]]);
+    assert.ok((await store.get(key))?.body.equals(Buffer.concat(bodies)));
+    assert.ok(!proxy.seen.some((request) => request.startsWith('GET /nightshift/source/')));
+    await nothingLeft();
+  });
+
+  it('knows which objects are even', () => {
+    const least = 5 * 1024 * 1024;
+    for (const lengths of [[least], [least, least, 1], [least + 7, least + 7, least + 7]]) assert.ok(arePartsEven(lengths), `${lengths}`);
+    const uneven = [[], [least - 1], [least, least + 1], [least + 1, least, 1], [least, 1, least], [1, least]];
+    for (const lengths of uneven) assert.ok(!arePartsEven(lengths), `${lengths}`);
   });
 
   it('leaves nothing when what is appended is not there', async () => {
     const { writer, key } = newWriter();
-    assert.equal(await writer.append(`source/${newNonce()}`, PART_BYTES), true);
+    await writer.append(`source/${newNonce()}`, PART_BYTES);
     await assert.rejects(writer.complete(), /copyPart .* failed/);
     await writer.abort();
     assert.equal(await store.stat(key), null);
+    const small = newWriter();
+    await assert.rejects(small.writer.append(`source/${newNonce()}`, 5), /no such object/);
+    await small.writer.abort();
     await nothingLeft();
+  });
+
+  it('writes its marker anew while a multipart upload runs, and not after it', async () => {
+    const { writer, nonce } = newWriter({ everyMs: 20 });
+    const ages = async () => (await collect(bucket.store.list(`uploads/${nonce}`))).map(({ lastModified }) => lastModified.getTime());
+    for (let i = 0; i < 17; i += 1) await writer.write(MEGABYTE);
+    await until(async () => (await ages()).length === 1, { what: 'the marker' });
+    const [first = 0] = await ages();
+    await until(async () => ((await ages())[0] ?? 0) > first, { what: 'a younger marker' });
+    proxy.fault = (method, path) => (method === 'PUT' && path.includes('/uploads/') ? '503' : null);
+    await writer.complete();
+    proxy.fault = () => null;
+    await nothingLeft();
+    const { length } = proxy.seen;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.deepEqual(proxy.seen.slice(length), []);
   });
 
   it('has a marker with key and upload id while a multipart upload runs', async () => {
@@ -295,10 +339,10 @@ describe('createPartPool', () => {
   });
 });
 
-function newWriter({ parts = createPartPool(16), keepMarker = false } = {}) {
+function newWriter({ parts = createPartPool(16), keepMarker = false, into = store, everyMs = 900_000 } = {}) {
   const nonce = newNonce();
   const key = `written/${nonce}`;
-  return { writer: createMultipartWriter({ store, key, nonce, parts, keepMarker }), key, nonce, parts };
+  return { writer: createMultipartWriter({ store: into, key, nonce, parts, keepMarker, everyMs }), key, nonce, parts };
 }
 
 function bytesOf(size: number): Buffer {

@@ -116,21 +116,19 @@ export function completeUpload({ uploads, files, limits, bodyPace, nowMs, random
 
     const hash = md5 === null ? null : createHash('md5');
     const firstLine = upload.purpose === 'batch' ? createFirstLineCheck(limits.maxLineBytes) : null;
-    /** Whether parts have to be read that need not be written. */
+    /** Whether parts have to be read, to check them. */
     const isChecking = () => hash !== null || firstLine?.isSettled === false;
-    for (const part of parts) {
-      const isAppended = await uploads.appendPart(tenant, upload.id, part, content);
-      if (isAppended && !isChecking()) continue;
-      const body = await uploads.openPart(tenant, upload.id, part.id);
-      if (body === null) throw unknownPart(part.id);
+    await uploads.appendParts(tenant, upload.id, parts, content, async (partId) => {
+      if (!isChecking()) return;
+      const body = await uploads.openPart(tenant, upload.id, partId);
+      if (body === null) throw unknownPart(partId);
       const chunks: AsyncIterable<Buffer> = body;
       for await (const chunk of chunks) {
         hash?.update(chunk);
         if (firstLine?.push(chunk) === false) throw notJsonl(firstLine.reason);
-        if (!isAppended) await content.write(chunk);
-        else if (!isChecking()) break;
+        if (!isChecking()) break;
       }
-    }
+    });
     const found = hash?.digest('hex') ?? null;
     if (md5 !== null && found !== null && md5 !== found) throw md5Mismatch(found, md5);
     if (firstLine?.end() === false) throw notJsonl(firstLine.reason);
