@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { describe, it } from 'node:test';
 import { anchorsOf, linksOf } from './links.ts';
 
@@ -27,12 +28,16 @@ describe('the pages of the documentation', () => {
     });
   }
 
-  it('docs/README.md lists every page of docs', async () => {
-    const links = new Set(linksOf('docs/README.md', await readFile('docs/README.md', 'utf8')));
-    const listed = inDocs.filter((path) => /^docs\/[\w-]+\.md$/.test(path) && path !== 'docs/README.md');
-    assert.deepEqual(
-      listed.filter((path) => !links.has(path)),
-      [],
-    );
-  });
+  for (const folder of ['docs', 'docs/decisions']) {
+    const index = `${folder}/README.md`;
+    it(`${index} lists every page beside it`, async () => {
+      const links = new Set(linksOf(index, await readFile(index, 'utf8')));
+      const beside = inDocs.filter((path) => path.endsWith('.md') && dirname(path) === folder && path !== index);
+      assert.ok(beside.length > 5);
+      assert.deepEqual(
+        beside.filter((path) => !links.has(path)),
+        [],
+      );
+    });
+  }
 });
