@@ -18,9 +18,9 @@ export async function pythonWithSdk(): Promise<string> {
 
 /**
  * Path of a Python interpreter that has the packages of a requirements file. The environment is made once per user and
- * content of that file; throws when neither `python3 -m venv` nor `uv` can make one.
+ * content of that file; throws when neither `python3 -m venv` nor `uv` can make one. `make` makes it in a folder.
  */
-export async function pythonWith(requirements: string, cache = userCache()): Promise<string> {
+export async function pythonWith(requirements: string, { cache = userCache(), make = install } = {}): Promise<string> {
   const hash = createHash('sha256')
     .update(await readFile(requirements))
     .digest('hex');
@@ -33,7 +33,7 @@ export async function pythonWith(requirements: string, cache = userCache()): Pro
   // wins. Only `bin/python` is used, which finds its packages relative to itself, so the move breaks nothing.
   const aside = await mkdtemp(`${environment}-`);
   try {
-    await install(aside, requirements);
+    await make(aside, requirements);
     await rename(aside, environment);
   } catch (error) {
     if (!(await exists(interpreter))) throw error;
