@@ -15,10 +15,10 @@ const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 export const ACCESS = { accessKey: 'nightshift', secretKey: 'nightshift-test' };
 export const TENANTS = ['tenant-1', 'tenant-2', 'tenant-3'] as const;
 
-/** The links of one process of ours. The API has none to the upstream. */
+/** The links of one process of ours. The API has none to the upstream, and with `bucketPort` there is none to the bucket. */
 export interface Links {
   temporal: Link;
-  bucket: Link;
+  bucket: Link | null;
   upstream: CallLink | null;
 }
 
@@ -52,9 +52,10 @@ export function keyOf(tenant: string): string {
 }
 
 /**
- * Starts a house. `env` joins the environment of API and workers; `bucketPort` puts another proxy between them and MinIO,
- * given MinIO's port; `temporalFile` false keeps Temporal's database in memory, so that it is lost with the process; `poison` is
- * what the body of a request holds that kills the worker that sends it, which is started again each time.
+ * Starts a house. `env` joins the environment of API and workers; `bucketPort` puts another proxy between them and MinIO
+ * instead of links, given MinIO's port; `temporalFile` false keeps Temporal's database in memory, so that it is lost with the process; `poison` is
+ * what the body of a request holds that kills the worker that sends it, which is started again each time. `frozen` runs a copy of the
+ * program, for a run that is long enough for someone to change the sources meanwhile.
  */
 export async function startHouse({
   env = {},
@@ -63,7 +64,8 @@ export async function startHouse({
   upstreamFlags = ['--latency', '100'],
   temporalFile = true,
   poison = null,
-  bucketPort = async (minioPort) => minioPort,
+  frozen = false,
+  bucketPort = null,
 }: {
   env?: Record<string, string>;
   workers?: number;
@@ -71,7 +73,8 @@ export async function startHouse({
   upstreamFlags?: string[];
   temporalFile?: boolean;
   poison?: string | null;
-  bucketPort?: (minioPort: number) => Promise<number>;
+  frozen?: boolean;
+  bucketPort?: ((minioPort: number) => Promise<number>) | null;
 } = {}): Promise<House> {
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-chaos-'));
   const minioDirectory = join(directory, 'minio');
@@ -82,7 +85,7 @@ export async function startHouse({
   // The test runner keeps the logs of a file that fails.
   const logs = logFolder() ?? directory;
   const logFile = (name: string) => join(logs, `${name}.log`);
-  const program = await freeze(directory);
+  const program = frozen ? await freeze(directory) : CHECKOUT;
 
   const temporal = createPart({
     name: 'temporal',
@@ -122,12 +125,12 @@ export async function startHouse({
     poisonings.push({ worker, atMs: performance.now() });
     void worker.stop('SIGKILL').then(() => (isOver ? undefined : worker.launch()));
   }
-  const bucketAt = await bucketPort(minioPort);
+  const bucketAt = bucketPort === null ? null : await bucketPort(minioPort);
 
   async function ours(name: string, command: string, withUpstream: boolean, ready: () => Promise<boolean>): Promise<Part> {
     const its: Links = {
       temporal: await startLink(temporalPort),
-      bucket: await startLink(bucketAt),
+      bucket: bucketAt === null ? await startLink(minioPort) : null,
       upstream: withUpstream ? await startCallLink(name, upstreamPort, calls, poison === null ? null : { text: poison, kill }) : null,
     };
     const metricsPort = await freePort();
@@ -139,7 +142,7 @@ export async function startHouse({
         NIGHTSHIFT_API_PORT: String(apiPort),
         NIGHTSHIFT_API_KEYS: tenants.map((tenant) => `${keyOf(tenant)}=${tenant}`).join(','),
         NIGHTSHIFT_TEMPORAL_ADDRESS: `127.0.0.1:${its.temporal.port}`,
-        NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${its.bucket.port}`,
+        NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${bucketAt ?? its.bucket?.port}`,
         NIGHTSHIFT_S3_ACCESS_KEY: ACCESS.accessKey,
         NIGHTSHIFT_S3_SECRET_KEY: ACCESS.secretKey,
         NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${its.upstream?.port ?? upstreamPort}/v1`,
@@ -190,7 +193,7 @@ export async function startHouse({
   };
 }
 
-/** The program as it is now: processes are started again and again, and must not meet what somebody writes meanwhile. */
+/** Copies the program as it is now, because processes start again and again and must all run the same code. Nothing of a copy is in Node's compile cache. */
 async function freeze(directory: string): Promise<string> {
   const program = join(directory, 'program');
   for (const part of ['src', 'workflows', 'activities', 'examples', 'package.json', 'tsconfig.json'])

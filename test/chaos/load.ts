@@ -32,7 +32,6 @@ export interface Deeds {
 }
 
 type Choice = 'watch' | 'cancel' | 'delete' | 'hang up';
-const LANES = 2;
 /** A client goes on to its next batch after this, so that work piles up, but not without end. */
 const STAY_MS = 30_000;
 
@@ -42,12 +41,15 @@ export async function runLoad({
   tenants,
   random,
   poison,
+  lanes,
   signal,
 }: {
   client: Client;
   tenants: readonly string[];
   random: Random;
   poison: string | null;
+  /** Batches that each tenant has under way at a time. */
+  lanes: number;
   signal: AbortSignal;
 }): Promise<Deeds> {
   const deeds: Deeds = {
@@ -168,7 +170,7 @@ export async function runLoad({
 
   await Promise.all(
     tenants.flatMap((tenant) =>
-      Array.from({ length: LANES }, async () => {
+      Array.from({ length: lanes }, async () => {
         while (!signal.aborted) await oneBatch(tenant);
       }),
     ),

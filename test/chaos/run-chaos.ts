@@ -36,12 +36,18 @@ export async function runChaos({
   seed,
   seconds,
   poisoned,
+  lanes = 2,
+  frozen = true,
   print,
 }: {
   seed: number;
   seconds: number;
   /** Whether a poisonous line is planted; the seed decides where it is not said. */
   poisoned?: boolean;
+  /** Batches that each tenant has under way at a time. */
+  lanes?: number;
+  /** Runs a copy of the sources, which may change during a long run. */
+  frozen?: boolean;
   print: (line: string) => void;
 }): Promise<ChaosReport> {
   const random = createRandom(seed);
@@ -58,13 +64,14 @@ export async function runChaos({
     },
     upstreamFlags: ['--latency', '150', '--sigma', '0.5'],
     poison,
+    frozen,
   });
   const client = createClient(house.origin);
   const bucket = bucketOf(house);
   const [harming, watching] = [new AbortController(), new AbortController()];
 
   const watch = watchBatches({ client, bucket, tenants: TENANTS, signal: watching.signal });
-  const load = runLoad({ client, tenants: TENANTS, random: random.fork(), poison, signal: harming.signal });
+  const load = runLoad({ client, tenants: TENANTS, random: random.fork(), poison, lanes, signal: harming.signal });
   const faults = runFaults({ house, random: random.fork(), signal: harming.signal, print });
   await delay(seconds * 1000);
   harming.abort();

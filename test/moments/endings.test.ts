@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
+import { isRequest, isSignalMoment } from './moments.ts';
 import { assertTaken, type Scene, type Stage, startStage } from './stage.ts';
 
 /** Long enough for a cancel to be answered on a busy machine, and short enough for both to be heard together. */
@@ -12,9 +13,9 @@ describe('a batch whose end arrives at an exact moment', () => {
   let stage: Stage;
   let terminated: Scene[];
   before(async () => {
-    stage = await startStage(['terminate', 'expire', 'both']);
+    stage = await startStage(['terminate', 'expire', 'both'], { sweepSeconds: 15 });
     // The sweep looks after what is a minute old: these begin first and end last.
-    terminated = await stage.bringToMoments({ act: 'terminate' });
+    terminated = await stage.bringToMoments({ act: 'terminate', chosen: isRequest });
     const connection = await Connection.connect({ address: `127.0.0.1:${stage.house.temporalPort}` });
     const { workflow } = new Client({ connection });
     // One whose terminal record is written may have ended.
@@ -41,9 +42,9 @@ describe('a batch whose end arrives at an exact moment', () => {
       scene.hold.release();
     };
     // One after the other, so that the windows are long enough for as many; the first ones wait for their end meanwhile.
-    const expiring = await stage.bringToMoments({ act: 'expire', window: '28s' });
+    const expiring = await stage.bringToMoments({ act: 'expire', window: '28s', chosen: isSignalMoment });
     const expired = Promise.all(expiring.map(passTheEnd));
-    const both = await stage.bringToMoments({ act: 'both', window: '28s' });
+    const both = await stage.bringToMoments({ act: 'both', window: '28s', chosen: isRequest });
     await Promise.all([expired, ...both.map(passTheEnd)]);
     // If all were too late, no cancel would have come together with the end of a window.
     const excusable = both.filter(mayBeTooLate).length;

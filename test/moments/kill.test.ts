@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { until } from '../helpers/until.ts';
-import { isWrite } from './moments.ts';
+import { isRequest, isSignalMoment, isWrite } from './moments.ts';
 import { assertTaken, type Scene, type Stage, startStage } from './stage.ts';
 
 describe('a worker that ends at an exact moment, and a batch that is cancelled at one', () => {
   let stage: Stage;
   let cancelled: Scene[];
-  before(async () => (stage = await startStage(['drain', 'kill', 'kill-cancel', 'cancel'])));
+  before(async () => (stage = await startStage(['drain', 'kill', 'kill-cancel', 'cancel'], { sweepSeconds: 300 })));
   after(async () => await stage[Symbol.asyncDispose]());
 
-  it('drains on SIGTERM at every moment, and no line is sent twice', { timeout: 300_000 }, async (t) => {
+  it('drains on SIGTERM at every request, and no line is sent twice', { timeout: 300_000 }, async (t) => {
     const [first, second] = stage.house.workers;
     assert.ok(first && second);
-    const scenes = await stage.bringToMoments({ act: 'drain' });
+    const scenes = await stage.bringToMoments({ act: 'drain', chosen: isRequest });
     const stopped = first.stop('SIGTERM');
     for (const { hold } of scenes) hold.release();
     assert.equal(await stopped, 0);
@@ -41,7 +41,7 @@ describe('a worker that ends at an exact moment, and a batch that is cancelled a
       await first.start();
       await until(async () => await stage.house.isWorking(first), { what: 'the other worker to work' });
       // Half a minute passes until a worker is missed, which the batches of the next test use.
-      cancelled = await stage.bringToMoments({ act: 'cancel' });
+      cancelled = await stage.bringToMoments({ act: 'cancel', chosen: isSignalMoment });
       await Promise.all(cancelled.map(async (scene) => assertTaken(scene, await stage.cancel(scene))));
       for (const { hold } of cancelled) hold.release();
       await stage.checkEnds(t, killed, ({ batch, answers }, { moment }) => {

@@ -17,9 +17,23 @@ export function isBrief({ name }: Moment): boolean {
   return /record-(in-progress|finalizing)$/.test(name);
 }
 
+/**
+ * One moment for each request. An activity whose request waits goes on in the same way before and after MinIO carries it out, unless its
+ * process dies or is paused: for a drain and for a workflow that is terminated the two are one moment. Of the two that fall into the
+ * publication of files, it is the one whose batch has small files.
+ */
+export function isRequest(moment: Moment): boolean {
+  return moment.when === 'before' && moment !== SECOND_PART;
+}
+
+/** As `isRequest`, and both sides of each write of the record, because the API reads and writes it too when it is told to cancel. */
+export function isSignalMoment(moment: Moment): boolean {
+  return isRequest(moment) || /^after-(record-|terminal-record)/.test(moment.name);
+}
+
 /** Something is about to be written or started, and the batch has not ended. */
-export function isWrite({ when, cancelled }: Moment): boolean {
-  return when === 'before' && cancelled === 'cancelled';
+export function isWrite(moment: Moment): boolean {
+  return isRequest(moment) && moment.cancelled === 'cancelled';
 }
 
 type Ends = Pick<Moment, 'cancelled' | 'expired' | 'both'>;

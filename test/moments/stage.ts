@@ -64,8 +64,14 @@ const WIDE_LINES = 9;
 const WIDE_TEXTS = 22;
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
 
-/** `acts` are all that will be used, because tenants are made when the house is; `plain` ones are tenants and nothing more. */
-export async function startStage(acts: readonly string[], { plain = false }: { plain?: boolean } = {}): Promise<Stage> {
+/**
+ * `acts` are all that will be used, because tenants are made when the house is; `plain` ones are tenants and nothing more. Each sweep looks
+ * at every open batch, so a test that waits for no sweep should have few.
+ */
+export async function startStage(
+  acts: readonly string[],
+  { plain = false, sweepSeconds = 5 }: { plain?: boolean; sweepSeconds?: number } = {},
+): Promise<Stage> {
   const batches = new Map<string, string>();
   const moments = [SECOND_PART, ...momentsOf((tenant) => batches.get(tenant))];
   const proxies: HoldingProxy[] = [];
@@ -78,7 +84,7 @@ export async function startStage(acts: readonly string[], { plain = false }: { p
     // In memory: no batch here needs a Temporal that is started again, and some need one that forgets everything.
     temporalFile: false,
     env: {
-      NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
+      NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: String(sweepSeconds),
       NIGHTSHIFT_COMPLETION_WINDOWS: `${DAY},${BRIEF_SECONDS}s`,
       NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32',
       // Two slices for each batch that comes to a moment; one for each line would be half of the work that the machine has with them.
