@@ -13,7 +13,7 @@ describe('A. Transport and envelope', () => {
   let stack: Stack;
   let python: PythonCases;
   before(async () => {
-    stack = await startStack();
+    stack = await startStack({ withWorker: false });
     python = await runPythonCases('a_transport.py', stack);
   });
   after(async () => await stack[Symbol.asyncDispose]());

@@ -23,7 +23,7 @@ describe('B. Files: upload', () => {
   let python: PythonCases;
   let directory: string;
   before(async () => {
-    stack = await startStack({ env: { NIGHTSHIFT_API_KEYS: 'key-a=tenant-a' } });
+    stack = await startStack({ env: { NIGHTSHIFT_API_KEYS: 'key-a=tenant-a' }, withWorker: false });
     client = stack.client();
     directory = await mkdtemp(join(tmpdir(), 'nightshift-conformance-'));
     await writeFile(join(directory, 'in.jsonl'), CONTENT);

@@ -131,11 +131,7 @@ export const GROUPS: readonly Group[] = [
         number: 53,
         text: '`stream: true`, `"true"` or 1, `background: true`: `streaming_unsupported`, nothing executed; false and null accepted',
       },
-      {
-        number: 54,
-        text: '50,000 lines accepted; 50,001: `too_many_tasks`; 50,000 bad lines: few errors',
-        reduced: 'the batch of 50,000 lines is cancelled once it is `in_progress`; case 115 runs one to its end',
-      },
+      { number: 54, text: '50,000 lines accepted; 50,001: `too_many_tasks`; 50,000 bad lines: few errors' },
       { number: 55, text: '50,000 embedding inputs accepted; one more: `too_many_embedding_inputs`' },
       { number: 56, text: 'Models of several upstreams run; one that no upstream has: `model_not_found`' },
       { number: 57, text: 'File with BOM: same as without' },
@@ -186,7 +182,11 @@ export const GROUPS: readonly Group[] = [
       { number: 81, text: 'Output file object: purpose, status, exact bytes' },
       { number: 82, text: 'Configured upstream key is sent, the client never; it is in no result line' },
       { number: 83, text: 'Nothing added to the upstream body; url is upstream base + endpoint' },
-      { number: 84, text: 'A saturated model holds up no other; one line behind 50,000 finishes' },
+      {
+        number: 84,
+        text: 'A saturated model holds up no other; one line behind 50,000 finishes',
+        reduced: `one line behind ${REDUCED.linesAhead.toLocaleString('en')} finishes here, and behind 50,000 in case 115`,
+      },
     ],
   },
   {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type OpenAI from 'openai';
-import { chatLine, chatLines, ended, resultLines } from '../helpers/lines.ts';
-import { until } from '../helpers/until.ts';
+import { chatLine, ended, resultLines } from '../helpers/lines.ts';
 import { failedErrors, jsonl, placeOf, requestLine, submitBytes } from './input.ts';
 import { startTwoUpstreams, type TwoUpstreams } from './two-upstreams.ts';
 
@@ -167,29 +166,6 @@ describe('D. Validation: lines that fail the batch', () => {
     assert.equal(calls(), 0);
     const accepted = await submitBytes(client, jsonl([false, null].map(stream)));
     assert.equal((await ended(client, accepted.id)).status, 'completed');
-  });
-
-  it('case 54: 50,000 lines are accepted, 50,001 are not, and the errors of 50,000 bad lines are few', async () => {
-    const full = await submitBytes(client, chatLines(50_000));
-    const running = await until(
-      async () => {
-        const batch = await client.batches.retrieve(full.id);
-        return batch.status === 'validating' ? null : batch;
-      },
-      { what: 'the largest batch to be validated', seconds: 120, everyMs: 250 },
-    );
-    assert.equal(running.status, 'in_progress');
-    assert.equal(running.request_counts?.total, 50_000);
-    await client.batches.cancel(full.id);
-
-    const [error, ...more] = await failedErrors(client, await submitBytes(client, chatLines(50_001)), 120);
-    assert.deepEqual(more, []);
-    assert.deepEqual(placeOf(error ?? {}), { code: 'too_many_tasks', line: null, param: null });
-
-    const bad = await failedErrors(client, await submitBytes(client, `{}\n${'{bad\n'.repeat(49_999)}`), 120);
-    assert.ok(bad.length <= 101 && Buffer.byteLength(JSON.stringify(bad)) < 65_536, `${bad.length} errors`);
-    assert.deepEqual(bad.at(-1), { code: 'too_many_errors', message: 'Validation stopped after 100 errors.', param: null, line: null });
-    assert.equal((await ended(client, full.id, 120)).status, 'cancelled');
   });
 
   it('case 55: 50,000 embedding inputs are accepted, one more is not', async () => {

@@ -45,7 +45,7 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
       env: {
         NIGHTSHIFT_UPSTREAM_URL: '',
         NIGHTSHIFT_UPSTREAMS_FILE: join(folder, 'upstreams.json'),
-        // The 50,000 lines go out in larger slices, which cost the machine less.
+        // The large batch goes out in larger slices, which cost the machine less.
         NIGHTSHIFT_ACTIVITIES_PER_SECOND: '20',
       },
     });
@@ -166,8 +166,8 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
 
   it('case 84: neither a saturated model nor a large batch ahead holds a small batch up', { timeout: 300_000 }, async () => {
     upstream.on('saturating-84', () => ({ hangs: true }));
-    // 256 in flight at most: the large batch takes three minutes at least, and is cancelled long before.
-    upstream.on('slow-84', () => ({ delayMs: 1000 }));
+    // 256 in flight at most: the large batch takes more than a minute, and is cancelled long before.
+    upstream.on('slow-84', () => ({ delayMs: 2000 }));
     const saturating = await submit(
       client,
       names('a-', 200)
@@ -177,7 +177,7 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     await until(() => upstream.callsOf('saturating-84').length === 2, { what: 'the model to be saturated' });
     const large = await submit(
       client,
-      names('b-', 50_000)
+      names('b-', REDUCED.linesAhead)
         .map((id) => lineFor('wide-model', id, 'slow-84'))
         .join('\n'),
     );

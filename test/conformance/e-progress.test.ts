@@ -44,7 +44,7 @@ describe('E. Execution and results: what a client sees on the way', () => {
       await stack.upstream.set({ retryAfter: 60 });
       const linesWith = (count: number, odd: number, script: string) =>
         names('line-', count).map((id, index) => chatLine(id, index === odd ? script : 'delay=30'));
-      slow = await submit(client, linesWith(300, 40, `delay=${SLOW_MS}`).join('\n'));
+      slow = await submit(client, linesWith(150, 40, `delay=${SLOW_MS}`).join('\n'));
       refused = await submit(client, linesWith(101, 20, 'status=429,200').join('\n'));
       sinceMs = performance.now();
     });
@@ -58,7 +58,7 @@ describe('E. Execution and results: what a client sees on the way', () => {
         const { data } = await client.batches.list({ limit: 100 });
         return [slow, refused].map(({ id }) => data.find((batch) => batch.id === id)?.request_counts?.completed);
       };
-      await until(async () => JSON.stringify(await listed()) === '[299,100]', { what: 'lists of 299 and 100', seconds: 60, everyMs: 200 });
+      await until(async () => JSON.stringify(await listed()) === '[149,100]', { what: 'lists of 149 and 100', seconds: 60, everyMs: 500 });
       const tookMs = performance.now() - sinceMs;
       assert.ok(tookMs < 35_000, `lists took ${tookMs} ms`);
     });
@@ -67,13 +67,13 @@ describe('E. Execution and results: what a client sees on the way', () => {
       const other = await stack.startAnotherApi();
       const second = new OpenAI({ baseURL: `${other.origin}/v1`, apiKey: 'key-a' });
       // Reads of two APIs in turn, of a batch that runs and fails some lines: whichever API answers, no count steps back.
-      const lines = names('turn-', 300).map((id, index) =>
+      const lines = names('turn-', 150).map((id, index) =>
         chatLine(id, index === 0 ? `delay=${SLOW_MS}` : index % 3 === 0 ? 'status=400' : 'delay=30'),
       );
       const { id } = await submit(client, lines.join('\n'));
       const startedMs = performance.now();
       let before = { total: 0, completed: 0, failed: 0 };
-      for (let reads = 0; before.completed + before.failed < 299; reads++) {
+      for (let reads = 0; before.completed + before.failed < 149; reads++) {
         const { request_counts: counts } = await (reads % 2 === 0 ? client : second).batches.retrieve(id);
         assert.ok(
           counts !== undefined && counts.completed >= before.completed && counts.failed >= before.failed,
@@ -81,9 +81,9 @@ describe('E. Execution and results: what a client sees on the way', () => {
         );
         before = counts;
         assert.ok(performance.now() - startedMs < 15_000, JSON.stringify(counts));
-        await delay(50);
+        await delay(100);
       }
-      assert.deepEqual(before, { total: 300, completed: 200, failed: 99 });
+      assert.deepEqual(before, { total: 150, completed: 100, failed: 49 });
       await other.stop('SIGTERM');
       await client.batches.cancel(id);
     });
@@ -91,13 +91,20 @@ describe('E. Execution and results: what a client sees on the way', () => {
 
   describe('a hundred batches of files that are uploaded at the same time', () => {
     const FILES = 100;
+    /** The others end at their second line, which costs the machine less than to run them. */
+    const WHOLE = 30;
     /** As the first list shows them that shows their end, and the lines of the output file read at once. */
     const ends = new Map<string, { batch: OpenAI.Batch; ids: string[] }>();
     const early: OpenAI.Batch[] = [];
     before(async () => {
       // Nothing else is in the lists of this tenant.
       const tenant = stack.client('key-b');
-      await Promise.all(Array.from({ length: FILES }, async (_, index) => await submit(tenant, chatLines(2, `file-${index}-`))));
+      await Promise.all(
+        Array.from(
+          { length: FILES },
+          async (_, index) => await submit(tenant, index < WHOLE ? chatLines(2, `file-${index}-`) : `${chatLine('found')}\n{}\n`),
+        ),
+      );
       const look = async (batch: OpenAI.Batch) => {
         if (!['completed', 'failed'].includes(batch.status)) return void (batch.output_file_id && early.push(batch));
         if (!ends.has(batch.id))
@@ -113,18 +120,17 @@ describe('E. Execution and results: what a client sees on the way', () => {
 
     it('case 42: a hundred files are found by batches made right after them', () => {
       const all = [...ends.values()];
-      assert.deepEqual(
-        [...new Set(all.map(({ batch }) => batch.status))],
-        ['completed'],
-        JSON.stringify(all.map(({ batch }) => batch.errors)),
-      );
+      const ways = all.map(({ batch: { status, errors } }) => `${status} ${errors?.data?.[0]?.line ?? ''}`);
+      const wanted = Array.from({ length: FILES }, (_, index) => (index < WHOLE ? 'completed ' : 'failed 2'));
+      assert.deepEqual(ways.toSorted(), wanted.toSorted());
       assert.equal(new Set(all.map(({ batch }) => batch.input_file_id)).size, FILES);
     });
 
     it('case 80: a client that sees completed reads the whole file at once', () => {
       assert.deepEqual(early, []);
-      const read = [...ends.values()].map(({ ids }) => ids.join(' ')).toSorted();
-      const wanted = Array.from({ length: FILES }, (_, index) => `file-${index}-1 file-${index}-2`).toSorted();
+      const completed = [...ends.values()].filter(({ batch }) => batch.status === 'completed');
+      const read = completed.map(({ ids }) => ids.join(' ')).toSorted();
+      const wanted = Array.from({ length: WHOLE }, (_, index) => `file-${index}-1 file-${index}-2`).toSorted();
       assert.deepEqual(read, wanted);
     });
   });

@@ -13,7 +13,7 @@ import { accountFor, completedLines, names, watch } from './story.ts';
 import { send } from './wire.ts';
 
 const IN_FLIGHT = 32;
-const LATENCY_MS = 400;
+const LATENCY_MS = 1_200;
 /** Case 114 says two minutes; what has to hold does not depend on it. */
 const AWAY_MS = REDUCED.bucketAwaySeconds * 1000;
 
@@ -26,6 +26,7 @@ describe('K. Durability', () => {
       ownMinio: true,
       env: {
         NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: String(IN_FLIGHT),
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
         NIGHTSHIFT_LINES_PER_ACTIVITY: '4',
         NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
       },
@@ -39,18 +40,18 @@ describe('K. Durability', () => {
   after(async () => await stack[Symbol.asyncDispose]());
 
   it('case 111: a killed worker loses no line and repeats none that was answered a second before', { timeout: 300_000 }, async () => {
-    const ids = names('killed-', 800);
+    const ids = names('killed-', 240);
     // One line in eight fails, before the kill and after it.
     const script = (id: string, index: number) => `marker=${id}${index % 8 === 0 ? '; status=400' : ''}`;
     const created = await submit(client, ids.map((id, index) => chatLine(id, script(id, index))).join('\n'));
-    await completedLines(client, created.id, 300);
+    await completedLines(client, created.id, 90);
     await stack.worker.stop('SIGKILL');
     await stack.startWorker();
     const seen = await watch(client, created.id, { seconds: 240, everyMs: 100 });
     const batch = seen.at(-1) ?? created;
     assert.equal(batch.status, 'completed');
     const { output, errors } = await accountFor(client, batch, ids);
-    assert.deepEqual([output.length, errors.length], [700, 100]);
+    assert.deepEqual([output.length, errors.length], [210, 30]);
     for (const [index, { request_counts: counts }] of seen.entries()) {
       const before = seen[index - 1]?.request_counts;
       for (const count of ['completed', 'failed'] as const) {
@@ -68,10 +69,10 @@ describe('K. Durability', () => {
 
   it('case 114: while the bucket is away nothing ends and nothing is lost', { timeout: 400_000 }, async () => {
     // Slow enough that the bucket goes long before the last line has its answer.
-    await stack.upstream.set({ latency: 1000 });
-    const ids = names('away-', 600);
+    await stack.upstream.set({ latency: 2_500 });
+    const ids = names('away-', 240);
     const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
-    await completedLines(client, created.id, 100);
+    await completedLines(client, created.id, 40);
     const gone = once(stack.minio.process, 'exit');
     stack.minio.process.kill('SIGKILL');
     await gone;
@@ -86,7 +87,7 @@ describe('K. Durability', () => {
     const batch = await ended(client, created.id, 200);
     assert.equal(batch.status, 'completed');
     const { output } = await accountFor(client, batch, ids);
-    assert.equal(output.length, 600);
+    assert.equal(output.length, 240);
     const calls = await stack.upstream.calls();
     const repeated = ids.reduce((sum, id) => sum + (calls[id] ?? 0) - 1, 0);
     assert.ok(repeated <= IN_FLIGHT, `${repeated} lines were sent again`);

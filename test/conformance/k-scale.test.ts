@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
-import { ended, resultLines, submit } from '../helpers/lines.ts';
+import { chatLine, chatLines, ended, resultLines, submit } from '../helpers/lines.ts';
+import type OpenAI from 'openai';
 import { type Stack, startStack } from '../helpers/stack.ts';
+import { failedErrors, placeOf, submitBytes } from './input.ts';
 import { peakBytes } from './memory.ts';
-import { names } from './story.ts';
+import { completedLines, names } from './story.ts';
 
 const LINES = 50_000;
 /** Temporal warns at 10,240 events and 10 MiB of history, and ends a run at five times as much. */
@@ -14,13 +16,15 @@ const MAX_HISTORY_BYTES = 10 * 1024 * 1024;
 
 describe('K. Durability: the largest batch', () => {
   let stack: Stack;
+  let client: OpenAI;
+  let batch: OpenAI.Batch;
   before(async () => {
     stack = await startStack({ upstream: ['--latency', '2'] });
+    client = stack.client();
   });
   after(async () => await stack[Symbol.asyncDispose]());
 
   it('case 115: 50,000 lines stay within what Temporal bears, and the status is read fast', { timeout: 600_000 }, async () => {
-    const client = stack.client();
     const body = { model: 'example-model', messages: [{ role: 'user', content: 'Hello' }] };
     const line = (custom_id: string) => JSON.stringify({ custom_id, method: 'POST', url: '/v1/chat/completions', body });
     const ids = names('line-', LINES);
@@ -33,11 +37,19 @@ describe('K. Durability: the largest batch', () => {
         const began = performance.now();
         await client.batches.retrieve(created.id);
         readMs.push(performance.now() - began);
-        await delay(100);
+        await delay(200);
       }
     })();
-    const batch = await ended(client, created.id, 500).finally(() => (isOver = true));
+    const behind = async () => {
+      await completedLines(client, created.id, 1);
+      const small = await ended(client, (await submit(client, chatLine('behind'))).id);
+      return [small.status, (await client.batches.retrieve(created.id)).status];
+    };
+    const [statuses] = await Promise.all([behind(), ended(client, created.id, 500).then((end) => (batch = end))]).finally(
+      () => (isOver = true),
+    );
     await reading;
+    assert.deepEqual(statuses, ['completed', 'in_progress'], 'one line behind 50,000 does not wait for them');
     assert.deepEqual(batch.request_counts, { total: LINES, completed: LINES, failed: 0 });
     // What docs/operations.md says of processes at this pace.
     const [api, worker] = [await peakBytes(stack.api.child.pid), await peakBytes(stack.worker.child.pid)];
@@ -66,5 +78,16 @@ describe('K. Durability: the largest batch', () => {
     } finally {
       await connection.close();
     }
+  });
+
+  it('case 54: 50,000 lines are accepted, 50,001 are not, and the errors of 50,000 bad lines are few', async () => {
+    assert.equal(batch.request_counts?.total, LINES);
+    const [error, ...more] = await failedErrors(client, await submitBytes(client, chatLines(LINES + 1)), 120);
+    assert.deepEqual(more, []);
+    assert.deepEqual(placeOf(error ?? {}), { code: 'too_many_tasks', line: null, param: null });
+
+    const bad = await failedErrors(client, await submitBytes(client, `{}\n${'{bad\n'.repeat(LINES - 1)}`), 120);
+    assert.ok(bad.length <= 101 && Buffer.byteLength(JSON.stringify(bad)) < 65_536, `${bad.length} errors`);
+    assert.deepEqual(bad.at(-1), { code: 'too_many_errors', message: 'Validation stopped after 100 errors.', param: null, line: null });
   });
 });

@@ -10,6 +10,8 @@ export const REDUCED = {
   creates: 9,
   /** Cases 71 to 73: five tries, the default, take more than three minutes. */
   maxFaults: 2,
+  /** Case 84; case 115 has 50,000. */
+  linesAhead: 10_000,
   /** Case 91. */
   cancel: { graceSeconds: 10, maxSeconds: 90 },
   /** Case 101. */

@@ -22,7 +22,8 @@ export interface Stack extends AsyncDisposable {
   readonly upstream: StackUpstream;
   readonly env: Record<string, string>;
   api: StackProcess;
-  worker: StackProcess;
+  /** The worker that was started last. */
+  readonly worker: StackProcess;
   /** The official SDK, pointed at this stack with this key. */
   client(apiKey?: string): OpenAI;
   startApi(): Promise<StackProcess>;
@@ -53,6 +54,8 @@ interface StackOptions {
   env?: Record<string, string>;
   /** Flags of the example upstream. */
   upstream?: string[];
+  /** False leaves the worker out, whose start costs more than a second of CPU. */
+  withWorker?: boolean;
   /** Starts a MinIO for this stack, which a test needs that ends its process or reads its folder. */
   ownMinio?: boolean;
   /** Where the processes find MinIO, given its endpoint. */
@@ -65,6 +68,7 @@ interface StackOptions {
 export async function startStack({
   env = {},
   upstream = ['--latency', '5'],
+  withWorker = true,
   ownMinio = false,
   bucketAt = async (endpoint) => endpoint,
   temporalAt = async (address) => address,
@@ -72,7 +76,7 @@ export async function startStack({
   // Whatever is started ends with the stack, and at once where the stack cannot be started.
   const own = createOwner();
   try {
-    return await startParts(own, { env, upstream, ownMinio, bucketAt, temporalAt });
+    return await startParts(own, { env, upstream, withWorker, ownMinio, bucketAt, temporalAt });
   } catch (error) {
     await own.end().catch((fault: unknown) => {
       throw new AggregateError([error, fault], 'the stack did not start');
@@ -81,7 +85,10 @@ export async function startStack({
   }
 }
 
-async function startParts(own: Owner, { env, upstream, ownMinio, bucketAt, temporalAt }: Required<StackOptions>): Promise<Stack> {
+async function startParts(
+  own: Owner,
+  { env, upstream, withWorker, ownMinio, bucketAt, temporalAt }: Required<StackOptions>,
+): Promise<Stack> {
   const { minio, bucket } = await minioWithBucket({ own: ownMinio });
   own.use(minio);
   const temporal = own.use(await startTemporal());
@@ -124,6 +131,7 @@ async function startParts(own: Owner, { env, upstream, ownMinio, bucketAt, tempo
   };
 
   const api = await startApi();
+  let worker = withWorker ? await startWorker() : null;
   const stack: Stack = {
     baseURL: `${origin}/v1`,
     origin,
@@ -132,7 +140,10 @@ async function startParts(own: Owner, { env, upstream, ownMinio, bucketAt, tempo
     upstream: upstreamProcess,
     env: variables,
     api,
-    worker: await startWorker(),
+    get worker() {
+      if (worker === null) throw new Error('This stack has no worker. Start it with one, or start a worker.');
+      return worker;
+    },
     client: (apiKey = 'key-a') => new OpenAI({ baseURL: `${origin}/v1`, apiKey }),
     async startApi() {
       return (stack.api = await startApi());
@@ -148,7 +159,7 @@ async function startParts(own: Owner, { env, upstream, ownMinio, bucketAt, tempo
       return started;
     },
     async startWorker(main, more) {
-      return (stack.worker = await startWorker(main, more));
+      return (worker = await startWorker(main, more));
     },
     [Symbol.asyncDispose]: async () => await own.end(),
   };
