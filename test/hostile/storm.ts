@@ -23,7 +23,6 @@ export interface StormReport {
 }
 
 const MIB = 1024 * 1024;
-const FILES = 200;
 
 /** Stands in front of one API process with a heap of 256 MiB, which must stay below 512 MiB in all. Throws when it does not survive. */
 export async function runStorm(given: {
@@ -31,11 +30,15 @@ export async function runStorm(given: {
   seed: number;
   connections: number;
   perSecond: number;
+  /** Small files of each of the two tenants, which every list shows. */
+  files?: number;
+  /** The pause between two reads of the other tenant. */
+  readEveryMs?: number;
   onSecond?: (line: string) => void;
 }): Promise<StormReport> {
-  const { seconds, seed, connections, perSecond, onSecond = () => undefined } = given;
+  const { seconds, seed, connections, perSecond, files = 200, readEveryMs = 50, onSecond = () => undefined } = given;
   await using api = await startHostileApi({ NODE_OPTIONS: '--max-old-space-size=256 --max-semi-space-size=4' });
-  const fileId = await seedFiles(api);
+  const fileId = await seedFiles(api, files);
   const orders: StormOrders = { port: Number(new URL(api.origin).port), seed, seconds, connections, perSecond, fileId };
   const storm = new Worker(new URL('./storm-client.ts', import.meta.url), { workerData: orders });
   const over = once(storm, 'exit');
@@ -60,7 +63,7 @@ export async function runStorm(given: {
       if (nextSecond % 10 === 0)
         onSecond(`${nextSecond} s: ${Math.round(resident.at(-1) ?? 0)} MiB, ${latencies.length} reads, last ${Math.round(ms)} ms`);
     }
-    await delay(50);
+    await delay(readEveryMs);
   }
   await over;
   api.assertAlive();
@@ -80,12 +83,12 @@ export async function runStorm(given: {
   };
 }
 
-/** Files of both tenants; answers the id of one of 4 MB. */
-async function seedFiles(api: HostileApi): Promise<string> {
+/** Uploads `files` small files of each tenant, a multiple of 20, and one of 4 MB. Returns the id of the large one. */
+async function seedFiles(api: HostileApi, files: number): Promise<string> {
   const line = '{"custom_id":"1"}\n';
   for (const key of ['key-a', 'key-b']) {
     const client = api.client(key);
-    for (let done = 0; done < FILES; done += 20) {
+    for (let done = 0; done < files; done += 20) {
       await Promise.all(
         Array.from({ length: 20 }, async (_, index) =>
           client.files.create({ file: await toFile(Buffer.from(line), `${done + index}.jsonl`), purpose: 'batch' }),
