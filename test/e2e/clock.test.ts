@@ -6,7 +6,7 @@ import { createSettableClock, type SettableClock } from '../helpers/settable-clo
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
-const LINES = 128;
+const LINES = 64;
 /** As far as a bucket bears: it refuses requests signed a quarter of an hour away from its own time. */
 const TEN_MINUTES_MS = 600_000;
 const HOUR_MS = 3_600_000;
@@ -21,7 +21,8 @@ describe('a wall clock that is set while batches run', () => {
     stack = await startStack({
       env: {
         ...apiClock.env,
-        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '16',
+        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8',
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
         NIGHTSHIFT_LINES_PER_ACTIVITY: '4',
         NIGHTSHIFT_COMPLETION_WINDOWS: '24h,5m',
         NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
@@ -46,7 +47,7 @@ describe('a wall clock that is set while batches run', () => {
     const ids = Array.from({ length: LINES }, (_, index) => `${name}-${index + 1}`);
     const text = ids.map((id) => chatLine(id, `marker=${id}; delay=${delayMs}`)).join('\n');
     const { id } = await submit(client, text, Object({ completion_window: window, metadata: { nightshift_priority: priority } }));
-    await completed(id, 16);
+    await completed(id, 8);
     return { id, ids };
   }
 
@@ -94,8 +95,8 @@ describe('a wall clock that is set while batches run', () => {
       const running = await begin(`api-${way}`, { window: '5m', delayMs: 1_250 });
       apiClock.set(ms);
       const seen = Number((await client.batches.retrieve(running.id)).request_counts?.completed);
-      assert.ok(seen < LINES - 32);
-      await completed(running.id, seen + 16);
+      assert.ok(seen < LINES - 16);
+      await completed(running.id, seen + 8);
       const cancelling = await client.batches.cancel(cancelled.id);
       assert.equal(cancelling.status, 'cancelling');
       assert.ok(Number(cancelling.cancelling_at) >= Number(cancelling.in_progress_at));

@@ -5,9 +5,9 @@ import { chatLine, ended, resultLines, submit } from '../helpers/lines.ts';
 import { type Stack, type StackProcess, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
-const LINES = 400;
+const LINES = 240;
 /** A batch takes most of a minute, so that a worker can start and end meanwhile; what is left of it then is done with quickly. */
-const [SLOW, QUICK] = [{ latency: 1_000 }, { latency: 20 }];
+const [SLOW, QUICK] = [{ latency: 1_600 }, { latency: 20 }];
 const input = (name: string, lines = LINES): string =>
   Array.from({ length: lines }, (_, index) => chatLine(`${name}-${index + 1}`, `marker=${name}-${index + 1}`)).join('\n');
 
@@ -22,6 +22,7 @@ describe('NIGHTSHIFT_BUILD_ID', () => {
       env: {
         NIGHTSHIFT_BUILD_ID: 'one',
         NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8',
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
         NIGHTSHIFT_LINES_PER_ACTIVITY: '5',
         NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '1',
       },

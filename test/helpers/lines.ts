@@ -32,7 +32,7 @@ export async function ended(client: OpenAI, id: string, seconds = 120): Promise<
       const batch = await client.batches.retrieve(id);
       return TERMINAL.has(batch.status) ? batch : null;
     },
-    { what: `batch ${id} to end`, seconds, everyMs: 100, upToMs: 500 },
+    { what: `batch ${id} to end`, seconds, everyMs: 100, upToMs: 1_000 },
   );
 }
 
