@@ -15,13 +15,14 @@ export interface Room {
   packages?: readonly string[];
 }
 
-const ADAPTERS = ['storage', 'upstream', 'temporal'] as const;
+const ADAPTERS = ['storage', 'upstream', 'temporal', 'webhooks'] as const;
 
 export const ROOMS: Readonly<Record<string, Room>> = {
   domain: { path: '^src/domain/', knows: [], types: [], packages: [] },
   storage: { path: '^src/storage/', knows: ['domain'], types: [] },
   upstream: { path: '^src/upstream/', knows: ['domain'], types: [] },
   temporal: { path: '^src/temporal/', knows: ['domain', 'contract'], types: [] },
+  webhooks: { path: '^src/webhooks/', knows: ['domain'], types: [] },
   telemetry: { path: '^src/telemetry/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'activities', 'settings'] },
   api: { path: '^src/api/', knows: ['domain'], types: [...ADAPTERS, 'settings'] },
   activities: { path: '^activities/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'settings'] },

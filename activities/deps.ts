@@ -8,6 +8,8 @@ import type { PieceStore } from '../src/storage/piece-store.ts';
 import type { BatchRuns } from '../src/temporal/batch-runs.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
 import type { ModelRoutes } from '../src/upstream/model-routes.ts';
+import type { WebhookStore } from '../src/storage/webhook-store.ts';
+import type { WebhookSender } from '../src/webhooks/sender.ts';
 import type { Upstream } from '../src/upstream/upstream.ts';
 
 /** Everything activities need from outside. */
@@ -17,6 +19,9 @@ export interface ActivityDeps {
   pieces: PieceStore;
   housekeeping: Housekeeping;
   runs: BatchRuns;
+  webhooks: Pick<WebhookStore, 'all' | 'get'>;
+  /** Null where this process has nothing to sign with. */
+  webhookSender: Pick<WebhookSender, 'send'> | null;
   /** By name. */
   upstreams: ReadonlyMap<string, Upstream>;
   /** Worker processes that take the requests of an upstream, this one included. */

@@ -3,6 +3,8 @@ import type {
   CleanResult,
   ClosedShard,
   CloseShardInput,
+  DeliveredWebhook,
+  DeliverWebhookInput,
   ListStoredInput,
   PublishResultsInput,
   RanRequests,
@@ -20,7 +22,9 @@ import { createBatchesRunning } from './batches-running.ts';
 import { createCleanBucket } from './clean-bucket.ts';
 import { createCloseShard } from './close-shard.ts';
 import { createControlMemory } from './control-memory.ts';
+import { createDeliverWebhook } from './deliver-webhook.ts';
 import type { ActivityDeps } from './deps.ts';
+import { createEndBatch } from './end-batch.ts';
 import { createHeavyWork } from './heavy-work.ts';
 import { createRecordCounts } from './record-counts.ts';
 import { createListStored } from './list-stored.ts';
@@ -48,6 +52,8 @@ export interface Activities {
   publishResults(input: PublishResultsInput): Promise<SavedBatch>;
   /** Moves the record where that is legal; answers the record as it stands. */
   saveBatch(input: SaveBatchInput): Promise<SavedBatch>;
+  /** Sends one event to one webhook endpoint, once. */
+  deliverWebhook(input: DeliverWebhookInput): Promise<DeliveredWebhook>;
   /** Starts forgotten batches, starts anew those that are stuck, and repeats forgotten cancels. */
   reviveBatches(): Promise<ReviveResult>;
   /** Removes what nobody needs any more. */
@@ -60,14 +66,16 @@ export function createActivities(deps: ActivityDeps): Activities {
   const [controlMemory, heavyWork] = [createControlMemory(), createHeavyWork()];
   const readPieces = createPieceReader(deps.pieces);
   const recordCounts = createRecordCounts(deps);
+  const endBatch = createEndBatch(deps);
   return {
     validateInput: createValidateInput({ ...deps, batchesRunning, controlMemory, heavyWork }),
     runRequests: createRunRequests({ ...deps, batchesRunning, heavyWork, readPieces, recordCounts }),
     readShard: createReadShard(deps),
     listStored: createListStored({ readPieces, recordCounts }),
     closeShard: createCloseShard({ ...deps, controlMemory }),
-    publishResults: createPublishResults({ ...deps, controlMemory }),
-    saveBatch: createSaveBatch(deps),
+    publishResults: createPublishResults({ ...deps, controlMemory, endBatch }),
+    saveBatch: createSaveBatch({ ...deps, endBatch }),
+    deliverWebhook: createDeliverWebhook(deps),
     reviveBatches: createReviveBatches(deps),
     cleanBucket: createCleanBucket(deps),
   };

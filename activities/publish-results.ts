@@ -8,6 +8,7 @@ import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
 import { type Beating, startBeating } from './beating.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
+import type { EndBatch } from './end-batch.ts';
 import { asSaved, unknownBatch } from './save-batch.ts';
 
 /** What a result file has left to live, at least, when its publishing begins: half of the shortest life that a client may ask for. */
@@ -27,9 +28,9 @@ interface ResultFile {
  * are ids and times decided anew; whoever still goes by the old ones ends without a terminal record.
  */
 export function createPublishResults(
-  deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'> & { controlMemory: ControlMemory },
+  deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'> & { controlMemory: ControlMemory; endBatch: EndBatch },
 ) {
-  const { files, batches, pieces, nowMs, randomHex, controlMemory } = deps;
+  const { files, batches, pieces, nowMs, randomHex, controlMemory, endBatch } = deps;
 
   async function shardResults(batchId: string): Promise<ShardResult[]> {
     const [head, results] = await Promise.all([pieces.getPlanHead(batchId), pieces.listShardResults(batchId)]);
@@ -124,7 +125,7 @@ export function createPublishResults(
     using beating = startBeating(() => progress);
     const found = await batches.get(tenant, batchId);
     if (found === null) throw unknownBatch();
-    if (isTerminal(found.batch.status)) return await removeMarker(tenant, found);
+    if (isTerminal(found.batch.status)) return await finish(found);
 
     const results = await shardResults(batchId);
     const lifeSeconds = found.output_expires_after_seconds ?? DEFAULT_FILE_LIFE_SECONDS;
@@ -151,11 +152,11 @@ export function createPublishResults(
     const record = await batches.update(tenant, batchId, (current) => endedRecord(current, to, results, ids, nowSeconds));
     if (record === null) throw unknownBatch();
     // Not terminal: a cancel came first. The files stand, and are those of the cancelled batch.
-    return isTerminal(record.batch.status) ? await removeMarker(tenant, record) : asSaved(record);
+    return isTerminal(record.batch.status) ? await finish(record) : asSaved(record);
   };
 
-  async function removeMarker(tenant: string, record: BatchRecord): Promise<SavedBatch> {
-    await batches.removeOpen(tenant, record.batch.id);
+  async function finish(record: BatchRecord): Promise<SavedBatch> {
+    await endBatch(record);
     return asSaved(record);
   }
 }

@@ -1,16 +1,17 @@
 import { ApplicationFailure } from '@temporalio/activity';
-import { type Batch, type BatchRecord, isTerminal } from '../src/domain/batch.ts';
+import type { Batch, BatchRecord } from '../src/domain/batch.ts';
 import { raiseCounts, started, transition } from '../src/domain/lifecycle.ts';
 import type { PlanHead } from '../src/domain/plan.ts';
 import type { SaveBatchInput, SavedBatch } from '../workflows/contract.ts';
 import type { ActivityDeps } from './deps.ts';
+import type { EndBatch } from './end-batch.ts';
 
 /**
  * Moves the record where that is legal. A second run finds the record moved, for which the same move is illegal, and answers
  * it as it stands.
  */
-export function createSaveBatch(deps: Pick<ActivityDeps, 'batches' | 'pieces' | 'nowMs'>) {
-  const { batches, pieces, nowMs } = deps;
+export function createSaveBatch(deps: Pick<ActivityDeps, 'batches' | 'pieces' | 'nowMs'> & { endBatch: EndBatch }) {
+  const { batches, pieces, nowMs, endBatch } = deps;
 
   return async function saveBatch({ tenant, batchId, to, counts }: SaveBatchInput): Promise<SavedBatch> {
     const head = to === 'in_progress' || to === 'failed' ? await pieces.getPlanHead(batchId) : null;
@@ -25,7 +26,7 @@ export function createSaveBatch(deps: Pick<ActivityDeps, 'batches' | 'pieces' | 
     const record = to === null ? await batches.get(tenant, batchId) : await batches.update(tenant, batchId, change);
     if (record === null) throw unknownBatch();
     // The last act; should it fail, the next attempt finds the record terminal and comes here again.
-    if (isTerminal(record.batch.status)) await batches.removeOpen(tenant, batchId);
+    await endBatch(record);
     return asSaved(record);
   };
 }

@@ -50,6 +50,18 @@ export const HTTP_ERRORS: Samples<typeof http, http.ApiError> = {
   fileNotFound: [http.fileNotFound('file-…'), 'Check the id and the key. Deleted and expired files answer like unknown ones.'],
   methodNotAllowed: [http.methodNotAllowed('PUT', '/v1/files'), 'See [the list of calls](api.md#endpoints).'],
   requestTimeout: [http.requestTimeout(), 'Send the body again, faster. Proxies that buffer slowly cause this too.'],
+  emptyArray: [http.emptyArray('event_types'), 'Name at least one.'],
+  invalidWebhookUrl: [
+    http.invalidWebhookUrl('http://127.0.0.1/', 'expected a URL that begins with https://'),
+    'Use a public HTTPS URL. For a private network the operator sets `NIGHTSHIFT_WEBHOOK_ALLOW_PRIVATE`.',
+  ],
+  webhookNotFound: [http.webhookNotFound('whe_…'), 'Use an id that `GET /v1/webhook_endpoints` lists.'],
+  tooManyWebhooks: [http.tooManyWebhooks(20), 'Delete an endpoint first.'],
+  webhooksAreOff: [http.webhooksAreOff(), 'The operator sets `NIGHTSHIFT_WEBHOOK_KEY`.'],
+  webhookTestFailed: [
+    http.webhookTestFailed('the receiver answered with status 500, expected 200 to 299'),
+    'Look at the receiver. The end of the message says what it did.',
+  ],
   cannotDelete: [http.cannotDelete('in_progress'), 'Cancel the batch, wait until it is `cancelled`, then delete it.'],
   batchWasDeleted: [http.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
   modelNotFound: [http.modelNotFound('gpt-5'), 'Use a model that `GET /v1/models` lists.'],

@@ -77,6 +77,10 @@ export interface Config {
     /** Workflows that are kept in memory between their tasks; null follows the memory of the process. */
     maxCachedWorkflows: number | null;
   };
+  webhooks: {
+    /** Whether they may be sent to private addresses, to this machine and over plain HTTP. */
+    allowPrivate: boolean;
+  };
   shutdownGraceMs: number;
   telemetry: {
     host: string;
@@ -107,6 +111,8 @@ export interface Config {
     temporalApiKey: string | null;
     temporalTls: TlsFiles;
     s3: S3Access;
+    /** Encrypts the signing secrets of webhooks; null where neither it nor a key of the bucket is configured. */
+    webhookKey: string | null;
     /** By name of the upstream. */
     upstreams: Record<string, UpstreamCredentials>;
   };
@@ -211,6 +217,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
       sweepMinAgeMs: settings.SWEEP_MIN_AGE_SECONDS * 1000,
     },
     worker: { roles: settings.WORKER_ROLES, maxCachedWorkflows: settings.MAX_CACHED_WORKFLOWS ?? null },
+    webhooks: { allowPrivate: settings.WEBHOOK_ALLOW_PRIVATE },
     shutdownGraceMs: settings.SHUTDOWN_GRACE_SECONDS * 1000,
     telemetry: {
       host: settings.METRICS_HOST,
@@ -233,6 +240,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
       temporalApiKey: settings.TEMPORAL_API_KEY ?? null,
       temporalTls,
       s3,
+      webhookKey: settings.WEBHOOK_KEY ?? ('keys' in s3 ? s3.keys.secretKey : null),
       upstreams: credentials,
     },
   });

@@ -104,6 +104,9 @@ export const settingsSchema = z.object({
   ),
   MAX_CACHED_WORKFLOWS: limit(100_000),
 
+  WEBHOOK_KEY: secret(),
+  WEBHOOK_ALLOW_PRIVATE: flag(false),
+
   SHUTDOWN_GRACE_SECONDS: integer(25, 0, 3600),
   METRICS_HOST: text('127.0.0.1'),
   METRICS_PORT: wholeNumber(1, 65_535).transform(Number).optional(),
@@ -145,6 +148,7 @@ export const SECRET_SETTINGS = [
   'S3_ACCESS_KEY',
   'S3_SECRET_KEY',
   'UPSTREAM_API_KEY',
+  'WEBHOOK_KEY',
   'API_KEY',
 ] as const satisfies readonly SettingName[];
 

@@ -34,6 +34,13 @@ export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateI
   return { validateInput, listStored, closeShard, publishResults };
 }
 
+/** As OpenAI does it: waits that double, for 72 hours. An hour at most between two tries, so that a receiver that is back hears soon. */
+export const { deliverWebhook } = proxyActivities<Pick<Activities, 'deliverWebhook'>>({
+  startToCloseTimeout: '30s',
+  scheduleToCloseTimeout: '72h',
+  retry: { initialInterval: '5s', backoffCoefficient: 2, maximumInterval: '1h' },
+});
+
 /** The next sweep makes good what this one missed. Its own budget ends it within a minute. */
 export const { reviveBatches } = proxyActivities<Pick<Activities, 'reviveBatches'>>({
   startToCloseTimeout: '90s',

@@ -1,6 +1,7 @@
 import type { BatchStatus, RequestCounts } from '../src/domain/batch.ts';
 import type { ShardRange } from '../src/domain/plan.ts';
 import type { Pace } from '../src/domain/slice.ts';
+import type { WebhookEvent } from '../src/domain/webhook.ts';
 
 /**
  * Names and shapes that cross the border between API, workflows and activities. Only keys, names, numbers and counters cross it:
@@ -301,6 +302,19 @@ export interface CleanResult {
   failed: CleanStep[];
   /** Where the next sweep goes on. */
   next: CleanPosition;
+}
+
+/** One event for one webhook endpoint. */
+export interface DeliverWebhookInput {
+  tenant: string;
+  endpointId: string;
+  event: WebhookEvent;
+}
+
+export interface DeliveredWebhook {
+  /** `gone`: the receiver wants no more of them (410). */
+  outcome: 'delivered' | 'endpoint_deleted' | 'gone';
+  status?: number;
 }
 
 /** The header that carries a trace through Temporal; name and shape are those of Temporal's own interceptors. */

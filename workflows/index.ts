@@ -5,3 +5,4 @@
 export { batch } from './batch.ts';
 export { shard } from './shard.ts';
 export { clean, revive } from './sweep.ts';
+export { webhook } from './webhook.ts';

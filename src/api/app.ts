@@ -6,6 +6,8 @@ import type { FileStore } from '../storage/file-store.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
+import type { WebhookStore } from '../storage/webhook-store.ts';
+import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
 import type { ApiContext, ApiState, Logger } from './context.ts';
 import { noteRefusedCreate } from './create-try.ts';
@@ -27,6 +29,9 @@ export interface AppDeps {
   uploads: UploadStore;
   batches: BatchStore;
   models: Pick<ModelStore, 'list'>;
+  webhooks: WebhookStore;
+  /** Null where nothing can be signed. */
+  webhookSigner: Webhooks | null;
   runs: BatchRuns;
   objectStore: Pick<ObjectStore, 'ping'>;
   keys: ApiKeys;

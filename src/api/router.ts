@@ -26,6 +26,16 @@ import { openApi } from './routes/open-api.ts';
 import { ready } from './routes/ready.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
+import { testWebhookEndpoint } from './routes/test-webhook-endpoint.ts';
+import {
+  createWebhookEndpoint,
+  deleteWebhookEndpoint,
+  listWebhookEndpoints,
+  listWebhookEventTypes,
+  retrieveWebhookEndpoint,
+  rotateWebhookSecret,
+  updateWebhookEndpoint,
+} from './routes/webhook-endpoints.ts';
 
 /** A page of a list takes up to 4 MiB until its client has read it. */
 const LISTS = { what: '8 lists at a time', perTenant: 8, total: 32, maxWaiting: 200, maxWaitMs: 10_000 };
@@ -60,6 +70,15 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.delete('/v1/batches/:id', deleteBatch(deps));
   router.get('/v1/batches/:id/events', batchEvents({ ...deps, watch, waits }));
   router.post('/v1/batches/:id/cancel', cancelBatch(deps));
+
+  router.post('/v1/webhook_endpoints', createWebhookEndpoint(deps));
+  router.get('/v1/webhook_endpoints', listWebhookEndpoints(deps));
+  router.get('/v1/webhook_endpoints/:id', retrieveWebhookEndpoint(deps));
+  router.post('/v1/webhook_endpoints/:id', updateWebhookEndpoint(deps));
+  router.delete('/v1/webhook_endpoints/:id', deleteWebhookEndpoint(deps));
+  router.post('/v1/webhook_endpoints/:id/rotate_secret', rotateWebhookSecret(deps));
+  router.post('/v1/webhook_endpoints/:id/test', testWebhookEndpoint(deps));
+  router.get('/v1/webhook_event_types', listWebhookEventTypes());
 
   router.get('/v1/models', listModels(deps));
   router.get('/v1/models/:id', retrieveModel(deps));

@@ -20,6 +20,11 @@ export function newUploadPartId(nowMs: number, randomHex: string): string {
   return `part_${invertedClock(nowMs)}${firstHex(randomHex, 20)}`;
 }
 
+/** Id of a webhook endpoint: `whe_`, an inverted clock of 12 hex digits, 20 random ones. */
+export function newWebhookEndpointId(nowMs: number, randomHex: string): string {
+  return `whe_${invertedClock(nowMs)}${firstHex(randomHex, 20)}`;
+}
+
 /** Id of a result line: `batch_req_` and 32 random hex digits. */
 export function newResultLineId(randomHex: string): string {
   return `batch_req_${firstHex(randomHex, 32)}`;
@@ -38,6 +43,11 @@ export function isFileId(text: string): boolean {
 /** Whether a text has exactly the shape of an upload's id; nothing else may come near a key of the bucket. */
 export function isUploadId(text: string): boolean {
   return /^upload_[0-9a-f]{32}$/.test(text);
+}
+
+/** Whether a text has exactly the shape of a webhook endpoint's id; nothing else may come near a key of the bucket. */
+export function isWebhookEndpointId(text: string): boolean {
+  return /^whe_[0-9a-f]{32}$/.test(text);
 }
 
 /** When the id of a batch, file or upload was made, in Unix milliseconds. The id must have passed `isBatchId`, `isFileId` or `isUploadId`. */

@@ -10,6 +10,7 @@ import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openBucket, prepareBucket } from './open-bucket.ts';
+import { openWebhooks } from './open-webhooks.ts';
 import { tellModels } from './tell-models.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
@@ -31,6 +32,7 @@ import { createLimitStore } from '../storage/limit-store.ts';
 import { createHousekeeping } from '../storage/housekeeping.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
+import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
 import { createWorkerCounts } from '../temporal/worker-counts.ts';
@@ -166,6 +168,8 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       },
     }),
     runs,
+    webhooks: createWebhookStore({ store }),
+    webhookSender: openWebhooks(config, shutdown),
     upstreams,
     workersOf: workerCounts.of,
     routes: createModelRoutes(config.upstreams),

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { batchPolicy } from './batch-policy.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openBucket, prepareBucket } from './open-bucket.ts';
+import { openWebhooks } from './open-webhooks.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { keepHeapLean } from './lean-heap.ts';
@@ -23,6 +24,7 @@ import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
+import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
 import { isLoopback } from '../wire-values.ts';
@@ -83,6 +85,8 @@ export async function serveApi(args: string[]): Promise<number> {
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
     models: createModelStore({ store: objectStore, nowMs }),
+    webhooks: createWebhookStore({ store: objectStore }),
+    webhookSigner: openWebhooks(config, shutdown),
     runs,
     objectStore,
     keys: isOpen ? NO_KEYS : createApiKeys(() => tenants.current().keys, nowMs),

@@ -20,6 +20,8 @@ export const keys = {
   probe: (nonce: string, name: string) => `probe/${nonce}/${name}`,
   /** What the workers know of a model server; `hash` is of its base URL. */
   limit: (hash: string) => `limits/${hash}`,
+  webhook: (tenant: string, id: string) => `webhooks/${tenant}/${id}`,
+  webhooks: (tenant: string) => `webhooks/${tenant}/`,
   /** The models of an upstream, as a worker told last. */
   models: (upstream: string) => `models/${upstream}`,
   work: (batch: string) => `work/${batch}/`,

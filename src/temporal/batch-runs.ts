@@ -16,6 +16,7 @@ import {
   type BatchInput,
   type BatchPolicy,
   CANCEL_SIGNAL,
+  type DeliverWebhookInput,
   fairnessKey,
   type Progress,
   PROGRESS_QUERY,
@@ -36,6 +37,8 @@ export interface BatchRuns {
   describe(batchId: string): Promise<BatchRun | null>;
   /** Terminates a run, with its shards, and starts the batch anew. `atMs`, Unix milliseconds, is what `describe` says of the new run. */
   restart(record: BatchRecord, run: { runId: string; atMs: number }): Promise<void>;
+  /** Starts the delivery of an event to a webhook endpoint; one that was started before is no error. `host` is shown in Temporal's UI. */
+  startDelivery(input: DeliverWebhookInput & { host: string }): Promise<void>;
   /** Resolves when Temporal answers for our namespace. */
   ping(): Promise<void>;
 }
@@ -168,6 +171,25 @@ export function createBatchRuns({
         }
       });
       await start(record, restartedMemo(atMs));
+    },
+
+    async startDelivery({ host, ...input }) {
+      const { event, endpointId, tenant } = input;
+      await ask('start the delivery of a webhook', async () => {
+        try {
+          await client.workflow.start('webhook', {
+            workflowId: `${event.id}/${endpointId}`,
+            taskQueue: WORKFLOW_TASK_QUEUE,
+            args: [input],
+            workflowIdReusePolicy: 'REJECT_DUPLICATE',
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            staticSummary: `${event.type} to ${host}`,
+            staticDetails: `Tenant ${tenant}, batch ${event.data.id}, webhook endpoint ${endpointId}`,
+          });
+        } catch (error) {
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        }
+      });
     },
 
     async ping() {

@@ -12,6 +12,7 @@ import { newBatch } from '../../src/domain/new-batch.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore } from '../../src/storage/file-store.ts';
+import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createHousekeeping } from '../../src/storage/housekeeping.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import type { PieceEntry } from '../../src/domain/piece.ts';
@@ -101,8 +102,11 @@ export async function startStage(): Promise<Stage> {
       running: async () => new Set(),
       describe: async () => null,
       restart: async () => undefined,
+      startDelivery: async () => undefined,
       ping: async () => undefined,
     },
+    webhooks: createWebhookStore({ store }),
+    webhookSender: null,
     upstreams,
     routes: createModelRoutes([{ name: 'example', models: null }]),
     modelLists: { of: async () => null },

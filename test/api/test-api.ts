@@ -14,6 +14,8 @@ import { DEFAULT_TENANT, type TenantSettingsOf } from '../../src/domain/tenant.t
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
+import { createWebhookStore } from '../../src/storage/webhook-store.ts';
+import { createWebhooks } from '../../src/webhooks/webhooks.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createUploadStore } from '../../src/storage/upload-store.ts';
@@ -89,6 +91,8 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     uploads: createUploadStore({ store, newNonce, parts }),
     batches,
     models: createModelStore({ store, nowMs }),
+    webhooks: createWebhookStore({ store }),
+    webhookSigner: createWebhooks({ key: 'test', allowPrivate: true, nowMs }),
     runs,
     objectStore: store,
     draining: new AbortController().signal,
@@ -195,6 +199,7 @@ function createTestRuns(): TestRuns {
       const found = runs.progressOf.get(id);
       return found === undefined ? null : { unclosed: [], ...found };
     },
+    startDelivery: reach,
     running: async () => new Set(runs.started),
     describe: async () => null,
     restart: reach,

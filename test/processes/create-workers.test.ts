@@ -16,6 +16,7 @@ const ACTIVITIES: Activities = {
   closeShard: never,
   publishResults: never,
   saveBatch: never,
+  deliverWebhook: never,
   reviveBatches: never,
   cleanBucket: never,
 };
@@ -38,7 +39,7 @@ describe('queuesOf', () => {
   it('gives each activity one task queue, and long control activities none that has short ones', () => {
     const all = queues(WORKER_ROLES);
     assert.deepEqual(Object.values(all).flat().sort(), Object.keys(ACTIVITIES).sort());
-    assert.deepEqual(all['nightshift'], ['cleanBucket', 'readShard', 'reviveBatches', 'saveBatch']);
+    assert.deepEqual(all['nightshift'], ['cleanBucket', 'deliverWebhook', 'readShard', 'reviveBatches', 'saveBatch']);
     assert.deepEqual(all['nightshift-validation'], ['validateInput']);
     assert.deepEqual(all['nightshift-results'], ['closeShard', 'listStored', 'publishResults']);
   });

@@ -37,7 +37,7 @@ export interface ModelOptions {
 }
 
 /** Everything but the sweeps, which know no single batch. */
-export type BatchActivities = Omit<Activities, 'reviveBatches' | 'cleanBucket'>;
+export type BatchActivities = Omit<Activities, 'reviveBatches' | 'cleanBucket' | 'deliverWebhook'>;
 
 /** A batch in memory that obeys the contract: a record, pieces, shard results. Bucket and upstream in one. */
 export interface Model {
