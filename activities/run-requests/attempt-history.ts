@@ -10,6 +10,8 @@ export interface AttemptRecord {
   refusals: number;
   /** Number of the server to which that request was sent last. */
   server: number | null;
+  /** Whether this attempt or one before it had results, which may be stored even if the attempt gave up on them; absent where none had. */
+  left_results?: boolean;
   /** Whether that request is on the wire. */
   sent: boolean;
   /**
@@ -30,7 +32,7 @@ export interface AttemptHistory {
   server: number | null;
   losses: number;
   lossesOnWire: number;
-  /** Whether pieces of earlier attempts may lie there: not if all of them ended with nothing but a fault. */
+  /** Whether pieces of earlier attempts may exist or may still come: not if all of them ended with nothing but a fault. */
   mayHavePieces: boolean;
 }
 
@@ -51,22 +53,32 @@ export function readHistory(
   const silent = Math.max(0, attempt - 1 - found.attempt);
   const losses = found.losses + (found.ended ? 0 : 1) + silent;
   const lossesOnWire = found.losses_on_wire + (!found.ended && found.sent && !found.excused ? 1 : 0);
+  const mayHavePieces = losses > 0 || found.left_results === true;
   const { refusals } = found;
   const faults = Math.max(tries.faults, found.faults);
   const timeouts = Math.max(tries.timeouts, found.timeouts);
-  return { tries: { faults, timeouts, refusals }, server: found.server, losses, lossesOnWire, mayHavePieces: losses > 0 };
+  return { tries: { faults, timeouts, refusals }, server: found.server, losses, lossesOnWire, mayHavePieces };
 }
 
 function asRecord(details: unknown): AttemptRecord | null {
   if (!isJsonRecord(details)) return null;
-  const { attempt, faults, timeouts = 0, refusals, server, sent, excused = false, ended, losses, losses_on_wire } = details;
+  const {
+    attempt,
+    faults,
+    timeouts = 0,
+    refusals,
+    server,
+    left_results = false,
+    sent,
+    excused = false,
+    ended,
+    losses,
+    losses_on_wire,
+  } = details;
   const counts = [attempt, faults, timeouts, refusals, losses, losses_on_wire];
-  const isOurs =
-    counts.every((count) => Number.isInteger(count)) &&
-    typeof sent === 'boolean' &&
-    typeof excused === 'boolean' &&
-    typeof ended === 'boolean';
-  if (!isOurs) return null;
+  if (!counts.every((count) => Number.isInteger(count))) return null;
+  if (typeof left_results !== 'boolean' || typeof sent !== 'boolean' || typeof excused !== 'boolean' || typeof ended !== 'boolean')
+    return null;
   const [attemptCount = 0, faultCount = 0, timeoutCount = 0, refusalCount = 0, lossCount = 0, onWireCount = 0] = counts.map(Number);
   return {
     attempt: attemptCount,
@@ -74,6 +86,7 @@ function asRecord(details: unknown): AttemptRecord | null {
     timeouts: timeoutCount,
     refusals: refusalCount,
     server: Number.isInteger(server) ? Number(server) : null,
+    left_results,
     sent,
     excused,
     ended,

@@ -1,122 +1,130 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { LineResult } from '../../src/domain/piece.ts';
 
-/** Results wait this long for company. */
-const GATHER_MS = 1_000;
-const PIECE_BYTES = 4 * 1024 * 1024;
-/** A piece that has waited longer for the bucket holds back what is not sent yet. */
-const LATE_MS = 2_000;
-const RETRY_MS = 500;
-const MAX_RETRY_MS = 5_000;
+/** `isStored` is false if the writer gave up. */
+export type Settled = (result: LineResult, isStored: boolean) => void;
 
-type Settled = (result: LineResult, isStored: boolean) => void;
-
-/** Gathers results into pieces, one on its way to the bucket at a time. */
-export interface PieceWriter {
-  /** `settled` hears whether the result lies in the bucket, or that was given up. */
+/** The results of one slice on their way into pieces, which they share with results of other slices of the shard. */
+export interface PieceWriter extends Disposable {
+  /** Calls `settled` when the result is in the bucket, or when the writer has given up. */
   add(result: LineResult, settled: Settled): void;
-  /** What is gathered goes out at once. */
+  /** Sends what is gathered at once. */
   flush(): void;
-  /** Nothing more is expected: resolves when all results lie in the bucket; rejects when that was given up for one. */
+  /** Nothing more is expected of this slice: resolves when all its results are in the bucket; rejects when it gave up on one. */
   end(): Promise<void>;
   /** Whether a piece has waited too long for the bucket. */
   readonly isLate: boolean;
-  /** Resolves when the piece that is under way has arrived; rejects with the signal's reason when it ends first. */
+  /** Whether the slice has had results, which may be stored whatever becomes of the slice. */
+  readonly hasResults: boolean;
+  /** Resolves when the piece that has been under way longest has arrived; rejects with the signal's reason when it ends first. */
   arrival(signal: AbortSignal): Promise<void>;
 }
 
-/**
- * `put` stores piece number so-and-so, from 1; an `ObjectStoreError` is tried again, with the same bytes under the same key,
- * until `giveUp`. An answer that has been paid for is not thrown away because the bucket is away for a while.
- */
-export function createPieceWriter(given: {
-  put: (piece: number, results: readonly LineResult[]) => Promise<void>;
-  monotonicMs: () => number;
+/** A slice that stores results. */
+export interface WritingSlice {
+  /** Its requests. */
+  lines: number;
+  /** Raised when what is not stored by now is lost for this slice. */
   giveUp: AbortSignal;
-}): PieceWriter {
-  const { put, monotonicMs, giveUp } = given;
-  // Thousands wait here at a time: a promise for each would weigh more than the results.
-  let gathered: { result: LineResult; settled: Settled }[] = [];
-  let gatheredBytes = 0;
-  let timer: NodeJS.Timeout | null = null;
-  let pieces = 0;
-  let isDue = false;
-  let underWay: { sinceMs: number; arrived: Promise<void> } | null = null;
-  const failures: unknown[] = [];
+}
 
-  async function putUntilStored(piece: number, results: readonly LineResult[]): Promise<void> {
-    for (let retryMs = RETRY_MS; ; retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)) {
-      try {
-        return await put(piece, results);
-      } catch (error) {
-        const mayPass = error instanceof Error && error.name === 'ObjectStoreError';
-        if (!mayPass || giveUp.aborted) throw error;
-        // Waking up early is fine: the last try comes right after.
-        await delay(retryMs, undefined, { signal: giveUp }).catch(() => undefined);
-      }
-    }
+/** A result that waits for its piece. */
+export interface Gathered {
+  result: LineResult;
+  settled: Settled;
+  owner: SliceWriter;
+}
+
+/** What a slice needs of the writer of its shard. */
+export interface SharedWriter {
+  add(gathered: Gathered): void;
+  flush(): void;
+  /** A slice of so many lines, opened at this time, adds nothing more. */
+  endSlice(slice: { lines: number; openedMs: number }): void;
+  leave(slice: SliceWriter): void;
+  /** A slice has given up: the next try is its last. */
+  giveUp(): void;
+  readonly isLate: boolean;
+  arrival(signal: AbortSignal): Promise<void>;
+}
+
+/** The part that one slice has in the writer of its shard. */
+export class SliceWriter implements PieceWriter {
+  readonly #shard: SharedWriter;
+  readonly #slice: WritingSlice;
+  readonly #openedMs: number;
+  readonly #done = Promise.withResolvers<void>();
+  #unsettled = 0;
+  #failure: { error: unknown } | null = null;
+  #isEnding = false;
+  #hasLeft = false;
+  hasResults = false;
+
+  constructor(shard: SharedWriter, slice: WritingSlice, openedMs: number) {
+    this.#shard = shard;
+    this.#openedMs = openedMs;
+    this.#slice = slice;
+    slice.giveUp.addEventListener('abort', this.#onGiveUp);
   }
 
-  function write(): void {
-    if (underWay !== null || gathered.length === 0 || !(isDue || gatheredBytes >= PIECE_BYTES)) return;
-    if (timer !== null) clearTimeout(timer);
-    timer = null;
-    isDue = false;
-    const batch = gathered;
-    gathered = [];
-    gatheredBytes = 0;
-    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
-    underWay = { sinceMs: monotonicMs(), arrived };
-    putUntilStored(
-      ++pieces,
-      batch.map(({ result }) => result),
-    )
-      .then(
-        () => batch.forEach(({ result, settled }) => settled(result, true)),
-        (error: unknown) => {
-          failures.push(error);
-          batch.forEach(({ result, settled }) => settled(result, false));
-        },
-      )
-      .finally(() => {
-        underWay = null;
-        arrive();
-        write();
-      });
+  add(result: LineResult, settled: Settled): void {
+    this.hasResults = true;
+    this.#unsettled += 1;
+    this.#shard.add({ result, settled, owner: this });
   }
 
-  function flush(): void {
-    isDue = true;
-    write();
+  flush(): void {
+    this.#shard.flush();
   }
 
-  return {
-    add(result, settled) {
-      gathered.push({ result, settled });
-      gatheredBytes += result.resultLine.length;
-      timer ??= setTimeout(flush, GATHER_MS);
-      write();
-    },
-    flush,
-    async end() {
-      flush();
-      while (underWay !== null) await underWay.arrived;
-      if (failures.length > 0) throw failures[0];
-    },
-    get isLate() {
-      return underWay !== null && monotonicMs() - underWay.sinceMs >= LATE_MS;
-    },
-    async arrival(signal) {
-      signal.throwIfAborted();
-      if (underWay === null) return;
-      const { promise: stopped, reject } = Promise.withResolvers<never>();
-      const stop = () => reject(signal.reason);
-      signal.addEventListener('abort', stop, { once: true });
-      try {
-        await Promise.race([underWay.arrived, stopped]);
-      } finally {
-        signal.removeEventListener('abort', stop);
-      }
-    },
-  };
+  async end(): Promise<void> {
+    this.#endOnce();
+    if (this.#unsettled > 0 && this.#failure === null) await this.#done.promise;
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  /** One more result is stored, or lost. */
+  settle(failure: { error: unknown } | null): void {
+    if (failure !== null) this.fail(failure);
+    this.#unsettled -= 1;
+    if (this.#unsettled === 0 && this.#isEnding) this.#done.resolve();
+  }
+
+  fail(failure: { error: unknown }): void {
+    if (this.#unsettled === 0) return;
+    this.#failure ??= failure;
+    this.#done.resolve();
+  }
+
+  /** Whether it has ended but for its pieces. */
+  get isWaiting(): boolean {
+    return this.#isEnding && this.#unsettled > 0;
+  }
+
+  get hasGivenUp(): boolean {
+    return this.#hasLeft || this.#slice.giveUp.aborted;
+  }
+
+  get isLate(): boolean {
+    return this.#shard.isLate;
+  }
+
+  arrival(signal: AbortSignal): Promise<void> {
+    return this.#shard.arrival(signal);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#slice.giveUp.removeEventListener('abort', this.#onGiveUp);
+    this.#endOnce();
+    this.#shard.leave(this);
+  }
+
+  #endOnce(): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.#shard.endSlice({ lines: this.#slice.lines, openedMs: this.#openedMs });
+  }
+
+  readonly #onGiveUp = (): void => this.#shard.giveUp();
 }

@@ -14,7 +14,8 @@ import { toFailure, toPostponed } from './failures.ts';
 import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createPauseDetector, type PauseDetector } from './pause-detector.ts';
-import { createPieceWriter, type PieceWriter } from './piece-writer.ts';
+import type { PieceWriter } from './piece-writer.ts';
+import { createPieceWriters, type PieceWriters } from './piece-writers.ts';
 import { countOutcomes, toReport } from './report.ts';
 import { isStop, runSlice, type SliceTally } from './run-slice.ts';
 import { createShardInputs, type ShardInputs } from './shard-input.ts';
@@ -67,6 +68,7 @@ type RunRequestsDeps = ActivityDeps & {
 class SliceRunner {
   readonly #deps: RunRequestsDeps;
   readonly #inputs: ShardInputs;
+  readonly #writers: PieceWriters;
   readonly #pauses: PauseDetector;
   readonly #suspects = createSuspects();
   /** One per upstream: bodies that wait for one that is away must not keep those of another out. */
@@ -76,15 +78,16 @@ class SliceRunner {
     const { upstreams, memoryBytes = MEMORY_BYTES } = deps;
     this.#deps = deps;
     this.#inputs = createShardInputs(deps);
+    this.#writers = createPieceWriters(deps);
     this.#pauses = createPauseDetector(deps);
     for (const name of upstreams.keys()) this.#budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
   }
 
   async run(input: RunRequestsInput): Promise<RanRequests> {
-    const { batchesRunning, pieces, nowMs, monotonicMs, randomHex, draining, heartbeatThrottleMs } = this.#deps;
+    const { batchesRunning, nowMs, monotonicMs, draining, heartbeatThrottleMs } = this.#deps;
     const context = Context.current();
-    const { activityId, attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
-    const { batchId, shard, expiresAtMs, cancelGraceMs, faults, timeouts = 0, server = null } = input;
+    const { attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
+    const { batchId, expiresAtMs, cancelGraceMs, faults, timeouts = 0, server = null } = input;
     const startedMs = monotonicMs();
     // Temporal's clock, which also ends the window, less the wait for a worker: our own may be wrong and end it too early.
     const temporalMs = () => currentAttemptScheduledTimestampMs + monotonicMs() - startedMs;
@@ -93,7 +96,7 @@ class SliceRunner {
     let run: Run | null = null;
     const details = () => ({
       ...(run?.status?.describe() ?? { waiting: 'for its lines' }),
-      ...recordOf(attempt, run ?? { history, tries: history.tries, server: history.server, status: null }, {
+      ...recordOf(attempt, run ?? { history, tries: history.tries, server: history.server, status: null, writer: null }, {
         hasEnded,
         isHeavy: this.#deps.heavyWork.isRunning,
       }),
@@ -102,12 +105,7 @@ class SliceRunner {
     using running = batchesRunning.enter(batchId);
     using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
     using heartbeat = startHeartbeat(context, heartbeatThrottleMs, details);
-    const writerName = `${activityId}-${attempt}-${randomHex(16)}`;
-    const writer = createPieceWriter({
-      put: async (piece, results) => await pieces.putPiece({ batchId, shard, writer: writerName, piece }, results),
-      monotonicMs,
-      giveUp: stop.giveUp,
-    });
+    using writer = this.#writers.open(input, { lines: linesIn(input), giveUp: stop.giveUp });
     const waitedMs = Math.max(0, nowMs() - currentAttemptScheduledTimestampMs);
     const { tries } = history;
     run = { input, history, waitedMs, running, stop, heartbeat, writer, status: null, tries, server: history.server };
@@ -126,10 +124,10 @@ class SliceRunner {
     const { upstream, memory } = this.#upstreamOf(input);
     const isSuspicious = history.losses >= SUSPICIOUS_LOSSES;
     // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
-    using taken = upstream.intake.take(isSuspicious ? 0 : (input.mixed?.lines ?? input.lastLine - input.firstLine + 1));
+    using taken = upstream.intake.take(isSuspicious ? 0 : linesIn(input));
     const lines = await this.#inputs.lines(input);
     using counted = this.#deps.recordCounts.enter(input, input.shard);
-    const isContested = input.contested || history.losses > 0;
+    const isContested = input.contested || history.mayHavePieces;
     const counter = createStoredCounter({ counted, isContested, confirm: heartbeat.confirm });
     const found = input.resumed || history.mayHavePieces ? await this.#storedOutcomes(input, lines, counted) : new Map<number, never>();
     const rest = lines.filter(({ line }) => !found.has(line));
@@ -262,7 +260,7 @@ class SliceRunner {
       batchesRunning: this.#deps.batchesRunning.count,
       places: upstream.reach,
       workers: this.#deps.workersOf(input.upstream),
-      workerLost: history.losses > 0,
+      workerLost: history.mayHavePieces,
     });
   }
 
@@ -283,6 +281,11 @@ async function unlessStopped<T>(coming: Promise<T>, stopSending: AbortSignal): P
   }
 }
 
+/** Lines of a slice, blank ones included. */
+function linesIn({ mixed, firstLine, lastLine }: RunRequestsInput): number {
+  return mixed?.lines ?? lastLine - firstLine + 1;
+}
+
 function toAgain([line, { tries, server, waitMs }]: [
   number,
   { tries: Tries; server: number | null; waitMs: number },
@@ -292,7 +295,7 @@ function toAgain([line, { tries, server, waitMs }]: [
 
 function recordOf(
   attempt: number,
-  run: Pick<Run, 'history' | 'tries' | 'server' | 'status'>,
+  run: Pick<Run, 'history' | 'tries' | 'server' | 'status'> & { writer: PieceWriter | null },
   { hasEnded, isHeavy }: { hasEnded: boolean; isHeavy: boolean },
 ): AttemptRecord {
   const { losses, lossesOnWire } = run.history;
@@ -304,6 +307,7 @@ function recordOf(
     timeouts,
     refusals,
     server: run.server,
+    ...(run.history.mayHavePieces || run.writer?.hasResults === true ? { left_results: true } : {}),
     sent: run.status?.sent ?? false,
     excused: isHeavy || losses < SUSPICIOUS_LOSSES,
     ended: hasEnded,

@@ -28,8 +28,8 @@ export const keys = {
   planHead: (batch: string) => `work/${batch}/plan/head`,
   /** The nonce keeps two validations apart, and the head says whose shards count. */
   planShard: (batch: string, shard: number, nonce: string) => `work/${batch}/plan/${shardName(shard)}-${nonce}`,
-  /** Pieces of one attempt of one activity lie below this prefix; `writer` is `<activity>-<attempt>-<nonce>`. */
   pieces: (batch: string, shard: number) => `work/${batch}/${shardName(shard)}/`,
+  /** `writer` is a name that no other writer has. */
   piece: (batch: string, shard: number, writer: string, piece: number) =>
     `work/${batch}/${shardName(shard)}/${writer}/${String(piece).padStart(4, '0')}`,
   shardResult: (batch: string, shard: number) => `work/${batch}/result/${shardName(shard)}`,

@@ -22,7 +22,7 @@ export interface PieceStore {
   createPlanHead(batchId: string, head: PlanHead): Promise<PlanHead>;
   getPlanHead(batchId: string): Promise<PlanHead | null>;
 
-  /** Stores results under a key no other attempt can have; never overwritten. `writer` is `<activity>-<attempt>-<nonce>`, `piece` counts from 1. */
+  /** Stores results under a key that no other writer can have; never overwritten. `writer` is a name of its own, `piece` counts from 1. */
   putPiece(at: { batchId: string; shard: number; writer: string; piece: number }, results: readonly LineResult[]): Promise<void>;
   /**
    * What pieces of a shard hold, piece by piece in key order. Result lines of small pieces come with it, `keepBytes` of them at most (none

@@ -171,7 +171,17 @@ describe('the pulse', () => {
 });
 
 describe('the history of an attempt', () => {
-  const beat = { attempt: 2, faults: 3, timeouts: 1, refusals: 4, server: 1, sent: true, ended: false, losses: 1, losses_on_wire: 1 };
+  const beat = {
+    attempt: 2,
+    faults: 3,
+    timeouts: 1,
+    refusals: 4,
+    server: 1,
+    sent: true,
+    ended: false,
+    losses: 1,
+    losses_on_wire: 1,
+  };
   const read = (details: unknown, attempt: number, faults = 0) => readHistory(details, { attempt, tries: { ...NO_TRIES, faults } });
 
   it('counts a loss on the wire only when the last beat says so', () => {
@@ -196,6 +206,11 @@ describe('the history of an attempt', () => {
   it('expects no pieces of attempts that all ended with a fault, and takes foreign details for none', () => {
     assert.equal(read({ ...beat, attempt: 1, losses: 0, ended: true }, 2).mayHavePieces, false);
     assert.equal(read({ line: 1 }, 1, 2).tries.faults, 2);
+  });
+
+  it('expects pieces of an attempt that ended after it had results', () => {
+    const found = read({ ...beat, attempt: 1, losses: 0, ended: true, left_results: true }, 2);
+    assert.deepEqual([found.losses, found.mayHavePieces], [0, true]);
   });
 });
 

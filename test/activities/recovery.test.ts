@@ -27,14 +27,18 @@ async function storePieces({ batchId }: StagedBatch, lines: readonly number[], o
   }
 }
 
-/** A worker, and the reads of pieces that it has made. */
+/** A worker, and the calls for pieces that it has made. */
 function countingWorker() {
-  const count = { reads: 0, lists: 0 };
+  const count = { reads: 0, lists: 0, writes: 0 };
   const store: ObjectStore = {
     ...stage.bucket.store,
     async get(key, range) {
-      if (/\/shard-\d+\//.test(key)) count.reads += 1;
+      if (isPiece(key)) count.reads += 1;
       return await stage.bucket.store.get(key, range);
+    },
+    async put(key, body) {
+      if (isPiece(key)) count.writes += 1;
+      await stage.bucket.store.put(key, body);
     },
     list(prefix, options) {
       count.lists += 1;
@@ -44,6 +48,8 @@ function countingWorker() {
   const pieces = createPieceStore({ store, newNonce: () => randomHex(16), parts: createPartPool(8) });
   return { count, worker: stage.worker({ pieces }) };
 }
+
+const isPiece = (key: string) => /\/shard-\d+\//.test(key);
 
 /** Runs the slices of one line for these lines, so many at a time. */
 async function runSlices(lines: readonly number[], runSlice: (line: number) => Promise<unknown>): Promise<void> {
@@ -75,6 +81,31 @@ describe('listStored', () => {
   });
 });
 
+describe('the pieces of slices of one line', () => {
+  const LINES = 100;
+  const all = Array.from({ length: LINES }, (_, at) => at + 1);
+
+  it('are as many as seconds in which answers came, and never shared by batches', async () => {
+    const [first, second] = [await stage.begin(chatLines(LINES)), await stage.begin(chatLines(LINES))];
+    const { worker, count } = countingWorker();
+    const beganMs = performance.now();
+    await Promise.all(
+      [first, second].map(async (batch) => {
+        await Promise.all(all.map(async (line) => await run(worker.runRequests, slice(batch, line, line))));
+      }),
+    );
+    const seconds = Math.ceil((performance.now() - beganMs) / 1_000);
+    assert.ok(count.writes <= 2 * (seconds + 1), `${count.writes} pieces in ${seconds} s`);
+    for (const batch of [first, second]) {
+      const lines = (await stage.entries(batch)).map(({ line }) => line);
+      assert.deepEqual(
+        lines.toSorted((a, b) => a - b),
+        all,
+      );
+    }
+  });
+});
+
 describe('the pieces of a shard that begins again', () => {
   const half = Array.from({ length: 500 }, (_, at) => 2 * at + 1);
   const open = half.map((line) => line + 1);
@@ -88,7 +119,7 @@ describe('the pieces of a shard that begins again', () => {
     assert.deepEqual([completed.length, failed.length], [500, 0]);
     await runSlices(open, async (line) => await run(worker.runRequests, slice(batch, line, line, { contested: true })));
     assert.equal(stage.upstream.stats.requests, 500);
-    assert.deepEqual(count, { reads: 500, lists: 1 });
+    assert.deepEqual([count.reads, count.lists], [500, 1]);
   });
 
   it('are read twice at most by all slices that a worker has lost at once', async () => {
