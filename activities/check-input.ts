@@ -1,7 +1,7 @@
 import type { BatchError } from '../src/domain/batch.ts';
 import * as fault from '../src/domain/input-errors.ts';
 import { createLineSplitter, type InputLine } from '../src/domain/jsonl.ts';
-import { type Limits, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
+import { type Limits, LONG_LINE_BYTES, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
 import type { PlannedLine } from '../src/domain/plan.ts';
 import { createRequestLineChecker } from '../src/domain/request-line.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
@@ -94,9 +94,6 @@ export function createInputChecker({
     },
   };
 }
-
-/** Of a longer line no more is held until it may be: to check one takes some six times its length in memory. */
-const LONG_LINE_BYTES = 1024 * 1024;
 
 /**
  * Reads a stream of bytes through the checker and hands on the lines to be planned. Ends early, which ends the stream too, when

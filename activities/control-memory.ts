@@ -12,8 +12,8 @@ const PUBLISHING_BYTES = 4 * MIB;
 const WINDOW_BYTES = 24 * MIB;
 /** With the lines that it keeps from their listing. */
 const CLOSING_BYTES = WINDOW_BYTES + 8 * MIB;
-/** What the check of a line takes, in lengths of the line: its bytes, the text, and what is parsed of it. */
-const CHECK_LENGTHS = 6;
+/** What a long line takes, in lengths of the line: its buffer, and the smaller one that it was copied from. */
+const CHECK_LENGTHS = 1.5;
 
 /** Reservations, each until disposed. They reject with the signal's reason when that ends first. */
 export interface ControlMemory {

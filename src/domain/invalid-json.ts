@@ -1,5 +1,5 @@
 import { createJsonCheck } from './json-check.ts';
-import { codePoints, shownText } from './shown-text.ts';
+import { shownText } from './shown-text.ts';
 
 const OPEN_BRACKET = 0x5b;
 const SHOWN_LENGTH = 20;
@@ -27,9 +27,15 @@ export function explainInvalidJson(bytes: Uint8Array): string {
   const wrong = firstInvalidUtf8(bytes);
   if (wrong !== null) return `Byte ${wrong + 1} of the line is not valid UTF-8. Save the file as UTF-8.`;
   if (json.push(bytes, 0, bytes.length)) return endsEarly(bytes[0]);
-  const before = UTF_8.decode(bytes.subarray(0, json.taken));
   const after = UTF_8.decode(bytes.subarray(json.taken, json.taken + 4 * SHOWN_LENGTH));
-  return `Column ${codePoints(before) + 1} has an unexpected ${describeToken(after)}.`;
+  return `Column ${codePointsIn(bytes.subarray(0, json.taken)) + 1} has an unexpected ${describeToken(after)}.`;
+}
+
+/** Code points of valid UTF-8: all bytes but those that continue one. */
+function codePointsIn(bytes: Uint8Array): number {
+  let count = 0;
+  for (const byte of bytes) if ((byte & 0xc0) !== 0x80) count++;
+  return count;
 }
 
 /** The beginning of a text in quotes, or the name of a character that quotes would not show. */

@@ -27,10 +27,15 @@ export function memberRanges(json: Uint8Array, names: readonly string[]): (Membe
 }
 
 /**
- * Visits the values of all top-level members in order, with the index of the member's name in `names`, -1 for another name. Answers
- * where a further member would begin: after the last value, or after the opening brace; null where the JSON is no object.
+ * Visits the values of all top-level members in order, with the index of the member's name in `names`, -1 for another name, and where the name
+ * stands, quotes included. Answers where a further member would begin: after the last value, or after the opening brace; null where the JSON is
+ * no object.
  */
-export function eachMember(json: Uint8Array, names: readonly string[], visit: (name: number, range: MemberRange) => void): number | null {
+export function eachMember(
+  json: Uint8Array,
+  names: readonly string[],
+  visit: (name: number, range: MemberRange, key: MemberRange) => void,
+): number | null {
   let at = skipWhitespace(json, 0);
   if (json[at] !== OPEN_BRACE) return null;
   let last = at + 1;
@@ -41,11 +46,24 @@ export function eachMember(json: Uint8Array, names: readonly string[], visit: (n
     // After the key comes a colon, with or without whitespace around it.
     const start = skipWhitespace(json, skipWhitespace(json, keyEnd) + 1);
     last = endOfValue(json, start);
-    visit(name, { start, end: last });
+    visit(name, { start, end: last }, { start: at, end: keyEnd });
     at = skipWhitespace(json, last);
     if (json[at] === COMMA) at = skipWhitespace(json, at + 1);
   }
   return last;
+}
+
+/** Visits the elements of a JSON array in order, and nothing where the JSON is another value. */
+export function eachElement(json: Uint8Array, visit: (range: MemberRange) => void): void {
+  let at = skipWhitespace(json, 0);
+  if (json[at] !== OPEN_BRACKET) return;
+  at = skipWhitespace(json, at + 1);
+  while (at < json.length && json[at] !== CLOSE_BRACKET) {
+    const end = endOfValue(json, at);
+    visit({ start: at, end });
+    at = skipWhitespace(json, end);
+    if (json[at] === COMMA) at = skipWhitespace(json, at + 1);
+  }
 }
 
 function endOfValue(json: Uint8Array, start: number): number {

@@ -1,3 +1,5 @@
+import { LONG_LINE_BYTES } from './limits.ts';
+
 /** One line of a JSONL stream that holds something. */
 export interface InputLine {
   /** Number of the line, from 1, blank lines counted. */
@@ -23,6 +25,8 @@ const LF = 10;
 const CR = 13;
 const BOM = [0xef, 0xbb, 0xbf];
 const NOTHING = new Uint8Array(0);
+/** The buffer of a long line grows by this factor. */
+const GROWTH = 4;
 
 /**
  * Splits on the byte `\n` only, so that no character of a string can break a line. Byte order marks at the start of any line (files
@@ -30,11 +34,15 @@ const NOTHING = new Uint8Array(0);
  * line is held.
  */
 export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): LineSplitter {
+  // More than a line has, because it can turn out to be a byte order mark and the `\r` of the line break.
+  const mostBytes = maxLineBytes + BOM.length + 1;
   let line = 1;
   /** Offset of the first byte of the current line. */
   let offset = 0;
   /** What has come of the current line; emptied once it is longer than may be kept. */
   let parts: Uint8Array[] = [];
+  /** Holds a long line instead, so that its bytes are not in memory twice when it ends. */
+  let buffer: Uint8Array | null = null;
   let length = 0;
   let blank = true;
   let lastByte = 0;
@@ -44,28 +52,45 @@ export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): 
     length += part.length;
     lastByte = part[part.length - 1] ?? 0;
     blank &&= isBlank(part);
-    // More may be kept, because it can turn out to be a byte order mark and the `\r` of the line break.
-    if (length <= maxLineBytes + BOM.length + 1) parts.push(part);
-    else parts = [];
+    if (length > mostBytes) drop();
+    else if (length <= LONG_LINE_BYTES) parts.push(part);
+    else append(part);
+  };
+
+  const drop = (): void => {
+    parts = [];
+    buffer = null;
+  };
+
+  const append = (part: Uint8Array): void => {
+    if (buffer === null || buffer.length < length) {
+      // The system gives memory to the part of it only that is written.
+      const larger = new Uint8Array(Math.min(mostBytes, GROWTH * length));
+      larger.set(buffer ?? joined(parts, length - part.length));
+      buffer = larger;
+      parts = [];
+    }
+    buffer.set(part, length - part.length);
   };
 
   /** The line that ends here; null when it is blank. */
   const found = (hasBreak: boolean): InputLine | null => {
     if (blank) return null;
     const withoutCr = hasBreak && lastByte === CR ? length - 1 : length;
-    const whole = parts.length === 0 ? null : joined(parts, length).subarray(0, withoutCr);
+    const kept = buffer?.subarray(0, length) ?? (parts.length === 0 ? null : joined(parts, length));
+    const whole = kept?.subarray(0, withoutCr) ?? null;
     const mark = whole === null ? 0 : marksLength(whole);
     const bytes = whole?.subarray(mark) ?? null;
     if (bytes !== null && isWhiteSpace(bytes)) return null;
-    const kept = withoutCr - mark;
-    return { line, offset: offset + mark, length: kept, bytes: kept <= maxLineBytes ? bytes : null };
+    const lineLength = withoutCr - mark;
+    return { line, offset: offset + mark, length: lineLength, bytes: lineLength <= maxLineBytes ? bytes : null };
   };
 
   const finish = (hasBreak: boolean): InputLine | null => {
     const ended = found(hasBreak);
     line += 1;
     offset += length + 1;
-    parts = [];
+    drop();
     length = 0;
     blank = true;
     lastByte = 0;
@@ -77,7 +102,7 @@ export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): 
       return offset;
     },
     get heldBytes() {
-      return parts.length === 0 ? 0 : length;
+      return parts.length === 0 && buffer === null ? 0 : length;
     },
     push(chunk) {
       const lines: InputLine[] = [];

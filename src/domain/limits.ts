@@ -14,7 +14,7 @@ export interface Limits {
   maxEmbeddingInputs: number;
 }
 
-/** The limits of OpenAI's own service, which are the defaults; it has none for a line, which a worker parses as a whole. */
+/** The limits of OpenAI's own service, which are the defaults; it has none for a line, which a worker holds as a whole. */
 export const DEFAULT_LIMITS: Limits = {
   maxRequestsPerBatch: 50_000,
   maxBatchInputBytes: 209_715_200,
@@ -24,6 +24,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxEmbeddingInputs: 50_000,
 };
 
+/** A longer line is checked by its bytes and not parsed as a whole, and a worker checks few of them at a time. */
+export const LONG_LINE_BYTES = 1024 * 1024;
 /** Most errors a refused input reports; one more entry then says that checking stopped. */
 export const MAX_BATCH_ERRORS = 100;
 /** Longest name of a model, in Unicode code points; the longest paths, by which some servers call their models, fit. */

@@ -5,7 +5,8 @@ import * as fault from './input-errors.ts';
 import { explainInvalidJson } from './invalid-json.ts';
 import { memberRanges } from './json-scan.ts';
 import { describeJsonType, isJsonRecord } from './json-type.ts';
-import { type Limits, MODEL_MAX_LENGTH } from './limits.ts';
+import { outlineJson } from './json-outline.ts';
+import { type Limits, LONG_LINE_BYTES, MODEL_MAX_LENGTH } from './limits.ts';
 import { codePoints, shownText } from './shown-text.ts';
 
 /** What validation learns from a line: its faults, or what the batch needs to know of it. */
@@ -33,6 +34,7 @@ const STRICT_UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const LINE_MEMBERS = ['custom_id', 'method', 'url', 'body'] as const;
 /** By which a body is known that stands where a line should. */
 const BODY_MEMBERS = ['messages', 'input', 'prompt', 'model'] as const;
+const BODY_SWITCHES = ['stream', 'background'] as const;
 /** Of more members none is compared with the name that is missing. */
 const MEMBERS_COMPARED = 50;
 const FALSE_TEXTS: ReadonlySet<string> = new Set(['', '0', 'false', 'no', 'off', 'n', 'f', 'null', 'none']);
@@ -53,7 +55,7 @@ export function createRequestLineChecker(given: {
   return {
     check(bytes, line) {
       if (bytes === null) return { errors: [fault.lineTooLarge(line, given.limits.maxLineBytes)] };
-      const parsed = parseLine(bytes);
+      const parsed = parseLine(bytes, rules);
       if (parsed === null) return { errors: [fault.invalidJsonLine(line, explainInvalidJson(bytes))] };
       if (!isJsonRecord(parsed.value)) return { errors: [fault.notAnObject(line, describeJsonType(parsed.value))] };
       const { custom_id: customId, method, url, body } = parsed.value;
@@ -102,8 +104,17 @@ function parseString(bytes: Uint8Array): string {
   return value;
 }
 
-/** The parsed line; null when it is not UTF-8 or not JSON, or nested too deep to be parsed. */
-function parseLine(bytes: Uint8Array): { value: unknown } | null {
+/** The parsed line, or the outline of a long one; null when it is not UTF-8 or not JSON, or nested too deep to be parsed. */
+function parseLine(bytes: Uint8Array, { oneOf }: EndpointRules): { value: unknown } | null {
+  if (bytes.length > LONG_LINE_BYTES) {
+    const outline = outlineJson(bytes, {
+      members: LINE_MEMBERS,
+      inner: 'body',
+      innerMembers: [...BODY_MEMBERS, ...BODY_SWITCHES, ...oneOf],
+      measured: ['custom_id', 'model'],
+    });
+    return outline === undefined ? null : { value: outline };
+  }
   try {
     return { value: JSON.parse(STRICT_UTF_8.decode(bytes)) };
   } catch {

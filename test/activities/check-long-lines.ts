@@ -30,11 +30,11 @@ await Promise.all(
     });
     await readThroughChecker({
       body: longLine(),
-      maxLineBytes: DEFAULT_LIMITS.maxLineBytes,
+      maxLineBytes: 2 * lineBytes,
       checker,
       plan: () => true,
       step: async () => await new Promise((resolve) => setImmediate(resolve)),
-      longLine: async () => await memory.longLine(Math.min(DEFAULT_LIMITS.maxLineBytes, lineBytes), signal),
+      longLine: async () => await memory.longLine(lineBytes, signal),
     });
     const { verdict } = checker.verdict();
     if (verdict !== 'accepted') throw new Error(verdict);

@@ -10,7 +10,7 @@ const never = new AbortController().signal;
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
   const pending = {};
   await new Promise(setImmediate);
-  return (await Promise.race([promise, pending])) === pending;
+  return (await Promise.race([promise, Promise.resolve(pending)])) === pending;
 }
 
 describe('createControlMemory', () => {

@@ -282,6 +282,57 @@ describe('createRequestLineChecker()', () => {
     assert.deepEqual(faults(chat({ body: { model: 'm', messages: [], background: true } })), []);
   });
 
+  describe('of a line over 1 MiB', () => {
+    const LONG = 'é\\n'.repeat(300_000);
+    const body = (changes: Line = {}) => chat({ body: { model: 'm', messages: [], ...changes } });
+    /** The same lines with a short and with a long text in their body, and some whose other values are long. */
+    const cases: [endpoint: string, line: Line][] = [
+      [CHAT, chat()],
+      [CHAT, chat({ custom_id: ' ' })],
+      [CHAT, chat({ custom_id: 'x'.repeat(600) })],
+      [CHAT, chat({ custom_id: '🌙'.repeat(20_000) })],
+      [CHAT, chat({ custom_id: 3, method: 'GET', url: '/v1/embeddings' })],
+      [CHAT, { custom_id: 'a', methode: 'POST', url: CHAT, body: { model: 'm', messages: [] } }],
+      [CHAT, chat({ body: [] })],
+      [CHAT, body({ model: '' })],
+      [CHAT, body({ model: ['m'] })],
+      [CHAT, body({ model: 'm"\\'.repeat(10_000) })],
+      [CHAT, body({ stream: true })],
+      [CHAT, body({ stream: 'false', model: 'other' })],
+      [CHAT, chat({ body: { modle: 'm', mesages: [] } })],
+      ['/v1/completions', chat({ url: '/v1/completions', body: { model: 'm', prompt_embeds: 'x' } })],
+      ['/v1/responses', chat({ url: '/v1/responses', body: { input: 'x', background: true } })],
+      ['/v1/embeddings', chat({ url: '/v1/embeddings', body: { model: 'm', input: ['x', 'y', ['z']] } })],
+      ['/v1/embeddings', chat({ url: '/v1/embeddings', body: { model: 'm', input: Array.from({ length: 5000 }, () => 'x') } })],
+      ['/v1/embeddings', chat({ url: '/v1/embeddings', body: { model: 'm', input: Array.from({ length: 5000 }, (_, at) => at) } })],
+      ['/v1/embeddings', chat({ url: '/v1/embeddings', body: { model: 'm', input: [] } })],
+    ];
+    const withText = (line: Line, text: string) => {
+      const { body: inner } = line;
+      return Buffer.from(JSON.stringify({ ...line, body: Array.isArray(inner) ? [text] : { text, ...Object(inner) } }));
+    };
+
+    it('finds what it finds of a short one', () => {
+      for (const [endpoint, line] of cases)
+        assert.deepEqual(
+          checker(endpoint).check(withText(line, LONG), 7),
+          checker(endpoint).check(withText(line, ''), 7),
+          JSON.stringify(line).slice(0, 200),
+        );
+    });
+
+    it('V3: says where it is not JSON', () => {
+      for (const [end, expected] of [
+        ['"} x', /Column 900013 has an unexpected 'x'/],
+        ['', /It ends before its JSON is complete/],
+        ['\n', /Column 900010 has an unexpected U\+000A \(write \\u000a inside a string\)/],
+      ] as const)
+        assert.match(faults(`{"text":"${LONG.replaceAll('\n', ' ')}${end}`)[0]?.message ?? '', expected);
+      const notUtf8 = Buffer.concat([Buffer.from('{"text":"'), Buffer.alloc(2_000_000, 'x'), Buffer.from([0xff])]);
+      assert.match(faults(notUtf8)[0]?.message ?? '', /Byte 2000010 of the line is not valid UTF-8/);
+    });
+  });
+
   it('refuses a line that was too long to be kept', () => {
     assert.deepEqual(codes(checker().check(null, 9).errors ?? []), [['line_too_large', null, 9]]);
   });
