@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
+import { bareEnvironment } from '../helpers/environment.ts';
 import { chatLine, chatLines, ended, submit } from '../helpers/lines.ts';
 import { pythonWithSdk } from '../helpers/python.ts';
+import { freePort } from '../helpers/servers.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 import { type ReceivedWebhook, startWebhookReceiver, type WebhookReceiver } from '../helpers/webhook-receiver.ts';
 
 const UNWRAP = fileURLToPath(new URL('python/unwrap.py', import.meta.url));
+const EXAMPLE = fileURLToPath(new URL('../../examples/python/webhooks.py', import.meta.url));
 const ALL_TYPES = ['batch.cancelled', 'batch.completed', 'batch.expired', 'batch.failed'] as const;
 
 describe('J. Webhooks', () => {
@@ -96,5 +100,32 @@ describe('J. Webhooks', () => {
       'https://localhost/',
     ])
       await assert.rejects(careful.webhooks.create({ name: 'x', url, event_types: ['batch.failed'] }), OpenAI.BadRequestError);
+  });
+
+  it('examples/python/webhooks.py prints how a batch ended, and deletes its endpoint when it is interrupted', async () => {
+    const port = await freePort();
+    const env = bareEnvironment({ NIGHTSHIFT_BASE_URL: stack.baseURL, NIGHTSHIFT_API_KEY: 'key-a' });
+    const example = spawn(await pythonWithSdk(), [EXAMPLE, `http://127.0.0.1:${port}/hooks`, String(port)], { env });
+    let output = '';
+    for (const stream of [example.stdout, example.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const closed = once(example, 'close');
+    const writes = async (line: RegExp) =>
+      await until(
+        () => {
+          if (example.exitCode !== null) throw new Error(output);
+          return line.test(output);
+        },
+        { what: `the example to write ${line}`, seconds: 60 },
+      );
+    try {
+      await writes(/^listening$/m);
+      const { id } = await submit(client, chatLines(1));
+      await writes(new RegExp(`^${id} completed file-`, 'm'));
+      example.kill('SIGINT');
+      await closed;
+      assert.deepEqual([example.exitCode, (await client.webhooks.list()).data], [0, []], output);
+    } finally {
+      example.kill('SIGKILL');
+    }
   });
 });

@@ -6,7 +6,7 @@ const LANGUAGES = ['python', 'js', 'ts'];
 const names = (await readdir('docs', { recursive: true })).filter((name) => name.endsWith('.md'));
 const pages = ['README.md', ...names.map((name) => `docs/${name}`)];
 const examples = await Promise.all(
-  ['python/run_batch.py', 'node/run-batch.mjs'].map(async (name) => await readFile(`examples/${name}`, 'utf8')),
+  ['python/run_batch.py', 'python/webhooks.py', 'node/run-batch.mjs'].map(async (name) => await readFile(`examples/${name}`, 'utf8')),
 );
 
 describe('code in the docs', () => {
