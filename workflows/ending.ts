@@ -1,5 +1,6 @@
 import { CancellationScope, condition, defineSignal, isCancellation, setHandler, sleep, TemporalFailure } from '@temporalio/workflow';
 import { type BatchStatus, isTerminal } from '../src/domain/batch.ts';
+import { isNotAfter } from '../src/domain/lifecycle.ts';
 import { saveBatch } from './activities.ts';
 import { type BatchInput, CANCEL_SIGNAL, type SaveBatchInput, type SavedBatch } from './contract.ts';
 
@@ -30,6 +31,7 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
   let reason: Ending['reason'] = null;
   let native = false;
   let calls = 0;
+  let last: BatchStatus = 'validating';
   const stops = new Set<() => void>();
   setHandler(cancelSignal, () => {
     calls += 1;
@@ -47,6 +49,9 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
   }
 
   function see(status: BatchStatus): void {
+    // The answer of a read that was slow, while another activity has found a later status.
+    if (!isNotAfter(last, status)) return;
+    last = status;
     onStatus(status);
     if (status === 'cancelling' && reason !== 'cancelled') end('cancelled');
     // All lines have their result: expiry does not matter any more.
@@ -61,7 +66,8 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
 
   async function heedCalls(): Promise<void> {
     for (let heard = 0; ;) {
-      await condition(() => calls > heard);
+      // Once it is cancelled, a repeated call has nothing to tell.
+      await condition(() => calls > heard && reason !== 'cancelled');
       const upTo = calls;
       try {
         await save(native ? 'cancelling' : null);

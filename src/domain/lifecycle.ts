@@ -36,6 +36,11 @@ export function transition(batch: Batch, to: BatchStatus, nowSeconds: number): B
   };
 }
 
+/** Whether a batch may have had the first status before the second one, or has it still. */
+export function isNotAfter(earlier: BatchStatus, later: BatchStatus): boolean {
+  return earlier === later || NEXT[earlier].some((next) => isNotAfter(next, later));
+}
+
 /** What a cancel does to a batch of this status: begins it, changes nothing (it is on the way), or is refused (409). */
 export function canCancel(status: BatchStatus): 'cancel' | 'unchanged' | 'refused' {
   if (NEXT[status].includes('cancelling')) return 'cancel';

@@ -202,6 +202,27 @@ describe('POST /v1/batches/{id}/cancel', () => {
     assert.ok(api.runs.cancelled.includes(id));
   });
 
+  it('signals a repeated cancel once a minute, and only when the first one had time to arrive', async () => {
+    const { id } = await create();
+    const signals = () => api.runs.cancelled.filter((each) => each === id).length;
+    for (let i = 0; i < 3; i += 1) await client.batches.cancel(id);
+    assert.equal(signals(), 1);
+    api.advance(6_000);
+    for (let i = 0; i < 3; i += 1) await client.batches.cancel(id);
+    assert.equal(signals(), 1, 'this process has just told it');
+    api.advance(60_000);
+    for (let i = 0; i < 3; i += 1) await client.batches.cancel(id);
+    assert.equal(signals(), 2);
+    // Another process began this cancel, and may have died before it told anybody.
+    const foreign = await batchWith({ status: 'cancelling', cancelling_at: api.nowSeconds() - 4 });
+    await client.batches.cancel(foreign);
+    assert.ok(!api.runs.cancelled.includes(foreign));
+    api.advance(5_000);
+    await client.batches.cancel(foreign);
+    assert.ok(api.runs.cancelled.includes(foreign));
+    api.advance(-71_000);
+  });
+
   it('takes any body, or none', async () => {
     for (const init of [{}, { headers: { 'content-type': 'application/json' } }, { body: '{}' }, { body: 'x'.repeat(100_000) }]) {
       const { id } = await create();

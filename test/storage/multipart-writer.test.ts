@@ -126,9 +126,9 @@ describe('createMultipartWriter: writing', () => {
 
   it('knows which objects are even', () => {
     const least = 5 * 1024 * 1024;
-    for (const lengths of [[least], [least, least, 1], [least + 7, least + 7, least + 7]]) assert.ok(arePartsEven(lengths), `${lengths}`);
+    for (const lengths of [[least], [least, least, 1], [least + 7, least + 7, least + 7]]) assert.ok(arePartsEven(lengths), lengths.join());
     const uneven = [[], [least - 1], [least, least + 1], [least + 1, least, 1], [least, 1, least], [1, least]];
-    for (const lengths of uneven) assert.ok(!arePartsEven(lengths), `${lengths}`);
+    for (const lengths of uneven) assert.ok(!arePartsEven(lengths), lengths.join());
   });
 
   it('leaves nothing when what is appended is not there', async () => {

@@ -15,6 +15,15 @@ async function cancel(model: Model, handle: WorkflowHandle): Promise<void> {
   await handle.signal(CANCEL_SIGNAL);
 }
 
+/** What Temporal showed as the status of a batch, one after the other. */
+async function statusesShown(handle: WorkflowHandle): Promise<string[]> {
+  const { events } = await handle.fetchHistory();
+  return (events ?? []).flatMap(({ upsertWorkflowSearchAttributesEventAttributes: upserted }) => {
+    const data = upserted?.searchAttributes?.indexedFields?.['BatchStatus']?.data;
+    return data ? [String(JSON.parse(new TextDecoder().decode(data)))] : [];
+  });
+}
+
 describe('the end of a batch', () => {
   let engine: Engine;
   before(async () => {
@@ -76,6 +85,54 @@ describe('the end of a batch', () => {
       held.open();
       assert.equal(await handle.result(), 'completed');
       assert.equal(model.outcomes.size, 4);
+    });
+
+    it('reads the record for the first call only, however often it is repeated', async () => {
+      const held = gate();
+      const model = createModel({ shards: [4], fate: onlyThree, before: { publishResults: held.wait } });
+      let reads = 0;
+      const { saveBatch } = model.activities;
+      model.activities.saveBatch = async (input) => {
+        reads += input.to === null ? 1 : 0;
+        return await saveBatch(input);
+      };
+      const handle = await engine.start(model);
+      await until('line 4 is on the wire', () => model.inFlight.has(4));
+      await cancel(model, handle);
+      await until('results are being published', () => model.published.length === 1);
+      const before = reads;
+      for (let i = 0; i < 5; i += 1) await handle.signal(CANCEL_SIGNAL);
+      held.open();
+      assert.equal(await handle.result(), 'cancelled');
+      assert.equal(reads, before);
+    });
+
+    it('does not take a status back when the answer of a read comes late', async () => {
+      const [answers, late, published] = [gate(), gate(), gate()];
+      const fate = async (): Promise<Fate> => (await answers.wait(), 'completed');
+      const model = createModel({ shards: [4], fate, before: { publishResults: published.wait } });
+      const { saveBatch } = model.activities;
+      let reads: 'none' | 'held' | 'answered' = 'none';
+      model.activities.saveBatch = async (input) => {
+        const saved = await saveBatch(input);
+        if (input.to !== null || model.inFlight.size === 0) return saved;
+        reads = 'held';
+        await late.wait();
+        reads = 'answered';
+        return saved;
+      };
+      const handle = await engine.start(model);
+      await until('lines are on the wire', () => model.inFlight.size > 0);
+      await handle.signal(CANCEL_SIGNAL);
+      await until('the record is read', () => reads === 'held');
+      answers.open();
+      await until('results are being published', () => model.published.length === 1);
+      late.open();
+      await until('the read is answered', () => reads === 'answered');
+      await until('the workflow has the answer', async () => (await handle.describe()).raw.pendingActivities?.length === 1);
+      published.open();
+      assert.equal(await handle.result(), 'completed');
+      assert.deepEqual(await statusesShown(handle), ['validating', 'in_progress', 'finalizing', 'completed']);
     });
 
     it('while finalizing publishes as cancelled', async () => {
