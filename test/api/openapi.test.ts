@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { createRouter } from '../../src/api/router.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
+import { startWebhookReceiver } from '../helpers/webhook-receiver.ts';
 import { type DescribedApi, describedAnswers } from './described-answers.ts';
 import { startWholeTestApi, type TestApi } from './test-api.ts';
 
@@ -109,6 +110,24 @@ describe('GET /openapi.json', () => {
       await described.call('DELETE /v1/batches/{id}', 404, { id });
       const running = idOf(await described.call('POST /v1/batches', 200, json(request)));
       await described.call('DELETE /v1/batches/{id}', 409, { id: running });
+    });
+
+    it('webhooks', async () => {
+      await using receiver = await startWebhookReceiver();
+      const request = { name: 'a', url: receiver.url, event_types: ['batch.failed'] };
+      const id = idOf(await described.call('POST /v1/webhook_endpoints', 200, json(request)));
+      await described.call('POST /v1/webhook_endpoints', 400, json({ ...request, url: 'x' }));
+      await described.call('GET /v1/webhook_endpoints', 200);
+      await described.call('GET /v1/webhook_endpoints', 400, { query: '?limit=0' });
+      await described.call('GET /v1/webhook_endpoints/{id}', 200, { id });
+      await described.call('POST /v1/webhook_endpoints/{id}', 200, { id, ...json({ name: 'b' }) });
+      await described.call('POST /v1/webhook_endpoints/{id}/rotate_secret', 200, { id, ...json({}) });
+      await described.call('POST /v1/webhook_endpoints/{id}/test', 200, { id, ...json({ event_type: 'batch.failed' }) });
+      receiver.statuses = [500];
+      await described.call('POST /v1/webhook_endpoints/{id}/test', 400, { id, ...json({ event_type: 'batch.failed' }) });
+      await described.call('GET /v1/webhook_event_types', 200);
+      await described.call('DELETE /v1/webhook_endpoints/{id}', 200, { id });
+      await described.call('DELETE /v1/webhook_endpoints/{id}', 404, { id });
     });
 
     it('models', async () => {

@@ -5,6 +5,7 @@ import { filePaths } from './file-paths.ts';
 import type { Schema } from './json-schema.ts';
 import { answer, answers, operation, pathId } from './operation.ts';
 import { schemas } from './schemas.ts';
+import { webhookPaths } from './webhook-paths.ts';
 import { uploadPaths } from './upload-paths.ts';
 
 /** What needs no key: the process itself. */
@@ -60,7 +61,7 @@ export function createOpenApiDocument(choices: OpenChoices & { limits: Limits })
     },
     servers: [{ url: '/' }],
     security: [{ key: [] }],
-    paths: { ...filePaths, ...uploadPaths(choices.limits), ...batchPaths(choices), ...modelPaths, ...processPaths },
+    paths: { ...filePaths, ...uploadPaths(choices.limits), ...batchPaths(choices), ...modelPaths, ...webhookPaths, ...processPaths },
     components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } }, schemas },
   };
 }

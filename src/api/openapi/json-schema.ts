@@ -25,3 +25,14 @@ export function orNull(schema: Schema): Schema {
 export function open(properties: Readonly<Record<string, Schema>>, required: readonly string[]): Schema {
   return { type: 'object', properties, required };
 }
+
+/** A page of a list. */
+export function listOf(item: string): Schema {
+  return whole({
+    object: always('list'),
+    data: { type: 'array', items: named(item) },
+    first_id: textOrNull,
+    last_id: textOrNull,
+    has_more: { type: 'boolean' },
+  });
+}

@@ -5,6 +5,7 @@ import {
   always,
   whole,
   count,
+  listOf,
   named,
   oneOf,
   orNull,
@@ -14,6 +15,7 @@ import {
   unixSeconds,
   unixSecondsOrNull,
 } from './json-schema.ts';
+import { webhookSchemas } from './webhook-paths.ts';
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
 
@@ -72,23 +74,14 @@ const upload = whole({
   file: orNull(named('File')),
 });
 
-const list = (item: string) =>
-  whole({
-    object: always('list'),
-    data: { type: 'array', items: named(item) },
-    first_id: textOrNull,
-    last_id: textOrNull,
-    has_more: { type: 'boolean' },
-  });
-
 /** What the API answers with, by name. */
 export const schemas: Readonly<Record<string, Schema>> = {
   Batch: batch,
   BatchError: whole({ code: text, message: text, param: textOrNull, line: { type: ['integer', 'null'], minimum: 1 } }),
   BatchDeleted: whole({ id: text, object: always('batch'), deleted: always(true) }),
-  BatchList: list('Batch'),
+  BatchList: listOf('Batch'),
   File: file,
-  FileList: list('File'),
+  FileList: listOf('File'),
   FileDeleted: whole({ id: text, object: always('file'), deleted: always(true) }),
   Upload: upload,
   UploadPart: whole({
@@ -99,6 +92,7 @@ export const schemas: Readonly<Record<string, Schema>> = {
   }),
   Model: whole({ id: text, object: always('model'), created: unixSeconds, owned_by: text }),
   ModelList: whole({ object: always('list'), data: { type: 'array', items: named('Model') } }),
+  ...webhookSchemas,
   Health: whole({ status: always('ok') }),
   Readiness: {
     type: 'object',
