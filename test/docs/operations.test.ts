@@ -65,9 +65,9 @@ describe('docs/operations.md', () => {
     const overrides = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, body = '']) => body);
     assert.ok(overrides.length >= 2);
     for (const body of overrides) {
-      const override: { services: Record<string, { environment?: Record<string, unknown> }> } = parse(body);
-      for (const [name, { environment = {} }] of Object.entries(override.services)) {
-        assert.ok(name in services, name);
+      const override: { services: Record<string, { environment?: Record<string, unknown>; extends?: { service: string } }> } = parse(body);
+      for (const [name, { environment = {}, extends: base }] of Object.entries(override.services)) {
+        assert.ok((base?.service ?? name) in services, name);
         for (const variable of Object.keys(environment).filter((each) => each.startsWith('NIGHTSHIFT_')))
           assert.ok(known.includes(`\`${variable}\``), variable);
       }
