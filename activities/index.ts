@@ -1,4 +1,6 @@
 import type {
+  Appended,
+  AppendResultsInput,
   CleanBucketInput,
   CleanResult,
   ClosedShard,
@@ -19,6 +21,7 @@ import type {
   ValidateInputInput,
 } from '../workflows/contract.ts';
 import { createBatchesRunning } from './batches-running.ts';
+import { createAppendResults } from './append-results.ts';
 import { createCleanBucket } from './clean-bucket.ts';
 import { createCloseShard } from './close-shard.ts';
 import { createControlMemory } from './control-memory.ts';
@@ -48,6 +51,8 @@ export interface Activities {
   runRequests(input: RunRequestsInput): Promise<RanRequests>;
   /** Makes the shard result out of the pieces, once; or says which lines have no outcome yet. */
   closeShard(input: CloseShardInput): Promise<ClosedShard>;
+  /** Appends the results of closed shards to output and error file, while others run. */
+  appendResults(input: AppendResultsInput): Promise<Appended>;
   /** Writes output and error file, then the terminal record. */
   publishResults(input: PublishResultsInput): Promise<SavedBatch>;
   /** Moves the record where that is legal; answers the record as it stands. */
@@ -73,6 +78,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     readShard: createReadShard(deps),
     listStored: createListStored({ readPieces, recordCounts }),
     closeShard: createCloseShard({ ...deps, controlMemory }),
+    appendResults: createAppendResults({ ...deps, controlMemory }),
     publishResults: createPublishResults({ ...deps, controlMemory, endBatch }),
     saveBatch: createSaveBatch({ ...deps, endBatch }),
     deliverWebhook: createDeliverWebhook(deps),

@@ -2,10 +2,11 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { addUsage, type BatchRecord, isTerminal, zeroUsage } from '../src/domain/batch.ts';
 import { DEFAULT_FILE_LIFE_SECONDS } from '../src/domain/file.ts';
 import { newFileId } from '../src/domain/ids.ts';
+import type { JoinedObject } from '../src/domain/join-parts.ts';
 import { transition } from '../src/domain/lifecycle.ts';
 import type { Publication, ShardResult } from '../src/domain/piece.ts';
 import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
-import { type Beating, startBeating } from './beating.ts';
+import { startBeating } from './beating.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import type { EndBatch } from './end-batch.ts';
@@ -18,7 +19,7 @@ const LEAST_LIFE_SECONDS = 1800;
 interface ResultFile {
   id: string;
   filename: string;
-  objects: { key: string; bytes: number }[];
+  objects: JoinedObject[];
 }
 
 /**
@@ -30,7 +31,7 @@ interface ResultFile {
 export function createPublishResults(
   deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'> & { controlMemory: ControlMemory; endBatch: EndBatch },
 ) {
-  const { files, batches, pieces, nowMs, randomHex, controlMemory, endBatch } = deps;
+  const { files, batches, pieces, nowMs, controlMemory, endBatch } = deps;
 
   async function shardResults(batchId: string): Promise<ShardResult[]> {
     const [head, results] = await Promise.all([pieces.getPlanHead(batchId), pieces.listShardResults(batchId)]);
@@ -41,31 +42,21 @@ export function createPublishResults(
 
   /** Bytes first, then the record: a half file is never visible. */
   async function publishFile(
-    tenant: string,
+    { tenant, batchId }: { tenant: string; batchId: string },
     file: ResultFile,
     times: { createdAt: number; expiresAt: number },
-    progress: { bytes: number },
-    beating: Beating,
+    work: { signal: AbortSignal; onPart: (bytes: number) => void },
   ): Promise<void> {
     if ((await files.get(tenant, file.id)) !== null) return;
-    using _memory = await controlMemory.publishing(beating.signal);
-    const writer = await files.beginContent(tenant, file.id);
-    try {
-      for await (const chunk of pieces.readShardObjects(file.objects)) {
-        await beating.step();
-        await writer.write(chunk);
-        progress.bytes += chunk.length;
-      }
-      await writer.complete();
-    } catch (error) {
-      await writer.abort();
-      throw error;
-    }
+    using _memory = await controlMemory.publishing(work.signal);
+    const bytes = file.objects.reduce((sum, object) => sum + object.bytes, 0);
+    const content = await files.openJoined(tenant, file.id, batchId);
+    await content.complete(file.objects, bytes, work);
     // Exists already: another attempt was faster, or its reader has deleted the file meanwhile, which stands.
     await files.createRecord(tenant, {
       id: file.id,
       object: 'file',
-      bytes: writer.bytes,
+      bytes,
       created_at: times.createdAt,
       expires_at: times.expiresAt,
       filename: file.filename,
@@ -75,16 +66,15 @@ export function createPublishResults(
     });
   }
 
-  function decidePublication(): Publication {
-    const now = nowMs();
-    return { outputFileId: newFileId(now, randomHex(12)), errorFileId: newFileId(now, randomHex(12)), createdAt: Math.floor(now / 1000) };
-  }
-
   /** The publication by which the files are written. One whose files would be gone, or nearly, has another put in its place. */
   async function standingPublication(tenant: string, batchId: string, lifeSeconds: number): Promise<Publication> {
-    const next = decidePublication();
-    const standing = await pieces.createPublication(batchId, next);
-    if (standing.createdAt + lifeSeconds - next.createdAt >= LEAST_LIFE_SECONDS) return standing;
+    const next = decidePublication(deps);
+    let standing = await pieces.createPublication(batchId, next);
+    // The ids were decided with the first results, and the time is decided now.
+    if (standing.createdAt === null) {
+      standing = await pieces.replacePublication(batchId, standing, { ...standing, createdAt: next.createdAt });
+    }
+    if ((standing.createdAt ?? 0) + lifeSeconds - next.createdAt >= LEAST_LIFE_SECONDS) return standing;
     const replaced = await pieces.replacePublication(batchId, standing, next);
     // No batch will name them.
     for (const id of [standing.outputFileId, standing.errorFileId]) await files.delete(tenant, id);
@@ -123,6 +113,7 @@ export function createPublishResults(
   return async function publishResults({ tenant, batchId, to }: PublishResultsInput): Promise<SavedBatch> {
     const progress = { bytes: 0 };
     using beating = startBeating(() => progress);
+    const work = { signal: beating.signal, onPart: (bytes: number) => void (progress.bytes += bytes) };
     const found = await batches.get(tenant, batchId);
     if (found === null) throw unknownBatch();
     if (isTerminal(found.batch.status)) return await finish(found);
@@ -130,20 +121,20 @@ export function createPublishResults(
     const results = await shardResults(batchId);
     const lifeSeconds = found.output_expires_after_seconds ?? DEFAULT_FILE_LIFE_SECONDS;
     const publication = await standingPublication(tenant, batchId, lifeSeconds);
-    const { createdAt } = publication;
+    const createdAt = publication.createdAt ?? Math.floor(nowMs() / 1000);
     const times = { createdAt, expiresAt: createdAt + lifeSeconds };
     const output = {
       id: publication.outputFileId,
       filename: `${batchId}_output.jsonl`,
-      objects: results.flatMap((result) => result.output ?? []),
+      objects: objectsOf(results, 'output'),
     };
     const error = {
       id: publication.errorFileId,
       filename: `${batchId}_error.jsonl`,
-      objects: results.flatMap((result) => result.error ?? []),
+      objects: objectsOf(results, 'error'),
     };
     for (const file of [output, error]) {
-      if (file.objects.length > 0) await publishFile(tenant, file, times, progress, beating);
+      if (file.objects.length > 0) await publishFile({ tenant, batchId }, file, times, work);
     }
 
     await assertStands(batchId, publication);
@@ -163,4 +154,18 @@ export function createPublishResults(
 
 function idOf({ id, objects }: ResultFile): string | null {
   return objects.length > 0 ? id : null;
+}
+
+/** Ids that no other file has, and the time. */
+export function decidePublication({ nowMs, randomHex }: Pick<ActivityDeps, 'nowMs' | 'randomHex'>): Publication & { createdAt: number } {
+  const now = nowMs();
+  return { outputFileId: newFileId(now, randomHex(12)), errorFileId: newFileId(now, randomHex(12)), createdAt: Math.floor(now / 1000) };
+}
+
+/** The objects that make up one of the files, in the order of the shards. */
+export function objectsOf(results: readonly ShardResult[], role: 'output' | 'error'): JoinedObject[] {
+  return results.flatMap((result) => {
+    const object = result[role];
+    return object === null ? [] : [{ shard: result.shard, ...object }];
+  });
 }

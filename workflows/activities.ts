@@ -1,6 +1,8 @@
 import { ActivityCancellationType, proxyActivities, type RetryPolicy } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import {
+  type Appended,
+  type AppendResultsInput,
   type BatchPolicy,
   fairnessKey,
   type RanRequests,
@@ -40,6 +42,18 @@ export const { deliverWebhook } = proxyActivities<Pick<Activities, 'deliverWebho
   scheduleToCloseTimeout: '72h',
   retry: { initialInterval: '5s', backoffCoefficient: 2, maximumInterval: '1h' },
 });
+
+/** Saves time and nothing else, so one that fails is not repeated. */
+export async function appendResults(policy: BatchPolicy, input: AppendResultsInput): Promise<Appended> {
+  const once = proxyActivities<Pick<Activities, 'appendResults'>>({
+    taskQueue: RESULTS_TASK_QUEUE,
+    startToCloseTimeout: '1h',
+    scheduleToStartTimeout: '1m',
+    heartbeatTimeout: policy.heartbeatTimeoutMs,
+    retry: { maximumAttempts: 1 },
+  });
+  return await once.appendResults(input);
+}
 
 /** The next sweep makes good what this one missed. Its own budget ends it within a minute. */
 export const { reviveBatches } = proxyActivities<Pick<Activities, 'reviveBatches'>>({

@@ -11,6 +11,7 @@ import {
 } from '@temporalio/workflow';
 import { isTerminal, type TerminalStatus } from '../src/domain/batch.ts';
 import { longActivities } from './activities.ts';
+import { createResultAppender } from './append-results.ts';
 import { type BatchInput, type Progress, PROGRESS_QUERY, type SavedBatch, type ValidatedInput } from './contract.ts';
 import { type Ending, watchForEnding } from './ending.ts';
 import { createShardPool, type ShardPool } from './shard-pool.ts';
@@ -47,7 +48,8 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
   if ('ended' in begun) return begun.ended;
 
   const { plan, resumed } = begun;
-  pool = createShardPool(input, plan, { resumed, ending, onChange: tell });
+  const appender = createResultAppender(input, plan);
+  pool = createShardPool(input, plan, { resumed, ending, onChange: tell, onClosed: appender.closed });
   function tell(): void {
     if (pool === null) return;
     const { model, total, shards } = plan;
@@ -65,17 +67,20 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
 
   await pool.run();
   if (pool.left > 0 && ending.reason === null) {
+    await appender.settle();
     await condition(allHandlersFinished);
+    const { appended } = appender;
     // A cancel that arrives with this very step is in the record, where the next run finds it; a native one is heard here.
-    if (!ending.native) await continueAsNew<typeof batch>({ ...input, pace: pool.pace, ...pool.otherPaces });
+    if (!ending.native) await continueAsNew<typeof batch>({ ...input, pace: pool.pace, ...pool.otherPaces, appended });
     await ending.save('cancelling');
   }
   if (pool.left > 0) await pool.closeRest();
+  await appender.settle();
   if (pool.left > 0) {
     // The next run learns from the record how the batch ends, so a native cancel has to be there.
     if (ending.native) await ending.save('cancelling');
     await condition(allHandlersFinished);
-    await continueAsNew<typeof batch>({ ...input, pace: null });
+    await continueAsNew<typeof batch>({ ...input, pace: null, appended: appender.appended });
   }
   return await publish(input, ending, plan, pool);
 }

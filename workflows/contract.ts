@@ -58,6 +58,8 @@ export interface BatchPolicy {
   linesPerActivity: number | null;
   /** A shard whose history is longer hands out nothing more, and begins again with a fresh one. */
   longHistoryEvents: number;
+  /** Closed shards after which the batch appends their results to the result files. */
+  appendEveryShards: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
   /** After this long without a heartbeat of an activity Temporal gives it to another worker. */
@@ -78,6 +80,8 @@ export interface BatchInput extends BatchRef {
   pace: Pace | null;
   /** The same of the upstreams after the first, by name; absent where there are none. */
   otherPaces?: Record<string, Pace>;
+  /** Handed on as well: results that are in the result files; absent at the start. */
+  appended?: Appended;
 }
 
 export interface ShardInput extends BatchRef {
@@ -267,6 +271,24 @@ export type ClosedShard =
   | { closed: true; completed: number; failed: number }
   /** Lines without an outcome, ascending inclusive ranges; the batch is not ending, so they are handed out again. */
   | { closed: false; missing: [first: number, last: number][] };
+
+/** How far results have been appended to the result files. */
+export interface Appended {
+  /** All shards before this one. */
+  shards: number;
+  /** Bytes of their results that do not make a part of an upload yet. */
+  output: number;
+  error: number;
+}
+
+export interface AppendResultsInput extends BatchRef {
+  /** All shards before this one are closed. */
+  closedShards: number;
+  /** Shards of the batch. */
+  shards: number;
+  /** What the activity before answered. */
+  appended: Appended;
+}
 
 export interface PublishResultsInput extends BatchRef {
   to: 'completed' | 'expired' | 'cancelled';

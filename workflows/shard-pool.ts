@@ -49,7 +49,7 @@ export interface ShardPool {
 export function createShardPool(
   input: BatchInput,
   plan: Extract<ValidatedInput, { verdict: 'accepted' }>,
-  { resumed, ending, onChange }: { resumed: boolean; ending: Ending; onChange: () => void },
+  { resumed, ending, onChange, onClosed }: { resumed: boolean; ending: Ending; onChange: () => void; onClosed: (shard: number) => void },
 ): ShardPool {
   const { tenant, batchId, endpoint, inputFileId, expiresAtMs, urgentFromMs } = input;
   const { policy } = input;
@@ -74,6 +74,7 @@ export function createShardPool(
     if (!unclosed.delete(range.shard)) return;
     completed += counts.completed;
     failed += counts.failed;
+    onClosed(range.shard);
     onChange();
   }
 

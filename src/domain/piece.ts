@@ -35,9 +35,10 @@ export interface ShardResult {
   error: { key: string; bytes: number } | null;
 }
 
-/** Ids, names and times of the result files, decided once per batch, and again only where those files would be gone too soon. */
+/** Ids and times of the result files, decided once per batch, and again only where those files would be gone too soon. */
 export interface Publication {
   outputFileId: string;
   errorFileId: string;
-  createdAt: number;
+  /** Unix seconds; null while shards run. */
+  createdAt: number | null;
 }

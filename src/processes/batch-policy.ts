@@ -12,6 +12,8 @@ export function batchPolicy({ batches }: Config): BatchPolicy {
     linesPerActivity,
     // A shard has 1,000 lines, and a line costs six events at most where nothing goes wrong.
     longHistoryEvents: 8_000,
+    // Some 6 MB of short answers.
+    appendEveryShards: 16,
     cancelGraceMs,
     heartbeatTimeoutMs,
     shardStopTimeoutMs: 5 * 60_000,

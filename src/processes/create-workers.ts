@@ -109,7 +109,7 @@ export async function createWorkers({
 
 /** The task queues that a process polls. */
 export function queuesOf({ roles, bundle, sinks, maxCachedWorkflows, activities, upstreams }: Work): Queue[] {
-  const { runRequests, validateInput, listStored, closeShard, publishResults, ...short } = activities;
+  const { runRequests, validateInput, listStored, closeShard, appendResults, publishResults, ...short } = activities;
   const maxConcurrentActivityTaskExecutions = CONTROL_SLOTS;
   const queues: Readonly<Record<WorkerRole, Queue[]>> = {
     workflows: [
@@ -120,7 +120,7 @@ export function queuesOf({ roles, bundle, sinks, maxCachedWorkflows, activities,
       {
         name: 'results',
         taskQueue: RESULTS_TASK_QUEUE,
-        activities: { listStored, closeShard, publishResults },
+        activities: { listStored, closeShard, appendResults, publishResults },
         maxConcurrentActivityTaskExecutions,
       },
     ],

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { type File, type FilePurpose, isExpired } from '../domain/file.ts';
 import { firstMapped } from './in-order.ts';
 import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
+import { type JoinedContent, type JoinLimits, openJoinedContent, S3_LIMITS } from './joined-content.ts';
 import { keys } from './keys.ts';
 import { createMultipartWriter } from './multipart-writer.ts';
 import type { ByteRange, ObjectStore } from './object-store.ts';
@@ -17,6 +18,8 @@ export interface FileStore {
    * `id` is made by the caller; the bytes lie under it.
    */
   beginContent(tenant: string, id: string): Promise<ContentWriter>;
+  /** As `beginContent`, for a content that is put together out of objects of a batch, and goes on with what others have begun of it. */
+  openJoined(tenant: string, id: string, batchId: string): Promise<JoinedContent>;
   /** Makes the file visible. Create-only, and never over a tombstone; `'exists'` when that was there, or another record than this. */
   createRecord(tenant: string, file: File): Promise<'created' | 'exists'>;
   /** Removes complete bytes that shall never get a record; one that is left behind by a crash goes with the sweep. */
@@ -92,12 +95,14 @@ export function createFileStore({
   newNonce,
   parts,
   onBytesLeft = () => undefined,
+  joinLimits = S3_LIMITS,
 }: {
   store: ObjectStore;
   nowMs: () => number;
   newNonce: () => string;
   parts: PartPool;
   onBytesLeft?: (contentKey: string, error: unknown) => void;
+  joinLimits?: JoinLimits;
 }): FileStore {
   // A record never changes, so what was read once is known; whether it still exists only the bucket says.
   const records = createRecent<File>(REMEMBERED_BYTES, (key, { filename }) => ENTRY_BYTES + 2 * (key.length + filename.length));
@@ -204,6 +209,12 @@ export function createFileStore({
           markers.set(key, keys.upload(nonce));
         },
       };
+    },
+
+    openJoined: async (tenant, id, batchId) => {
+      const key = keys.content(tenant, id);
+      const onComplete = (marker: string) => void markers.set(key, marker);
+      return await openJoinedContent({ store, newNonce, parts, limits: joinLimits, key, stateKey: keys.joined(batchId, id), onComplete });
     },
 
     async createRecord(tenant, file) {

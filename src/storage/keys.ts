@@ -40,6 +40,8 @@ export const keys = {
   publish: (batch: string) => `work/${batch}/publish`,
   /** Which lines of open shards have an outcome. */
   tallies: (batch: string) => `work/${batch}/tallies`,
+  /** How far the upload of a result file has come. */
+  joined: (batch: string, file: string) => `work/${batch}/joined/${file}`,
 } as const;
 
 /** `shard-0007`: how a shard is called in keys and workflow ids. */

@@ -26,13 +26,20 @@ interface MinioPlace {
 
 /** Ways to one server, so that neither bodies nor their slow readers hold up a record's PUT. */
 export interface MinioClients {
-  readonly calls: Client;
+  readonly calls: MinioClient;
   /** For bodies that take time to send. */
   readonly uploads: Client;
   /** For bodies that take time to read, with as many connections as it takes. */
   readonly downloads: ObjectReader;
   /** Ends all connections. */
   close(): void;
+}
+
+/** With the parts of an upload, which minio-js keeps to itself. */
+class MinioClient extends Client {
+  async partsOf(bucket: string, key: string, uploadId: string) {
+    return await this.listParts(bucket, key, uploadId);
+  }
 }
 
 /** Above this minio-js would cut a body into parts by itself, badly; no body of ours gets there. */
@@ -47,10 +54,10 @@ export function createMinioClients(options: MinioOptions): MinioClients {
       ? { credentialsProvider: changingCredentials(options.credentials) }
       : { accessKey: options.accessKey, secretKey: options.secretKey };
 
-  function newClient(maxSockets: number, patience: Patience): Client {
+  function newClient(maxSockets: number, patience: Patience): MinioClient {
     const transportAgent = new (url.protocol === 'https:' ? https : http).Agent({ keepAlive: true, maxSockets });
     agents.push(transportAgent);
-    return new Client({
+    return new MinioClient({
       endPoint: url.hostname,
       useSSL: url.protocol === 'https:',
       ...(url.port === '' ? {} : { port: Number(url.port) }),

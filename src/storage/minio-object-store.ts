@@ -196,6 +196,17 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
       });
     },
 
+    async listParts(key, uploadId) {
+      return await withRetries('listParts', key, async () => {
+        try {
+          return (await calls.partsOf(bucket, key, uploadId)).map(({ part, etag, size }) => ({ part, etag, size }));
+        } catch (error) {
+          if (errorCode(error) === 'NoSuchUpload') return null;
+          throw error;
+        }
+      });
+    },
+
     async listMultipart(key) {
       // MinIO lists uploads for an exact key only, which is all that is wanted here.
       const found = await withRetries('listMultipart', key, () => calls.listIncompleteUploadsQuery(bucket, key, '', '', ''));

@@ -41,6 +41,8 @@ export interface ObjectStore {
   uploadPart(key: string, uploadId: string, part: number, body: Buffer): Promise<string>;
   /** Makes one part out of an object of the bucket, or a range of it, whose bytes do not come here, and answers its tag. */
   copyPart(key: string, uploadId: string, part: number, source: string, range?: ByteRange): Promise<string>;
+  /** The parts of an upload by number; null when the upload was completed or aborted. */
+  listParts(key: string, uploadId: string): Promise<{ part: number; etag: string; size: number }[] | null>;
   /** Makes the object out of its parts, replacing any. */
   completeMultipart(key: string, uploadId: string, parts: readonly { part: number; etag: string }[]): Promise<void>;
   /** Ends a multipart upload and frees its parts; an unknown one is no error. */

@@ -4,12 +4,11 @@ import { mapInOrder } from './in-order.ts';
 import { createJson, getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import { createMultipartWriter } from './multipart-writer.ts';
-import type { ObjectStore } from './object-store.ts';
+import { ObjectStoreError, type ObjectStore } from './object-store.ts';
 import type { PartPool } from './part-pool.ts';
 import { encodePiece, readPieceEntries } from './piece-format.ts';
 import { readLines } from './read-lines.ts';
 import { createRecent } from './recent.ts';
-import { readShardObjects } from './shard-objects.ts';
 import { updateJson } from './update-json.ts';
 
 /** What lies under `work/<batch>/`: the plan, pieces, shard results and what publishing has decided. */
@@ -40,10 +39,10 @@ export interface PieceStore {
   /** Create-only: a shard is closed once. Answers the shard result that stands, which may be another's. */
   createShardResult(batchId: string, result: ShardResult): Promise<ShardResult>;
   getShardResult(batchId: string, shard: number): Promise<ShardResult | null>;
+  /** The results of the shards from `first` to before `end`, in order. Throws where one is not closed. */
+  readShardResults(batchId: string, first: number, end: number): Promise<ShardResult[]>;
   /** Shard results by number of shard. */
   listShardResults(batchId: string): Promise<ShardResult[]>;
-  /** The contents of objects of closed shards, one after the other: small ones are read ahead. Fails where one has not the bytes that its shard result says. */
-  readShardObjects(objects: readonly { key: string; bytes: number }[]): AsyncIterable<Buffer>;
 
   /** Create-only: answers the publication that stands, so that two attempts write the same. */
   createPublication(batchId: string, publication: Publication): Promise<Publication>;
@@ -136,6 +135,17 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     createShardResult: (batchId, result) => createJson(store, keys.shardResult(batchId, result.shard), result),
     getShardResult: (batchId, shard) => getJson<ShardResult>(store, keys.shardResult(batchId, shard)),
 
+    async readShardResults(batchId, first, end) {
+      const results: ShardResult[] = [];
+      const wanted = Array.from({ length: Math.max(0, end - first) }, (_, at) => keys.shardResult(batchId, first + at));
+      const read = async (key: string) => ({ key, result: await getJson<ShardResult>(store, key) });
+      for await (const { key, result } of mapInOrder(wanted, READS_AT_A_TIME, read)) {
+        if (result === null) throw new ObjectStoreError('get', key, new Error('the shard has no result'));
+        results.push(result);
+      }
+      return results;
+    },
+
     async listShardResults(batchId) {
       const results: ShardResult[] = [];
       const listed = store.list(keys.shardResults(batchId));
@@ -146,13 +156,11 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
       return results.sort((a, b) => a.shard - b.shard);
     },
 
-    readShardObjects: (objects) => readShardObjects(store, objects),
-
     createPublication: (batchId, publication) => createJson(store, keys.publish(batchId), publication),
     getPublication: (batchId) => getJson<Publication>(store, keys.publish(batchId)),
 
     async replacePublication(batchId, past, next) {
-      const isPast = (found: Publication) => found.outputFileId === past.outputFileId;
+      const isPast = (found: Publication) => found.outputFileId === past.outputFileId && found.createdAt === past.createdAt;
       return (await updateJson<Publication>(store, keys.publish(batchId), (found) => (isPast(found) ? next : null))) ?? past;
     },
   };

@@ -31,6 +31,7 @@ export function withKeyPrefix(store: ObjectStore, prefix: string): ObjectStore {
     startMultipart: async (key) => await store.startMultipart(full(key)),
     uploadPart: async (key, uploadId, part, body) => await store.uploadPart(full(key), uploadId, part, body),
     copyPart: async (key, uploadId, part, source, range) => await store.copyPart(full(key), uploadId, part, full(source), range),
+    listParts: async (key, uploadId) => await store.listParts(full(key), uploadId),
     completeMultipart: async (key, uploadId, parts) => await store.completeMultipart(full(key), uploadId, parts),
     abortMultipart: async (key, uploadId) => await store.abortMultipart(full(key), uploadId),
     listMultipart: async (key) => await store.listMultipart(full(key)),

@@ -8,7 +8,7 @@ export interface UploadMarker {
 }
 
 /** The sweep takes an upload for dead whose marker is an hour old or more, so one that lives writes it anew so often. */
-const MARK_EVERY_MS = 15 * 60_000;
+export const MARK_EVERY_MS = 15 * 60_000;
 
 /** The marker `uploads/<nonce>` of one upload of an object. */
 export interface MarkerWriter {

@@ -19,6 +19,7 @@ export const BUCKET_OPERATIONS = [
   'complete_multipart',
   'abort_multipart',
   'list_multipart',
+  'list_parts',
   'ping',
 ] as const;
 type Operation = (typeof BUCKET_OPERATIONS)[number];
@@ -71,6 +72,7 @@ export function watchObjectStore(
     copyPart: (...args) => timed('copy_part', () => store.copyPart(...args)),
     completeMultipart: (...args) => timed('complete_multipart', () => store.completeMultipart(...args)),
     abortMultipart: (...args) => timed('abort_multipart', () => store.abortMultipart(...args)),
+    listParts: (...args) => timed('list_parts', () => store.listParts(...args)),
     listMultipart: (...args) => timed('list_multipart', () => store.listMultipart(...args)),
     ping: () => timed('ping', () => store.ping()),
   };

@@ -38,6 +38,7 @@ const store: ObjectStore = {
   list: unused,
   listFolders: unused,
   copyPart: unused,
+  listParts: unused,
   listMultipart: unused,
   ping: unused,
   ensureBucket: unused,

@@ -54,7 +54,8 @@ async function toldOf({ batchId }: StagedBatch): Promise<number> {
 
 async function objectLines(object: { key: string; bytes: number } | null | undefined): Promise<string[]> {
   if (!object) return [];
-  const text = Buffer.concat(await collect(stage.deps.pieces.readShardObjects([object]))).toString();
+  const text = String((await stage.bucket.store.get(object.key))?.body);
+  assert.equal(Buffer.byteLength(text), object.bytes);
   return text
     .slice(0, -1)
     .split('\n')
@@ -302,6 +303,54 @@ describe('publishResults', () => {
     return batch;
   }
   const scriptedInput = () => Array.from({ length: 20 }, (_, at) => chatLine(`id-${at}`, at % 4 === 0 ? 'status=404' : '')).join('\n');
+
+  it('publishes what was appended while shards ran, under the same ids, and counts from its end', async () => {
+    const batch = await stage.begin(chatLines(2500));
+    const [wide, narrow] = ['y'.repeat(6_000), 'z'.repeat(300)];
+    for (const { shard, firstLine, lastLine } of batch.plan.shards) {
+      await stage.deps.pieces.putPiece(
+        { batchId: batch.batchId, shard, writer: '1-1-a', piece: 1 },
+        Array.from({ length: lastLine - firstLine + 1 }, (_, at) => {
+          const line = firstLine + at;
+          const outcome = line % 5 === 0 ? ('failed' as const) : ('completed' as const);
+          const text = outcome === 'failed' ? narrow : wide;
+          return { line, outcome, usage: null, resultLine: Buffer.from(JSON.stringify({ custom_id: `line-${line}`, text })) };
+        }),
+      );
+      await run(stage.worker().closeShard, { ...batch, range: range(batch, shard) });
+    }
+    const early = stage.worker({ nowMs: () => Date.now() - 7_200_000 });
+    const nothing = { shards: 0, output: 0, error: 0 };
+    const one = await run(early.appendResults, { ...batch, closedShards: 1, shards: 3, appended: nothing });
+    assert.ok(one.output > 4_000_000 && one.error > 60_000, 'too little for a part');
+    assert.equal(await stage.deps.pieces.getPublication(batch.batchId), null);
+    const two = await run(early.appendResults, { ...batch, closedShards: 2, shards: 3, appended: one });
+    assert.ok(two.output < 4_000_000 && two.error > 120_000);
+    const ids = await stage.deps.pieces.getPublication(batch.batchId);
+    assert.equal(ids?.createdAt, null);
+    // As one does that comes late, or whose result was lost.
+    assert.deepEqual(await run(early.appendResults, { ...batch, closedShards: 2, shards: 3, appended: nothing }), two);
+
+    await move(batch, 'finalizing');
+    await run(stage.worker().publishResults, { ...batch, to: 'completed' });
+    const ended = await stage.record(batch);
+    assert.deepEqual([ended.output_file_id, ended.error_file_id], [ids?.outputFileId, ids?.errorFileId]);
+    for (const [fileId, isOf] of [
+      [ended.output_file_id, (line: number) => line % 5 !== 0],
+      [ended.error_file_id, (line: number) => line % 5 === 0],
+    ] as const) {
+      const lines = await stage.resultLines(fileId);
+      const expected = Array.from({ length: 2500 }, (_, at) => at + 1).filter(isOf);
+      assert.deepEqual(
+        lines.map(({ custom_id }) => custom_id),
+        expected.map((line) => `line-${line}`),
+      );
+      const file = await stage.deps.files.get(TENANT, fileId ?? '');
+      assert.ok((file?.created_at ?? 0) > Date.now() / 1000 - 600, 'a file lives from its publishing on');
+    }
+    const left = await collect(stage.bucket.store.list('uploads/'));
+    assert.deepEqual(left, []);
+  });
 
   it('writes the same files when two run at once', async () => {
     const batch = await closedBatch();

@@ -14,6 +14,7 @@ const ACTIVITIES: Activities = {
   listStored: never,
   runRequests: never,
   closeShard: never,
+  appendResults: never,
   publishResults: never,
   saveBatch: never,
   deliverWebhook: never,
@@ -41,7 +42,7 @@ describe('queuesOf', () => {
     assert.deepEqual(Object.values(all).flat().sort(), Object.keys(ACTIVITIES).sort());
     assert.deepEqual(all['nightshift'], ['cleanBucket', 'deliverWebhook', 'readShard', 'reviveBatches', 'saveBatch']);
     assert.deepEqual(all['nightshift-validation'], ['validateInput']);
-    assert.deepEqual(all['nightshift-results'], ['closeShard', 'listStored', 'publishResults']);
+    assert.deepEqual(all['nightshift-results'], ['appendResults', 'closeShard', 'listStored', 'publishResults']);
   });
 
   it('polls the task queues of its roles only', () => {

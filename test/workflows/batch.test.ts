@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ApplicationFailure } from '@temporalio/activity';
 import type { Progress } from '../../workflows/contract.ts';
 import { detailsOf, type Engine, startEngine } from './engine.ts';
 import { createModel, type Fate, gate, type Model, until } from './model.ts';
@@ -160,6 +161,34 @@ describe('batch', () => {
     assert.deepEqual([...new Set(timesHandedOut(model).values())], [1]);
     // Each run but the first begins with shards that no run before has opened.
     assert.deepEqual(model.listings, []);
+  });
+
+  it('appends the results of closed shards while others run, in order and one activity at a time', async () => {
+    const { wait, open } = gate();
+    let [running, failures] = [0, 0];
+    const model: Model = createModel({
+      shards: Array.from({ length: 30 }, () => 2),
+      policy: { appendEveryShards: 4, shardsPerRun: 20 },
+      before: {
+        async appendResults() {
+          assert.equal(++running, 1, 'one at a time');
+          if (model.appends.length === 0) await wait();
+          running -= 1;
+          // The next activity takes over what one leaves behind.
+          if (model.appends.length === 1 && failures++ === 0) throw ApplicationFailure.nonRetryable('the bucket is away');
+        },
+        publishResults: async () => assert.equal(running, 0, 'before publishing'),
+      },
+    });
+    const handle = await engine.start(model);
+    await until('shards run on while results are appended', () => running === 1 && model.closedShards.size >= 12);
+    open();
+    assert.equal(await handle.result(), 'completed');
+    assert.ok(model.appends.length >= 2);
+    for (const [at, [first, end]] of model.appends.entries()) {
+      assert.equal(first, model.appends[at - 1]?.[1] ?? 0);
+      assert.ok(end > first && end < 30, `${first} to ${end}`);
+    }
   });
 
   it('starts the next shard when one has handed out its last line, not when it ends', async () => {

@@ -54,6 +54,7 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     readShard: (input) => of(input).readShard(input),
     listStored: (input) => of(input).listStored(input),
     closeShard: (input) => of(input).closeShard(input),
+    appendResults: (input) => of(input).appendResults(input),
     publishResults: (input) => of(input).publishResults(input),
     saveBatch: (input) => of(input).saveBatch(input),
     ...OTHERS,

@@ -31,7 +31,7 @@ export interface ModelOptions {
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
   fate?: (line: number, attempt: number) => Fate | Promise<Fate>;
   /** Called at the beginning of these activities. */
-  before?: Partial<Record<'validateInput' | 'closeShard' | 'publishResults', () => Promise<void>>> & {
+  before?: Partial<Record<'validateInput' | 'closeShard' | 'appendResults' | 'publishResults', () => Promise<void>>> & {
     saveBatch?: (to: SaveBatchInput['to']) => Promise<void>;
   };
 }
@@ -55,6 +55,8 @@ export interface Model {
   readonly listings: number[];
   /** Activities that published; more than one entry when one was overtaken. */
   readonly published: string[];
+  /** The shards that were appended, as first and end of each activity. */
+  readonly appends: [first: number, end: number][];
   readonly validations: { count: number };
   /** Set it to lose the plan. */
   isPlanGone: boolean;
@@ -98,6 +100,7 @@ export function createModel(options: ModelOptions): Model {
         activitiesPerSecond: 100,
         linesPerActivity: null,
         longHistoryEvents: 8_000,
+        appendEveryShards: 16,
         cancelGraceMs: 1_000,
         heartbeatTimeoutMs: 30_000,
         shardStopTimeoutMs: 60_000,
@@ -119,6 +122,7 @@ export function createModel(options: ModelOptions): Model {
     slices: [],
     listings: [],
     published: [],
+    appends: [],
     validations: { count: 0 },
     isPlanGone: false,
     inFlight: new Set(),
@@ -174,6 +178,15 @@ export function createModel(options: ModelOptions): Model {
         const failed = lines.filter((line) => model.outcomes.get(line) === 'failed').length;
         model.closedShards.set(range.shard, { completed, failed, unrun: missing.length });
         return { closed: true, completed, failed };
+      },
+
+      async appendResults({ closedShards, appended }) {
+        await options.before?.appendResults?.();
+        for (let shard = 0; shard < closedShards; shard++) {
+          if (!model.closedShards.has(shard)) throw new Error(`shard ${shard} is not closed`);
+        }
+        model.appends.push([appended.shards, closedShards]);
+        return { ...appended, shards: closedShards };
       },
 
       async publishResults({ to }) {
