@@ -21,6 +21,7 @@ import { createShutdown, type Shutdown } from './shutdown.ts';
 import { freeLoopbackAddress, letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
 import { untilItWorks } from './until-it-works.ts';
+import { warnOfLimits } from './warn-of-limits.ts';
 import { heartbeatThrottleMs } from '../../activities/heartbeat-timing.ts';
 import { createActivities } from '../../activities/index.ts';
 import { type Config, loadConfig, printable } from '../config.ts';
@@ -214,6 +215,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   });
   isWorking = true;
   logger.info({ roles, upstreams: config.upstreams.map(({ name }) => name) }, 'working');
+  if (roles.includes('workflows')) void warnOfLimits(config, { nonce: newNonce(), signal, logger });
   void everyMinute(
     async () => {
       await workerCounts.refresh();

@@ -18,9 +18,9 @@ export interface TestServer extends AsyncDisposable {
 }
 
 /** A real Temporal dev server in memory on a free port. `address` is `host:port`. */
-export async function startTemporal(): Promise<TestServer> {
+export async function startTemporal(flags: readonly string[] = TEMPORAL_FLAGS): Promise<TestServer> {
   const port = await freePort();
-  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error', ...TEMPORAL_FLAGS];
+  const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error', ...flags];
   return await start(await serverBinary('temporal'), args, port, {});
 }
 

@@ -1,0 +1,19 @@
+import type { Config } from '../config.ts';
+import type { Logger } from '../logger.ts';
+import { checkServerLimits } from '../temporal/check-server-limits.ts';
+import { requestsTaskQueue } from '../../workflows/contract.ts';
+import { temporalAddress } from './temporal-address.ts';
+
+/** Logs what the dynamic configuration of Temporal lacks. Never rejects. */
+export async function warnOfLimits(
+  config: Config,
+  { nonce, signal, logger }: { nonce: string; signal: AbortSignal; logger: Pick<Logger, 'info' | 'warn'> },
+): Promise<void> {
+  try {
+    const taskQueues = config.upstreams.map(({ name }) => requestsTaskQueue(name));
+    for (const fault of (await checkServerLimits(temporalAddress(config), { nonce, taskQueues })) ?? [])
+      logger.warn(`${fault} See docs/operations.md, section "Your own Temporal".`);
+  } catch (err) {
+    if (!signal.aborted) logger.info({ err }, 'the dynamic configuration of Temporal could not be checked');
+  }
+}
