@@ -15,25 +15,26 @@ describe('when a process dies', () => {
       // With the heartbeat timeout and the sweep that ship.
       env: {
         NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32',
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
         NIGHTSHIFT_LINES_PER_ACTIVITY: '4',
         NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
         NIGHTSHIFT_HEARTBEAT_TIMEOUT_SECONDS: '',
         NIGHTSHIFT_SWEEP_MIN_AGE_SECONDS: '',
       },
-      upstream: ['--latency', '300'],
+      upstream: ['--latency', '900'],
     });
     client = stack.client();
   });
   after(async () => await stack[Symbol.asyncDispose]());
 
   it('drains on SIGTERM: nothing that is answered within the grace is sent twice', async () => {
-    const ids = Array.from({ length: 600 }, (_, index) => `drain-${index + 1}`);
+    const ids = Array.from({ length: 200 }, (_, index) => `drain-${index + 1}`);
     const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
-    await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 50, { what: '50 answers' });
+    await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 20, { what: '20 answers' });
     assert.equal(await stack.worker.stop('SIGTERM'), 0);
     await stack.startWorker();
     const batch = await ended(client, created.id, 120);
-    assert.deepEqual(batch.request_counts, { total: 600, completed: 600, failed: 0 });
+    assert.deepEqual(batch.request_counts, { total: 200, completed: 200, failed: 0 });
     const calls = await stack.upstream.calls();
     assert.deepEqual(
       ids.filter((id) => calls[id] !== 1),
@@ -97,12 +98,12 @@ describe('when a process dies', () => {
   });
 
   it('goes on after every process of ours was killed at once', async () => {
-    const created = await submit(client, chatLines(700, 'all-'));
-    await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 50, { what: '50 answers' });
+    const created = await submit(client, chatLines(240, 'all-'));
+    await until(async () => ((await client.batches.retrieve(created.id)).request_counts?.completed ?? 0) >= 20, { what: '20 answers' });
     await Promise.all([stack.worker.stop('SIGKILL'), stack.api.stop('SIGKILL')]);
     await Promise.all([stack.startApi(), stack.startWorker()]);
     const batch = await ended(client, created.id, 120);
-    assert.deepEqual(batch.request_counts, { total: 700, completed: 700, failed: 0 });
-    assert.equal((await resultLines(client, batch.output_file_id)).length, 700);
+    assert.deepEqual(batch.request_counts, { total: 240, completed: 240, failed: 0 });
+    assert.equal((await resultLines(client, batch.output_file_id)).length, 240);
   });
 });

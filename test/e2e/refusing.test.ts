@@ -8,7 +8,7 @@ import { medianMs } from '../helpers/median.ts';
 import { until } from '../helpers/until.ts';
 import { type RefusingProxy, startRefusingProxy } from '../temporal/refusing-proxy.ts';
 
-const LINES = 600;
+const LINES = 300;
 /** Longer than the heartbeat timeout of a stack, after which Temporal gives up an activity. */
 const REFUSED_MS = 12_000;
 /** The middle one of several calls: a client waits half a second for Temporal, and for the bucket. */
@@ -21,8 +21,13 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
   let lateProxy: RefusingProxy;
   before(async () => {
     stack = await startStack({
-      env: { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8', NIGHTSHIFT_LINES_PER_ACTIVITY: '4', NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5' },
-      upstream: ['--latency', '100'],
+      env: {
+        NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '8',
+        NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed',
+        NIGHTSHIFT_LINES_PER_ACTIVITY: '4',
+        NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
+      },
+      upstream: ['--latency', '200'],
       temporalAt: async (address) => (proxy = await startRefusingProxy(address)).address,
     });
     lateProxy = await startRefusingProxy(stack.temporal.address);
@@ -53,8 +58,8 @@ describe('Temporal refusing all calls (RESOURCE_EXHAUSTED)', () => {
 
   it('changes nothing for clients, rests batches, and sends nothing twice when it takes calls again', { timeout: 400_000 }, async () => {
     const running = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
-    const cancelled = await submit(client, chatLines(400, 'cancelled-'));
-    await until(async () => (await completed(running.id)) >= 50 && (await completed(cancelled.id)) > 0, { what: '50 answers' });
+    const cancelled = await submit(client, chatLines(200, 'cancelled-'));
+    await until(async () => (await completed(running.id)) >= 25 && (await completed(cancelled.id)) > 0, { what: '25 answers' });
 
     // What tells about the server as a whole is not refused.
     proxy.refuses = (method) => method !== 'GetSystemInfo';
