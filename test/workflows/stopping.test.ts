@@ -8,7 +8,7 @@ import { CANCEL_SIGNAL, PROGRESS_QUERY } from '../../workflows/contract.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { createModel, type Fate, gate, type Model, until } from './model.ts';
 
-const BATCHES = 12;
+const BATCHES = 8;
 /** All shards of a batch start in one workflow task. */
 const SHARDS = [2, 2, 2, 2];
 /** Shards whose input is as long as this take Temporal some time to start. */
@@ -65,7 +65,7 @@ describe('a batch that ends early', () => {
   for (const how of ['a cancel', 'cancellation of the workflow', 'the end of the window'] as const) {
     it(`stops the shards that are being started when ${how} arrives`, { timeout: 120_000 }, async () => {
       const release = gate();
-      const batches = await Promise.all(Array.from({ length: BATCHES }, (_, index) => bringToStart(how, 15 * index, release.wait())));
+      const batches = await Promise.all(Array.from({ length: BATCHES }, (_, index) => bringToStart(how, 22 * index, release.wait())));
       if (how === 'the end of the window') await delay(Math.max(0, (batches[0]?.model.input.expiresAtMs ?? 0) - 20 - Date.now()));
       release.open();
       let open = batches.length;
