@@ -5,7 +5,7 @@
 import { cpus, loadavg, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { createMinioObjectStore } from '../src/storage/minio-object-store.ts';
-import { seedBatches, seedFiles } from '../test/helpers/seed-records.ts';
+import { oneByOne, seedBatches, seedFiles } from '../test/helpers/seed-records.ts';
 import { startStack } from '../test/helpers/stack.ts';
 
 const { values } = parseArgs({ options: { files: { type: 'string', default: '10000' }, batches: { type: 'string', default: '5000' } } });
@@ -13,8 +13,8 @@ const { values } = parseArgs({ options: { files: { type: 'string', default: '100
 await using stack = await startStack();
 const { endpoint, accessKey, secretKey } = stack.minio;
 const store = createMinioObjectStore({ endpoint, accessKey, secretKey, bucket: 'nightshift', region: 'us-east-1' });
-const files = await seedFiles(store, 'tenant-a', Number(values.files));
-const batches = await seedBatches(store, 'tenant-a', Number(values.batches));
+const files = await seedFiles(oneByOne(store), 'tenant-a', Number(values.files));
+const batches = await seedBatches(oneByOne(store), 'tenant-a', Number(values.batches));
 store.close();
 
 const [fileInside, batchInside] = [files[Math.floor(files.length / 2)] ?? '', batches[Math.floor(batches.length / 2)] ?? ''];

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { newBatchId, newFileId } from '../../src/domain/ids.ts';
-import { seedBatches, seedFiles } from '../helpers/seed-records.ts';
+import { seedBatches, seedFiles, type WriteAll } from '../helpers/seed-records.ts';
+import { unpackIntoBucket } from '../helpers/unpack-into-bucket.ts';
 import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 import { startTestApi, type TestApi } from './test-api.ts';
 
@@ -19,8 +20,9 @@ describe('10,000 files and 2,000 batches of one tenant', () => {
   before(async () => {
     bucket = await startTestBucket();
     [api, other] = [await startTestApi(bucket), await startTestApi(bucket)];
-    files = await seedFiles(bucket.store, 'tenant-a', FILES);
-    batches = await seedBatches(bucket.store, 'tenant-a', BATCHES);
+    const write: WriteAll = async (objects) => await unpackIntoBucket(bucket.minio, bucket.name, objects);
+    files = await seedFiles(write, 'tenant-a', FILES);
+    batches = await seedBatches(write, 'tenant-a', BATCHES);
   });
   after(async () => {
     await api[Symbol.asyncDispose]();

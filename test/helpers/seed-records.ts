@@ -8,9 +8,23 @@ import type { ObjectStore } from '../../src/storage/object-store.ts';
 
 const WRITES_AT_A_TIME = 64;
 
+/** Writes objects, in any order. */
+export type WriteAll = (objects: readonly { key: string; body: Buffer }[]) => Promise<void>;
+
+/** Writes each object by itself, as any S3 store takes it. */
+export function oneByOne(store: ObjectStore): WriteAll {
+  return async (objects) => {
+    const left = objects.values();
+    const write = async () => {
+      for (const { key, body } of left) await store.put(key, body);
+    };
+    await Promise.all(Array.from({ length: WRITES_AT_A_TIME }, write));
+  };
+}
+
 /** Writes this many file records, one a second up to now, and answers their ids, newest first. */
-export async function seedFiles(store: ObjectStore, tenant: string, count: number): Promise<string[]> {
-  return await seed(store, count, (createdMs) => {
+export async function seedFiles(write: WriteAll, tenant: string, count: number): Promise<string[]> {
+  return await seed(write, count, (createdMs) => {
     const id = newFileId(createdMs, randomBytes(6).toString('hex'));
     const record: File = {
       id,
@@ -28,8 +42,8 @@ export async function seedFiles(store: ObjectStore, tenant: string, count: numbe
 }
 
 /** Writes this many batch records, one a second up to now, and answers their ids, newest first. */
-export async function seedBatches(store: ObjectStore, tenant: string, count: number): Promise<string[]> {
-  return await seed(store, count, (createdMs) => {
+export async function seedBatches(write: WriteAll, tenant: string, count: number): Promise<string[]> {
+  return await seed(write, count, (createdMs) => {
     const id = newBatchId(createdMs, randomBytes(10).toString('hex'));
     const batch = newBatch({
       id,
@@ -46,16 +60,12 @@ export async function seedBatches(store: ObjectStore, tenant: string, count: num
 }
 
 async function seed(
-  store: ObjectStore,
+  write: WriteAll,
   count: number,
   make: (createdMs: number) => { id: string; key: string; record: object },
 ): Promise<string[]> {
   const nowMs = Date.now();
   const all = Array.from({ length: count }, (_, index) => make(nowMs - index * 1000));
-  const left = all.values();
-  const write = async () => {
-    for (const { key, record } of left) await store.put(key, Buffer.from(JSON.stringify(record)));
-  };
-  await Promise.all(Array.from({ length: WRITES_AT_A_TIME }, write));
+  await write(all.map(({ key, record }) => ({ key, body: Buffer.from(JSON.stringify(record)) })));
   return all.map(({ id }) => id);
 }
