@@ -51,7 +51,7 @@ describe('every route', () => {
 
   describe('404', () => {
     it('answers the envelope for unknown routes', async () => {
-      for (const path of ['/v1/nope', '/v1/webhook_endpoints', '/nope', '/', '/V1/files', '/v1/Files', '//v1/files']) {
+      for (const path of ['/v1/nope', '/v1/assistants', '/nope', '/', '/V1/files', '/v1/Files', '//v1/files']) {
         const answer = await api.fetch(path);
         assert.equal(answer.status, 404, path);
         assert.equal((await envelopeOf(answer)).type, 'invalid_request_error');
