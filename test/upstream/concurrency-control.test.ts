@@ -81,6 +81,25 @@ describe('createConcurrencyControl', () => {
     assert.ok(control.limit < 180, `${control.limit}`);
   });
 
+  for (const slots of [4, 2, 9])
+    it(`stays below the limit at which requests time out while the server says that nothing waits (${slots} slots on one thread)`, () => {
+      const control = createConcurrencyControl({ maxInFlight: slots, requestTimeoutMs: 10_000, monotonicMs: () => 0 });
+      let [sent, late] = [0, 0];
+      for (let round = 0; round < 400; round += 1) {
+        control.told({ running: control.limit, waiting: 0 });
+        rounds(control, 1, (inFlight) => {
+          sent += 1;
+          // Most answers are quick, and one in six is long: with all slots at work it takes longer than it may.
+          if (sent % 6 > 0) return answer(100 * inFlight);
+          if (inFlight < slots) return answer(1_000);
+          late += 1;
+          return { kind: 'timeout', ms: 10_000 };
+        });
+      }
+      assert.ok(late / sent < 0.03, `${late} of ${sent} timed out`);
+      assert.equal(control.limit, slots - 1);
+    });
+
   it('begins with 4, or with what is remembered', () => {
     assert.equal(createConcurrencyControl({ maxInFlight: 256 }).limit, 4);
     assert.equal(createConcurrencyControl({ maxInFlight: 256, firstInFlight: 40 }).limit, 40);

@@ -85,6 +85,8 @@ export function createConcurrencyControl({
   let open = 0;
   let queue: (ServerQueue & { atMs: number }) | null = null;
   const overload = createOverload({ monotonicMs });
+  /** The limit at which too many requests timed out, and for how many more changes the server's word does not lead back there. */
+  let timedOut: { limit: number; changes: number } | null = null;
 
   function go(nextLimit: number, next: Mode): void {
     limit = Math.max(1, Math.min(maxInFlight, nextLimit));
@@ -98,7 +100,7 @@ export function createConcurrencyControl({
     const ms = at(QUANTILE);
     const isLate = at(0.8) > TIMEOUT_SHARE * requestTimeoutMs;
     if (queue !== null) {
-      if (monotonicMs() - queue.atMs < FRESH_MS) return grow(isLate || queue.waiting > 0, QUEUE_GROWTH);
+      if (monotonicMs() - queue.atMs < FRESH_MS) return growByQueue(isLate || queue.waiting > 0);
       // The usual time is unknown.
       [queue, mode, usualMs, changes] = [null, { kind: 'steady' }, Infinity, CHANGES_TO_MEASURE];
     }
@@ -114,6 +116,14 @@ export function createConcurrencyControl({
     if (mode.kind === 'start' || changes < CHANGES_TO_MEASURE || limit <= 2 * FIRST_IN_FLIGHT) return grow(isLate, GROWTH);
     changes = 0;
     go(Math.max(FIRST_IN_FLIGHT, MEASURED_SHARE * limit), { kind: 'measure', back: limit });
+  }
+
+  /** A server that works on all requests at once tells no queue, however slow each of them gets: timeouts count for more than its word. */
+  function growByQueue(isEnough: boolean): void {
+    const most = timedOut === null ? maxInFlight : Math.max(1, timedOut.limit - 1);
+    if (timedOut !== null && --timedOut.changes <= 0) timedOut = null;
+    grow(isEnough || limit >= most, QUEUE_GROWTH);
+    limit = Math.min(limit, most);
   }
 
   function grow(isEnough: boolean, share: number): void {
@@ -148,7 +158,10 @@ export function createConcurrencyControl({
     return (seen) => {
       open -= 1;
       const next = judge(seen, limit);
-      if (next !== null) return go(next, { kind: 'steady' });
+      if (next !== null) {
+        if (seen.kind === 'timeout') timedOut = { limit: sentAt, changes: CHANGES_TO_MEASURE_FIRST };
+        return go(next, { kind: 'steady' });
+      }
       // What went out at a higher limit does not speak about this one.
       if (!isFull || sentAt > limit) return;
       if (seen.kind === 'answer' && seen.ms !== null) times.push(seen.ms);
