@@ -212,8 +212,9 @@ export interface RunRequestsInput extends BatchRef {
   mixed?: { upstream: number; lines: number };
   /** Faults these lines have had in a slice of many before (0 for a fresh slice). */
   faults: number;
-  /** Timeouts among them, and the number of the server that a line was sent to last; absent where there is nothing to say. */
+  /** Timeouts among them, refusals, and the number of the server that a line was sent to last; absent where there is nothing to say. */
   timeouts?: number;
+  refusals?: number;
   server?: number;
   /** Whether pieces of these lines may exist: list them before sending. Attempts after the first always do. */
   resumed: boolean;
@@ -231,7 +232,7 @@ export interface RanRequests {
   /** True when an earlier attempt lost its worker, which may still be running and store results; absent otherwise. */
   workerLost?: boolean;
   /** Lines to be handed out again, each as a slice of one, after `waitMs`. Lines in neither list were not touched and are handed out again as they were. */
-  again: { line: number; faults: number; timeouts?: number; server?: number; waitMs?: number }[];
+  again: { line: number; faults: number; timeouts?: number; refusals?: number; server?: number; waitMs?: number }[];
   /** Requests answered by this attempt, and the mean time upstream (send to last byte) of this batch's at this worker, those still in flight included; 0 and 0 when none was. */
   answered: number;
   meanUpstreamMs: number;

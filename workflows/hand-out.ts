@@ -3,7 +3,7 @@ import { containsLine, type LineRange } from '../src/domain/line-ranges.ts';
 import { allLines, type OwnLines } from '../src/domain/own-lines.ts';
 import { learn, type Pace, shardShare, sliceLines } from '../src/domain/slice.ts';
 import { runRequests } from './activities.ts';
-import type { RanRequests, ShardInput, ShardLines, StoredLines } from './contract.ts';
+import type { RanRequests, RunRequestsInput, ShardInput, ShardLines, StoredLines } from './contract.ts';
 
 /** Activities scheduled in one workflow task. */
 const COMMANDS_AT_ONCE = 100;
@@ -14,7 +14,7 @@ interface Todo {
   /** Faults of these lines so far. */
   faults: number;
   /** What else is known of the earlier tries of one line. */
-  past?: { timeouts?: number; server?: number };
+  past?: Pick<RunRequestsInput, 'timeouts' | 'refusals' | 'server'>;
   /** Whether pieces may exist that nothing has listed yet: the activity lists them before it sends. */
   resumed: boolean;
   /** Whether a lost worker may still store a result for these lines. */
@@ -159,15 +159,18 @@ export function createHandOut(
     const untouched = rest.length === own.count(slice.range) ? slice.untouched + 1 : 0;
     // An attempt that may have had predecessors has listed the pieces, so the rest has none that another listing would show.
     handOutLater(own.ranges(rest).map((range) => ({ range, faults: slice.faults, resumed: false, contested, untouched })));
-    // One wait for all lines with the same number of faults keeps the history short.
-    const byFaults = Map.groupBy(ran.again, ({ faults }) => faults);
-    for (const [faults, lines] of byFaults) {
-      const waitMs = Math.max(...lines.map((line) => line.waitMs ?? backoffMs(faults)));
+    // One timer for all lines that wait about equally long keeps the history short.
+    const byWait = Map.groupBy(ran.again, ({ faults, waitMs = backoffMs(faults) }) => roundedUp(waitMs));
+    for (const [waitMs, lines] of byWait) {
       handOutLater(
-        lines.map(({ line, timeouts, server }) => {
-          const past = { ...(timeouts === undefined ? {} : { timeouts }), ...(server === undefined ? {} : { server }) };
-          return { range: [line, line], faults, past, resumed: false, contested, untouched: 0 };
-        }),
+        lines.map(({ line, faults, waitMs: _, ...past }) => ({
+          range: [line, line],
+          faults,
+          past,
+          resumed: false,
+          contested,
+          untouched: 0,
+        })),
         waitMs,
       );
     }
@@ -252,6 +255,13 @@ export function createHandOut(
       return linesOut;
     },
   };
+}
+
+/** To whole seconds, and longer waits to eighths of a power of two: a slice with hundreds of lines that wait starts few timers. */
+function roundedUp(waitMs: number): number {
+  let stepMs = 1_000;
+  while (stepMs * 16 < waitMs) stepMs *= 2;
+  return Math.ceil(waitMs / stepMs) * stepMs;
 }
 
 /** 1 s, 2 s, 4 s … up to a minute; nothing for zero. */

@@ -54,7 +54,7 @@ export function readHistory(
   const losses = found.losses + (found.ended ? 0 : 1) + silent;
   const lossesOnWire = found.losses_on_wire + (!found.ended && found.sent && !found.excused ? 1 : 0);
   const mayHavePieces = losses > 0 || found.left_results === true;
-  const { refusals } = found;
+  const refusals = Math.max(tries.refusals, found.refusals);
   const faults = Math.max(tries.faults, found.faults);
   const timeouts = Math.max(tries.timeouts, found.timeouts);
   return { tries: { faults, timeouts, refusals }, server: found.server, losses, lossesOnWire, mayHavePieces };

@@ -1,4 +1,5 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
+import { isTerminal } from '../../src/domain/batch.ts';
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import { DEFAULT_PRIORITY } from '../../src/domain/priority.ts';
 import type { Tries } from '../../src/domain/retry.ts';
@@ -11,6 +12,7 @@ import { createMemoryBudget, type MemoryBudget } from '../memory-budget.ts';
 import type { CountedShard, RecordCounts } from '../record-counts.ts';
 import { type AttemptHistory, type AttemptRecord, readHistory } from './attempt-history.ts';
 import { toFailure, toPostponed } from './failures.ts';
+import { handedBack, toAgain } from './hand-back.ts';
 import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createPauseDetector, type PauseDetector } from './pause-detector.ts';
@@ -87,11 +89,11 @@ class SliceRunner {
     const { batchesRunning, nowMs, monotonicMs, draining, heartbeatThrottleMs } = this.#deps;
     const context = Context.current();
     const { attempt, currentAttemptScheduledTimestampMs, heartbeatDetails } = context.info;
-    const { batchId, expiresAtMs, cancelGraceMs, faults, timeouts = 0, server = null } = input;
+    const { batchId, expiresAtMs, cancelGraceMs, faults, timeouts = 0, refusals = 0, server = null } = input;
     const startedMs = monotonicMs();
     // Temporal's clock, which also ends the window, less the wait for a worker: our own may be wrong and end it too early.
     const temporalMs = () => currentAttemptScheduledTimestampMs + monotonicMs() - startedMs;
-    const history = readHistory(heartbeatDetails, { attempt, tries: { faults, timeouts, refusals: 0 }, server });
+    const history = readHistory(heartbeatDetails, { attempt, tries: { faults, timeouts, refusals }, server });
     let hasEnded = false;
     let run: Run | null = null;
     const details = () => ({
@@ -122,6 +124,7 @@ class SliceRunner {
   async #runAttempt(run: Run): Promise<RanRequests> {
     const { input, history, stop, heartbeat, writer } = run;
     const { upstream, memory } = this.#upstreamOf(input);
+    if (Context.current().info.attempt > 1) await this.#heedEnd(input, stop);
     const isSuspicious = history.losses >= SUSPICIOUS_LOSSES;
     // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
     using taken = upstream.intake.take(isSuspicious ? 0 : linesIn(input));
@@ -178,7 +181,7 @@ class SliceRunner {
         return !writer.isLate;
       },
     });
-    return only === undefined ? report(tally, [...tally.retried].map(toAgain)) : this.#endOfOne(run, only, tally, report);
+    return only === undefined ? report(tally, toAgain(tally, upstream)) : this.#endOfOne(run, only, tally, report);
   }
 
   /** A slice of one is tried again by Temporal, so that each try shows in its UI. */
@@ -198,8 +201,15 @@ class SliceRunner {
       if (postponed !== undefined) throw toPostponed(postponed, input.upstream);
     }
     // Failures that this activity has learnt of live on in the next one only if they are handed back.
-    const isOwing = !tally.stored.has(line) && run.tries.faults > input.faults;
-    return report(tally, isOwing ? [{ line, faults: run.tries.faults, timeouts: run.tries.timeouts }] : []);
+    const { faults, refusals = 0 } = input;
+    const isOwing = !tally.stored.has(line) && (run.tries.faults > faults || run.tries.refusals > refusals);
+    return report(tally, isOwing ? [handedBack(line, run)] : []);
+  }
+
+  /** Temporal starts another attempt before the workflow has heard of a cancel: the record knows already. */
+  async #heedEnd({ tenant, batchId }: RunRequestsInput, stop: SliceStop): Promise<void> {
+    const record = await this.#deps.batches.get(tenant, batchId);
+    if (record === null || record.batch.status === 'cancelling' || isTerminal(record.batch.status)) stop.halt();
   }
 
   #upstreamOf(input: RunRequestsInput): { upstream: Upstream; memory: MemoryBudget } {
@@ -284,13 +294,6 @@ async function unlessStopped<T>(coming: Promise<T>, stopSending: AbortSignal): P
 /** Lines of a slice, blank ones included. */
 function linesIn({ mixed, firstLine, lastLine }: RunRequestsInput): number {
   return mixed?.lines ?? lastLine - firstLine + 1;
-}
-
-function toAgain([line, { tries, server, waitMs }]: [
-  number,
-  { tries: Tries; server: number | null; waitMs: number },
-]): RanRequests['again'][number] {
-  return { line, faults: tries.faults, timeouts: tries.timeouts, waitMs, ...(server === null ? {} : { server }) };
 }
 
 function recordOf(

@@ -5,11 +5,12 @@ import { decide, timeoutFactor, type Tries, uncounted } from '../../src/domain/r
 import type { Entrant, Entry } from '../../src/upstream/admission/entrant.ts';
 import type { Permit } from '../../src/upstream/admission/permit.ts';
 import type { UpstreamRequest } from '../../src/upstream/client/client.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { Lease } from '../memory-budget.ts';
 import { InputGoneError } from '../read-input.ts';
 import { toLineResult } from './line-results.ts';
 import type { Slice } from './run-slice.ts';
-import { describeEntering, describeRetry, describeSettling } from './waits.ts';
+import { describeEntering, describeGate, describeRetry, describeSettling, reasonOf } from './waits.ts';
 
 /** What became of a line. */
 export type LineEnd =
@@ -70,70 +71,85 @@ function inputGone({ input }: Slice): LineEnd {
   return { kind: 'outcome', outcome: { kind: 'errored', code: 'input_file_gone', message } };
 }
 
+/** How far the request of a line has come. */
+interface Course {
+  readonly line: number;
+  readonly lease: Lease;
+  readonly entrant: Entrant;
+  readonly request: UpstreamRequest & { about: { attempt: number } };
+  tries: Tries;
+  sharedResets: number;
+  denials: number;
+}
+
+/** What follows from one try. */
+type Next = { kind: 'end'; end: LineEnd } | { kind: 'again' } | { kind: 'wait'; waitMs: number; status: number | null; reason: string };
+
 /** Sends the request until it has an outcome, or until its next try is for another attempt of the activity. */
 async function sendUntilEnd(
   { line, model, body, lease }: { line: number; model: string; body: Uint8Array; lease: Lease },
   slice: Slice,
   passOn: () => void,
 ): Promise<LineEnd> {
-  const { upstream, stop, status, isPaced } = slice;
-  const entrant = entrantOf(line, model, slice);
+  const { upstream, stop, status, isPaced, tries } = slice;
   const { batchId, endpoint } = slice.input;
-  let tries = slice.tries;
   const about = { batchId, line, attempt: tries.faults + tries.refusals };
-  const request: UpstreamRequest = {
-    endpoint,
-    body: upstream.rewrite(body),
-    idempotencyKey: `${batchId}-${line}`,
-    about,
-    onBytes: lease.grow,
-  };
-  let [sharedResets, denials] = [0, 0];
+  const request = { endpoint, body: upstream.rewrite(body), idempotencyKey: `${batchId}-${line}`, about, onBytes: lease.grow };
+  const course: Course = { line, lease, entrant: entrantOf(line, model, slice), request, tries, sharedResets: 0, denials: 0 };
   for (;;) {
-    entrant.faults = tries.faults;
-    const entry = await enter(entrant, line, slice, passOn);
-    if (entry === 'given_up') return givenUp(upstream.givenUpMessage);
-    // Temporal times each request of an upstream with a budget: what waited at a gate must not go out beside it.
-    if (entry === 'postponed' || (isPaced && entry.isLate)) {
-      if (entry !== 'postponed') entry.release();
-      return { kind: 'postponed', tries, waitMs: entry === 'postponed' ? POSTPONED_MS : 0, status: null };
-    }
-
-    about.attempt += 1;
-    const attempt = await sendWith(entry, { ...request, patience: timeoutFactor(tries) }, line, slice, passOn);
-    if (attempt.kind === 'aborted') return { kind: 'stopped' };
-    const endedMs = slice.nowMs();
-    if (attempt.kind === 'failed' || attempt.kind === 'denied') {
-      status.show(line, describeSettling(attempt));
-      if (sharedResets < MAX_SHARED_RESETS && (await entry.isShared(stop.stopSending))) {
-        if (isReset(attempt) && !entry.isProbe) sharedResets += 1;
-        tries = uncounted(attempt, tries);
-        status.count(tries);
-        lease.dropAnswer();
-        continue;
-      }
-    }
-    // Another server may let the request in.
-    const isDeniedHere = attempt.kind === 'denied' && !isPaced && denials < upstream.servers - 1;
-    if (isDeniedHere) denials += 1;
-    // A probe that is refused says something about its server and nothing about the request.
-    if (isDeniedHere || (attempt.kind === 'refused' && entry.isProbe)) {
-      lease.dropAnswer();
-      continue;
-    }
-
-    const next = decide(attempt, tries, upstream.rules, slice.random());
-    tries = next.tries;
-    status.count(tries);
-    if (next.kind === 'outcome') return next;
+    // In a function of its own, so that nothing holds the answer of a refused try while the line waits for the next one.
+    const next = await tryOnce(course, slice, passOn);
+    if (next.kind === 'end') return next.end;
     lease.dropAnswer();
-    const waitMs = Math.max(0, endedMs + next.waitMs - slice.nowMs());
-    if (next.kind === 'retry') return { kind: 'retry', tries, waitMs, server: upstream.numberOf(entry.server), ...causeOf(attempt) };
-    if (isPaced || mayNotStandAside(slice)) return { kind: 'postponed', tries, waitMs, status: causeOf(attempt).status };
+    if (next.kind === 'again') continue;
+    const { waitMs } = next;
+    if (isPaced || mayNotStandAside(slice)) return { kind: 'postponed', tries: course.tries, waitMs, status: next.status };
     passOn();
-    status.show(line, describeRetry(attempt, slice.nowMs() + waitMs));
+    status.show(line, describeRetry(next.reason, slice.nowMs() + waitMs));
     await aside(slice, async () => await slice.sleep(waitMs, stop.stopSending));
   }
+}
+
+async function tryOnce(course: Course, slice: Slice, passOn: () => void): Promise<Next> {
+  const { line, entrant, request } = course;
+  const { upstream, stop, status, isPaced } = slice;
+  entrant.faults = course.tries.faults;
+  const entry = await enter(entrant, line, slice, passOn);
+  if (entry === 'given_up') return { kind: 'end', end: givenUp(upstream, entrant) };
+  // Temporal times each request of an upstream with a budget: what waited at a gate must not go out beside it.
+  if (entry === 'postponed' || (isPaced && entry.isLate)) {
+    if (entry !== 'postponed') entry.release();
+    return { kind: 'end', end: { kind: 'postponed', tries: course.tries, waitMs: entry === 'postponed' ? POSTPONED_MS : 0, status: null } };
+  }
+
+  request.about.attempt += 1;
+  const attempt = await sendWith(entry, { ...request, patience: timeoutFactor(course.tries) }, line, slice, passOn);
+  if (attempt.kind === 'aborted') return { kind: 'end', end: { kind: 'stopped' } };
+  const endedMs = slice.nowMs();
+  if (attempt.kind === 'failed' || attempt.kind === 'denied') {
+    status.show(line, describeSettling(attempt));
+    if (course.sharedResets < MAX_SHARED_RESETS && (await entry.isShared(stop.stopSending))) {
+      if (isReset(attempt) && !entry.isProbe) course.sharedResets += 1;
+      course.tries = uncounted(attempt, course.tries);
+      status.count(course.tries);
+      return { kind: 'again' };
+    }
+  }
+  // Another server may let the request in.
+  const isDeniedHere = attempt.kind === 'denied' && !isPaced && course.denials < upstream.servers - 1;
+  if (isDeniedHere) course.denials += 1;
+  // A probe that is refused says something about its server and nothing about the request.
+  if (isDeniedHere || (attempt.kind === 'refused' && entry.isProbe)) return { kind: 'again' };
+
+  const verdict = decide(attempt, course.tries, upstream.rules, slice.random());
+  const { tries } = verdict;
+  course.tries = tries;
+  status.count(tries);
+  if (verdict.kind === 'outcome') return { kind: 'end', end: verdict };
+  const waitMs = Math.max(0, endedMs + verdict.waitMs - slice.nowMs());
+  const cause = causeOf(attempt);
+  if (verdict.kind === 'wait') return { kind: 'wait', waitMs, status: cause.status, reason: reasonOf(attempt) };
+  return { kind: 'end', end: { kind: 'retry', tries, waitMs, server: upstream.numberOf(entry.server), ...cause } };
 }
 
 /** Waits for a permit. Where nothing is to be waited for, nothing is awaited: this happens thousands of times a second. */
@@ -221,9 +237,10 @@ async function waitForBucket(line: number, slice: Slice): Promise<void> {
   } while (!slice.bucketKeepsUp());
 }
 
-async function reserveMemory({ line, length }: PlannedLine, { status, memory, writer, stop }: Slice): Promise<Lease> {
+async function reserveMemory({ line, length }: PlannedLine, { upstream, status, memory, writer, stop }: Slice): Promise<Lease> {
   status.show(line, () => 'for memory');
-  const reserved = memory.reserve(length, stop.stopSending);
+  // A body that is changed lies in memory beside the line.
+  const reserved = memory.reserve(upstream.copiesBodies ? 2 * length : length, stop.stopSending);
   // A line that waits for memory must not wait for results that are being gathered.
   if (memory.isCrowded) writer.flush();
   return await reserved;
@@ -246,7 +263,8 @@ function entrantOf(line: number, model: string, { input, upstream, taken, priori
   };
 }
 
-function givenUp(message: string): LineEnd {
+function givenUp(upstream: Upstream, entrant: Entrant): LineEnd {
+  const message = [upstream.givenUpMessage, ...describeGate(upstream, entrant)].join(': ');
   return { kind: 'outcome', outcome: { kind: 'errored', code: 'connection_error', message } };
 }
 

@@ -15,6 +15,8 @@ export interface SliceStop extends Disposable {
   readonly abort: AbortSignal;
   /** Raised when what is not stored by now is lost. */
   readonly giveUp: AbortSignal;
+  /** The batch is known to end: nothing new is sent. */
+  halt(): void;
 }
 
 /** Watches for everything that ends the slice of this activity. */
@@ -73,6 +75,7 @@ export function watchForStop(given: {
     stopSending: stopSending.signal,
     abort: abort.signal,
     giveUp: giveUp.signal,
+    halt: stop,
     [Symbol.dispose]() {
       listening[Symbol.dispose]();
       draining.removeEventListener('abort', stop);

@@ -33,14 +33,24 @@ export function describeEntering(upstream: Upstream, entrant: Entrant): Wait {
   };
 }
 
+/** How the upstream has been unavailable, and the last words of its server, the last reason first; nothing where it is available. */
+export function describeGate(upstream: Upstream, entrant: Entrant): string[] {
+  const reason = upstream.reasonFor(entrant);
+  return reason.kind === 'gate' ? [IN_WORDS[reason.closed.kind], reason.closed.reason] : [];
+}
+
 /** That it is not known yet whether the attempt failed by itself. */
 export function describeSettling(attempt: Attempt & { message: string }): Wait {
   return () => `to learn whether other requests fail too: ${attempt.message}`;
 }
 
+/** What went wrong, in words. */
+export function reasonOf(attempt: Attempt): string {
+  return 'message' in attempt ? attempt.message : attempt.kind;
+}
+
 /** That the line waits for its next try. */
-export function describeRetry(attempt: Attempt, nextTryMs: number): Wait {
-  const reason = 'message' in attempt ? attempt.message : attempt.kind;
+export function describeRetry(reason: string, nextTryMs: number): Wait {
   return () => `for its next try ${time(nextTryMs)}: ${reason}`;
 }
 

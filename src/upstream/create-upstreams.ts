@@ -135,6 +135,7 @@ function createUpstream(
     name,
     rules: { maxFaults, maxRefusals },
     rewrite: createRewrite(options),
+    copiesBodies: changesBodies(options),
     requestsPerMinute,
     intake: createIntake({ limit: () => sum(({ limit }) => limit), maxSlices: MAX_SLICES, monotonicMs: clocks.monotonicMs }),
     get limit() {
@@ -167,8 +168,12 @@ function createUpstream(
   };
 }
 
+function changesBodies({ aliases, add }: Pick<UpstreamOptions, 'aliases' | 'add'>): boolean {
+  return Object.keys(aliases).length > 0 || Object.keys(add).length > 0;
+}
+
 function createRewrite({ aliases, add }: Pick<UpstreamOptions, 'aliases' | 'add'>): Upstream['rewrite'] {
-  if (Object.keys(aliases).length === 0 && Object.keys(add).length === 0) return (body) => body;
+  if (!changesBodies({ aliases, add })) return (body) => body;
   const changes = { alias: createNameTable(Object.entries(aliases)), additions: add };
   return (body) => rewriteBody(body, changes);
 }

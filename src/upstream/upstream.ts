@@ -13,6 +13,8 @@ export interface Upstream {
   readonly intake: Intake;
   /** The body as this upstream takes it: aliases replaced and members added. The same bytes where nothing is configured. */
   readonly rewrite: (body: Uint8Array) => Uint8Array;
+  /** Whether `rewrite` may answer other bytes. */
+  readonly copiesBodies: boolean;
   /** Requests that may be in flight now, over all servers. */
   readonly limit: number;
   /** What the limit may come to before long. */

@@ -8,6 +8,7 @@ import type { PieceStore } from '../../src/storage/piece-store.ts';
 import { ObjectStoreError } from '../../src/storage/object-store.ts';
 import { createModelRoutes } from '../../src/upstream/model-routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
+import { freePort } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';
 import { collect } from '../storage/test-bucket.ts';
 import { httpAnswer, startRawServer } from '../upstream/raw-server.ts';
@@ -142,6 +143,57 @@ describe('runRequests', () => {
       ],
     );
     for (const { waitMs = 0 } of ran.again) assert.ok(waitMs > 10_000 && waitMs <= 15_000, `${waitMs} ms`);
+  });
+
+  it('hands refusals of lines of many back where they are limited, and goes on from them', async () => {
+    const batch = await stage.begin(scripted('status=429', 'status=429', ''));
+    // So little memory that no line may wait here.
+    const worker = stage.worker({ upstreams: createStageUpstreams(stage.upstream, { maxRefusals: 3 }), memoryBytes: 1 });
+    const ran = await run(worker.runRequests, slice(batch, 1, 3));
+    assert.deepEqual(ran.covered, [[3, 3]]);
+    assert.deepEqual(
+      ran.again.map(({ waitMs = 0, ...line }) => ({ ...line, waits: waitMs > 0 })),
+      [1, 2].map((line) => ({ line, faults: 0, timeouts: 0, refusals: 1, waits: true })),
+    );
+    const last = await run(worker.runRequests, slice(batch, 1, 1, { refusals: 2 }));
+    assert.deepEqual([last.covered, last.failed, last.again], [[[1, 1]], 1, []]);
+    const unlimited = stage.worker({ memoryBytes: 1 });
+    assert.deepEqual((await run(unlimited.runRequests, slice(batch, 1, 2))).again, []);
+  });
+
+  it('says why a request was given up: what is wrong with its server, and the last words of it', async () => {
+    await using failing = await startRawServer((socket) =>
+      socket.write(httpAnswer(401, JSON.stringify({ error: { message: 'this key has been revoked' } }))),
+    );
+    for (const [baseUrl, reason] of [
+      [`http://127.0.0.1:${await freePort()}/v1`, /longer than 0.3 s: it cannot be reached: .*ECONNREFUSED/],
+      [failing.url, /longer than 0.3 s: it denies access: .*401.*this key has been revoked/],
+    ] as const) {
+      const batch = await stage.begin(chatLines(20));
+      const upstreams = createStageUpstreams(stage.upstream, { baseUrls: [baseUrl], unavailableMaxMs: 300, maxInFlight: 4 });
+      const ran = await run(stage.worker({ upstreams }).runRequests, slice(batch, 1, 20));
+      assert.equal(ran.failed, 20);
+      const lines = (await collect(stage.deps.pieces.readResultLines(await stage.entries(batch)))).flat();
+      const messages = lines.map((line) => JSON.parse(String(line)).error?.message).filter((message) => message !== undefined);
+      assert.ok(messages.length > 0);
+      for (const message of messages) assert.match(message, reason);
+    }
+  });
+
+  it('reserves memory for the copy of a body that is changed for the upstream', async () => {
+    stage.upstream.set({ latency: 100 });
+    const input = Array.from({ length: 4 }, (_, at) => chatLine(`line-${at + 1}`, 'x'.repeat(100_000))).join('\n');
+    const most: number[] = [];
+    for (const changes of [{}, { add: { priority: 5 } }]) {
+      const batch = await stage.begin(input);
+      stage.upstream.reset();
+      stage.upstream.set({ latency: 100 });
+      const upstreams = createStageUpstreams(stage.upstream, changes);
+      await run(stage.worker({ upstreams, memoryBytes: 300_000 }).runRequests, slice(batch, 1, 4));
+      most.push(stage.upstream.stats.maxInFlight);
+    }
+    stage.upstream.set({ latency: 0 });
+    assert.deepEqual(most, [2, 1]);
   });
 
   it('leaves the sending again of a refused request to Temporal where that holds a budget of requests', async () => {
@@ -316,7 +368,19 @@ describe('runRequests, stopped', () => {
     const draining = AbortSignal.abort();
     const next = attempt({ attempt: 2, heartbeatDetails: beats.at(-1) });
     const ran = await next.run(stage.worker({ draining }).runRequests, slice(batch, 1, 1));
-    assert.deepEqual([ran.covered, ran.again], [[], [{ line: 1, faults: 1, timeouts: 0 }]]);
+    assert.deepEqual([ran.covered, ran.again], [[], [{ line: 1, faults: 1, timeouts: 0, server: 0 }]]);
+  });
+
+  it('sends nothing in an attempt after the first once the record says that the batch ends', async () => {
+    const batch = await stage.begin(scripted('marker=too-late', 'marker=too-late'));
+    await run(stage.worker().runRequests, slice(batch, 1, 1));
+    await run(stage.worker().saveBatch, { ...batch, to: 'cancelling', counts: null });
+    for (const lastLine of [1, 2]) {
+      const ran = await attempt({ attempt: 2 }).run(stage.worker().runRequests, slice(batch, 1, lastLine));
+      assert.deepEqual([ran.covered, ran.again, callsOf('too-late')], [[[1, 1]], [], 1]);
+    }
+    const alone = await attempt({ attempt: 2 }).run(stage.worker().runRequests, slice(batch, 2, 2));
+    assert.deepEqual([alone.covered, alone.again, callsOf('too-late')], [[], [], 1]);
   });
 
   it('never sends again once the process stood still for 20 s, and stores what it has', async () => {

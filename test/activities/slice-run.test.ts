@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ApplicationFailure } from '@temporalio/activity';
+import type { Attempt } from '../../src/domain/attempt.ts';
 import { createIntake } from '../../src/upstream/admission/intake.ts';
+import { Permit } from '../../src/upstream/admission/permit.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { chatLine } from '../helpers/lines.ts';
 import { freePort } from '../helpers/servers.ts';
@@ -48,6 +52,37 @@ describe('runSlice', () => {
     cancel();
     assert.equal((await running).completed, 2);
     assert.equal(room(), 2);
+  });
+
+  it('holds no answer of a refused request in memory while its line waits for the next try', async () => {
+    const upstream = stage.deps.upstreams.get('example');
+    assert.ok(upstream);
+    const answers: WeakRef<Attempt>[] = [];
+    const enter: Upstream['enter'] = async (entrant, signal) => {
+      const entry = await upstream.enter(entrant, signal);
+      if (!(entry instanceof Permit)) return entry;
+      const send = entry.send.bind(entry);
+      entry.send = async (...given) => {
+        const attempt = await send(...given);
+        answers.push(new WeakRef(attempt));
+        return attempt;
+      };
+      return entry;
+    };
+    stage.upstream.set({ retryAfter: 60 });
+    const batch = await stage.begin(scripted('status=503', 'mode=hang'));
+    const { run, cancel } = attempt();
+    const running = run(stage.worker({ upstreams: upstreamWith({ enter }) }).runRequests, slice(batch, 1, 2, { cancelGraceMs: 0 }));
+    await until(() => answers.length === 1, { what: 'the refusal', everyMs: 5 });
+    setFlagsFromString('--expose-gc');
+    const collectGarbage: () => void = runInNewContext('gc');
+    await until(() => (collectGarbage(), answers[0]?.deref() === undefined), {
+      what: 'the answer to be collected',
+      everyMs: 100,
+      seconds: 5,
+    });
+    cancel();
+    await running;
   });
 
   it('leaves what an upstream that is away holds back to Temporal, where that holds a budget of requests', async () => {

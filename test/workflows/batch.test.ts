@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ApplicationFailure } from '@temporalio/activity';
-import type { Progress } from '../../workflows/contract.ts';
+import { CANCEL_SIGNAL, type Progress } from '../../workflows/contract.ts';
 import { detailsOf, type Engine, startEngine } from './engine.ts';
 import { createModel, type Fate, gate, type Model, until } from './model.ts';
 
@@ -121,6 +121,26 @@ describe('batch', () => {
     assert.ok(Date.now() - startedAt >= 3_000, 'one second, then two');
     assert.equal(model.outcomes.size, 10);
     assert.equal(timesHandedOut(model).get(7), 2);
+  });
+
+  it('lets no line wait for one that waits longer, with one timer for lines that wait about equally long, and hands on what it knows', async () => {
+    const model = createModel({ shards: [100], policy: { linesPerActivity: 100 } });
+    const { runRequests } = model.activities;
+    model.activities.runRequests = async (slice) => {
+      if (model.slices.length > 0) return await runRequests(slice);
+      const ran = await runRequests({ ...slice, lastLine: 1 });
+      const again = Array.from({ length: 98 }, (_, at) => ({ line: at + 3, faults: 1 + (at % 3), waitMs: 100_000 + 300 * at }));
+      return { ...ran, again: [{ line: 2, faults: 3, timeouts: 1, refusals: 2, server: 4, waitMs: 200 }, ...again] };
+    };
+    const handle = await engine.start(model);
+    await until('the second line is answered', () => model.outcomes.has(2));
+    assert.partialDeepStrictEqual(model.slices.at(-1), { firstLine: 2, lastLine: 2, faults: 3, timeouts: 1, refusals: 2, server: 4 });
+    const { events } = await engine.client.workflow.getHandle(`${model.id}/shard-0000`).fetchHistory();
+    const timers = events?.filter((event) => event.timerStartedEventAttributes != null) ?? [];
+    assert.ok(timers.length <= 6, `${timers.length} timers for 99 lines`);
+    model.requestCancel();
+    await handle.signal(CANCEL_SIGNAL);
+    assert.equal(await handle.result(), 'cancelled');
   });
 
   it('hands out again what an activity has not touched', async () => {
