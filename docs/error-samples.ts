@@ -62,6 +62,10 @@ export const HTTP_ERRORS: Samples<typeof http, http.ApiError> = {
     http.webhookTestFailed('the receiver answered with status 500, expected 200 to 299'),
     'Look at the receiver. The end of the message says what it did.',
   ],
+  cannotRetry: [
+    http.cannotRetry('batch_…', "it has the status 'in_progress', and only a batch that has ended can be run again"),
+    'The end of the message says what is missing: wait for the end of the batch, or upload the lines again.',
+  ],
   cannotDelete: [http.cannotDelete('in_progress'), 'Cancel the batch, wait until it is `cancelled`, then delete it.'],
   batchWasDeleted: [http.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
   modelNotFound: [http.modelNotFound('gpt-5'), 'Use a model that `GET /v1/models` lists.'],

@@ -17,7 +17,16 @@ export interface JsonBody {
 
 /** Reads a body that must be a JSON object, whatever its content type says. Throws the 400 or 413, or what else `readBody` throws. */
 export async function readJsonBody(request: IncomingMessage, pace: BodyPace): Promise<JsonBody> {
+  return asObject(await readJsonBytes(request, pace));
+}
+
+/** The same of a body that may be left out, which is the empty object then. */
+export async function readOptionalJsonBody(request: IncomingMessage, pace: BodyPace): Promise<JsonBody> {
   const bytes = await readJsonBytes(request, pace);
+  return bytes.length === 0 ? { value: {}, bytes } : asObject(bytes);
+}
+
+function asObject(bytes: Buffer): JsonBody {
   const value = parse(bytes);
   if (!isJsonRecord(value)) throw bodyNotObject();
   return { value, bytes };

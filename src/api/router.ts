@@ -4,6 +4,7 @@ import { methodNotAllowed, unknownRoute } from '../domain/errors.ts';
 import type { AppDeps } from './app.ts';
 import type { ApiState } from './context.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
+import { createBatchMaker } from './batch-maker.ts';
 import { createBatchWatch } from './batch-watch.ts';
 import { createLiveCounts } from './live-counts.ts';
 import { createSlots } from './slots.ts';
@@ -25,6 +26,7 @@ import { listModels, retrieveModel } from './routes/models.ts';
 import { openApi } from './routes/open-api.ts';
 import { ready } from './routes/ready.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
+import { retryBatch } from './routes/retry-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
 import { testWebhookEndpoint } from './routes/test-webhook-endpoint.ts';
 import {
@@ -48,6 +50,7 @@ const WAITS = { what: '200 requests that wait for a batch at a time', perTenant:
 /** The table of contents: every endpoint there is. Paths are exact, so that an empty id never becomes a list. */
 export function createRouter(deps: AppDeps, idempotency: Idempotency = createIdempotency(deps)): Router<ApiState> {
   const watch = createBatchWatch({ ...deps, liveCounts: createLiveCounts(deps) });
+  const maker = createBatchMaker({ ...deps, idempotency });
   const lists = createSlots(LISTS);
   const downloads = createSlots(DOWNLOADS);
   const waits = createSlots(WAITS);
@@ -64,11 +67,12 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.post('/v1/uploads/:id/complete', completeUpload(deps));
   router.post('/v1/uploads/:id/cancel', cancelUpload(deps));
 
-  router.post('/v1/batches', createBatch({ ...deps, idempotency }));
+  router.post('/v1/batches', createBatch({ ...deps, maker }));
   router.get('/v1/batches', listBatches({ ...deps, lists }));
   router.get('/v1/batches/:id', retrieveBatch({ ...deps, watch, waits }));
   router.delete('/v1/batches/:id', deleteBatch(deps));
   router.get('/v1/batches/:id/events', batchEvents({ ...deps, watch, waits }));
+  router.post('/v1/batches/:id/retry', retryBatch({ ...deps, maker, downloads }));
   router.post('/v1/batches/:id/cancel', cancelBatch(deps));
 
   router.post('/v1/webhook_endpoints', createWebhookEndpoint(deps));

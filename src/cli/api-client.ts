@@ -20,6 +20,8 @@ export interface ApiClient {
   getBatch(id: string, options?: { retries?: number }): Promise<Batch>;
   listBatches(query: PageQuery): Promise<Page<Batch>>;
   cancelBatch(id: string): Promise<Batch>;
+  /** Makes a batch of the lines with these statuses; of all that were not answered where there are none. Repeated like a create. */
+  retryBatch(id: string, statuses: readonly string[], idempotencyKey: string): Promise<Batch>;
 }
 
 export interface PageQuery {
@@ -34,6 +36,8 @@ export interface NewBatch {
   metadata?: Record<string, string>;
 }
 
+/** An API copies the lines before it answers. */
+const RETRY_ANSWER_MS = 3_600_000;
 /** An API completes an upload before it answers. */
 const UPLOAD_ANSWER_MS = 24 * 3_600_000;
 
@@ -67,6 +71,18 @@ export function createApiClient(http: Http): ApiClient {
     getBatch: async (id, options = {}) => readBatch(await http.json({ method: 'GET', path: batchPath(id), ...options })),
     async listBatches({ limit, after }) {
       return readPage(await http.json({ method: 'GET', path: `/batches?${query({ limit: String(limit), after })}` }), readBatch);
+    },
+    async retryBatch(id, statuses, idempotencyKey) {
+      const content = JSON.stringify(statuses.length === 0 ? {} : { status: statuses });
+      return readBatch(
+        await http.json({
+          method: 'POST',
+          path: `${batchPath(id)}/retry`,
+          headers: { 'idempotency-key': idempotencyKey },
+          body: () => ({ content, headers: { 'content-type': 'application/json' } }),
+          timeoutMs: RETRY_ANSWER_MS,
+        }),
+      );
     },
     cancelBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/cancel` })),
   };

@@ -7,6 +7,7 @@ export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
   wait: { summary: 'wait until batches have ended', load: async () => (await import('./wait.ts')).wait },
   list: { summary: 'list batches, newest first', load: async () => (await import('./list.ts')).list },
   cancel: { summary: 'cancel batches', load: async () => (await import('./cancel.ts')).cancel },
+  retry: { summary: 'run the failed lines of a batch again', load: async () => (await import('./retry.ts')).retry },
   download: { summary: 'download the results of a batch', load: async () => (await import('./download.ts')).download },
   validate: { summary: 'check a file of requests on this machine', load: async () => (await import('./validate.ts')).validate },
   'files list': { summary: 'list files, newest first', load: async () => (await import('./files.ts')).filesList },

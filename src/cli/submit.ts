@@ -3,12 +3,12 @@ import type { ApiClient } from './api-client.ts';
 import { ApiFault } from './api-fault.ts';
 import { type Context, defineCommand, type Values } from './command.ts';
 import { WrongCall } from './command-error.ts';
-import { deliver, openDelivery } from './deliver.ts';
-import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { awaitResults } from './await-results.ts';
+import { openDelivery } from './deliver.ts';
+import { EXIT } from './exit-codes.ts';
 import { firstLine, firstUrl, urlOf } from './first-request.ts';
 import { openInput } from './open-input.ts';
 import { createTransfers } from './transfer-line.ts';
-import { waitForBatch } from './wait-for-batch.ts';
 import type { Batch } from '../domain/batch.ts';
 
 const OPTIONS = {
@@ -33,7 +33,7 @@ With --wait the exit code tells how the batch ended: 0 completed, 3 some lines f
   options: OPTIONS,
   words: [0, 1],
   async run(values, [path], context) {
-    const { output, signal } = context;
+    const { output } = context;
     const fileId = values['file-id'];
     if ((path === undefined) === (fileId === undefined)) throw new WrongCall('Give either a FILE or --file-id.');
     const metadata = readMetadata(values.metadata);
@@ -50,16 +50,7 @@ With --wait the exit code tells how the batch ended: 0 completed, 3 some lines f
       if (values.json) output.printJson(batch);
       return EXIT.ok;
     }
-    try {
-      const ended = await waitForBatch(client, batch.id, { screen: output.screen, signal });
-      await deliver(client, ended, { delivery, force: values.force, asJson: values.json, output, describe: true });
-      return exitCodeOf(ended);
-    } catch (error) {
-      if (signal.aborted)
-        output.warn(`The batch goes on. Follow it: nightshift wait ${batch.id}\nThen get its results: nightshift download ${batch.id}`);
-      else output.warn(`The batch is ${batch.id}. Get its results: nightshift download ${batch.id}`);
-      throw error;
-    }
+    return await awaitResults(client, batch, { delivery, force: values.force, asJson: values.json, context });
   },
 });
 

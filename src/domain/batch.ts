@@ -67,6 +67,8 @@ export interface Batch {
   request_counts: RequestCounts;
   usage: Usage;
   metadata: Record<string, string> | null;
+  /** Additions to OpenAI's object; absent where there is nothing to say. */
+  nightshift?: { retry_of?: string; retried_by?: string[] };
 }
 
 /** What the bucket holds of a batch: the wire object and what only Nightshift needs to know. */

@@ -265,6 +265,16 @@ export function webhookTestFailed(reason: string): ApiError {
   return new ApiError({ status: 400, code: 'webhook_test_failed', message: `The test event could not be delivered: ${shown(reason)}.` });
 }
 
+/** 409: a batch that has nothing to run again; `why` says it. */
+export function cannotRetry(id: string, why: string): ApiError {
+  return new ApiError({
+    status: 409,
+    code: 'cannot_retry',
+    message: `Cannot run lines of batch '${shown(id)}' again: ${why}.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
 /** 409: a batch that still runs. */
 export function cannotDelete(status: BatchStatus): ApiError {
   return new ApiError({

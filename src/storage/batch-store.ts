@@ -31,6 +31,8 @@ export interface BatchStore {
   ): Promise<Page<BatchRecord> | 'unknown_cursor'>;
   /** Removes the record of a batch that has ended; false when there is none. Its id stays a known cursor, and no create brings it back. */
   delete(tenant: string, id: string): Promise<boolean>;
+  /** Ids of the batches that run lines of this one again, newest first. */
+  retriesOf(tenant: string, id: string): Promise<string[]>;
   /** Whether a batch of this id was deleted in the last 30 days. */
   isDeleted(tenant: string, id: string): Promise<boolean>;
   /** Markers of batches that have not ended, with the input files that they name. */
@@ -119,6 +121,13 @@ export function createBatchStore({
     return (await store.stat(keys.tombstone(tenant, id))) !== null;
   }
 
+  async function retriesOf(tenant: string, id: string): Promise<string[]> {
+    const prefix = keys.retries(tenant, id);
+    const ids: string[] = [];
+    for await (const { key } of store.list(prefix)) ids.push(key.slice(prefix.length));
+    return ids;
+  }
+
   async function isKnown(tenant: string, id: string): Promise<boolean> {
     return (await store.stat(keys.batch(tenant, id))) !== null || (await isDeleted(tenant, id));
   }
@@ -148,6 +157,8 @@ export function createBatchStore({
       const { tenant, batch } = record;
       // The marker first: a record without one would never be started if this process died here.
       await openMarkers.create(tenant, batch.id, batch.input_file_id);
+      const retryOf = batch.nightshift?.retry_of;
+      if (retryOf !== undefined) await store.create(keys.retry(tenant, retryOf, batch.id), Buffer.alloc(0));
       await store.create(keys.batch(tenant, batch.id), toJsonBytes(record));
       // And again: the sweep takes a marker that has had no record for an hour, and this process may have stood still for as long.
       // The record is the promise, so a failure here is no failure of the creation.
@@ -178,11 +189,13 @@ export function createBatchStore({
       if ((await store.stat(keys.batch(tenant, id))) === null) return false;
       // The tombstone first: who finds no record any more finds it.
       await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
-      await store.remove([keys.batch(tenant, id)]);
+      const retries = (await retriesOf(tenant, id)).map((by) => keys.retry(tenant, id, by));
+      await store.remove([keys.batch(tenant, id), ...retries]);
       return true;
     },
 
     isDeleted,
+    retriesOf,
 
     async countOpen(tenant, most) {
       let count = 0;

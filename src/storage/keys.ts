@@ -20,6 +20,9 @@ export const keys = {
   probe: (nonce: string, name: string) => `probe/${nonce}/${name}`,
   /** What the workers know of a model server; `hash` is of its base URL. */
   limit: (hash: string) => `limits/${hash}`,
+  /** Which batches run lines of this one again. */
+  retry: (tenant: string, id: string, by: string) => `retries/${tenant}/${id}/${by}`,
+  retries: (tenant: string, id: string) => `retries/${tenant}/${id}/`,
   webhook: (tenant: string, id: string) => `webhooks/${tenant}/${id}`,
   webhooks: (tenant: string) => `webhooks/${tenant}/`,
   /** The models of an upstream, as a worker told last. */

@@ -105,6 +105,9 @@ describe('GET /openapi.json', () => {
       await described.call('GET /v1/batches/{id}', 400, { id, query: '?wait=x' });
       await described.call('GET /v1/batches/{id}/events', 200, { id });
       await described.call('GET /v1/batches/{id}/events', 404, { id: 'x' });
+      await described.call('POST /v1/batches/{id}/retry', 400, { id, ...json({ status: 'x' }) });
+      await described.call('POST /v1/batches/{id}/retry', 404, { id: 'x', ...json({}) });
+      await described.call('POST /v1/batches/{id}/retry', 409, { id, ...json({}) });
       await described.call('DELETE /v1/batches/{id}', 400, { id, query: '?delete_files=perhaps' });
       await described.call('DELETE /v1/batches/{id}', 200, { id });
       await described.call('DELETE /v1/batches/{id}', 404, { id });

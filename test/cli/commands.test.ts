@@ -289,6 +289,18 @@ describe('nightshift status and wait', () => {
   });
 });
 
+describe('nightshift retry', () => {
+  it('asks for a batch of the lines with these statuses, and prints its id', async () => {
+    const calls: string[] = [];
+    await using api = await startFakeApi((method, path) => {
+      calls.push(`${method} ${path}`);
+      return { body: aBatch({ id: 'batch_2' }) };
+    });
+    const plain = await nightshift(api.baseUrl, ['retry', 'batch_1', '--status', 'failed', '--status', 'expired'], folder);
+    assert.deepEqual([plain.code, plain.stdout, calls], [0, 'batch_2\n', ['POST /v1/batches/batch_1/retry']]);
+  });
+});
+
 describe('nightshift cancel', () => {
   it('cancels several batches, and waits for their end with --wait', async () => {
     await using api = await startFakeApi((method, path) => {

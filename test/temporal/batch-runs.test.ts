@@ -40,7 +40,7 @@ function onlyBatch(record: BatchRecord): BatchStore {
   return {
     ...{ create: nothing, update: nothing, list: nothing, countOpen: nothing, markOpen: nothing, removeOpen: nothing },
     ...{ claimIdempotency: nothing, putIdempotency: nothing, getIdempotency: nothing, updateIdempotency: nothing },
-    ...{ delete: nothing, isDeleted: nothing },
+    ...{ delete: nothing, isDeleted: nothing, retriesOf: nothing },
     tallies: { read: nothing, add: nothing, freeze: nothing, thaw: nothing },
     get: async () => record,
     listOpen: () => assert.fail('not asked for here'),

@@ -90,6 +90,22 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
         errors: [404],
       }),
     },
+    '/v1/batches/{id}/retry': {
+      parameters: [pathId('batch')],
+      post: operation('retryBatch', 'Make a batch of the lines that failed, expired or were cancelled', {
+        requestBody: body({
+          ...open(
+            {
+              status: { type: ['string', 'array', 'null'], description: 'Which of them: `failed`, `expired`, `cancelled`; all by default' },
+            },
+            [],
+          ),
+          additionalProperties: false,
+        }),
+        success: { 200: answers('The new batch', 'Batch') },
+        errors: [400, 404, 408, 409, 413],
+      }),
+    },
     '/v1/batches/{id}/cancel': {
       parameters: [pathId('batch')],
       post: operation('cancelBatch', 'Cancel a batch; what is finished by then is kept', {

@@ -19,7 +19,7 @@ import { webhookSchemas } from './webhook-paths.ts';
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
 
-const batch = whole({
+const batchMembers = whole({
   id: id('^batch_[0-9a-f]{32}$'),
   object: always('batch'),
   endpoint: text,
@@ -49,6 +49,20 @@ const batch = whole({
   }),
   metadata: orNull({ type: 'object', additionalProperties: text }),
 });
+/** Members that are there only where they say something. */
+const batch: Schema = {
+  ...batchMembers,
+  properties: {
+    ...Object(batchMembers['properties']),
+    nightshift: {
+      type: 'object',
+      properties: {
+        retry_of: { ...text, description: 'The batch whose lines this one runs again' },
+        retried_by: { type: 'array', items: text, description: 'The batches that run lines of this one again' },
+      },
+    },
+  },
+};
 
 const file = whole({
   id: id('^file-[0-9a-f]{24}$'),

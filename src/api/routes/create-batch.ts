@@ -1,141 +1,38 @@
-import type { ServerResponse } from 'node:http';
-import type { BatchRecord } from '../../domain/batch.ts';
-import { batchWasDeleted, wrongPurpose } from '../../domain/errors.ts';
-import { isFileId, newBatchId } from '../../domain/ids.ts';
-import { newBatch } from '../../domain/new-batch.ts';
+import { wrongPurpose } from '../../domain/errors.ts';
+import { isFileId } from '../../domain/ids.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
-import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
-import type { BatchRuns } from '../../temporal/batch-runs.ts';
-import { type BatchRequest, type OpenChoices, readBatchRequest } from '../batch-request.ts';
-import { type Logger, type Route, sendJson, tenantOf } from '../context.ts';
-import { createCreateLimits } from '../create-limits.ts';
+import type { BatchMaker } from '../batch-maker.ts';
+import { type OpenChoices, readBatchRequest } from '../batch-request.ts';
+import { type Route, tenantOf } from '../context.ts';
 import { createOf } from '../create-try.ts';
-import type { Create, Idempotency } from '../idempotency.ts';
 import { readJsonBody } from '../json-body.ts';
 import type { BodyPace } from '../request-body.ts';
-import { settledWithin } from '../settled-within.ts';
-import { tellTemporal } from '../tell-temporal.ts';
 
 interface Deps extends OpenChoices {
-  files: FileStore;
-  batches: BatchStore;
-  runs: BatchRuns;
-  idempotency: Idempotency;
+  files: Pick<FileStore, 'get'>;
+  maker: BatchMaker;
   settingsOf: TenantSettingsOf;
   bodyPace: BodyPace;
-  nowMs: () => number;
-  monotonicMs: () => number;
-  randomHex: (bytes: number) => string;
-  logger: Logger;
 }
-
-/** A batch, and whether an earlier create made it. */
-interface Made {
-  record: BatchRecord;
-  isRepeat: boolean;
-}
-
-/** Longest that a client waits for a note about its create. */
-const NOTE_PATIENCE_MS = 1000;
 
 /** `POST /v1/batches`: answers once the record is written, for from then on the batch will run. */
 export function createBatch(deps: Deps): Route {
-  const { files, batches, runs, idempotency, nowMs, monotonicMs, randomHex, logger } = deps;
-  const limits = createCreateLimits({ batches, settingsOf: deps.settingsOf, monotonicMs });
+  const { files, maker } = deps;
 
   return async (ctx) => {
     const tenant = tenantOf(ctx);
     const { value, bytes } = await readJsonBody(ctx.req, deps.bodyPace);
     const request = readBatchRequest(value, deps, deps.settingsOf(tenant).bestPriority);
-    const create = createOf(ctx, tenant, bytes);
-    const { record, isRepeat } = (await repeated(create)) ?? (await make(create, request, ctx.res));
-    sendJson(ctx, record.batch);
-    if (isRepeat) {
-      await tried('answered', idempotency.noteAnswered(create, record));
-      noteIfLost(ctx.res, create, record);
-    }
-    // The one line that leads from a client's request id to everything that is logged of its batch.
-    logger.info({ request_id: ctx.state.requestId, tenant, batch: record.batch.id, repeat: isRepeat }, 'batch accepted');
-  };
-
-  /** The batch that this create repeats, as it stands now; no limit applies to it. Null while there is none. */
-  async function repeated(create: Create): Promise<Made | null> {
-    const first = await beforeRecord(create, async () => await idempotency.find(create));
-    const standing = first === null ? null : await batches.get(create.tenant, first.batch.id);
-    return standing === null ? null : { record: standing, isRepeat: true };
-  }
-
-  async function make(create: Create, request: BatchRequest, response: ServerResponse): Promise<Made> {
-    const { tenant } = create;
-    const isRepeat = async () => (await idempotency.find(create)) !== null;
-    const place = await beforeRecord(create, async () => {
+    await maker.accept(ctx, createOf(ctx, tenant, bytes), async () => {
       await refuseOtherPurposes(tenant, request.inputFileId);
-      return await limits.enter(tenant, isRepeat);
+      return request;
     });
-    let isMade = false;
-    try {
-      const claimed = await beforeRecord(create, async () => await idempotency.claim(create, firstRecord(tenant, request)));
-      const standing = claimed.isRepeat ? await batches.get(tenant, claimed.record.batch.id) : null;
-      if (standing !== null) return { record: standing, isRepeat: true };
-      const { id } = claimed.record.batch;
-      if (claimed.isRepeat && (await batches.isDeleted(tenant, id))) throw batchWasDeleted(id);
-      noteIfLost(response, create, claimed.record);
-      await begin(create, claimed.record);
-      isMade = true;
-      return claimed;
-    } finally {
-      place.end(isMade);
-    }
-  }
-
-  /** What fails before the record is written is a refusal, which the retries of this create must not take for an older batch. */
-  async function beforeRecord<T>(create: Create, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      await tried('refused', idempotency.noteRefused(create));
-      throw error;
-    }
-  }
-
-  /** A client that hangs up before its answer does not know its batch. */
-  function noteIfLost(response: ServerResponse, create: Create, record: BatchRecord): void {
-    const note = () => (response.writableFinished ? undefined : void tried('unanswered', idempotency.noteUnanswered(create, record)));
-    if (response.closed) note();
-    else response.once('close', note);
-  }
-
-  /** Notes that cannot be written in time stay in the memory of this process. */
-  async function tried(what: string, noting: Promise<void>): Promise<void> {
-    const noted = noting.catch((error: unknown) => logger.debug({ err: error }, `a create could not be noted as ${what}`));
-    await settledWithin(noted, NOTE_PATIENCE_MS);
-  }
+  };
 
   /** A file that is not found is no error here: the batch will fail, as it does at OpenAI. */
   async function refuseOtherPurposes(tenant: string, inputFileId: string): Promise<void> {
     const file = isFileId(inputFileId) ? await files.get(tenant, inputFileId) : null;
     if (file !== null && file.purpose !== 'batch') throw wrongPurpose(file.id, file.purpose);
-  }
-
-  function firstRecord(tenant: string, request: BatchRequest): BatchRecord {
-    const now = nowMs();
-    const batch = newBatch({ ...request, id: newBatchId(now, randomHex(10)), nowSeconds: Math.floor(now / 1000) });
-    return { batch, tenant, output_expires_after_seconds: request.outputExpiresAfterSeconds };
-  }
-
-  /** A second run with the same record writes the same keys create-only and starts the same workflow id. */
-  async function begin(create: Create, record: BatchRecord): Promise<void> {
-    const { tenant, batch } = record;
-    try {
-      await batches.create(record);
-    } catch (error) {
-      // A write whose answer was lost may have been carried out, and then the batch runs.
-      if ((await batches.get(tenant, batch.id).catch(() => null)) === null) {
-        await tried('unanswered', idempotency.noteUnanswered(create, record));
-        throw error;
-      }
-    }
-    await tellTemporal(runs.start(record), { logger, what: 'start', batchId: batch.id });
   }
 }

@@ -28,8 +28,14 @@ export function retrieveBatch({ batches, watch, waits, draining }: Deps): Route 
     const record = isBatchId(id) ? await batches.get(tenantOf(ctx), id) : null;
     if (record === null) throw batchNotFound(id);
     const isWaiting = seconds > 0 && !isTerminal(record.batch.status);
-    sendJson(ctx, isWaiting ? await nextChange(ctx, record, seconds) : await watch.now(record));
+    sendJson(ctx, await withRetries(record, isWaiting ? await nextChange(ctx, record, seconds) : await watch.now(record)));
   };
+
+  /** Only a batch that has ended is run again. */
+  async function withRetries({ tenant }: BatchRecord, batch: Batch): Promise<Batch> {
+    const retriedBy = isTerminal(batch.status) ? await batches.retriesOf(tenant, batch.id) : [];
+    return retriedBy.length === 0 ? batch : { ...batch, nightshift: { ...batch.nightshift, retried_by: retriedBy } };
+  }
 
   async function nextChange(ctx: RouteContext, record: BatchRecord, seconds: number): Promise<Batch> {
     const gone = clientGone(ctx);
