@@ -2,12 +2,13 @@ import type { BatchError } from '../src/domain/batch.ts';
 import * as fault from '../src/domain/input-errors.ts';
 import { createLineSplitter, type InputLine } from '../src/domain/jsonl.ts';
 import { type Limits, LONG_LINE_BYTES, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
-import type { PlannedLine } from '../src/domain/plan.ts';
+import type { CheckedSoFar, PlannedLine } from '../src/domain/plan.ts';
 import { createRequestLineChecker } from '../src/domain/request-line.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
 import type { ModelRoutes } from '../src/upstream/model-routes.ts';
 import { createModelCheck } from './check-models.ts';
 import { createCustomIds } from './custom-ids.ts';
+import type { ValidatedPart } from './plan-segments.ts';
 
 /** What the lines of an input amount to. */
 export type CheckedInput =
@@ -29,6 +30,9 @@ export interface InputChecker {
   readonly customId: string;
   readonly requests: number;
   verdict(): CheckedInput;
+  /** For another checker that goes on from here, with `takeCustomIds`: the custom_ids since the last call. */
+  state(): CheckedSoFar;
+  takeCustomIds(): Buffer;
 }
 
 /** Checks every line by the rules of the endpoint, and what only all lines together tell: counts, models, duplicates. */
@@ -37,19 +41,23 @@ export function createInputChecker({
   limits,
   routes,
   modelLists,
+  from = null,
 }: {
   endpoint: string;
   limits: Limits;
   routes: ModelRoutes;
   modelLists: ModelLists;
+  from?: ValidatedPart | null;
 }): InputChecker {
+  const checked = from?.last.checked ?? { requests: 0, embeddingInputs: 0, errors: [], models: null };
   const customIds = createCustomIds();
+  // Taken out, because those of ten million lines are 200 MB.
+  for (const bytes of from?.customIds.splice(0) ?? []) customIds.restore(bytes);
   const checker = createRequestLineChecker({ endpoint, limits, lineOf: customIds.lineOf });
-  const errors: BatchError[] = [];
-  let requests = 0;
-  let embeddingInputs = 0;
+  const errors: BatchError[] = [...checked.errors];
+  let { requests, embeddingInputs } = checked;
   let customId = '';
-  const models = createModelCheck({ routes, modelLists });
+  const models = createModelCheck({ routes, modelLists, from: checked.models });
 
   /** What no single line is to blame for. */
   function wholeFileErrors(): BatchError[] {
@@ -86,6 +94,8 @@ export function createInputChecker({
     get requests() {
       return requests;
     },
+    state: () => ({ requests, embeddingInputs, errors: [...errors], models: models.state() }),
+    takeCustomIds: () => customIds.takeNew(),
     verdict() {
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
@@ -107,9 +117,13 @@ export async function readThroughChecker(given: {
   plan: (line: PlannedLine) => Promise<boolean> | boolean;
   step: () => Promise<void> | void;
   longLine: (offset: number) => Promise<Disposable>;
+  /** After which line the stream begins, and where in the file. */
+  from: { line: number; offset: number };
+  /** Hears of each line once it is planned, and where its bytes end. A promise is waited for. */
+  taken: (line: { line: number; end: number }) => Promise<void> | null;
 }): Promise<'checked' | 'plan_full'> {
-  const { body, maxLineBytes, checker, plan, step, longLine } = given;
-  const splitter = createLineSplitter({ maxLineBytes });
+  const { body, maxLineBytes, checker, plan, step, longLine, from, taken } = given;
+  const splitter = createLineSplitter({ maxLineBytes, from });
 
   /** Null when there may be more to come. */
   async function takeAll(lines: readonly InputLine[]): Promise<'checked' | 'plan_full' | null> {
@@ -121,6 +135,8 @@ export async function readThroughChecker(given: {
       const ofOther = checker.upstream > 0 ? { upstream: checker.upstream } : {};
       const { customId } = checker;
       if (checker.isClean && !(await plan({ line, offset, length, customId, ...ofOther }))) return 'plan_full';
+      const saved = taken({ line, end: offset + length });
+      if (saved !== null) await saved;
     }
     return null;
   }

@@ -1,6 +1,7 @@
 import type { BatchError } from '../src/domain/batch.ts';
 import * as fault from '../src/domain/input-errors.ts';
 import { createListCheck } from '../src/domain/model-list.ts';
+import type { CheckedSoFar } from '../src/domain/plan.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
 import type { ModelRoute, ModelRoutes } from '../src/upstream/model-routes.ts';
 
@@ -16,16 +17,26 @@ export interface ModelCheck {
   readonly upstreams: string[];
   /** Number of the upstream of the last line among them. */
   readonly upstream: number;
+  /** For another check that goes on from here. */
+  state(): CheckedSoFar['models'];
 }
 
-/** No lines yet. */
-export function createModelCheck({ routes, modelLists }: { routes: ModelRoutes; modelLists: ModelLists }): ModelCheck {
+/** No lines yet, or those of an earlier check. */
+export function createModelCheck({
+  routes,
+  modelLists,
+  from = null,
+}: {
+  routes: ModelRoutes;
+  modelLists: ModelLists;
+  from?: CheckedSoFar['models'] | null;
+}): ModelCheck {
   /** Of the upstreams that were asked; null for one that does not tell, which may have every model. */
   const lists = new Map<string, { names: readonly string[]; has: (model: string) => boolean } | null>();
-  const upstreams: string[] = [];
+  const upstreams: string[] = [...(from?.upstreams ?? [])];
   let upstream = 0;
   /** Undefined before the first line. */
-  let common: string | null | undefined;
+  let common: string | null | undefined = from?.hasLines === true ? from.common : undefined;
   /** Most batches name one model: the route of the last one is known. */
   let last: { model: string | null; route: ModelRoute | null; error: ((line: number) => BatchError) | null } | null = null;
 
@@ -60,6 +71,7 @@ export function createModelCheck({ routes, modelLists }: { routes: ModelRoutes; 
       }
       return error === null ? [] : [error(line)];
     },
+    state: () => ({ hasLines: common !== undefined, common: common ?? null, upstreams: [...upstreams] }),
     get model() {
       return common ?? null;
     },

@@ -8,6 +8,10 @@ const HASH_WORDS = 4;
 export interface CustomIds {
   /** The line that had it before; null when none had, and then this line is remembered. */
   lineOf(customId: string, line: number): number | null;
+  /** What was remembered since the last call, 20 bytes each, to be restored by another process. */
+  takeNew(): Buffer;
+  /** Remembers what `takeNew` answered elsewhere. */
+  restore(bytes: Buffer): void;
 }
 
 /** No custom_ids yet. */
@@ -16,6 +20,19 @@ export function createCustomIds(): CustomIds {
   let slots = 1024;
   let table = new Uint32Array(slots * WORDS);
   let count = 0;
+  let added = Buffer.alloc(0);
+  let addedBytes = 0;
+
+  function note(entry: Uint32Array): void {
+    if (addedBytes === added.length) added = Buffer.concat([added], Math.max(1024 * WORDS * 4, 2 * added.length));
+    for (const word of entry) addedBytes = added.writeUInt32LE(word, addedBytes);
+  }
+
+  function remember(entry: Uint32Array): void {
+    table.set(entry, place(table, slots, entry).at);
+    count += 1;
+    if (count * 4 > slots * 3) grow();
+  }
 
   /** Where the hash is, or the empty slot where it belongs. */
   function place(into: Uint32Array, size: number, words: Uint32Array): { at: number; found: boolean } {
@@ -44,11 +61,24 @@ export function createCustomIds(): CustomIds {
       const words = hashWords(customId);
       const { at, found } = place(table, slots, words);
       if (found) return table[at + HASH_WORDS] ?? 0;
-      table.set(words, at);
-      table[at + HASH_WORDS] = line;
-      count += 1;
-      if (count * 4 > slots * 3) grow();
+      const entry = new Uint32Array(WORDS);
+      entry.set(words);
+      entry[HASH_WORDS] = line;
+      note(entry);
+      remember(entry);
       return null;
+    },
+
+    takeNew() {
+      const taken = Buffer.from(added.subarray(0, addedBytes));
+      addedBytes = 0;
+      return taken;
+    },
+
+    restore(bytes) {
+      for (let at = 0; at < bytes.length; at += WORDS * 4) {
+        remember(Uint32Array.from({ length: WORDS }, (_, word) => bytes.readUInt32LE(at + word * 4)));
+      }
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { BatchStatus } from '../src/domain/batch.ts';
+import type { SegmentSize } from './plan-segments.ts';
 import type { Limits } from '../src/domain/limits.ts';
 import type { Logger } from '../src/logger.ts';
 import type { BatchStore } from '../src/storage/batch-store.ts';
@@ -31,6 +32,8 @@ export interface ActivityDeps {
   limits: Limits;
   /** Bytes of bodies and answers in flight, over all upstreams of this process (256 MiB). */
   memoryBytes?: number;
+  /** Input after which validation writes how far it has come (100,000 requests or 64 MiB). */
+  segmentSize?: SegmentSize;
   /** Longest time for which the worker holds a heartbeat back, so that it becomes one call with later ones. */
   heartbeatThrottleMs: number;
   /** The sweep leaves markers of open batches alone that are younger: a creation or an end may be going on. */

@@ -1,5 +1,6 @@
 import { MAX_SHARDS } from '../src/domain/limits.ts';
-import { createPlanner, type PlannedLine, type ShardPlan, type ShardRange } from '../src/domain/plan.ts';
+import { createPlanner, type PlanNonce, type PlannedLine, type PlanSegment, type ShardPlan, type ShardRange } from '../src/domain/plan.ts';
+import type { ValidatedPart } from './plan-segments.ts';
 import type { PieceStore } from '../src/storage/piece-store.ts';
 
 /** Shards of a plan on their way to the bucket at a time. */
@@ -13,17 +14,24 @@ export interface PlanWriter {
    */
   add(line: PlannedLine): Promise<boolean> | boolean;
   /** Writes the last shard, waits for all, and answers what the head of the plan lists. */
-  end(): Promise<ShardRange[]>;
+  end(): Promise<{ nonces: PlanNonce[]; shards: ShardRange[] }>;
+  /** Shards that are cut. */
+  readonly shards: number;
+  /** Waits until all shards that are cut are in the bucket. */
+  settle(): Promise<void>;
+  /** What a segment holds of the plan, with the shards from this number on. */
+  state(firstShard: number): Pick<PlanSegment, 'nonces' | 'shards' | 'pending'>;
 }
 
 /** Harmless a second time: each run has a nonce of its own, and what no head names nobody reads. */
 export function createPlanWriter(
   pieces: Pick<PieceStore, 'putPlanShard'>,
   at: { batchId: string; nonce: string },
-  maxShards = MAX_SHARDS,
+  { from = null, maxShards = MAX_SHARDS }: { from?: ValidatedPart | null; maxShards?: number } = {},
 ): PlanWriter {
-  const planner = createPlanner();
-  const ranges: ShardRange[] = [];
+  const ranges: ShardRange[] = [...(from?.shards ?? [])];
+  const planner = createPlanner({ from: { shard: ranges.length, pending: from?.last.pending ?? [] } });
+  const nonces: PlanNonce[] = [...(from?.last.nonces ?? []), { firstShard: ranges.length, nonce: at.nonce }];
   const writing = new Set<Promise<void>>();
   const failures: unknown[] = [];
 
@@ -43,7 +51,17 @@ export function createPlanWriter(
     if (failures.length > 0) throw failures[0];
   }
 
+  async function settle(): Promise<void> {
+    await Promise.all(writing);
+    throwFailure();
+  }
+
   return {
+    settle,
+    get shards() {
+      return ranges.length;
+    },
+    state: (firstShard) => ({ nonces, shards: ranges.slice(firstShard), pending: [...planner.pending] }),
     add(line) {
       const full = planner.add(line);
       if (full === null) return true;
@@ -53,9 +71,8 @@ export function createPlanWriter(
     async end() {
       const last = planner.end();
       if (last !== null) await write(last);
-      await Promise.all(writing);
-      throwFailure();
-      return ranges;
+      await settle();
+      return { nonces, shards: ranges };
     },
   };
 }

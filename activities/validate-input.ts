@@ -1,4 +1,6 @@
+import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
+import type { File } from '../src/domain/file.ts';
 import { isFileId } from '../src/domain/ids.ts';
 import { inputCrashedWorker, inputFileNotFound, inputFileTooLarge, inputTooSparse } from '../src/domain/input-errors.ts';
 import { isJsonRecord } from '../src/domain/json-type.ts';
@@ -13,6 +15,7 @@ import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
 import type { HeavyWork } from './heavy-work.ts';
+import { createSegmentWriter, readSegments, SEGMENT_SIZE, type SegmentSize } from './plan-segments.ts';
 import { createPlanWriter } from './plan-writer.ts';
 import { type AttemptRecord, readHistory } from './run-requests/attempt-history.ts';
 import { NO_TRIES } from '../src/domain/retry.ts';
@@ -25,13 +28,17 @@ const MAX_LOSSES = 3;
  * beside the first writes shards under names of its own, and of two heads the first stands for both.
  */
 export function createValidateInput(
-  deps: Pick<ActivityDeps, 'files' | 'pieces' | 'routes' | 'modelLists' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex'> & {
+  deps: Pick<
+    ActivityDeps,
+    'files' | 'pieces' | 'routes' | 'modelLists' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex' | 'segmentSize'
+  > & {
     batchesRunning: BatchesRunning;
     controlMemory: ControlMemory;
     heavyWork: HeavyWork;
   },
 ) {
   const { files, pieces, routes, modelLists, limits, upstreams, workersOf, randomHex, batchesRunning, controlMemory, heavyWork } = deps;
+  const { segmentSize = SEGMENT_SIZE } = deps;
 
   /** Held while a line is checked that is not short. */
   async function longLine(mostBytes: number, signal: AbortSignal): Promise<Disposable> {
@@ -46,7 +53,7 @@ export function createValidateInput(
     }
   }
 
-  async function makeHead(input: ValidateInputInput, progress: { line: number }, beating: Beating): Promise<PlanHead> {
+  async function makeHead(input: ValidateInputInput, progress: ValidationProgress, beating: Beating): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
     // The id is a text of the client's, and some texts make a key that the bucket refuses for ever.
     const file = isFileId(inputFileId) ? await files.get(tenant, inputFileId) : null;
@@ -55,17 +62,23 @@ export function createValidateInput(
       const model = await readFirstModel(files, { tenant, file, endpoint });
       return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, model)] };
     }
-    const content = await files.openContent(tenant, inputFileId);
+    const from = progress.segment === null ? null : await readSegments(pieces, batchId, progress.segment);
+    const place = from?.last.place ?? { line: 1, offset: 0 };
+    const content = await openRest(input, file, place.offset);
     if (content === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
 
-    const checker = createInputChecker({ endpoint, limits, routes, modelLists });
+    const checker = createInputChecker({ endpoint, limits, routes, modelLists, from });
     const nonce = randomHex(16);
-    const writer = createPlanWriter(pieces, { batchId, nonce });
+    const writer = createPlanWriter(pieces, { batchId, nonce }, { from });
+    const onSegment = (name: string) => void (progress.segment = name);
+    const segments = createSegmentWriter({ pieces, batchId, nonce, checker, plan: writer, from, size: segmentSize, onSegment });
     try {
       const ended = await readThroughChecker({
         body: content.body,
         maxLineBytes: limits.maxLineBytes,
         checker,
+        from: place,
+        taken: segments.taken,
         plan(line) {
           progress.line = line.line;
           return writer.add(line);
@@ -79,7 +92,17 @@ export function createValidateInput(
     }
     const checked = checker.verdict();
     // The shards of a refused input stay behind; the sweep takes them with everything else under `work/`.
-    return checked.verdict === 'refused' ? checked : { ...checked, nonce, shards: await writer.end() };
+    return checked.verdict === 'refused' ? checked : { ...checked, ...(await writer.end()) };
+  }
+
+  /** The bytes of the input from an offset on, which may be its end. */
+  async function openRest(
+    { tenant, inputFileId }: ValidateInputInput,
+    { bytes }: File,
+    offset: number,
+  ): Promise<{ body: Readable } | null> {
+    if (offset > 0 && offset >= bytes) return { body: Readable.from([]) };
+    return await files.openContent(tenant, inputFileId, offset === 0 ? undefined : { start: offset, end: bytes - 1 });
   }
 
   /** What the workflow needs of the plan, and what earlier runs of the batch have closed of it. */
@@ -139,14 +162,16 @@ export function createValidateInput(
   }
 }
 
-/** What validation writes into its heartbeats: the last line it took, for people, and for its next attempt how the earlier ones ended. */
-type ValidationProgress = AttemptRecord & { line: number };
+/** What validation writes into its heartbeats: the last line it took, for people, and for its next attempt the last segment and how the earlier ones ended. */
+type ValidationProgress = AttemptRecord & { line: number; segment: string | null };
 
 function progressOf({ attempt, heartbeatDetails }: { attempt: number; heartbeatDetails: unknown }): ValidationProgress {
   const { losses } = readHistory(heartbeatDetails, { attempt, tries: NO_TRIES });
   const line = isJsonRecord(heartbeatDetails) ? Number(heartbeatDetails['line']) || 0 : 0;
+  const segment = isJsonRecord(heartbeatDetails) ? heartbeatDetails['segment'] : null;
   return {
     line,
+    segment: typeof segment === 'string' ? segment : null,
     attempt,
     faults: 0,
     timeouts: 0,

@@ -31,14 +31,20 @@ const GROWTH = 4;
 /**
  * Splits on the byte `\n` only, so that no character of a string can break a line. Byte order marks at the start of any line (files
  * were joined, or an editor wrote them) and one `\r` before `\n` are dropped; blank lines are counted but not answered. At most one
- * line is held.
+ * line is held. The stream may begin after the text of a line, `from`, whose line break comes first then.
  */
-export function createLineSplitter({ maxLineBytes }: { maxLineBytes: number }): LineSplitter {
+export function createLineSplitter({
+  maxLineBytes,
+  from = { line: 1, offset: 0 },
+}: {
+  maxLineBytes: number;
+  from?: { line: number; offset: number };
+}): LineSplitter {
   // More than a line has, because it can turn out to be a byte order mark and the `\r` of the line break.
   const mostBytes = maxLineBytes + BOM.length + 1;
-  let line = 1;
+  let { line } = from;
   /** Offset of the first byte of the current line. */
-  let offset = 0;
+  let { offset } = from;
   /** What has come of the current line; emptied once it is longer than may be kept. */
   let parts: Uint8Array[] = [];
   /** Holds a long line instead, so that its bytes are not in memory twice when it ends. */

@@ -49,24 +49,60 @@ export type PlanHead =
       model: string | null;
       /** Names of the upstreams that serve the models of the batch, in the order of their first lines. */
       upstreams: string[];
-      /** In the names of this plan's shards, so that two validations keep apart. */
-      nonce: string;
+      /** Ascending; the first one begins at shard 0. */
+      nonces: PlanNonce[];
       shards: ShardRange[];
     };
+
+/** Each attempt to validate has a nonce in the names of its shards, so that attempts keep apart: those from `firstShard` on have this one. */
+export interface PlanNonce {
+  firstShard: number;
+  nonce: string;
+}
+
+/** How far a validation had come: what it found since the segment before, and all that one needs to go on after the last line. */
+export interface PlanSegment {
+  /** Names of the segments before. */
+  earlier: string[];
+  /** The last line, and where its bytes end. */
+  place: { line: number; offset: number };
+  nonces: PlanNonce[];
+  /** Shards that were written since the segment before. */
+  shards: ShardRange[];
+  /** Lines of the shard that is not full. */
+  pending: PlannedLine[];
+  checked: CheckedSoFar;
+  /** Hashes of the custom_ids since the segment before, as base64. */
+  customIds: string;
+}
+
+/** What all lines so far amount to. */
+export interface CheckedSoFar {
+  requests: number;
+  embeddingInputs: number;
+  errors: BatchError[];
+  models: { hasLines: boolean; common: string | null; upstreams: string[] };
+}
 
 /** Cuts lines into shards as they come; a cut shard is answered by the `add` that no longer fits it, the last one by `end`. */
 export interface Planner {
   add(line: PlannedLine): ShardPlan | null;
   end(): ShardPlan | null;
+  /** Lines that are in no shard yet. */
+  readonly pending: readonly PlannedLine[];
 }
 
 /**
  * Cuts shards of at most `maxLines` physical lines and `maxBytes` of input from first to last byte. Blank lines before and
  * after a shard belong to none; a line longer than `maxBytes` is a shard of its own.
  */
-export function createPlanner({ maxLines = SHARD_MAX_LINES, maxBytes = SHARD_MAX_BYTES } = {}): Planner {
-  let shard = 0;
-  let lines: PlannedLine[] = [];
+export function createPlanner({
+  maxLines = SHARD_MAX_LINES,
+  maxBytes = SHARD_MAX_BYTES,
+  from = { shard: 0, pending: [] },
+}: { maxLines?: number; maxBytes?: number; from?: { shard: number; pending: readonly PlannedLine[] } } = {}): Planner {
+  let { shard } = from;
+  let lines = [...from.pending];
 
   const cut = (): ShardPlan | null => {
     const first = lines[0];
@@ -88,6 +124,9 @@ export function createPlanner({ maxLines = SHARD_MAX_LINES, maxBytes = SHARD_MAX
       return plan;
     },
     end: cut,
+    get pending() {
+      return lines;
+    },
   };
 }
 

@@ -7,10 +7,10 @@ import {
   type JoinPlace,
   type PartLimits,
 } from '../domain/join-parts.ts';
-import { mapInOrder } from './in-order.ts';
 import { createJson, getJson, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import { MARK_EVERY_MS, type UploadMarker } from './upload-marker.ts';
+import { readRanges } from './read-ranges.ts';
 import { ObjectStoreError, type ObjectStore } from './object-store.ts';
 import { PART_BYTES, type PartPool } from './part-pool.ts';
 import { updateJson } from './update-json.ts';
@@ -81,8 +81,6 @@ interface JoinOptions {
 }
 
 const PARTS_IN_FLIGHT = 2;
-/** Objects of one part that are read at a time. */
-const READS_AT_A_TIME = 8;
 
 /** Opens what stands under `stateKey`; the upload begins with its first part. */
 export async function openJoinedContent(options: JoinOptions): Promise<JoinedContent> {
@@ -257,26 +255,4 @@ export async function openJoinedContent(options: JoinOptions): Promise<JoinedCon
 
 function bytesAfter(objects: readonly JoinedObject[], { shard, offset }: JoinPlace): number {
   return objects.filter((object) => object.shard >= shard).reduce((sum, { bytes }) => sum + bytes, -offset);
-}
-
-/** Reads the ranges, one after the other, into a buffer of their length. */
-async function readRanges(store: Pick<ObjectStore, 'open'>, ranges: readonly JoinedRange[], into: Buffer): Promise<Buffer> {
-  let end = 0;
-  const placed = ranges.map((range) => ({ range, offset: (end += range.end - range.start) - (range.end - range.start) }));
-  const read = async ({ range: { object, start, end: stop }, offset }: (typeof placed)[number]) => {
-    const found = await store.open(object.key, { start, end: stop - 1 });
-    if (found?.size !== object.bytes) {
-      found?.body.destroy();
-      throw wrong(object, found === null ? 'is not there' : `has ${found.size} bytes and not ${object.bytes}`);
-    }
-    let bytes = 0;
-    for await (const chunk of found.body as AsyncIterable<Buffer>) bytes += chunk.copy(into, offset + bytes, 0, stop - start - bytes);
-    if (bytes !== stop - start) throw wrong(object, `gave ${bytes} bytes and not ${stop - start}`);
-  };
-  for await (const _ of mapInOrder(placed, READS_AT_A_TIME, read));
-  return into;
-}
-
-function wrong({ key }: JoinedObject, what: string): ObjectStoreError {
-  return new ObjectStoreError('open', key, new Error(`a shard result names it, but it ${what}`));
 }

@@ -29,6 +29,8 @@ export const keys = {
   models: (upstream: string) => `models/${upstream}`,
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
+  /** How far a validation had come; in the name is its nonce. */
+  planSegment: (batch: string, name: string) => `work/${batch}/plan/segment-${name}`,
   /** The nonce keeps two validations apart, and the head says whose shards count. */
   planShard: (batch: string, shard: number, nonce: string) => `work/${batch}/plan/${shardName(shard)}-${nonce}`,
   pieces: (batch: string, shard: number) => `work/${batch}/${shardName(shard)}/`,

@@ -1,5 +1,5 @@
 import type { LineResult, PieceEntry, Publication, ShardResult } from '../domain/piece.ts';
-import type { PlanHead, ShardPlan } from '../domain/plan.ts';
+import type { PlanHead, PlanNonce, PlanSegment, ShardPlan } from '../domain/plan.ts';
 import { mapInOrder } from './in-order.ts';
 import { createJson, getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
@@ -17,6 +17,9 @@ export interface PieceStore {
   putPlanShard(at: { batchId: string; nonce: string }, plan: ShardPlan): Promise<void>;
   /** A shard of the plan whose head stands; null when there is none. */
   getPlanShard(batchId: string, shard: number): Promise<ShardPlan | null>;
+  /** Writes how far a validation has come, under a name that has its nonce. */
+  putPlanSegment(batchId: string, name: string, segment: PlanSegment): Promise<void>;
+  getPlanSegment(batchId: string, name: string): Promise<PlanSegment | null>;
   /** Create-only: answers the head that stands, which may be another's. */
   createPlanHead(batchId: string, head: PlanHead): Promise<PlanHead>;
   getPlanHead(batchId: string): Promise<PlanHead | null>;
@@ -52,7 +55,7 @@ export interface PieceStore {
 }
 
 const LINE_BREAK = Buffer.from('\n');
-/** Batches whose plan's nonce is remembered: it never changes, and a head may be long. */
+/** Batches whose plan's nonces are remembered: it never changes, and a head may be long. */
 const PLANS_REMEMBERED = 10_000;
 /** Lines are written in blocks of about this size; a longer line is not copied. */
 const BLOCK_BYTES = 256 * 1024;
@@ -77,20 +80,22 @@ function* toBlocks(lines: readonly Buffer[]): Iterable<Buffer> {
 
 /** Plans, pieces and shard results in a bucket. */
 export function createPieceStore({ store, newNonce, parts }: { store: ObjectStore; newNonce: () => string; parts: PartPool }): PieceStore {
-  const nonces = createRecent<string>(PLANS_REMEMBERED);
+  const nonces = createRecent<readonly PlanNonce[]>(PLANS_REMEMBERED);
 
   async function getPlanHead(batchId: string): Promise<PlanHead | null> {
     return await getJson<PlanHead>(store, keys.planHead(batchId));
   }
 
-  /** What the names of the plan's shards end in; null when there is no plan. */
-  async function planNonce(batchId: string): Promise<string | null> {
-    const known = nonces.get(batchId);
-    if (known !== undefined) return known;
-    const head = await getPlanHead(batchId);
-    if (head?.verdict !== 'accepted') return null;
-    nonces.set(batchId, head.nonce);
-    return head.nonce;
+  /** What the name of a shard of the plan ends in; null when there is no plan. */
+  async function planNonce(batchId: string, shard: number): Promise<string | null> {
+    let known = nonces.get(batchId);
+    if (known === undefined) {
+      const head = await getPlanHead(batchId);
+      if (head?.verdict !== 'accepted') return null;
+      known = head.nonces;
+      nonces.set(batchId, known);
+    }
+    return known.findLast(({ firstShard }) => firstShard <= shard)?.nonce ?? null;
   }
 
   return {
@@ -101,9 +106,12 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     },
 
     async getPlanShard(batchId, shard) {
-      const nonce = await planNonce(batchId);
+      const nonce = await planNonce(batchId, shard);
       return nonce === null ? null : await getJson<ShardPlan>(store, keys.planShard(batchId, shard, nonce));
     },
+
+    putPlanSegment: async (batchId, name, segment) => await store.put(keys.planSegment(batchId, name), toJsonBytes(segment)),
+    getPlanSegment: (batchId, name) => getJson<PlanSegment>(store, keys.planSegment(batchId, name)),
 
     createPlanHead: (batchId, head) => createJson(store, keys.planHead(batchId), head),
 

@@ -33,6 +33,8 @@ await Promise.all(
       maxLineBytes: 2 * lineBytes,
       checker,
       plan: () => true,
+      from: { line: 1, offset: 0 },
+      taken: () => null,
       step: async () => await new Promise((resolve) => setImmediate(resolve)),
       longLine: async () => await memory.longLine(lineBytes, signal),
     });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import type { BatchError } from '../../src/domain/batch.ts';
 import { newBatchId } from '../../src/domain/ids.ts';
@@ -60,6 +61,109 @@ describe('a validation that loses its worker', () => {
     }
     const { run: runAttempt } = attempt({ attempt: 7, heartbeatDetails: details });
     assert.partialDeepStrictEqual(await runAttempt(stage.worker().validateInput, batch), { verdict: 'accepted', total: 3 });
+  });
+});
+
+describe('a validation that is cut off', () => {
+  const segmentSize = { requests: 1_500, bytes: 1e9 };
+  const cutOff = async (batch: StagedBatch, afterBytes: number, details?: unknown): Promise<unknown> => {
+    const { files } = stage.deps;
+    const broken: typeof files.openContent = async (tenant, id, range) => {
+      const content = await files.openContent(tenant, id, range);
+      if (content === null) return null;
+      const whole: AsyncIterable<Buffer> = content.body;
+      let left = afterBytes - (range?.start ?? 0);
+      async function* until() {
+        for await (const chunk of whole) {
+          yield chunk.subarray(0, Math.max(0, left));
+          left -= chunk.length;
+          if (left <= 0) throw new Error('killed');
+        }
+      }
+      return { ...content, body: Readable.from(until()) };
+    };
+    const { run: runAttempt, beats } = attempt({ attempt: 2, heartbeatDetails: details });
+    await assert.rejects(
+      runAttempt(stage.worker({ segmentSize, files: { ...files, openContent: broken } }).validateInput, batch),
+      /killed/,
+    );
+    return beats.at(-1);
+  };
+  /** Goes on with the details of an attempt; answers where it began to read. */
+  const goOn = async (batch: StagedBatch, details: unknown) => {
+    const starts: number[] = [];
+    const { files } = stage.deps;
+    const openContent: typeof files.openContent = async (tenant, id, range) => {
+      starts.push(range?.start ?? 0);
+      return await files.openContent(tenant, id, range);
+    };
+    const { run: runAttempt } = attempt({ attempt: 3, heartbeatDetails: details });
+    const found = await runAttempt(stage.worker({ segmentSize, files: { ...files, openContent } }).validateInput, batch);
+    return { found, starts };
+  };
+  const lines = (count: number, lineBreak: string) =>
+    Array.from({ length: count }, (_, at) => chatLine(`line-${at}`) + (at % 700 === 0 ? lineBreak : '')).join(lineBreak);
+
+  it('reads on from its last segment and comes to the same plan, whatever ends lines and however often it is cut off', async () => {
+    for (const lineBreak of ['\n', '\r\n']) {
+      const text = lines(6_300, lineBreak);
+      const [whole, cut] = [await stage.submit(text), await stage.submit(text)];
+      const expected = await run(stage.worker().validateInput, whole);
+      let details: unknown;
+      for (const part of [0.4, 0.55, 0.8]) details = await cutOff(cut, part * text.length, details);
+      const { found, starts } = await goOn(cut, details);
+      assert.ok(expected.verdict === 'accepted' && expected.shards.length === 7);
+      assert.deepEqual(found, expected);
+      assert.equal(starts.length, 1);
+      assert.ok((starts[0] ?? 0) > 0.55 * text.length, `began at ${starts[0]} of ${text.length} bytes`);
+      for (const { shard } of expected.shards) {
+        const plans = await Promise.all([whole, cut].map(async ({ batchId }) => await stage.deps.pieces.getPlanShard(batchId, shard)));
+        assert.ok(plans[0] !== null);
+        assert.deepEqual(plans[1], plans[0]);
+      }
+    }
+  });
+
+  it('finds what only all lines tell, and keeps the errors from before', async () => {
+    const good = Array.from({ length: 6_000 }, (_, at) => chatLine(`line-${at}`));
+    const inputs: [string, string[]][] = [
+      ['a custom_id from before', [...good, chatLine('line-17')]],
+      [
+        'an error from before',
+        good.with(3_100, '{').toSpliced(3_200, 0, chatLine('line-5'), line({ custom_id: 'line-x', url: '/v1/x' }), chatLine('line-x')),
+      ],
+      ['another model', good.with(5_900, body({ model: 'other' }))],
+      ['nothing wrong', good],
+    ];
+    for (const [what, all] of inputs) {
+      const text = all.join('\n');
+      const [whole, cut] = [await stage.submit(text), await stage.submit(text)];
+      const expected = await run(stage.worker().validateInput, whole);
+      const { found, starts } = await goOn(cut, await cutOff(cut, 0.9 * text.length));
+      assert.deepEqual(found, expected, what);
+      assert.ok((starts[0] ?? 0) > 0.5 * text.length, what);
+      const [one, other] = await Promise.all([whole, cut].map(async ({ batchId }) => await stage.deps.pieces.getPlanHead(batchId)));
+      if (one?.verdict === 'refused') assert.deepEqual(other, one);
+      else
+        assert.ok(one?.verdict === 'accepted' && other?.verdict === 'accepted' && other.model === one.model && other.total === one.total);
+    }
+  });
+
+  it('begins anew when its segment is gone', async () => {
+    const batch = await stage.submit(lines(4_000, '\n'));
+    const { found, starts } = await goOn(batch, { segment: 'gone-3', ended: true });
+    assert.deepEqual([found.verdict, starts], ['accepted', [0]]);
+  });
+
+  it('goes on beside one that was taken for lost', async () => {
+    const text = lines(5_000, '\n');
+    const batch = await stage.submit(text);
+    const details = await cutOff(batch, 0.8 * text.length);
+    const [one, other] = await Promise.all([goOn(batch, details), goOn(batch, details)]);
+    assert.deepEqual(one.found, other.found);
+    assert.ok(one.found.verdict === 'accepted');
+    const plan = await stage.deps.pieces.getPlanShard(batch.batchId, one.found.shards.length - 1);
+    assert.equal(plan?.lines.at(-1)?.customId, 'line-4999');
   });
 });
 

@@ -214,9 +214,16 @@ describe('PieceStore: plan and publication', () => {
     assert.equal(await pieces.getPlanShard(batchId, 0), null, 'no head names either');
     assert.equal(await pieces.getPlanHead(batchId), null);
     const { lines: _, ...range } = plan;
-    const head = { verdict: 'accepted' as const, total: 2, model: null, upstreams: ['u'], nonce: 'a', shards: [range] };
+    const head = {
+      verdict: 'accepted' as const,
+      total: 2,
+      model: null,
+      upstreams: ['u'],
+      nonces: [{ firstShard: 0, nonce: 'a' }],
+      shards: [range],
+    };
     assert.deepEqual(await pieces.createPlanHead(batchId, head), head);
-    assert.deepEqual(await pieces.createPlanHead(batchId, { ...head, nonce: 'b' }), head);
+    assert.deepEqual(await pieces.createPlanHead(batchId, { ...head, nonces: [{ firstShard: 0, nonce: 'b' }] }), head);
     assert.deepEqual(await pieces.getPlanHead(batchId), head);
     assert.deepEqual(await pieces.getPlanShard(batchId, 0), plan);
     assert.equal(await pieces.getPlanShard(batchId, 1), null);
