@@ -70,7 +70,7 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   // Only what goes wrong after the first byte of an answer ends here: the bucket broke off, or the client, which is no fault.
   app.on('error', (error: Error & { code?: string }, ctx?: { state?: Partial<ApiState> }) => {
     if (HANG_UPS.has(error.code ?? '')) return;
-    logger.error({ request_id: ctx?.state?.requestId, err: error }, 'an answer broke off');
+    logger.error({ request_id: ctx?.state?.requestId, err: error }, 'an answer was interrupted');
   });
   if (deps.outermost !== undefined) app.use(deps.outermost);
   app.use(requestLog({ logger, monotonicMs, trustsProxy: deps.trustsProxy, newRequestId: () => `req_${randomHex(16)}` }));

@@ -9,6 +9,8 @@ const PATIENCE_MS = 1_000;
 export async function dropHalfContent(content: ContentWriter, { logger, id }: { logger: Logger; id: string }): Promise<void> {
   const dropped = content
     .abort()
-    .catch((error: unknown) => logger.warn({ upload: id, err: error }, 'half a content could not be dropped; the sweep will'));
+    .catch((error: unknown) =>
+      logger.warn({ upload: id, err: error }, 'the content of an unfinished upload could not be removed; the sweep will remove it'),
+    );
   await settledWithin(dropped, PATIENCE_MS);
 }

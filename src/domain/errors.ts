@@ -85,7 +85,7 @@ export function foreignOrigin(origin: string): ApiError {
 export function unsupportedEncoding(encoding: string): ApiError {
   return new ApiError({
     status: 400,
-    message: `The content encoding is '${cutText(encoding, 80)}', but bodies are taken as they are. Send the body uncompressed, without the header 'Content-Encoding'.`,
+    message: `The content encoding is '${cutText(encoding, 80)}', but this API does not decompress bodies. Send the body uncompressed, without the header 'Content-Encoding'.`,
   });
 }
 
@@ -375,7 +375,7 @@ export function tooBusy(retryAfterSeconds: number): ApiError {
     status: 503,
     type: 'server_error',
     code: 'service_unavailable',
-    message: 'This server sends as many answers as it can at a time. Try again later.',
+    message: 'This server is sending as many answers as it can. Try again later.',
     headers: retryAfter(retryAfterSeconds),
   });
 }

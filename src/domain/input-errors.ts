@@ -154,7 +154,7 @@ export function tooManyEmbeddingInputs(maxInputs: number): BatchError {
 
 /** So many blank lines stand between the requests that the plan would have more shards than a batch may have. */
 export function inputTooSparse(maxShards: number): BatchError {
-  const message = `The requests of the batch input file stand too far apart: they would be cut into more than ${maxShards} runs of lines. Please remove blank lines, or make several batches of it.`;
+  const message = `The file has too many blank lines: it would need more than ${maxShards} shards. Remove blank lines or split the file.`;
   return { code: 'input_too_sparse', message, param: null, line: null };
 }
 

@@ -232,6 +232,8 @@ async function everyMinute(look: () => Promise<void>, signal: AbortSignal, logge
   for (let waitMs = FIRST_LOOK_MS; !signal.aborted; waitMs = LOOK_EVERY_MS) {
     await delay(waitMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
-    await look().catch((error: unknown) => logger.warn({ err: error }, 'Temporal could not be looked at; the next minute tries again'));
+    await look().catch((error: unknown) =>
+      logger.warn({ err: error }, 'the worker could not read from Temporal; it tries again in a minute'),
+    );
   }
 }

@@ -80,7 +80,8 @@ export async function serveApi(args: string[]): Promise<number> {
       nowMs: Date.now,
       newNonce,
       parts,
-      onBytesLeft: (content, err) => logger.warn({ err, content }, 'what a deletion or an upload could not remove is left to the sweep'),
+      onBytesLeft: (content, err) =>
+        logger.warn({ err, content }, 'the content of a deleted file or an upload could not be removed; the sweep will remove it'),
     }),
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),

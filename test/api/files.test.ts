@@ -171,7 +171,7 @@ describe('GET /v1/files/{id}/content without a bucket', () => {
     const answer = await far.fetch(`/v1/files/${large.id}/content`);
     bucket.minio.process.kill('SIGKILL');
     await assert.rejects(answer.arrayBuffer());
-    await until(() => far.log.find(({ message }) => message === 'an answer broke off'), { what: 'the line in the log' });
+    await until(() => far.log.find(({ message }) => message === 'an answer was interrupted'), { what: 'the line in the log' });
     const refused = await far.fetch(`/v1/files/${large.id}/content`);
     assert.equal(refused.status, 503);
     assert.equal(refused.headers.get('retry-after'), '5');

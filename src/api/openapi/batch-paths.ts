@@ -15,7 +15,11 @@ const metadata: Schema = {
 export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schema {
   const known = open(
     {
-      input_file_id: { type: 'string', maxLength: 512, description: 'A file of purpose `batch`; one that is not found fails the batch' },
+      input_file_id: {
+        type: 'string',
+        maxLength: 512,
+        description: 'A file of purpose `batch`. If it does not exist, the batch ends as `failed`',
+      },
       endpoint: oneOf(endpoints),
       completion_window: oneOf([...completionWindows.keys()]),
       metadata,
@@ -33,7 +37,7 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
             name: 'Idempotency-Key',
             in: 'header',
             required: false,
-            description: 'The same key and body answer the same batch',
+            description: 'A repeated call with this key and body returns the same batch',
             schema: text,
           },
         ],
@@ -71,7 +75,7 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
       }),
       delete: operation('deleteBatch', 'Delete a batch that has ended', {
         parameters: [query('delete_files', 'Whether its output and error file go too', { type: 'boolean', default: false })],
-        success: { 200: answers('It is gone', 'BatchDeleted') },
+        success: { 200: answers('Deleted', 'BatchDeleted') },
         errors: [400, 404, 409],
       }),
     },

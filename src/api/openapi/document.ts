@@ -15,7 +15,7 @@ const processPaths: Schema = {
       operationId: 'health',
       summary: 'Whether the process runs',
       security: [],
-      responses: { 200: answers('It does', 'Health'), 500: answers('Our fault', 'Error') },
+      responses: { 200: answers('The process is running', 'Health'), 500: answers('Internal error', 'Error') },
     },
   },
   '/ready': {
@@ -24,9 +24,9 @@ const processPaths: Schema = {
       summary: 'Whether bucket and Temporal can be reached',
       security: [],
       responses: {
-        200: answers('Both can', 'Readiness'),
-        500: answers('Our fault', 'Error'),
-        503: answers('One cannot; the body says which', 'Readiness'),
+        200: answers('The bucket can be reached; the body also reports Temporal', 'Readiness'),
+        500: answers('Internal error', 'Error'),
+        503: answers('The bucket cannot be reached, or the process is shutting down', 'Readiness'),
       },
     },
   },
@@ -35,18 +35,18 @@ const processPaths: Schema = {
       operationId: 'describe',
       summary: 'This description',
       security: [],
-      responses: { 200: answer('OpenAPI 3.1', { type: 'object' }), 500: answers('Our fault', 'Error') },
+      responses: { 200: answer('OpenAPI 3.1', { type: 'object' }), 500: answers('Internal error', 'Error') },
     },
   },
 };
 
 const modelPaths: Schema = {
   '/v1/models': {
-    get: operation('listModels', 'List the models that batches may name', { success: { 200: answers('All of them', 'ModelList') } }),
+    get: operation('listModels', 'List the models that batches may name', { success: { 200: answers('All models', 'ModelList') } }),
   },
   '/v1/models/{id}': {
     parameters: [pathId('model')],
-    get: operation('retrieveModel', 'Look at a model', { success: { 200: answers('The model', 'Model') }, errors: [404] }),
+    get: operation('retrieveModel', 'Retrieve a model', { success: { 200: answers('The model', 'Model') }, errors: [404] }),
   },
 };
 
@@ -57,7 +57,8 @@ export function createOpenApiDocument(choices: OpenChoices & { limits: Limits })
     info: {
       title: 'Nightshift',
       version: '1',
-      description: 'The Files, Uploads and Batch API of OpenAI, self-hosted. Lists page by the `id` of their last item, given as `after`.',
+      description:
+        'The Files, Uploads and Batch API of OpenAI, self-hosted. To get the next page of a list, send the `id` of its last item as `after`.',
     },
     servers: [{ url: '/' }],
     security: [{ key: [] }],

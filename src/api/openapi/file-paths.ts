@@ -55,7 +55,7 @@ export const filePaths: Schema = {
     parameters: [pathId('file')],
     get: operation('retrieveFile', 'Look at a file', { success: { 200: answers('The file', 'File') }, errors: [404] }),
     delete: operation('deleteFile', 'Delete a file; a batch that reads it goes on', {
-      success: { 200: answers('It is gone', 'FileDeleted') },
+      success: { 200: answers('Deleted', 'FileDeleted') },
       errors: [404],
     }),
   },

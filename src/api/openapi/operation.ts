@@ -3,21 +3,21 @@ import { named, type Schema, text } from './json-schema.ts';
 /** What an error status means, wherever it is answered. */
 const ERRORS = {
   400: 'A parameter or the body is missing, malformed or out of range; `param` names it',
-  401: 'Missing or wrong key',
-  404: 'Unknown id, one of another tenant, or one that is deleted or has expired',
-  408: 'The body stalled on its way',
-  409: 'Not possible any more',
+  401: 'The key is missing or wrong',
+  404: 'The id is unknown, belongs to another tenant, was deleted, or has expired',
+  408: 'The body stalled',
+  409: 'The object is in a status that does not allow this',
   413: 'The body is larger than this server accepts',
-  416: 'The range lies outside the content',
-  429: 'More than this tenant may, as far as limits are configured; `Retry-After` says when to repeat it',
-  500: 'Our fault; the log tells more under the `x-request-id`',
-  503: 'The bucket cannot be reached; repeating is safe',
+  416: 'The range is outside the content',
+  429: 'A limit of this tenant is reached; `Retry-After` says when to try again',
+  500: 'Internal error; the server log has more under the `x-request-id`',
+  503: 'The bucket cannot be reached or is full; trying again is safe',
 } as const;
 export type ErrorStatus = keyof typeof ERRORS;
 
 const requestId: Schema = {
   'x-request-id': {
-    description: 'Under which the log tells the rest',
+    description: 'Id of the request, also in the server log',
     required: true,
     schema: { type: 'string', pattern: '^req_[0-9a-f]{32}$' },
   },

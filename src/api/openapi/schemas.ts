@@ -23,7 +23,7 @@ const batchMembers = whole({
   id: id('^batch_[0-9a-f]{32}$'),
   object: always('batch'),
   endpoint: text,
-  model: { ...textOrNull, description: 'The model that all lines name; null when they name several' },
+  model: { ...textOrNull, description: 'The model of all lines; null if they name several' },
   errors: orNull(whole({ object: always('list'), data: { type: 'array', items: named('BatchError') } })),
   input_file_id: text,
   completion_window: text,

@@ -38,7 +38,7 @@ export const webhookPaths: Schema = {
       errors: [400, 404, 408, 413],
     }),
     delete: operation('deleteWebhookEndpoint', 'Delete a webhook endpoint', {
-      success: { 200: answers('It is gone', 'WebhookEndpointDeleted') },
+      success: { 200: answers('Deleted', 'WebhookEndpointDeleted') },
       errors: [404],
     }),
   },
@@ -60,7 +60,7 @@ export const webhookPaths: Schema = {
   },
   '/v1/webhook_event_types': {
     get: operation('listWebhookEventTypes', 'List what a webhook may be called for', {
-      success: { 200: answers('All of them', 'WebhookEventTypeList') },
+      success: { 200: answers('All event types', 'WebhookEventTypeList') },
     }),
   },
 };
