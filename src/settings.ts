@@ -102,7 +102,7 @@ export const settingsSchema = z.object({
   WORKER_ROLES: list(WORKER_ROLES.join(','), isWorkerRole, `must be some of ${WORKER_ROLES.join(', ')}, separated by commas`).transform(
     (items) => WORKER_ROLES.filter((role) => items.includes(role)),
   ),
-  MAX_CACHED_WORKFLOWS: limit(100_000),
+  MAX_CACHED_WORKFLOWS: wholeNumber(2, 100_000).transform(Number).optional(),
 
   WEBHOOK_KEY: secret(),
   WEBHOOK_ALLOW_PRIVATE: flag(false),

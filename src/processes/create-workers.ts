@@ -32,6 +32,8 @@ interface Reconnecting {
 
 /** Validations, and separately closings and publishings, that a process runs at a time. Their memory has a bound of its own: `ControlMemory`. */
 const CONTROL_SLOTS = 16;
+/** Workflow tasks that a process runs at a time, as by default; the SDK wants no more than it caches. */
+const WORKFLOW_SLOTS = 40;
 
 type Queue = Pick<
   WorkerOptions,
@@ -41,6 +43,7 @@ type Queue = Pick<
   | 'sinks'
   | 'tuner'
   | 'maxCachedWorkflows'
+  | 'maxConcurrentWorkflowTaskExecutions'
   | 'maxConcurrentActivityTaskExecutions'
   | 'maxTaskQueueActivitiesPerSecond'
 > & { name: string };
@@ -113,7 +116,15 @@ export function queuesOf({ roles, bundle, sinks, maxCachedWorkflows, activities,
   const maxConcurrentActivityTaskExecutions = CONTROL_SLOTS;
   const queues: Readonly<Record<WorkerRole, Queue[]>> = {
     workflows: [
-      { name: 'workflows', taskQueue: WORKFLOW_TASK_QUEUE, workflowBundle: bundle, sinks, maxCachedWorkflows, activities: short },
+      {
+        name: 'workflows',
+        taskQueue: WORKFLOW_TASK_QUEUE,
+        workflowBundle: bundle,
+        sinks,
+        maxCachedWorkflows,
+        maxConcurrentWorkflowTaskExecutions: Math.min(WORKFLOW_SLOTS, maxCachedWorkflows),
+        activities: short,
+      },
     ],
     control: [
       { name: 'validation', taskQueue: VALIDATION_TASK_QUEUE, activities: { validateInput }, maxConcurrentActivityTaskExecutions },

@@ -132,7 +132,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const ready = async () => {
     const working = isWorking && !signal.aborted;
     const found = await reachable({ runs, store });
-    return { ready: working && found.temporal && found.bucket, working, ...found, roles: config.worker.roles };
+    return { ready: working && found.temporal && found.bucket, working, ...found };
   };
   await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   await prepareBucket({ s3: config.s3, store, nonce: randomHex(24) }, { logger, signal });

@@ -55,7 +55,7 @@ export async function letOperatorsIn(
     port: number | null;
     metrics: Metrics;
     temporalMetrics: string | null;
-    ready: () => Promise<{ ready: boolean } & Readonly<Record<string, boolean | readonly string[]>>>;
+    ready: () => Promise<{ ready: boolean } & Readonly<Record<string, boolean>>>;
   },
   shutdown: Shutdown,
   logger: Logger,

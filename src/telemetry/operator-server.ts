@@ -5,7 +5,7 @@ import type { Metrics } from './metrics.ts';
 /** What an operator may ask a process, without a key: so only where operators come. */
 export interface OperatorServer {
   /** Whether the process can do its work, and what that depends on. */
-  ready: () => Promise<{ ready: boolean } & Readonly<Record<string, boolean | readonly string[]>>>;
+  ready: () => Promise<{ ready: boolean } & Readonly<Record<string, boolean>>>;
   metrics: Pick<Metrics, 'text' | 'contentType'>;
   /** Further metrics in the same format, from elsewhere in this process; empty when there are none. */
   more: () => Promise<string>;

@@ -54,8 +54,7 @@ describe('when a process dies', () => {
     );
     const created = await submit(client, chatLines(20, 'roles-'));
     assert.deepEqual((await ended(client, created.id, 120)).request_counts, { total: 20, completed: 20, failed: 0 });
-    const ready = await fetch(`http://127.0.0.1:${port}/ready`);
-    assert.deepEqual([ready.status, Object(await ready.json()).roles], [200, ['requests']]);
+    assert.equal((await fetch(`http://127.0.0.1:${port}/ready`)).status, 200);
     const queues = /task_queue="([^"]+)"/g;
     const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     assert.deepEqual([...new Set([...metrics.matchAll(queues)].map(([, queue]) => queue))], ['requests-default']);

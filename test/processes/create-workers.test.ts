@@ -56,7 +56,7 @@ describe('cachedWorkflows', () => {
   it('follows the memory of the process between its bounds', () => {
     assert.deepEqual(
       [64, 1024, 4096, 65_536].map((mib) => cachedWorkflows(mib * 1024 * 1024)),
-      [100, 1024, 4096, 10_000],
+      [100, 307, 1228, 10_000],
     );
   });
 });

@@ -56,6 +56,8 @@ describe('GET /metrics', () => {
         NIGHTSHIFT_METRICS_PORT: String(ports.api),
         NIGHTSHIFT_WORKER_HTTP_PORT: String(ports.worker),
         NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '1',
+        // So few that some are dropped, which is counted from the first one on.
+        NIGHTSHIFT_MAX_CACHED_WORKFLOWS: '2',
         NIGHTSHIFT_LOG_LEVEL: 'debug',
       },
     });
