@@ -15,7 +15,7 @@ import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
 import type { HeavyWork } from './heavy-work.ts';
-import { createSegmentWriter, readSegments, SEGMENT_SIZE, type SegmentSize } from './plan-segments.ts';
+import { createSegmentWriter, readSegments, SEGMENT_SIZE } from './plan-segments.ts';
 import { createPlanWriter } from './plan-writer.ts';
 import { type AttemptRecord, readHistory } from './run-requests/attempt-history.ts';
 import { NO_TRIES } from '../src/domain/retry.ts';

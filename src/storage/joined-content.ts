@@ -1,12 +1,4 @@
-import {
-  cutParts,
-  joinedPartBytes,
-  type JoinedObject,
-  type JoinedPart,
-  type JoinedRange,
-  type JoinPlace,
-  type PartLimits,
-} from '../domain/join-parts.ts';
+import { cutParts, joinedPartBytes, type JoinedObject, type JoinedPart, type JoinPlace, type PartLimits } from '../domain/join-parts.ts';
 import { createJson, getJson, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import { MARK_EVERY_MS, type UploadMarker } from './upload-marker.ts';
