@@ -5,7 +5,7 @@ import { mapInOrder } from './in-order.ts';
 import { getJson, READS_AT_A_TIME } from './json-objects.ts';
 import { keys, ownerOf, prefixes } from './keys.ts';
 import type { UploadMarker } from './upload-marker.ts';
-import type { ListedObject, ObjectStore } from './object-store.ts';
+import { type ListedObject, type ObjectStore, ObjectStoreError } from './object-store.ts';
 import { createRecent } from './recent.ts';
 import { type Cleaned, createStretches, type Stretch } from './stretches.ts';
 
@@ -153,19 +153,26 @@ export function createHousekeeping({
     async removeStaleUploads(nowMs, maxAgeMs, openInputs, stretch) {
       let removed = 0;
       const staleMs = nowMs - maxAgeMs;
-      // Another upload may be writing the same object just now: a second attempt to publish. It has a younger marker.
+      const isHeld = async ({ heldBy, uploadId }: UploadMarker) =>
+        heldBy !== undefined && uploadId !== null && (await getJson<{ uploadId: string }>(store, heldBy))?.uploadId === uploadId;
+      // Another upload may be writing the same object just now: a second attempt to publish. Its marker is young, or the upload is held.
       const isClaimed = async (contentKey: string) => {
-        const young: string[] = [];
-        for await (const { key, lastModified } of store.list(prefixes.uploads)) if (lastModified.getTime() > staleMs) young.push(key);
-        for await (const marker of mapInOrder(young, READS_AT_A_TIME, (key) => getJson<UploadMarker>(store, key))) {
-          if (marker?.key === contentKey) return true;
+        const markerOf = async (key: string) =>
+          await getJson<UploadMarker>(store, key).catch((error: unknown) => {
+            if (error instanceof ObjectStoreError) throw error;
+            // It is torn, and claims nothing.
+            return null;
+          });
+        const read = async ({ key, lastModified }: ListedObject) => ({ lastModified, marker: await markerOf(key) });
+        for await (const { marker, lastModified } of mapInOrder(store.list(prefixes.uploads), READS_AT_A_TIME, read)) {
+          if (marker?.key === contentKey && (lastModified.getTime() > staleMs || (await isHeld(marker)))) return true;
         }
         return false;
       };
       const stale = olderThan(prefixes.uploads, staleMs, stretch.after);
       const read = async ({ key }: ListedObject) => await tried(key, async () => await getJson<UploadMarker>(store, key));
       const isAtEnd = await inOrder(stale, READS_AT_A_TIME, read, stretch, async (marker, { key }) => {
-        if (marker === null) return;
+        if (marker === null || (await tried(key, async () => await isHeld(marker))) !== false) return;
         const isRemoved = await isDone(marker.key, async () => {
           if (marker.uploadId !== null) await store.abortMultipart(marker.key, marker.uploadId);
           const others = (await store.listMultipart(marker.key)).filter(({ since }) => since.getTime() <= staleMs);

@@ -81,7 +81,8 @@ export async function openJoinedContent(options: JoinOptions): Promise<JoinedCon
   let markedMs = -Infinity;
 
   async function mark({ uploadId, nonce }: { uploadId: string | null; nonce: string }): Promise<void> {
-    const marker: UploadMarker = { key, uploadId };
+    // Shards may take hours between two parts.
+    const marker: UploadMarker = { key, uploadId, heldBy: stateKey };
     await store.put(keys.upload(nonce), toJsonBytes(marker));
     markedMs = performance.now();
   }

@@ -5,6 +5,8 @@ import type { ObjectStore } from './object-store.ts';
 export interface UploadMarker {
   key: string;
   uploadId: string | null;
+  /** Key of an object that names this upload for as long as somebody goes on with it, whatever the age of the marker. */
+  heldBy?: string;
 }
 
 /** The sweep takes an upload for dead whose marker is an hour old or more, so one that lives writes it anew so often. */

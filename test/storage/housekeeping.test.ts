@@ -4,6 +4,7 @@ import type { File } from '../../src/domain/file.ts';
 import { newFileId, newUploadId } from '../../src/domain/ids.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import { createHousekeeping, type Housekeeping } from '../../src/storage/housekeeping.ts';
+import { openJoinedContent, S3_LIMITS } from '../../src/storage/joined-content.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { Cleaned, Stretch } from '../../src/storage/stretches.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
@@ -201,6 +202,28 @@ describe('Housekeeping: stale uploads', () => {
       [alive],
     );
     await store.abortMultipart('content/a/file-1', alive);
+  });
+
+  it('leaves the upload of a result file alone while its batch goes on with it, however old its marker is', async () => {
+    const key = 'content/a/file-1';
+    const parts = createPartPool(2);
+    const open = async () =>
+      await openJoinedContent({ store, newNonce, parts, limits: S3_LIMITS, key, stateKey: 'work/b/joined/file-1', onComplete: () => {} });
+    const work = { signal: new AbortController().signal, onPart: () => {}, expectedBytes: 20 * 1024 * 1024 };
+    const objects = [0, 1].map((shard) => ({ shard, key: `work/b/closed/${shard}`, bytes: 9 * 1024 * 1024 }));
+    for (const object of objects) await store.put(object.key, Buffer.alloc(object.bytes));
+    await (await open()).append(objects, work);
+    // Of an attempt that died before its upload had an id.
+    await store.put('uploads/dead', Buffer.from(JSON.stringify({ key, uploadId: null })));
+    assert.equal((await housekeeping.removeStaleUploads(Date.now() + 2 * DAY_MS, DAY_MS, none, WHOLE)).removed, 1);
+    const [upload] = await store.listMultipart(key);
+    await (await open()).complete(objects, 18 * 1024 * 1024, work);
+    assert.equal((await store.stat(key))?.size, 18 * 1024 * 1024);
+
+    await store.remove(await keysBelow('work/'));
+    assert.ok(upload !== undefined);
+    assert.equal((await housekeeping.removeStaleUploads(Date.now() + 2 * DAY_MS, DAY_MS, none, WHOLE)).removed, 1);
+    assert.deepEqual(await keysBelow(''), []);
   });
 
   it('leaves bytes that a younger upload has just written again', async () => {
