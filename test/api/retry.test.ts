@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import OpenAI, { toFile } from 'openai';
+import { type OpenAI, toFile } from 'openai';
 import type { Batch } from '../../src/domain/batch.ts';
 import { envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
 
