@@ -105,11 +105,11 @@ function resultsTable(): string {
       text(messageOf(crashed.resultLine)),
       'Make the request smaller. Operators: give workers more memory, and look at the log of the worker that died.',
     ],
-    ['batch_cancelled', text(notRun('batch_cancelled')), 'Send the line again in a new batch if you still need it.'],
+    ['batch_cancelled', text(notRun('batch_cancelled')), '`nightshift retry ID` sends the line again, if you still need it.'],
     [
       'batch_expired',
       text(notRun('batch_expired')),
-      'Send the line again in a new batch. If this happens often, ask the operator for longer windows or more servers.',
+      '`nightshift retry ID` sends the line again. If this happens often, ask the operator for longer windows or more servers.',
     ],
   ];
   return table(
