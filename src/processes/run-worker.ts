@@ -60,7 +60,8 @@ Runs workflows and sends requests upstream. It waits for Temporal and the bucket
 
 /** Part buffers that all uploads of the process share. */
 const UPLOAD_PARTS = 16;
-const LOOK_EVERY_MS = 60_000;
+/** With the first sweep that follows, a lost database costs the batches less than a minute. */
+const LOOK_EVERY_MS = 30_000;
 /** By then Temporal knows that this worker polls. */
 const FIRST_LOOK_MS = 5_000;
 const RETENTION_DAYS = 3;
@@ -216,7 +217,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   isWorking = true;
   logger.info({ roles, upstreams: config.upstreams.map(({ name }) => name) }, 'working');
   if (roles.includes('workflows')) void warnOfLimits(config, { nonce: newNonce(), signal, logger });
-  void everyMinute(
+  void lookRegularly(
     async () => {
       await workerCounts.refresh();
       await provision(provisioning);
@@ -228,12 +229,10 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
 }
 
 /** Looks at Temporal now and then: a database that was lost gets its schedule and attributes again, and workers come and go. */
-async function everyMinute(look: () => Promise<void>, signal: AbortSignal, logger: Logger): Promise<void> {
+async function lookRegularly(look: () => Promise<void>, signal: AbortSignal, logger: Logger): Promise<void> {
   for (let waitMs = FIRST_LOOK_MS; !signal.aborted; waitMs = LOOK_EVERY_MS) {
     await delay(waitMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
-    await look().catch((error: unknown) =>
-      logger.warn({ err: error }, 'the worker could not read from Temporal; it tries again in a minute'),
-    );
+    await look().catch((error: unknown) => logger.warn({ err: error }, 'the worker could not read from Temporal; it tries again in 30 s'));
   }
 }

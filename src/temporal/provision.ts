@@ -23,8 +23,9 @@ const DEADLINE_MS = 10_000;
 const DAY_MS = 86_400_000;
 /** The sweeps. A run that is over its limit has lost its worker, or found none, and must not hold up the runs after it. */
 const SCHEDULES = [
-  { scheduleId: REVIVE_SCHEDULE_ID, workflowType: 'revive', limitMs: 2 * 60_000 },
-  { scheduleId: CLEAN_SCHEDULE_ID, workflowType: 'clean', limitMs: 60 * 60_000 },
+  // Where there was no schedule, Temporal's database may have been lost: open batches wait for the first sweep.
+  { scheduleId: REVIVE_SCHEDULE_ID, workflowType: 'revive', limitMs: 2 * 60_000, beginsAtOnce: true },
+  { scheduleId: CLEAN_SCHEDULE_ID, workflowType: 'clean', limitMs: 60 * 60_000, beginsAtOnce: false },
 ] as const;
 type Sweep = (typeof SCHEDULES)[number];
 /** One schedule did the work of both until they were separated. */
@@ -96,7 +97,7 @@ async function ensureSchedule(schedules: ScheduleClient, sweep: Sweep, everyMs: 
     },
   };
   try {
-    await schedules.create({ scheduleId, ...wanted });
+    await schedules.create({ scheduleId, ...wanted, state: { triggerImmediately: sweep.beginsAtOnce } });
     return;
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;

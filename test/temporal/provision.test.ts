@@ -75,6 +75,17 @@ describe('provision', () => {
     }
   });
 
+  it('begins the first sweep at once when the schedule is new', async () => {
+    const { client } = temporal;
+    await client.schedule.getHandle(REVIVE_SCHEDULE_ID).delete();
+    // An hour: no sweep of the interval comes in time.
+    await run(3_600_000);
+    const actions = async () => (await client.schedule.getHandle(REVIVE_SCHEDULE_ID).describe()).info.numActionsTaken;
+    await until('the first sweep begins', async () => (await actions()) === 1);
+    await run(3_600_000);
+    assert.equal(await actions(), 1);
+  });
+
   it('changes the schedule when the interval changes, and only then', async () => {
     const schedule = temporal.client.schedule.getHandle(REVIVE_SCHEDULE_ID);
     await run(60_000);
