@@ -17,9 +17,9 @@ export interface TestServer extends AsyncDisposable {
   readonly process: ChildProcess;
 }
 
-/** A real Temporal dev server in memory on a free port. `address` is `host:port`. */
-export async function startTemporal(flags: readonly string[] = TEMPORAL_FLAGS): Promise<TestServer> {
-  const port = await freePort();
+/** A real Temporal dev server in memory, on a free port unless one is given. `address` is `host:port`. */
+export async function startTemporal(flags: readonly string[] = TEMPORAL_FLAGS, givenPort?: number): Promise<TestServer> {
+  const port = givenPort ?? (await freePort());
   const args = ['server', 'start-dev', '--headless', '--port', String(port), '--log-level', 'error', ...flags];
   return await start(await serverBinary('temporal'), args, port, {});
 }
