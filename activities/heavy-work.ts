@@ -20,7 +20,7 @@ export function createHeavyWork(): HeavyWork {
     },
     async begin() {
       running += 1;
-      // Whoever begins to be watched while heavy work runs announces it by itself.
+      // A request that is watched from now on announces it by itself.
       if (running === 1) await Promise.all([...watchers].map(async (announce) => await announce()));
       return { [Symbol.dispose]: () => void (running -= 1) };
     },

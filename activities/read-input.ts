@@ -22,7 +22,7 @@ export async function readInput(
 ): Promise<Buffer> {
   const found = await files.openContent(tenant, inputFileId, { start: offset, end: offset + length - 1 });
   if (found === null) throw new InputGoneError(`the content of input file ${inputFileId} is gone`);
-  // Not from the pool of Node: whoever keeps a short stretch would keep others with it.
+  // Not from the pool of Node, because a short stretch that is kept would keep all others of its pool in memory.
   const bytes = Buffer.allocUnsafeSlow(length);
   let read = 0;
   for await (const chunk of found.body) {
