@@ -12,7 +12,7 @@ export interface WebhookSender {
 }
 
 /** The receiver gave no answer; the message says why. */
-export class WebhookFailed extends Error {
+class WebhookFailed extends Error {
   override readonly name = 'WebhookFailed';
 }
 
