@@ -53,13 +53,14 @@ export function keyOf(tenant: string): string {
 
 /**
  * Starts a house. `env` joins the environment of API and workers; `bucketPort` puts another proxy between them and MinIO
- * instead of links, given MinIO's port; `temporalFile` false keeps Temporal's database in memory, so that it is lost with the process; `poison` is
+ * instead of links, given MinIO's port; `waiting` of the workers, the last ones, are not started; `temporalFile` false keeps Temporal's database in memory, so that it is lost with the process; `poison` is
  * what the body of a request holds that kills the worker that sends it, which is started again each time. `frozen` runs a copy of the
  * program, for a run that is long enough for someone to change the sources meanwhile.
  */
 export async function startHouse({
   env = {},
   workers = 2,
+  waiting = 0,
   tenants = TENANTS,
   upstreamFlags = ['--latency', '100'],
   temporalFile = true,
@@ -69,6 +70,7 @@ export async function startHouse({
 }: {
   env?: Record<string, string>;
   workers?: number;
+  waiting?: number;
   tenants?: readonly string[];
   upstreamFlags?: string[];
   temporalFile?: boolean;
@@ -164,7 +166,7 @@ export async function startHouse({
   );
   await Promise.all([temporal.start(), minio.start(), upstream.start()]);
   await api.start();
-  for (const worker of crew) await worker.start();
+  for (const worker of crew.slice(0, workers - waiting)) await worker.start();
 
   return {
     origin,

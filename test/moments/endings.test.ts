@@ -13,7 +13,7 @@ describe('a batch whose end arrives at an exact moment', () => {
   let stage: Stage;
   let terminated: Scene[];
   before(async () => {
-    stage = await startStage(['terminate', 'expire', 'both'], { sweepSeconds: 15 });
+    stage = await startStage(['terminate', 'expire', 'both'], { sweepSeconds: 15, workers: 2, working: 2 });
     // The sweep looks after what is a minute old: these begin first and end last.
     terminated = await stage.bringToMoments({ act: 'terminate', chosen: isRequest });
     const connection = await Connection.connect({ address: `127.0.0.1:${stage.house.temporalPort}` });

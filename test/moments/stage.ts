@@ -66,11 +66,17 @@ const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelle
 
 /**
  * `acts` are all that will be used, because tenants are made when the house is; `plain` ones are tenants and nothing more. Each sweep looks
- * at every open batch, so a test that waits for no sweep should have few.
+ * at every open batch, so a test that waits for no sweep should have few. `working` of the `workers` are started: one can close and publish
+ * 16 batches at a time, and a batch that is held there takes a place.
  */
 export async function startStage(
   acts: readonly string[],
-  { plain = false, sweepSeconds = 5 }: { plain?: boolean; sweepSeconds?: number } = {},
+  {
+    plain = false,
+    sweepSeconds = 5,
+    workers = 1,
+    working = 1,
+  }: { plain?: boolean; sweepSeconds?: number; workers?: number; working?: number } = {},
 ): Promise<Stage> {
   const batches = new Map<string, string>();
   const moments = [SECOND_PART, ...momentsOf((tenant) => batches.get(tenant))];
@@ -81,14 +87,17 @@ export async function startStage(
     if (tenant !== undefined && id !== undefined) batches.set(tenant, id);
   }
   const house = await startHouse({
+    workers,
+    waiting: workers - working,
     // In memory: no batch here needs a Temporal that is started again, and some need one that forgets everything.
     temporalFile: false,
     env: {
       NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: String(sweepSeconds),
       NIGHTSHIFT_COMPLETION_WINDOWS: `${DAY},${BRIEF_SECONDS}s`,
       NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32',
-      // Two slices for each batch that comes to a moment; one for each line would be half of the work that the machine has with them.
-      NIGHTSHIFT_LINES_PER_ACTIVITY: plain ? '8' : '3',
+      // One slice for a batch that comes to a moment: the slices of a shard write one piece after the other, and what waits behind a piece that is
+      // held would be sent again.
+      NIGHTSHIFT_LINES_PER_ACTIVITY: '8',
     },
     upstreamFlags: ['--latency', '20'],
     tenants: plain ? acts : acts.flatMap((act) => moments.map(({ name }) => `${act}-${name}`)),
@@ -109,11 +118,8 @@ export async function startStage(
   }
   // The bucket is made in the background, and an upload before that is refused.
   await ready();
-  // One worker is on stage, and its time is short once it has something to do; the other waits for its entrance.
-  const [onStage, waiting] = house.workers;
-  if (onStage === undefined || waiting === undefined) throw new Error('there are two workers');
-  await waiting.stop();
-  await until(async () => await house.isWorking(onStage), { what: 'the worker to work' });
+  for (const worker of house.workers.slice(0, working))
+    await until(async () => await house.isWorking(worker), { what: `${worker.name} to work` });
   const client = createClient(house.origin);
 
   async function upload(tenant: string, text: string): Promise<string> {

@@ -8,13 +8,13 @@ import { assertTaken, type Stage, startStage } from './stage.ts';
 
 describe('a worker that is paused at an exact moment and goes on when others have done its work', () => {
   let stage: Stage;
-  before(async () => (stage = await startStage(['zombie', 'zombie-cancel', 'zombie-expire'])));
+  before(async () => (stage = await startStage(['zombie', 'zombie-cancel', 'zombie-expire'], { workers: 3, working: 2 })));
   after(async () => await stage[Symbol.asyncDispose]());
 
   it('changes nothing, whatever it was about to write', { timeout: 540_000 }, async (t) => {
     const { house, client } = stage;
-    const [zombie, successor] = house.workers;
-    assert.ok(zombie && successor);
+    const [zombies, successor] = [house.workers.slice(0, 2), house.workers[2]];
+    assert.ok(successor);
     const scenes = await stage.bringToMoments(
       { act: 'zombie' },
       { act: 'zombie-cancel', chosen: isWrite },
@@ -24,29 +24,31 @@ describe('a worker that is paused at an exact moment and goes on when others hav
       scenes.filter((scene) => scene.act === act),
     );
     assert.ok(kept && cancelled && expired);
-    zombie.pause();
-    // Or Temporal would give the zombie's open polls half of the second attempts, each of which costs another 30 s.
-    const link = house.links.get(zombie)?.temporal;
-    link?.cut();
-    await link?.heal();
+    for (const zombie of zombies) {
+      zombie.pause();
+      // Or Temporal would give the zombie's open polls a part of the second attempts, each of which costs another 30 s.
+      const link = house.links.get(zombie)?.temporal;
+      link?.cut();
+      await link?.heal();
+    }
     await Promise.all(cancelled.map(async (scene) => assertTaken(scene, await stage.cancel(scene))));
-    // By the time the zombie is missed, the short windows have ended.
+    // By the time the zombies are missed, the short windows have ended.
     await successor.start();
     await stage.ended(scenes, 180);
     const before = new Map(await Promise.all(scenes.map(async (scene) => [scene, JSON.stringify(await stage.get(scene))] as const)));
-    // A reader deletes a file that the zombie is about to write.
+    // A reader deletes a file that a zombie is about to write.
     const deleted = kept.find(({ moment }) => moment.name === 'before-bytes-of-a-file');
     const deletedId = deleted === undefined ? null : (await stage.get(deleted))?.output_file_id;
     assert.ok(deleted && deletedId);
     await stage.assertWhole(deleted);
     assert.equal((await client.ask(deleted.tenant, 'DELETE', `/v1/files/${deletedId}`))?.status, 200);
-    // The sweep takes what nobody needs any more, under the zombie's feet.
+    // The sweep takes what nobody needs any more, before the zombies go on.
     await until(async () => (await leftovers(house, { below: ['work/', 'open/'] })).length === 0, { what: 'the sweep' });
 
-    // First the requests that were on their way arrive, then the process goes on.
+    // First the requests that were on their way arrive, then the processes go on.
     for (const { hold } of scenes) hold.release();
-    zombie.resume();
-    assert.equal(await zombie.stop('SIGTERM'), 0);
+    for (const zombie of zombies) zombie.resume();
+    assert.deepEqual(await Promise.all(zombies.map(async (zombie) => await zombie.stop('SIGTERM'))), [0, 0]);
 
     const rest = kept.filter((scene) => scene !== deleted);
     for (const [some, endOf] of [
