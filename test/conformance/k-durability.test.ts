@@ -47,7 +47,7 @@ describe('K. Durability', () => {
     await completedLines(client, created.id, 90);
     await stack.worker.stop('SIGKILL');
     await stack.startWorker();
-    const seen = await watch(client, created.id, { seconds: 240, everyMs: 100 });
+    const seen = await watch(client, created.id, { seconds: 240, everyMs: 250 });
     const batch = seen.at(-1) ?? created;
     assert.equal(batch.status, 'completed');
     const { output, errors } = await accountFor(client, batch, ids);

@@ -50,7 +50,7 @@ describe('K. Durability: a kill while the results are published', () => {
       const [key] = await uploading();
       return key !== undefined && (await bucket.halfUploads(key)) > 0;
     };
-    await until(isHalf, { what: 'publishing to begin', seconds: 120, everyMs: 10 });
+    await until(isHalf, { what: 'publishing to begin', seconds: 120, everyMs: 100 });
     const halves = (await uploading()).map((key) => key.split('/').at(-1));
     assert.ok(halves.length > 0);
     for (const id of halves) {

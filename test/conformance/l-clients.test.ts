@@ -73,7 +73,7 @@ describe('L. Official SDKs', () => {
     const statusOf = async (batch: BatchReference) => await getBatchStatus({ provider, batch });
     const endOf = async (batch: BatchReference) => {
       const isOver = async () => ((await statusOf(batch)).status === 'pending' ? null : await statusOf(batch));
-      return await until(isOver, { what: `batch ${batch.id} to end`, seconds: 120, everyMs: 100 });
+      return await until(isOver, { what: `batch ${batch.id} to end`, seconds: 120 });
     };
     const resultsOf = async (batch: BatchReference) => {
       const results = new Map<string, BatchItemResult>();

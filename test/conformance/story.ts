@@ -5,8 +5,15 @@ import { until } from '../helpers/until.ts';
 
 const TERMINAL: readonly string[] = ['completed', 'failed', 'expired', 'cancelled'];
 
-/** Polls a batch until it has ended; answers all that was seen of it, the last being its end. */
-export async function watch(client: OpenAI, id: string, { seconds = 120, everyMs = 50 } = {}): Promise<OpenAI.Batch[]> {
+/**
+ * Polls a batch until it has ended, with `everyMs` at an even pace and otherwise ever more slowly; answers all that was seen of it, the last
+ * being its end.
+ */
+export async function watch(
+  client: OpenAI,
+  id: string,
+  { seconds = 120, ...pace }: { seconds?: number; everyMs?: number } = {},
+): Promise<OpenAI.Batch[]> {
   const seen: OpenAI.Batch[] = [];
   await until(
     async () => {
@@ -14,7 +21,7 @@ export async function watch(client: OpenAI, id: string, { seconds = 120, everyMs
       seen.push(batch);
       return TERMINAL.includes(batch.status);
     },
-    { what: `batch ${id} to end`, seconds, everyMs },
+    { what: `batch ${id} to end`, seconds, ...pace },
   );
   return seen;
 }
@@ -28,7 +35,6 @@ export function statusesOf(seen: readonly OpenAI.Batch[]): string[] {
 export async function completedLines(client: OpenAI, id: string, count: number): Promise<void> {
   await until(async () => ((await client.batches.retrieve(id)).request_counts?.completed ?? 0) >= count, {
     what: `${count} answers of batch ${id}`,
-    everyMs: 50,
   });
 }
 

@@ -19,7 +19,7 @@ describe('NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE', () => {
   after(async () => await stack[Symbol.asyncDispose]());
 
   it('holds for three workers together, and is made use of', async () => {
-    const lines = 100;
+    const lines = 80;
     const workers = [stack.worker, await stack.startWorker(), await stack.startWorker()];
     const client = stack.client();
     const begun = performance.now();
@@ -35,7 +35,7 @@ describe('NIGHTSHIFT_UPSTREAM_REQUESTS_PER_MINUTE', () => {
   });
 
   it('holds when an upstream that was away is back, for all that waited', async () => {
-    const lines = 200;
+    const lines = 150;
     await stack.startWorker(undefined, { NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed', NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '256' });
     const client = stack.client();
     const text = Array.from({ length: lines }, (_, at) => chatLine(`line-${at + 1}`, 'marker=counted')).join('\n');
