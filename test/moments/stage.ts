@@ -94,7 +94,10 @@ export async function startStage(
     env: {
       NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: String(sweepSeconds),
       NIGHTSHIFT_COMPLETION_WINDOWS: `${DAY},${BRIEF_SECONDS}s`,
-      NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32',
+      // All lines of a batch are answered at once, so that they share a piece.
+      ...(plain
+        ? { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '32' }
+        : { NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '128', NIGHTSHIFT_UPSTREAM_LIMITER: 'fixed' }),
       // One slice for a batch that comes to a moment: the slices of a shard write one piece after the other, and what waits behind a piece that is
       // held would be sent again.
       NIGHTSHIFT_LINES_PER_ACTIVITY: '8',
