@@ -22,7 +22,9 @@ const unused = (): never => {
 const store: ObjectStore = {
   async get(_, range) {
     await delay(CALL_MS);
-    const { start, end } = range ?? unused();
+    // Only pieces are there.
+    if (range === undefined) return null;
+    const { start, end } = range;
     return { body: Buffer.alloc(end + 1 - start, 'x'), etag: '' };
   },
   put: async () => await delay(CALL_MS),
