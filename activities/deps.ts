@@ -7,6 +7,7 @@ import type { FileStore } from '../src/storage/file-store.ts';
 import type { Housekeeping } from '../src/storage/housekeeping.ts';
 import type { PieceStore } from '../src/storage/piece-store.ts';
 import type { BatchRuns } from '../src/temporal/batch-runs.ts';
+import type { QueuedBatches } from '../src/temporal/queued-batches.ts';
 import type { ModelLists } from '../src/upstream/model-lists.ts';
 import type { ModelRoutes } from '../src/upstream/model-routes.ts';
 import type { WebhookStore } from '../src/storage/webhook-store.ts';
@@ -23,6 +24,7 @@ export interface ActivityDeps {
   webhooks: Pick<WebhookStore, 'all' | 'get'>;
   /** Null where this process has nothing to sign with. */
   webhookSender: Pick<WebhookSender, 'send'> | null;
+  queuedBatches: QueuedBatches;
   /** By name. */
   upstreams: ReadonlyMap<string, Upstream>;
   /** Worker processes that take the requests of an upstream, this one included. */

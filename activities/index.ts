@@ -1,12 +1,14 @@
 import type {
   Appended,
   AppendResultsInput,
+  AskToEnterInput,
   CleanBucketInput,
   CleanResult,
   ClosedShard,
   CloseShardInput,
   DeliveredWebhook,
   DeliverWebhookInput,
+  FindEndedInput,
   ListStoredInput,
   PublishResultsInput,
   RanRequests,
@@ -63,6 +65,10 @@ export interface Activities {
   reviveBatches(): Promise<ReviveResult>;
   /** Removes what nobody needs any more. */
   cleanBucket(input: CleanBucketInput): Promise<CleanResult>;
+  /** Asks one page of the running batches to enter the queue of an upstream again; answers where the next page begins, null after the last. */
+  askToEnter(input: AskToEnterInput): Promise<string | null>;
+  /** Says which of these batches have no running workflow. */
+  findEnded(input: FindEndedInput): Promise<string[]>;
 }
 
 /** The activities of one worker process; its memory bounds and caches live in here. */
@@ -84,5 +90,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     deliverWebhook: createDeliverWebhook(deps),
     reviveBatches: createReviveBatches(deps),
     cleanBucket: createCleanBucket(deps),
+    askToEnter: async ({ upstream, from }) => await deps.queuedBatches.askToEnter(upstream, from),
+    findEnded: async ({ batchIds }) => await deps.queuedBatches.ended(batchIds),
   };
 }

@@ -36,6 +36,12 @@ export function longActivities(policy: BatchPolicy): Pick<Activities, 'validateI
   return { validateInput, listStored, closeShard, publishResults };
 }
 
+/** What the queue of an upstream asks about its batches. */
+export const { askToEnter, findEnded } = proxyActivities<Pick<Activities, 'askToEnter' | 'findEnded'>>({
+  startToCloseTimeout: '2m',
+  retry: FOREVER,
+});
+
 /** As OpenAI does it: waits that double, for 72 hours. An hour at most between two tries, so that a receiver that is back hears soon. */
 export const { deliverWebhook } = proxyActivities<Pick<Activities, 'deliverWebhook'>>({
   startToCloseTimeout: '30s',

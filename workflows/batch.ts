@@ -12,6 +12,7 @@ import {
 import { isTerminal, type TerminalStatus } from '../src/domain/batch.ts';
 import { longActivities } from './activities.ts';
 import { createResultAppender } from './append-results.ts';
+import { type Admission, createAdmission } from './admission.ts';
 import { type BatchInput, type Progress, PROGRESS_QUERY, type SavedBatch, type ValidatedInput } from './contract.ts';
 import { type Ending, watchForEnding } from './ending.ts';
 import { createShardPool, type ShardPool } from './shard-pool.ts';
@@ -39,7 +40,8 @@ export async function batch(input: BatchInput): Promise<TerminalStatus> {
 
 async function live(input: BatchInput, ending: Ending, story: Story): Promise<TerminalStatus> {
   let pool: ShardPool | null = null;
-  setHandler(progressQuery, () => pool?.progress() ?? null);
+  let admission: Admission | null = null;
+  setHandler(progressQuery, () => pool && { ...pool.progress(), ...admission?.waiting });
 
   const found = await ending.save(null);
   if (isTerminal(found.status)) return found.status;
@@ -50,8 +52,10 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
   const { plan, resumed } = begun;
   const appender = createResultAppender(input, plan);
   pool = createShardPool(input, plan, { resumed, ending, onChange: tell, onClosed: appender.closed });
+  admission = createAdmission(input, plan, pool, { ending, onChange: tell });
   function tell(): void {
     if (pool === null) return;
+    admission?.update();
     const { model, total, shards } = plan;
     story.progress({
       model,
@@ -61,10 +65,12 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
       openShards: pool.open,
       pace: pool.pace,
       ...pool.progress(),
+      ...admission?.waiting,
     });
   }
   tell();
 
+  await admission.wait();
   await pool.run();
   if (pool.left > 0 && ending.reason === null) {
     await appender.settle();
@@ -74,15 +80,19 @@ async function live(input: BatchInput, ending: Ending, story: Story): Promise<Te
     if (!ending.native) await continueAsNew<typeof batch>({ ...input, pace: pool.pace, ...pool.otherPaces, appended });
     await ending.save('cancelling');
   }
+  const left = admission.leave();
   if (pool.left > 0) await pool.closeRest();
   await appender.settle();
   if (pool.left > 0) {
     // The next run learns from the record how the batch ends, so a native cancel has to be there.
     if (ending.native) await ending.save('cancelling');
+    await left;
     await condition(allHandlersFinished);
     await continueAsNew<typeof batch>({ ...input, pace: null, appended: appender.appended });
   }
-  return await publish(input, ending, plan, pool);
+  const status = await publish(input, ending, plan, pool);
+  await left;
+  return status;
 }
 
 /** A plan to work on, and whether its shards may have pieces; or the end that the batch has come to. */

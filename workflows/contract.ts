@@ -1,6 +1,8 @@
 import type { BatchStatus, RequestCounts } from '../src/domain/batch.ts';
 import type { ShardRange } from '../src/domain/plan.ts';
 import type { Pace } from '../src/domain/slice.ts';
+import type { QueuedBatch } from '../src/domain/tenant-line.ts';
+import type { QueueState } from '../src/domain/upstream-queue.ts';
 import type { WebhookEvent } from '../src/domain/webhook.ts';
 
 /**
@@ -31,12 +33,23 @@ export const CLEAN_SCHEDULE_ID = 'nightshift-clean';
 export const CANCEL_SIGNAL = 'cancel';
 export const SHARD_DRAINED_SIGNAL = 'shardDrained';
 export const PROGRESS_QUERY = 'progress';
+/** Signals from a batch to the queue of an upstream, and the one that answers. */
+export const ENTER_SIGNAL = 'enter';
+export const LEAVE_SIGNAL = 'leave';
+export const QUEUE_SIGNAL = 'queue';
+/** Lists who uses an upstream and who waits for it: `QueueListing[]`. */
+export const QUEUE_QUERY = 'queue';
 /** Search attributes, all of type Keyword. */
 export const SEARCH_ATTRIBUTES = ['BatchStatus', 'BatchModel', 'BatchTenant'] as const;
 
 /** Workflow id of a batch is its id; of a shard `<batch id>/shard-0007`. */
 export function shardWorkflowId(batchId: string, shard: number): string {
   return `${batchId}/shard-${String(shard).padStart(4, '0')}`;
+}
+
+/** Workflow id of the queue in which batches wait for an upstream. */
+export function queueWorkflowId(upstream: string): string {
+  return `queue/${upstream}`;
 }
 
 export interface BatchRef {
@@ -137,7 +150,50 @@ export interface Progress {
   failed: number;
   /** Numbers of the shards that are not closed, as ascending inclusive ranges. */
   unclosed: [first: number, last: number][];
+  /** The queues in which the batch waits, before it may hand out lines; absent afterwards. */
+  waiting?: QueuePlace[];
 }
+
+/** Where a batch waits: its place among the batches of its tenant, and how many there are. Null until the queue has answered. */
+export interface QueuePlace {
+  upstream: string;
+  place: number | null;
+  of: number | null;
+}
+
+/** Input of the workflow `queue`. */
+export interface QueueInput {
+  upstream: string;
+  /** What the run before knew; null for a queue that has to learn which batches there are. */
+  state: QueueState | null;
+  /** Which page of the running batches is asked next to enter: `''` for the first, null when all were asked. */
+  askFrom: string | null;
+  /** When it next looks for admitted batches that have ended without a word. */
+  checkAtMs: number;
+  /** A queue whose history is longer continues as new. */
+  longHistoryEvents: number;
+}
+
+/** Signal of a batch that wants to use an upstream, or does so already; sent again, it replaces what the queue knew. */
+export interface EnterQueue extends QueuedBatch {
+  tenant: string;
+  weight: number;
+  isAdmitted: boolean;
+  /** Requests that the upstream can have in flight, over all workers; null if the batch does not know. */
+  capacity: number | null;
+}
+
+/** Signal of a batch that uses the upstream no more, or hardly. */
+export interface LeaveQueue {
+  batchId: string;
+  capacity: number | null;
+}
+
+/**
+ * What a queue tells a batch: that it may start, that it waits, that too many wait (so it has no place and asks again), or that
+ * the queue is new and wants to hear of it.
+ */
+export type QueueAnswer = { upstream: string } & ({ is: 'admitted' | 'full' | 'new' } | { is: 'waiting'; place: number; of: number });
 
 /** What the heartbeats of a slice of several lines count: lines of it that have an outcome in a piece. */
 export type SliceCounts = Pick<RequestCounts, 'completed' | 'failed'>;
@@ -242,6 +298,8 @@ export interface RanRequests {
   batchesRunning: number;
   /** Requests that the upstream may come to have in flight from this worker. */
   places: number;
+  /** Requests that it may have in flight from this worker now. */
+  limit: number;
   /** Workers that take requests for this upstream. */
   workers: number;
 }
@@ -293,6 +351,16 @@ export interface AppendResultsInput extends BatchRef {
 
 export interface PublishResultsInput extends BatchRef {
   to: 'completed' | 'expired' | 'cancelled';
+}
+
+export interface AskToEnterInput {
+  upstream: string;
+  /** As in `QueueInput`. */
+  from: string;
+}
+
+export interface FindEndedInput {
+  batchIds: string[];
 }
 
 /** How many open batches a reviving sweep started, started anew, told of their cancel, and so on. */

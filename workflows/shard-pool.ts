@@ -33,6 +33,8 @@ export interface ShardPool {
   closeRest(): Promise<void>;
   /** How many shards are not closed yet. */
   readonly left: number;
+  /** Whether the last lines of the batch are handed out, or almost. */
+  readonly isDrained: boolean;
   /** The pace of the first upstream, and those of the others. */
   readonly pace: Pace;
   readonly otherPaces: Pick<BatchInput, 'otherPaces'>;
@@ -58,6 +60,7 @@ export function createShardPool(
   const handOutAtOnce = Math.max(1, Math.min(shardsHandingOut(policy.maxInFlight), unclosed.size));
   const upstreams = beginUpstreams(input, plan);
   const open = new Set<number>();
+  let allBegun = false;
   let { completed, failed } = plan;
 
   setHandler(shardDrained, ({ shard, pace, upstream: name }) => {
@@ -141,6 +144,7 @@ export function createShardPool(
   return {
     async run() {
       const running: Promise<void>[] = [];
+      const isLastRun = unclosed.size <= policy.shardsPerRun;
       let waiting = [...unclosed.values()].slice(0, policy.shardsPerRun);
       for (let begun = 0; waiting.length > 0; begun++) {
         await condition(() => ending.reason !== null || nextShard(waiting) !== null);
@@ -150,6 +154,7 @@ export function createShardPool(
         const mayHavePieces = resumed && (begun < policy.maxOpenShards || upstreams.length > 1);
         running.push(keepRunning(range, sharingOf(range, waiting), mayHavePieces));
         waiting = waiting.filter((each) => each !== range);
+        allBegun = waiting.length === 0 && isLastRun;
         onChange();
       }
       let isDone = false;
@@ -177,6 +182,9 @@ export function createShardPool(
 
     get left() {
       return unclosed.size;
+    },
+    get isDrained() {
+      return allBegun && upstreams.every(({ handingOut }) => handingOut.size === 0);
     },
     get pace() {
       return upstreams[0]?.pace ?? INITIAL_PACE;

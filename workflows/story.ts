@@ -2,7 +2,7 @@ import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow'
 import type { BatchStatus } from '../src/domain/batch.ts';
 import { shownText } from '../src/domain/shown-text.ts';
 import type { Pace } from '../src/domain/slice.ts';
-import type { BatchInput, ShardInput } from './contract.ts';
+import type { BatchInput, QueuePlace, ShardInput } from './contract.ts';
 import type { HandOut } from './hand-out.ts';
 
 /** What there is to tell about a batch besides its status. */
@@ -14,6 +14,7 @@ export interface Chapter {
   failed: number;
   shards: number;
   openShards: number[];
+  waiting?: QueuePlace[];
   pace: Pace;
 }
 
@@ -31,7 +32,7 @@ export function tellStory(input: BatchInput): Story {
   let last: Chapter | null = null;
 
   function tell(): void {
-    setCurrentDetails(details(status, last));
+    setCurrentDetails(details(input.tenant, status, last));
   }
 
   return {
@@ -65,11 +66,12 @@ export function tellShard({ range, upstream, mixed }: ShardInput, handOut: HandO
   setCurrentDetails(rows.join('\n'));
 }
 
-function details(status: BatchStatus | null, chapter: Chapter | null): string {
+function details(tenant: string, status: BatchStatus | null, chapter: Chapter | null): string {
   const rows = [`**${status ?? 'starting'}**`];
   if (chapter !== null) {
-    const { completed, failed, total, shards, openShards, pace } = chapter;
+    const { completed, failed, total, shards, openShards, waiting = [], pace } = chapter;
     rows.push(
+      ...waiting.map((place) => waitingInWords(tenant, place)),
       `- ${completed} completed and ${failed} failed of ${total} in closed shards; open ones show theirs`,
       `- ${openShards.length} of ${shards} shards open${openShards.length > 0 ? `: ${openShards.slice(0, 8).join(', ')}` : ''}`,
       `- ${upstreamsInWords(chapter.upstreams)}, ${inWords(pace)}`,
@@ -77,6 +79,15 @@ function details(status: BatchStatus | null, chapter: Chapter | null): string {
     );
   }
   return rows.join('\n');
+}
+
+function waitingInWords(tenant: string, { upstream, place, of }: QueuePlace): string {
+  const where = place === null || of === null ? 'no place yet' : `place ${inDigits(place)} of ${inDigits(of)}`;
+  return `- waits for upstream ${upstream}: ${where} in the queue of tenant ${tenant}`;
+}
+
+function inDigits(count: number): string {
+  return count.toLocaleString('en');
 }
 
 /** The pace that is shown beside them is that of the first. */

@@ -14,10 +14,11 @@ export function toReport(given: {
   meanUpstreamMs: number;
   batchesRunning: number;
   places: number;
+  limit: number;
   workers: number;
   workerLost: boolean;
 }): RanRequests {
-  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning, places, workers, workerLost } = given;
+  const { input, lines, stored, tally, again, waitedMs, meanUpstreamMs, batchesRunning, places, limit, workers, workerLost } = given;
   const open = new Set(lines.flatMap(({ line }) => (stored.has(line) ? [] : [line])));
   const covered: number[] = [];
   // Blank lines are covered once the slice has read them.
@@ -32,6 +33,7 @@ export function toReport(given: {
     waitedMs,
     batchesRunning,
     places,
+    limit,
     workers,
   };
 }

@@ -269,6 +269,7 @@ class SliceRunner {
       meanUpstreamMs: running.answerTime.meanMs ?? 0,
       batchesRunning: this.#deps.batchesRunning.count,
       places: upstream.reach,
+      limit: upstream.limit,
       workers: this.#deps.workersOf(input.upstream),
       workerLost: history.mayHavePieces,
     });

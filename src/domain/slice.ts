@@ -15,8 +15,9 @@ export interface Pace {
   firstLines?: number;
   /** Batches that share the activity budget. */
   batchesRunning: number;
-  /** Requests that the upstream may have in flight from one worker, and how many workers there are, as they told last. */
+  /** Requests that the upstream may come to have in flight from one worker, those it may have now, and how many workers there are, as told last. */
   places?: number;
+  limit?: number;
   workers?: number;
 }
 
@@ -116,8 +117,9 @@ export interface SliceReport {
   meanUpstreamMs: number;
   waitedMs: number;
   batchesRunning: number;
-  /** Requests that the upstream may come to have in flight from this worker, and how many workers there are. */
+  /** Requests that the upstream may come to have in flight from this worker, those it may have now, and how many workers there are. */
   places: number;
+  limit: number;
   workers: number;
 }
 
@@ -137,8 +139,8 @@ export function learn(
   // A queue that is too long is heard of by every slice in it: one change is the answer to all of them.
   const { leadSinceMs = -Infinity } = pace;
   const lead = given.scheduledAtMs >= leadSinceMs ? next.lead : Math.min(pace.lead, most);
-  const { places, workers } = ran;
-  return { ...pace, ...next, lead, ...(lead === pace.lead ? {} : { leadSinceMs: given.nowMs }), places, workers };
+  const { places, limit, workers } = ran;
+  return { ...pace, ...next, lead, ...(lead === pace.lead ? {} : { leadSinceMs: given.nowMs }), places, limit, workers };
 }
 
 /** How many shards hand out lines at a time: enough for the lead to be found in them, two to four. */

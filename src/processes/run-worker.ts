@@ -46,6 +46,8 @@ import { watchSweep } from '../telemetry/watch-sweep.ts';
 import { measureUpstreams, watchUpstreams } from '../telemetry/watch-upstreams.ts';
 import { connectionOptions, connectTemporal } from '../temporal/connection.ts';
 import { provision } from '../temporal/provision.ts';
+import { createQueuedBatches } from '../temporal/queued-batches.ts';
+import { ensureQueues } from '../temporal/upstream-queues.ts';
 import { workflowBundle } from '../temporal/workflow-bundle.ts';
 import { createUpstreams } from '../upstream/create-upstreams.ts';
 import { askModels } from '../upstream/client/ask-models.ts';
@@ -147,6 +149,8 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const provisioning = { connection, namespace, sweepIntervalMs: config.housekeeping.sweepIntervalMs, retentionDays: RETENTION_DAYS };
   const warning = await untilItWorks('the namespace', async () => await provision(provisioning), { logger, signal });
   if (warning !== null) logger.warn(warning);
+  const queues = { client, upstreams: [...upstreams.keys()] };
+  await untilItWorks('the queues of the upstreams', async () => await ensureQueues(queues), { logger, signal });
 
   const modelLists = createModelLists({
     upstreams: config.upstreams,
@@ -172,6 +176,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     runs,
     webhooks: createWebhookStore({ store }),
     webhookSender: openWebhooks(config, shutdown),
+    queuedBatches: createQueuedBatches({ client }),
     upstreams,
     workersOf: workerCounts.of,
     routes: createModelRoutes(config.upstreams),
@@ -222,6 +227,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       await workerCounts.refresh();
       await provision(provisioning);
       await tellModels(config.upstreams, { lists: modelLists, models });
+      await ensureQueues(queues);
     },
     signal,
     logger,

@@ -107,6 +107,7 @@ export async function startStage(): Promise<Stage> {
     },
     webhooks: createWebhookStore({ store }),
     webhookSender: null,
+    queuedBatches: { askToEnter: async () => null, ended: async () => [] },
     upstreams,
     routes: createModelRoutes([{ name: 'example', models: null }]),
     modelLists: { of: async () => null },

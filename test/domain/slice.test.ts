@@ -111,7 +111,7 @@ describe('nextLead()', () => {
 });
 
 describe('learn()', () => {
-  const told = { places: 256, workers: 1 };
+  const told = { places: 256, limit: 16, workers: 1 };
   const report = { answered: 1, meanUpstreamMs: 1000, waitedMs: 0, batchesRunning: 3, ...told };
   const given = { maxInFlight: 256, lines: 1, scheduledAtMs: 1000, nowMs: 3000 };
 

@@ -17,6 +17,8 @@ const ACTIVITIES: Activities = {
   appendResults: never,
   publishResults: never,
   saveBatch: never,
+  askToEnter: never,
+  findEnded: never,
   deliverWebhook: never,
   reviveBatches: never,
   cleanBucket: never,
@@ -40,7 +42,15 @@ describe('queuesOf', () => {
   it('gives each activity one task queue, and long control activities none that has short ones', () => {
     const all = queues(WORKER_ROLES);
     assert.deepEqual(Object.values(all).flat().sort(), Object.keys(ACTIVITIES).sort());
-    assert.deepEqual(all['nightshift'], ['cleanBucket', 'deliverWebhook', 'readShard', 'reviveBatches', 'saveBatch']);
+    assert.deepEqual(all['nightshift'], [
+      'askToEnter',
+      'cleanBucket',
+      'deliverWebhook',
+      'findEnded',
+      'readShard',
+      'reviveBatches',
+      'saveBatch',
+    ]);
     assert.deepEqual(all['nightshift-validation'], ['validateInput']);
     assert.deepEqual(all['nightshift-results'], ['appendResults', 'closeShard', 'listStored', 'publishResults']);
   });

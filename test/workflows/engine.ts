@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
+import { createQueuedBatches } from '../../src/temporal/queued-batches.ts';
+import { ensureQueues } from '../../src/temporal/upstream-queues.ts';
 import { workflowBundle } from '../../src/temporal/workflow-bundle.ts';
 import {
   type BatchRef,
@@ -17,6 +19,7 @@ import type { BatchActivities, Model } from './model.ts';
 
 /** Temporal's number for the type Keyword. */
 const KEYWORD = 2;
+const UPSTREAMS = ['main', 'other'];
 
 /** The activities of sweeps that find nothing. */
 const OTHERS: Pick<Activities, 'reviveBatches' | 'cleanBucket' | 'deliverWebhook'> = {
@@ -49,6 +52,10 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     if (found === undefined) throw new Error(`no model of ${batchId}`);
     return found;
   };
+  const { address } = server;
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection });
+  const queued = createQueuedBatches({ client });
   const activities: Omit<Activities, 'runRequests'> = {
     validateInput: (input) => of(input).validateInput(input),
     readShard: (input) => of(input).readShard(input),
@@ -58,9 +65,9 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     publishResults: (input) => of(input).publishResults(input),
     saveBatch: (input) => of(input).saveBatch(input),
     ...OTHERS,
+    askToEnter: async ({ upstream, from }) => await queued.askToEnter(upstream, from),
+    findEnded: async ({ batchIds }) => await queued.ended(batchIds),
   };
-  const { address } = server;
-  const connection = await Connection.connect({ address });
   if (skipsTime) {
     const searchAttributes = Object.fromEntries(SEARCH_ATTRIBUTES.map((name) => [name, KEYWORD]));
     await connection.operatorService.addSearchAttributes({ namespace: 'default', searchAttributes });
@@ -78,7 +85,7 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     ...[VALIDATION_TASK_QUEUE, RESULTS_TASK_QUEUE].map(async (taskQueue) =>
       Worker.create({ connection: native, taskQueue, activities, maxHeartbeatThrottleInterval: '100ms' }),
     ),
-    ...['main', 'other'].map(async (upstream) =>
+    ...UPSTREAMS.map(async (upstream) =>
       Worker.create({
         connection: native,
         taskQueue: requestsTaskQueue(upstream),
@@ -89,7 +96,7 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     ),
   ]);
   const running = workers.map((worker) => worker.run());
-  const client = new Client({ connection });
+  await ensureQueues({ client, upstreams: UPSTREAMS });
   return {
     server,
     client,

@@ -26,6 +26,8 @@ export interface ModelOptions {
   /** What they report as the requests that the upstream may have in flight from each worker, 16 by default, and as the workers, 1 by default. */
   places?: number;
   workers?: number;
+  /** What validation reports as the requests that the upstream can have in flight; nothing by default. */
+  room?: number;
   /** Whether slices report that an earlier attempt lost its worker; false by default. */
   workerLost?: boolean;
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
@@ -37,7 +39,7 @@ export interface ModelOptions {
 }
 
 /** Everything but the sweeps, which know no single batch. */
-export type BatchActivities = Omit<Activities, 'reviveBatches' | 'cleanBucket' | 'deliverWebhook'>;
+export type BatchActivities = Omit<Activities, 'reviveBatches' | 'cleanBucket' | 'deliverWebhook' | 'askToEnter' | 'findEnded'>;
 
 /** A batch in memory that obeys the contract: a record, pieces, shard results. Bucket and upstream in one. */
 export interface Model {
@@ -139,6 +141,7 @@ export function createModel(options: ModelOptions): Model {
           total,
           model: 'gpt-test',
           upstream,
+          ...(options.room === undefined ? {} : { room: options.room }),
           ...(ranges.some((range) => range.upstreams !== undefined) ? { otherUpstreams: [{ name: 'other' }] } : {}),
           shards: ranges,
           batchesRunning: 1,
@@ -223,6 +226,7 @@ export function createModel(options: ModelOptions): Model {
       waitedMs: 10,
       batchesRunning: 1,
       places,
+      limit: places,
       workers,
       ...(options.workerLost === true ? { workerLost: true } : {}),
     };

@@ -1,0 +1,190 @@
+import {
+  condition,
+  defineSignal,
+  type ExternalWorkflowHandle,
+  getExternalWorkflowHandle,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { DEFAULT_PRIORITY } from '../src/domain/priority.ts';
+import {
+  type BatchInput,
+  ENTER_SIGNAL,
+  type EnterQueue,
+  LEAVE_SIGNAL,
+  type LeaveQueue,
+  type Progress,
+  QUEUE_SIGNAL,
+  type QueueAnswer,
+  type QueuePlace,
+  queueWorkflowId,
+  type ValidatedInput,
+} from './contract.ts';
+import type { Ending } from './ending.ts';
+import type { ShardPool } from './shard-pool.ts';
+import { upstreamsOf } from './upstream-paces.ts';
+
+type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
+
+const answerSignal = defineSignal<[QueueAnswer]>(QUEUE_SIGNAL);
+const enterSignal = defineSignal<[EnterQueue]>(ENTER_SIGNAL);
+const leaveSignal = defineSignal<[LeaveQueue]>(LEAVE_SIGNAL);
+
+/** A batch that has heard nothing enters again after 1 s, 2 s, 4 s … A worker starts a queue that is not there within a minute. */
+const [FIRST_RETRY_MS, LAST_RETRY_MS] = [1_000, 5 * 60_000];
+/** A batch that waits says so again, in case that a queue was lost in the moment in which it answered. */
+const REMIND_MS = 3_600_000;
+/** For how long a batch that has handed out its last line still counts: so many times the mean answer, or until the answers come if none has come yet. */
+const MEAN_ANSWERS = 4;
+const [LEAST_HOLD_MS, MOST_HOLD_MS] = [1_000, 30 * 60_000];
+
+/** Whether the batch may hand out lines. */
+export interface Admission {
+  /** Resolves when the queue of one of its upstreams admits the batch, or when the batch ends. */
+  wait(): Promise<void>;
+  /** Where the batch waits; nothing once it is admitted. */
+  readonly waiting: Pick<Progress, 'waiting'>;
+  /** Tells the queues what they should know: that a capacity has doubled or halved, or that the last lines are handed out. */
+  update(): void;
+  /** Leaves the queues; resolves when they have heard it. */
+  leave(): Promise<void>;
+}
+
+interface Seat {
+  upstream: string;
+  place: QueuePlace;
+  /** Answers of the queue, and those that ask for another entry. */
+  answers: number;
+  calls: number;
+  capacityTold: number | null;
+  /** The last signal to the queue. The next one waits for it, because Temporal does not promise to deliver two in order. */
+  said: Promise<unknown>;
+}
+
+/**
+ * Waits in the queues of the upstreams of a batch, and starts with the first that admits it. It waits by signals alone: a batch
+ * that waits has no activity and no child. A run that continued as new, and so has a pace, is admitted already.
+ */
+export function createAdmission(
+  input: BatchInput,
+  plan: Plan,
+  pool: ShardPool,
+  { ending, onChange }: { ending: Ending; onChange: () => void },
+): Admission {
+  const upstreams = upstreamsOf(plan);
+  const seats = upstreams.map(({ name }): Seat => {
+    return {
+      upstream: name,
+      place: { upstream: name, place: null, of: null },
+      answers: 0,
+      calls: 0,
+      capacityTold: null,
+      said: Promise.resolve(),
+    };
+  });
+  const { tenant, batchId, expiresAtMs, urgentFromMs } = input;
+  let state: 'waiting' | 'admitted' | 'left' = input.pace === null ? 'waiting' : 'admitted';
+  let isDraining = false;
+  const isWaiting = (): boolean => state === 'waiting' && ending.reason === null;
+
+  function capacityOf(name: string): number | null {
+    const index = upstreams.findIndex((upstream) => upstream.name === name);
+    const { limit, workers = 1 } = (index === 0 ? pool.pace : pool.otherPaces.otherPaces?.[name]) ?? {};
+    return limit === undefined ? (upstreams[index]?.room ?? null) : limit * workers;
+  }
+
+  setHandler(answerSignal, (answer) => {
+    const seat = seats.find(({ upstream }) => upstream === answer.upstream);
+    if (seat === undefined || state === 'left') return;
+    if (answer.is === 'admitted' && state === 'waiting') {
+      state = 'admitted';
+      // The others count it from now on, too.
+      for (const other of seats) if (other !== seat) void enter(other);
+    }
+    if (answer.is === 'new') {
+      seat.calls += 1;
+      if (state === 'admitted') void enter(seat);
+    } else if (answer.is !== 'full') seat.answers += 1;
+    if (answer.is === 'waiting') seat.place = { upstream: seat.upstream, place: answer.place, of: answer.of };
+    onChange();
+  });
+
+  /** Signals the queue, which may not be there now, or may have had all the signals that one run takes: then there is no answer. */
+  async function say(seat: Seat, signal: (queue: ExternalWorkflowHandle) => Promise<void>): Promise<void> {
+    const said = seat.said.then(async () => await signal(getExternalWorkflowHandle(queueWorkflowId(seat.upstream))));
+    seat.said = said.catch(() => undefined);
+    await seat.said;
+  }
+
+  async function enter(seat: Seat): Promise<void> {
+    seat.capacityTold = capacityOf(seat.upstream);
+    await say(seat, async (queue) => {
+      if (state === 'left') return;
+      const { priorityKey, fairnessWeight } = workflowInfo().priority ?? {};
+      const { completed, failed } = pool.progress();
+      await queue.signal(enterSignal, {
+        ...{ batchId, tenant, expiresAtMs, urgentFromMs },
+        weight: fairnessWeight || 1,
+        priority: priorityKey || DEFAULT_PRIORITY,
+        lines: Math.max(1, plan.total - completed - failed),
+        isAdmitted: state === 'admitted',
+        capacity: capacityOf(seat.upstream),
+      });
+    });
+  }
+
+  async function keepPlace(seat: Seat): Promise<void> {
+    for (let tries = 0; isWaiting(); tries++) {
+      const { answers, calls } = seat;
+      void enter(seat);
+      const answered = await condition(() => seat.answers > answers || !isWaiting(), retryMs(tries));
+      if (!answered || !isWaiting()) continue;
+      tries = -1;
+      await condition(() => seat.calls > calls || !isWaiting(), REMIND_MS);
+    }
+  }
+
+  async function leave(): Promise<void> {
+    if (state === 'left') return;
+    state = 'left';
+    await Promise.all(
+      seats.map(async (seat) => {
+        await say(seat, async (queue) => await queue.signal(leaveSignal, { batchId, capacity: capacityOf(seat.upstream) }));
+      }),
+    );
+  }
+
+  async function leaveLater(): Promise<void> {
+    const meanMs = pool.pace.meanUpstreamMs;
+    const holdMs = meanMs === null ? MOST_HOLD_MS : Math.max(LEAST_HOLD_MS, Math.min(MOST_HOLD_MS, MEAN_ANSWERS * meanMs));
+    await condition(() => state === 'left', Math.ceil(holdMs));
+    await leave();
+  }
+
+  return {
+    async wait() {
+      if (state !== 'waiting') return;
+      for (const seat of seats) void keepPlace(seat);
+      await condition(() => !isWaiting());
+    },
+    get waiting() {
+      return isWaiting() ? { waiting: seats.map(({ place }) => place) } : {};
+    },
+    update() {
+      if (state !== 'admitted') return;
+      for (const seat of seats) {
+        const capacity = capacityOf(seat.upstream);
+        const told = seat.capacityTold ?? 0;
+        if (capacity !== null && (capacity >= 2 * told || capacity <= told / 2)) void enter(seat);
+      }
+      if (!pool.isDrained || isDraining) return;
+      isDraining = true;
+      void leaveLater();
+    },
+    leave,
+  };
+}
+
+function retryMs(tries: number): number {
+  return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** tries);
+}
