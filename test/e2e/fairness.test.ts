@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { Client, Connection } from '@temporalio/client';
 import type OpenAI from 'openai';
 import { chatLine, ended, submit } from '../helpers/lines.ts';
 import { type Stack, startStack } from '../helpers/stack.ts';
@@ -38,6 +39,41 @@ describe('batches of one line behind a large one', () => {
     assert.equal(lastNow.status, 'in_progress', 'the least urgent one, which came before both');
     await a.batches.cancel(large.id);
     assert.equal((await ended(a, last.id)).status, 'completed');
+  });
+});
+
+describe('a batch of one line behind many batches of another tenant', () => {
+  it('starts while most of them wait in the queue of the upstream', { timeout: 180_000 }, async () => {
+    const [c, d] = [stack.client('key-c'), stack.client('key-d')];
+    // Four are answered a second: with all of them open, the other tenant's line would still go next, but every one would be a shard.
+    const slow = await Promise.all(
+      Array.from({ length: 20 }, async (_, at) => await submit(c, chatLine(`slow-${at}`, 'marker=slow; delay=1000'))),
+    );
+    const connection = await Connection.connect({ address: stack.temporal.address });
+    try {
+      const { workflow } = new Client({ connection });
+      const waiting = async () => {
+        const queue = await workflow.getHandle('queue/default').query<{ tenant: string; allWaiting: number }[]>('queue');
+        return queue.find(({ tenant }) => tenant === 'tenant-c')?.allWaiting ?? 0;
+      };
+      await until(async () => (await waiting()) > 0, { what: 'batches to wait', seconds: 60 });
+      const createdMs = performance.now();
+      const other = await submit(d, chatLine('other', 'marker=other'));
+      await until(async () => (await stack.upstream.calls())['other'] === 1, {
+        what: 'the line of the other tenant',
+        seconds: 30,
+        everyMs: 20,
+      });
+      const seconds = (performance.now() - createdMs) / 1000;
+      const { slow: sent = 0 } = await stack.upstream.calls();
+      assert.ok(sent < slow.length, `all ${sent} were sent before, ${seconds.toFixed(1)} s`);
+      assert.ok(seconds < 10, `it started after ${seconds.toFixed(1)} s`);
+      assert.equal((await ended(d, other.id)).status, 'completed');
+      for (const { id } of slow) assert.equal((await ended(c, id)).status, 'completed');
+      assert.equal(await waiting(), 0);
+    } finally {
+      await connection.close();
+    }
   });
 });
 
