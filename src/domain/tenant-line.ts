@@ -64,7 +64,7 @@ export class TenantLine {
    * a time. So the first batch of a tenant always starts, and less urgent batches hold up none.
    */
   admit({ share, capacity, nowMs }: { share: number; capacity: number; nowMs: number }): void {
-    const wanted = new Array<number>(RANKS).fill(0);
+    const wanted = Array.from({ length: RANKS }, () => 0);
     const want = (entry: Entry, from: number): void => {
       // No batch can have more in flight than the upstream.
       const requests = Math.max(1, Math.min(entry.lines, capacity));
