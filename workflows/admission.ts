@@ -1,4 +1,5 @@
 import {
+  CancellationScope,
   condition,
   defineSignal,
   type ExternalWorkflowHandle,
@@ -111,9 +112,11 @@ export function createAdmission(
 
   /** Signals the queue, which may not be there now, or may have had all the signals that one run takes: then there is no answer. */
   async function say(seat: Seat, signal: (queue: ExternalWorkflowHandle) => Promise<void>): Promise<void> {
-    const said = seat.said.then(async () => await signal(getExternalWorkflowHandle(queueWorkflowId(seat.upstream))));
-    seat.said = said.catch(() => undefined);
-    await seat.said;
+    await uncancelled(async () => {
+      const said = seat.said.then(async () => await signal(getExternalWorkflowHandle(queueWorkflowId(seat.upstream))));
+      seat.said = said.catch(() => undefined);
+      await seat.said;
+    });
   }
 
   async function enter(seat: Seat): Promise<void> {
@@ -179,10 +182,15 @@ export function createAdmission(
       }
       if (!pool.isDrained || isDraining) return;
       isDraining = true;
-      void leaveLater();
+      void uncancelled(leaveLater);
     },
     leave,
   };
+}
+
+/** Handlers of signals run where a cancellation of the workflow itself would end what they began. */
+async function uncancelled(act: () => Promise<void>): Promise<void> {
+  await CancellationScope.nonCancellable(act);
 }
 
 function retryMs(tries: number): number {
