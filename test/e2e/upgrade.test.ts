@@ -23,7 +23,7 @@ interface Previous extends AsyncDisposable {
 
 /** Throws where git, or the commit, is not there. */
 async function previousVersion(): Promise<Previous> {
-  const recorded = async () => await git('log', '-1', '--diff-filter=A', '--format=%H', '--', HISTORIES);
+  const recorded = async () => await git('log', '-1', '--format=%H', '--', HISTORIES);
   const found = await git('describe', '--tags', '--abbrev=0').catch(recorded);
   assert.match(found, /./, 'this clone knows no release, and no commit that recorded histories');
   // Histories are recorded with a change of the sources; without a later change that version is this one.
