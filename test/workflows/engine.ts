@@ -96,7 +96,8 @@ export async function startEngine({ skipsTime = false } = {}): Promise<Engine> {
     ),
   ]);
   const running = workers.map((worker) => worker.run());
-  await ensureQueues({ client, upstreams: UPSTREAMS });
+  // Batches for an upstream that has no worker are admitted as well, and wait for one.
+  await ensureQueues({ client, upstreams: [...UPSTREAMS, 'away'] });
   return {
     server,
     client,
