@@ -172,6 +172,8 @@ export interface QueueInput {
   checkAtMs: number;
   /** A queue whose history is longer continues as new. */
   longHistoryEvents: number;
+  /** Batches of a tenant that run in any case; 1 where nothing is said. */
+  leastAdmitted?: number;
 }
 
 /** Signal of a batch that wants to use an upstream, or does so already; sent again, it replaces what the queue knew. */

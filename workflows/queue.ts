@@ -53,15 +53,17 @@ class QueueRun {
   readonly #upstream: string;
   readonly #batches: UpstreamQueue;
   readonly #longHistoryEvents: number;
+  readonly #leastAdmitted: number;
   #askFrom: string | null;
   #checkAtMs: number;
   /** Signals and activities that are under way. */
   #pending = 0;
   #changes = 0;
 
-  constructor({ upstream, state, askFrom, checkAtMs, longHistoryEvents }: QueueInput) {
+  constructor({ upstream, state, askFrom, checkAtMs, longHistoryEvents, leastAdmitted = 1 }: QueueInput) {
+    this.#leastAdmitted = leastAdmitted;
     this.#upstream = upstream;
-    this.#batches = new UpstreamQueue(state);
+    this.#batches = new UpstreamQueue(state, leastAdmitted);
     this.#askFrom = askFrom;
     this.#checkAtMs = checkAtMs;
     this.#longHistoryEvents = longHistoryEvents;
@@ -92,7 +94,14 @@ class QueueRun {
 
   next(): QueueInput {
     const [state, longHistoryEvents] = [this.#batches.state(), this.#longHistoryEvents];
-    return { upstream: this.#upstream, state, askFrom: this.#askFrom, checkAtMs: this.#checkAtMs, longHistoryEvents };
+    return {
+      upstream: this.#upstream,
+      state,
+      askFrom: this.#askFrom,
+      checkAtMs: this.#checkAtMs,
+      longHistoryEvents,
+      leastAdmitted: this.#leastAdmitted,
+    };
   }
 
   #isLong(): boolean {

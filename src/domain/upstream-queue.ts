@@ -39,10 +39,13 @@ const ID_PREFIX = 'batch_';
 export class UpstreamQueue {
   readonly #lines = new Map<string, TenantLine>();
   readonly #entries = new Map<string, Entry>();
+  readonly #leastAdmitted: number;
   #capacity: number | null;
 
   /** Empty, or as it was. */
-  constructor(state: QueueState | null = null) {
+  /** `leastAdmitted` batches of each tenant run in any case, so that a small one does not wait for large ones. */
+  constructor(state: QueueState | null = null, leastAdmitted = 1) {
+    this.#leastAdmitted = leastAdmitted;
     this.#capacity = state?.capacity ?? null;
     for (const [name, weight, admitted, waiting] of state?.tenants ?? []) {
       const line = this.#lineOf(name, weight);
@@ -120,7 +123,8 @@ export class UpstreamQueue {
     const free = Math.max(LEAST_TENANTS, this.#wanted) - using.length;
     const next = others.length <= free ? others : others.toSorted(byFirst).slice(0, Math.max(0, free));
     const shareOf = this.#shares();
-    for (const line of [...using, ...next]) line.admit({ share: shareOf(line), capacity: this.capacity, nowMs });
+    for (const line of [...using, ...next])
+      line.admit({ share: shareOf(line), capacity: this.capacity, leastAdmitted: this.#leastAdmitted, nowMs });
   }
 
   /**

@@ -26,7 +26,10 @@ describe('Schemathesis, against what GET /openapi.json promises', () => {
     const directory = await mkdtemp(join(tmpdir(), 'nightshift-schemathesis-'));
     t.after(() => rm(directory, { recursive: true }));
     const python = await pythonWith(REQUIREMENTS);
-    await using api = await startWholeTestApi();
+    // A process that is about to end answers at once who waits for a batch to change.
+    await using api = await startWholeTestApi({ draining: AbortSignal.abort() });
+    const { paths } = Object(await (await fetch(`${api.origin}/openapi.json`)).json());
+    const methods = Object.values<object>(paths).flatMap((path) => Object.keys(path).filter((name) => name !== 'parameters'));
 
     const args = ['-m', 'schemathesis.cli', 'run', `${api.origin}/openapi.json`, '--header', 'Authorization: Bearer key-a', ...OPTIONS];
     const child = spawn(python, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'], timeout: 400_000 });
@@ -35,7 +38,7 @@ describe('Schemathesis, against what GET /openapi.json promises', () => {
     await once(child, 'close');
 
     assert.equal(child.exitCode, 0, report);
-    assert.match(report, /Tested: 15\b/);
+    assert.match(report, new RegExp(`Tested: ${methods.length}\\b`));
     const generated = Number(/(\d+) generated/.exec(report)?.[1]);
     assert.ok(generated > 15 * EXAMPLES, report);
     assert.deepEqual(

@@ -40,7 +40,7 @@ describe('A. Transport and envelope', () => {
     for (const method of ['GET', 'POST', 'DELETE']) {
       assertEnvelope(await send(stack, '/v1/nope', { method }), 404, { type: 'invalid_request_error', param: null, code: null });
     }
-    assertEnvelope(await send(stack, '/v1/webhook_endpoints', { method: 'POST', body: {} }), 404);
+    assertEnvelope(await send(stack, '/v1/fine_tuning/jobs', { method: 'POST', body: {} }), 404);
   });
 
   it('case 3: a trailing slash is 404, never a list', async () => {

@@ -122,13 +122,18 @@ describe('the commands of Temporal in docs/operations.md', () => {
   async function startBatch(): Promise<void> {
     for (const workflowId of [BATCH, `${BATCH}/shard-0000`])
       await client.workflow.start('batch', { workflowId, taskQueue: 'nightshift', workflowIdConflictPolicy: 'USE_EXISTING' });
+    await client.workflow.start('queue', {
+      workflowId: 'queue/default',
+      taskQueue: 'nightshift',
+      workflowIdConflictPolicy: 'USE_EXISTING',
+    });
   }
 
   const temporals = all
     .map((command) => command.replace(/^docker compose exec temporal /, ''))
     .filter((command) => program(command) === 'temporal');
-  // These need workers that have a build id: test/e2e/versions.test.ts runs them.
-  const runnable = [...new Set(temporals)].filter((command) => !command.startsWith('temporal worker deployment'));
+  // A query needs a worker; the others need workers that have a build id: test/e2e/versions.test.ts runs them.
+  const runnable = [...new Set(temporals)].filter((command) => !/^temporal (worker deployment|workflow query)/.test(command));
 
   for (const command of runnable) {
     it(`runs: ${command}`, async () => {

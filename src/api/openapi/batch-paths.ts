@@ -55,7 +55,6 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
           {
             ...query('metadata', 'Only batches whose metadata has these values, as `metadata[key]=value`', {
               type: 'object',
-              additionalProperties: text,
             }),
             style: 'deepObject',
           },
@@ -85,7 +84,7 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
         success: {
           200: answer(
             'Server-Sent Events: an event `batch` with the Batch as its data, at once and at every change; a comment every 15 s',
-            text,
+            {},
             {
               mediaType: 'text/event-stream',
             },
