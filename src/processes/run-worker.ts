@@ -118,7 +118,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     undefined,
     {
       workerId: randomHex(16),
-      portFor: (baseUrl) => createLimitStore({ store, baseUrl }),
+      portFor: (server) => createLimitStore({ store, ...server }),
     },
   );
   if (sends) measureUpstreams(upstreams.values(), metrics);

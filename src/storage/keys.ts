@@ -18,7 +18,7 @@ export const keys = {
   idempotency: (tenant: string, hash: string) => `idempotency/${tenant}/${hash}`,
   /** Objects that a process writes when it starts, to see what the store can do. */
   probe: (nonce: string, name: string) => `probe/${nonce}/${name}`,
-  /** What the workers know of a model server; `hash` is of its base URL. */
+  /** What the workers know of a model server; `hash` is of the name of its upstream and its base URL. */
   limit: (hash: string) => `limits/${hash}`,
   /** Which batches run lines of this one again. */
   retry: (tenant: string, id: string, by: string) => `retries/${tenant}/${id}/${by}`,

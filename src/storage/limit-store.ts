@@ -10,15 +10,24 @@ export interface LimitStore<T> {
   write(value: T, tag: string | null): Promise<boolean>;
 }
 
-/** Where what the workers know of the server at this URL lies. The shape of the value is trusted. */
+/**
+ * Where what the workers know of the server at this URL lies, as a server of this upstream: another upstream may send to the same server, with a
+ * limit of its own. The shape of the value is trusted.
+ */
 export function createLimitStore<T>({
   store,
+  upstream,
   baseUrl,
 }: {
   store: Pick<ObjectStore, 'get' | 'create' | 'replace'>;
+  upstream: string;
   baseUrl: string;
 }): LimitStore<T> {
-  const key = keys.limit(createHash('sha256').update(addressOf(baseUrl)).digest('hex'));
+  const key = keys.limit(
+    createHash('sha256')
+      .update(`${upstream} ${addressOf(baseUrl)}`)
+      .digest('hex'),
+  );
   return {
     async read() {
       const found = await store.get(key);

@@ -112,7 +112,7 @@ function createUpstream(
   const schedule = createSchedule(options, clocks.nowMs);
   const controls: ServerControl[] = [];
   const servers = options.baseUrls.map((baseUrl) => {
-    const found = createServerControl({ ...options, baseUrl, secrets, sharing, monotonicMs: clocks.monotonicMs });
+    const found = createServerControl({ ...options, upstream: name, baseUrl, secrets, sharing, monotonicMs: clocks.monotonicMs });
     controls.push(found);
     return createServer(baseUrl, options, secrets, { clocks, schedule, control: found.control }, (server, model, closed, before) => {
       if (closed !== null) admission.turnAway();

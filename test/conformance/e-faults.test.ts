@@ -164,47 +164,43 @@ describe('E. Execution and results: upstreams that fail', { concurrency: true },
     assert.equal(upstream.calls.filter(({ path }) => path.includes('elsewhere')).length, 0, 'a redirect is never followed');
   });
 
-  it(
-    'case 84: neither a saturated model nor a large batch ahead holds a small batch up',
-    { timeout: 300_000, todo: 'a small batch waits since batches queue for their upstream: to be mended' },
-    async () => {
-      upstream.on('saturating-84', () => ({ hangs: true }));
-      // 256 in flight at most: the large batch takes more than a minute, and is cancelled long before.
-      upstream.on('slow-84', () => ({ delayMs: 2000 }));
-      const saturating = await submit(
-        client,
-        names('a-', 200)
-          .map((id) => lineFor('narrow-model', id, 'saturating-84'))
-          .join('\n'),
-      );
-      await until(() => upstream.callsOf('saturating-84').length === 2, { what: 'the model to be saturated' });
-      const large = await submit(
-        client,
-        names('b-', REDUCED.linesAhead)
-          .map((id) => lineFor('wide-model', id, 'slow-84'))
-          .join('\n'),
-      );
-      await until(async () => ((await client.batches.retrieve(large.id)).request_counts?.completed ?? 0) > 0, {
-        what: 'a first answer',
-        seconds: 120,
-      });
-      // One upstream for two models: batch A of the one keeps it full for a minute and more, in which B of the other ends.
-      upstream.on('shared-84', () => ({ delayMs: 1000 }));
-      const sharing = await submit(
-        client,
-        names('x-', 80 * SHARED_IN_FLIGHT)
-          .map((id) => lineFor('x-model', id, 'shared-84'))
-          .join('\n'),
-      );
-      await until(() => upstream.callsOf('shared-84').length >= 2 * SHARED_IN_FLIGHT, { what: 'the shared upstream to be full' });
-      const small = await Promise.all(['wide-model', 'y-model'].map(async (model) => await run([lineFor(model, 'only')], 60)));
-      for (const { request_counts } of small) assert.deepEqual(request_counts, { total: 1, completed: 1, failed: 0 });
-      for (const { id } of [saturating, large, sharing]) {
-        const { status, request_counts } = await client.batches.retrieve(id);
-        assert.equal(status, 'in_progress');
-        assert.ok((request_counts?.completed ?? 0) < (request_counts?.total ?? 0));
-        assert.equal((await send(stack, `/v1/batches/${id}/cancel`, { method: 'POST' })).status, 200);
-      }
-    },
-  );
+  it('case 84: neither a saturated model nor a large batch ahead holds a small batch up', { timeout: 300_000 }, async () => {
+    upstream.on('saturating-84', () => ({ hangs: true }));
+    // 256 in flight at most: the large batch takes more than a minute, and is cancelled long before.
+    upstream.on('slow-84', () => ({ delayMs: 2000 }));
+    const saturating = await submit(
+      client,
+      names('a-', 200)
+        .map((id) => lineFor('narrow-model', id, 'saturating-84'))
+        .join('\n'),
+    );
+    await until(() => upstream.callsOf('saturating-84').length === 2, { what: 'the model to be saturated' });
+    const large = await submit(
+      client,
+      names('b-', REDUCED.linesAhead)
+        .map((id) => lineFor('wide-model', id, 'slow-84'))
+        .join('\n'),
+    );
+    await until(async () => ((await client.batches.retrieve(large.id)).request_counts?.completed ?? 0) > 0, {
+      what: 'a first answer',
+      seconds: 120,
+    });
+    // One upstream for two models: batch A of the one keeps it full for a minute and more, in which B of the other ends.
+    upstream.on('shared-84', () => ({ delayMs: 1000 }));
+    const sharing = await submit(
+      client,
+      names('x-', 80 * SHARED_IN_FLIGHT)
+        .map((id) => lineFor('x-model', id, 'shared-84'))
+        .join('\n'),
+    );
+    await until(() => upstream.callsOf('shared-84').length >= 2 * SHARED_IN_FLIGHT, { what: 'the shared upstream to be full' });
+    const small = await Promise.all(['wide-model', 'y-model'].map(async (model) => await run([lineFor(model, 'only')], 60)));
+    for (const { request_counts } of small) assert.deepEqual(request_counts, { total: 1, completed: 1, failed: 0 });
+    for (const { id } of [saturating, large, sharing]) {
+      const { status, request_counts } = await client.batches.retrieve(id);
+      assert.equal(status, 'in_progress');
+      assert.ok((request_counts?.completed ?? 0) < (request_counts?.total ?? 0));
+      assert.equal((await send(stack, `/v1/batches/${id}/cancel`, { method: 'POST' })).status, 200);
+    }
+  });
 });

@@ -19,7 +19,7 @@ const urlOfOne = () => `http://gpu-${newNonce()}:8000/v1`;
 
 describe('LimitStore', () => {
   it('writes only over what was read, and creates once', async () => {
-    const store = createLimitStore<{ limit: number }>({ store: bucket.store, baseUrl: urlOfOne() });
+    const store = createLimitStore<{ limit: number }>({ store: bucket.store, upstream: 'gpu', baseUrl: urlOfOne() });
     assert.equal(await store.read(), null);
     assert.deepEqual(await Promise.all([store.write({ limit: 1 }, null), store.write({ limit: 1 }, 'stale')]), [true, false]);
     const found = await store.read();
@@ -29,12 +29,13 @@ describe('LimitStore', () => {
     assert.deepEqual((await store.read())?.value, { limit: 2 });
   });
 
-  it('is the same for a server under other credentials and with a slash, and another for another path', async () => {
+  it('is the same for a server under other credentials and with a slash, and another for another path or upstream', async () => {
     const host = `gpu-${newNonce()}`;
-    const at = (baseUrl: string) => createLimitStore<{ limit: number }>({ store: bucket.store, baseUrl });
+    const at = (baseUrl: string, upstream = 'gpu') => createLimitStore<{ limit: number }>({ store: bucket.store, upstream, baseUrl });
     await at(`http://user:one@${host}/v1`).write({ limit: 7 }, null);
     assert.deepEqual((await at(`http://user:two@${host}/v1/`).read())?.value, { limit: 7 });
     assert.equal(await at(`http://${host}/v2`).read(), null);
+    assert.equal(await at(`http://user:one@${host}/v1`, 'narrow').read(), null);
   });
 });
 
@@ -45,7 +46,7 @@ describe('the shared limit in a bucket', () => {
     return {
       clock,
       workers: ['a', 'b'].map((id): { share: LimitShare; port: SharedLimitPort } => ({
-        port: createLimitStore<SharedLimit>({ store: bucket.connect(), baseUrl }),
+        port: createLimitStore<SharedLimit>({ store: bucket.connect(), upstream: 'gpu', baseUrl }),
         share: createLimitShare({
           id,
           createControl: ({ from, ...given }) =>
@@ -67,7 +68,7 @@ describe('the shared limit in a bucket', () => {
     }
     // Twice, so that the first one knows of what the second one wrote.
     for (const { port, share } of [...workers, ...workers]) await exchangeLimit(port, share);
-    const found = (await createLimitStore<SharedLimit>({ store: bucket.store, baseUrl }).read())?.value;
+    const found = (await createLimitStore<SharedLimit>({ store: bucket.store, upstream: 'gpu', baseUrl }).read())?.value;
     assert.deepEqual(Object.keys(found?.workers ?? {}).sort(), ['a', 'b']);
     assert.equal(found?.limit, 4);
     assert.deepEqual(

@@ -24,10 +24,12 @@ export interface LimitSharing {
   /** Different for each worker process. */
   workerId: string;
   /** Where the limit of the server at this URL is kept. */
-  portFor: (baseUrl: string) => SharedLimitPort;
+  portFor: (server: { upstream: string; baseUrl: string }) => SharedLimitPort;
 }
 
 export interface ServerControlOptions {
+  /** Name of its upstream. */
+  upstream: string;
   baseUrl: string;
   limiter: 'adaptive' | 'fixed';
   /** From all workers together if the limit is shared, else from this one. A fixed limit is never shared. */
@@ -41,7 +43,7 @@ export interface ServerControlOptions {
 
 /** Nothing is asked and nothing is shared until `follow`. */
 export function createServerControl(options: ServerControlOptions): ServerControl {
-  const { baseUrl, limiter, maxInFlight, requestTimeoutMs, secrets, sharing, monotonicMs } = options;
+  const { upstream, baseUrl, limiter, maxInFlight, requestTimeoutMs, secrets, sharing, monotonicMs } = options;
   if (limiter === 'fixed') return { control: createFixedControl(maxInFlight), follow: async () => undefined };
   const limits = { maxInFlight, requestTimeoutMs, monotonicMs };
   let demand = () => 0;
@@ -72,7 +74,7 @@ export function createServerControl(options: ServerControlOptions): ServerContro
         }),
         sharing === null || shared === null
           ? null
-          : exchangeUntil({ port: sharing.portFor(baseUrl), shared, isBusy: () => demand() > 0, onChange, signal }),
+          : exchangeUntil({ port: sharing.portFor({ upstream, baseUrl }), shared, isBusy: () => demand() > 0, onChange, signal }),
       ]);
     },
   };
