@@ -126,7 +126,7 @@ export function createAdmission(
       const { priorityKey, fairnessWeight } = workflowInfo().priority ?? {};
       const { completed, failed } = pool.progress();
       await queue.signal(enterSignal, {
-        ...{ batchId, tenant, expiresAtMs, urgentFromMs },
+        ...{ batchId, tenant, model: plan.model, expiresAtMs, urgentFromMs },
         weight: fairnessWeight || 1,
         priority: priorityKey || DEFAULT_PRIORITY,
         lines: Math.max(1, plan.total - completed - failed),

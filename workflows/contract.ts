@@ -172,13 +172,13 @@ export interface QueueInput {
   checkAtMs: number;
   /** A queue whose history is longer continues as new. */
   longHistoryEvents: number;
-  /** Batches of a tenant that run in any case; 1 where nothing is said. */
-  leastAdmitted?: number;
 }
 
 /** Signal of a batch that wants to use an upstream, or does so already; sent again, it replaces what the queue knew. */
 export interface EnterQueue extends QueuedBatch {
   tenant: string;
+  /** As Temporal shows it; null where its lines name several. */
+  model: string | null;
   weight: number;
   isAdmitted: boolean;
   /** Requests that the upstream can have in flight, over all workers; null if the batch does not know. */

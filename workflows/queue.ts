@@ -53,17 +53,15 @@ class QueueRun {
   readonly #upstream: string;
   readonly #batches: UpstreamQueue;
   readonly #longHistoryEvents: number;
-  readonly #leastAdmitted: number;
   #askFrom: string | null;
   #checkAtMs: number;
   /** Signals and activities that are under way. */
   #pending = 0;
   #changes = 0;
 
-  constructor({ upstream, state, askFrom, checkAtMs, longHistoryEvents, leastAdmitted = 1 }: QueueInput) {
-    this.#leastAdmitted = leastAdmitted;
+  constructor({ upstream, state, askFrom, checkAtMs, longHistoryEvents }: QueueInput) {
     this.#upstream = upstream;
-    this.#batches = new UpstreamQueue(state, leastAdmitted);
+    this.#batches = new UpstreamQueue(state);
     this.#askFrom = askFrom;
     this.#checkAtMs = checkAtMs;
     this.#longHistoryEvents = longHistoryEvents;
@@ -94,14 +92,7 @@ class QueueRun {
 
   next(): QueueInput {
     const [state, longHistoryEvents] = [this.#batches.state(), this.#longHistoryEvents];
-    return {
-      upstream: this.#upstream,
-      state,
-      askFrom: this.#askFrom,
-      checkAtMs: this.#checkAtMs,
-      longHistoryEvents,
-      leastAdmitted: this.#leastAdmitted,
-    };
+    return { upstream: this.#upstream, state, askFrom: this.#askFrom, checkAtMs: this.#checkAtMs, longHistoryEvents };
   }
 
   #isLong(): boolean {
@@ -109,9 +100,9 @@ class QueueRun {
     return historyLength > this.#longHistoryEvents || continueAsNewSuggested;
   }
 
-  #enter({ tenant, weight, isAdmitted, capacity, ...batch }: EnterQueue): void {
+  #enter({ tenant, model, weight, isAdmitted, capacity, ...batch }: EnterQueue): void {
     if (capacity !== null) this.#batches.learn(capacity);
-    const taken = this.#batches.enter(batch, { tenant, weight, isAdmitted, nowMs: Date.now() });
+    const taken = this.#batches.enter(batch, { tenant, model, weight, isAdmitted, nowMs: Date.now() });
     // Beyond that it hears nothing, and asks again just as well.
     if (!taken && this.#pending < 2 * MOST_SENDING) this.#answer(batch.batchId, { is: 'full' });
     this.#changes += 1;

@@ -21,7 +21,7 @@ export interface Entry extends QueuedBatch {
 
 const RANKS = 6;
 
-/** The batches of one tenant at one upstream: those that are admitted, and those that wait, in order. */
+/** The batches of one tenant for one model at one upstream: those that are admitted, and those that wait, in order. */
 export class TenantLine {
   readonly name: string;
   weight = 1;
@@ -63,7 +63,7 @@ export class TenantLine {
    * Admits the first batches, each as long as admitted batches that are at least as urgent want less than `share` requests at
    * a time. So the first batch of a tenant always starts, and less urgent batches hold up none.
    */
-  admit({ share, capacity, leastAdmitted, nowMs }: { share: number; capacity: number; leastAdmitted: number; nowMs: number }): void {
+  admit({ share, capacity, nowMs }: { share: number; capacity: number; nowMs: number }): void {
     const wanted = Array.from({ length: RANKS }, () => 0);
     const want = (entry: Entry, from: number): void => {
       // No batch can have more in flight than the upstream.
@@ -73,7 +73,7 @@ export class TenantLine {
     for (const entry of this.admitted) want(entry, rankOf(entry, nowMs));
     let count = 0;
     for (const entry of this.waiting) {
-      if ((wanted[entry.rank] ?? 0) >= share && this.admitted.size >= leastAdmitted) break;
+      if ((wanted[entry.rank] ?? 0) >= share) break;
       want(entry, entry.rank);
       entry.told = 0;
       this.admitted.add(entry);

@@ -1,20 +1,22 @@
 import { isBatchId } from './ids.ts';
 import { compare, type Entry, type QueuedBatch, TenantLine } from './tenant-line.ts';
 
-/** What a batch is told: that it may start, or its place among the batches of its tenant that wait. */
+/** What a batch is told: that it may start, or its place among the batches of its line that wait. */
 export type QueueReply = { batchId: string; place: null } | { batchId: string; place: number; of: number };
 
 /** The queue as JSON, small enough to be the input of a workflow. Seconds: `expires` after `base`, and `urgent` before the expiry. */
 export interface QueueState {
   capacity: number | null;
   base: number;
-  tenants: [name: string, weight: number, admitted: Row[], waiting: Row[]][];
+  lines: [name: string, weight: number, admitted: Row[], waiting: Row[]][];
 }
 type Row = [id: string, lines: number, priority: number, expires: number, urgent: number, told: number];
 
-/** One tenant in a listing, with the first of its batches. */
+/** One line in a listing, with the first of its batches. */
 export interface QueueListing {
   tenant: string;
+  /** Null for batches of several models. */
+  model: string | null;
   /** Requests that its batches may want at a time before the next one waits. */
   share: number;
   admitted: string[];
@@ -26,8 +28,8 @@ export interface QueueListing {
 const UNKNOWN_CAPACITY = 32;
 /** Admitted batches want this many times the capacity, so that the upstream stays busy while some of them end. */
 const OVERCOMMIT = 2;
-/** So many tenants may have a batch admitted at a time, or as many as requests are wanted if these are more. */
-const LEAST_TENANTS = 64;
+/** So many lines may have a batch admitted at a time, or as many as requests are wanted if these are more. */
+const LEAST_LINES = 64;
 /** With the admitted batches, these stay below the 2 MiB that Temporal takes as an input. */
 export const MOST_WAITING = 20_000;
 const ID_PREFIX = 'batch_';
@@ -39,15 +41,12 @@ const ID_PREFIX = 'batch_';
 export class UpstreamQueue {
   readonly #lines = new Map<string, TenantLine>();
   readonly #entries = new Map<string, Entry>();
-  readonly #leastAdmitted: number;
   #capacity: number | null;
 
   /** Empty, or as it was. */
-  /** `leastAdmitted` batches of each tenant run in any case, so that a small one does not wait for large ones. */
-  constructor(state: QueueState | null = null, leastAdmitted = 1) {
-    this.#leastAdmitted = leastAdmitted;
+  constructor(state: QueueState | null = null) {
     this.#capacity = state?.capacity ?? null;
-    for (const [name, weight, admitted, waiting] of state?.tenants ?? []) {
+    for (const [name, weight, admitted, waiting] of state?.lines ?? []) {
       const line = this.#lineOf(name, weight);
       const restore = (row: Row): Entry => fromRow(row, line, state?.base ?? 0);
       for (const row of admitted) line.admitted.add(restore(row));
@@ -82,17 +81,16 @@ export class UpstreamQueue {
   }
 
   /** Puts a batch in, or replaces it by its id; one that is admitted stays so. Answers false if too many wait. */
-  enter(
-    batch: QueuedBatch,
-    { tenant, weight, isAdmitted, nowMs }: { tenant: string; weight: number; isAdmitted: boolean; nowMs: number },
-  ): boolean {
+  enter(batch: QueuedBatch, given: { tenant: string; model: string | null; weight: number; isAdmitted: boolean; nowMs: number }): boolean {
+    const { tenant, model, weight, isAdmitted, nowMs } = given;
+    const name = nameOf(tenant, model);
     const { batchId, priority, expiresAtMs, urgentFromMs, lines } = batch;
     const found = this.#entries.get(batchId);
     const runs = isAdmitted || found?.line.admitted.has(found) === true;
-    // A tenant that has no batch here starts at once, so its batch is never sent away.
-    if (!runs && found === undefined && this.#lines.has(tenant) && this.waiting >= MOST_WAITING) return false;
+    // A line that has no batch here starts at once, so its batch is never sent away.
+    if (!runs && found === undefined && this.#lines.has(name) && this.waiting >= MOST_WAITING) return false;
     this.leave(batchId);
-    const line = this.#lineOf(tenant, weight);
+    const line = this.#lineOf(name, weight);
     const entry: Entry = { batchId, priority, expiresAtMs, urgentFromMs, lines, line, rank: priority, told: isAdmitted ? 1 : 0 };
     this.#entries.set(batchId, entry);
     if (runs) line.admitted.add(entry);
@@ -120,11 +118,10 @@ export class UpstreamQueue {
     for (const line of lines) line.sort(nowMs);
     const using = lines.filter(({ admitted }) => admitted.size > 0);
     const others = lines.filter(({ admitted }) => admitted.size === 0);
-    const free = Math.max(LEAST_TENANTS, this.#wanted) - using.length;
+    const free = Math.max(LEAST_LINES, this.#wanted) - using.length;
     const next = others.length <= free ? others : others.toSorted(byFirst).slice(0, Math.max(0, free));
     const shareOf = this.#shares();
-    for (const line of [...using, ...next])
-      line.admit({ share: shareOf(line), capacity: this.capacity, leastAdmitted: this.#leastAdmitted, nowMs });
+    for (const line of [...using, ...next]) line.admit({ share: shareOf(line), capacity: this.capacity, nowMs });
   }
 
   /**
@@ -154,12 +151,12 @@ export class UpstreamQueue {
     return replies;
   }
 
-  /** All tenants, with up to `most` of their batches. */
+  /** All lines, with up to `most` of their batches. */
   list(most: number): QueueListing[] {
     const shareOf = this.#shares();
     const ids = (entries: Iterable<Entry>) => [...entries].slice(0, most).map(({ batchId }) => batchId);
     return [...this.#lines.values()].map((line) => ({
-      tenant: line.name,
+      ...ownerOf(line),
       share: shareOf(line),
       admitted: ids(line.admitted),
       waiting: ids(line.waiting),
@@ -171,10 +168,10 @@ export class UpstreamQueue {
     const first = [...this.#entries.values()].reduce((least, { expiresAtMs }) => Math.min(least, expiresAtMs), Infinity);
     const base = Number.isFinite(first) ? Math.floor(first / 1000) : 0;
     const rows = (entries: Iterable<Entry>) => [...entries].map((entry) => toRow(entry, base));
-    const tenants = [...this.#lines.values()].map(({ name, weight, admitted, waiting }): QueueState['tenants'][number] => {
+    const lines = [...this.#lines.values()].map(({ name, weight, admitted, waiting }): QueueState['lines'][number] => {
       return [name, weight, rows(admitted), rows(waiting)];
     });
-    return { capacity: this.#capacity, base, tenants };
+    return { capacity: this.#capacity, base, lines };
   }
 
   get #wanted(): number {
@@ -192,12 +189,22 @@ export class UpstreamQueue {
     return sum;
   }
 
-  #lineOf(tenant: string, weight: number): TenantLine {
-    const line = this.#lines.get(tenant) ?? new TenantLine(tenant);
+  #lineOf(name: string, weight: number): TenantLine {
+    const line = this.#lines.get(name) ?? new TenantLine(name);
     line.weight = weight;
-    this.#lines.set(tenant, line);
+    this.#lines.set(name, line);
     return line;
   }
+}
+
+/** Each model of a tenant has a line of its own, so that batches of a model that is refused hold up no other. No tenant's name has a slash. */
+function nameOf(tenant: string, model: string | null): string {
+  return model === null ? tenant : `${tenant}/${model}`;
+}
+
+function ownerOf({ name }: TenantLine): { tenant: string; model: string | null } {
+  const [tenant = '', ...model] = name.split('/');
+  return { tenant, model: model.length === 0 ? null : model.join('/') };
 }
 
 function toRow({ batchId, lines, priority, expiresAtMs, urgentFromMs, told }: Entry, base: number): Row {

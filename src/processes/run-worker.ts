@@ -63,8 +63,6 @@ Runs workflows and sends requests upstream. It waits for Temporal and the bucket
 /** Part buffers that all uploads of the process share. */
 const UPLOAD_PARTS = 16;
 /** With the first sweep that follows, a lost database costs the batches less than a minute. */
-/** Batches of a tenant that run in any case, so that a small one does not wait for large ones. */
-const LEAST_ADMITTED = 4;
 const LOOK_EVERY_MS = 30_000;
 /** By then Temporal knows that this worker polls. */
 const FIRST_LOOK_MS = 5_000;
@@ -151,7 +149,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const provisioning = { connection, namespace, sweepIntervalMs: config.housekeeping.sweepIntervalMs, retentionDays: RETENTION_DAYS };
   const warning = await untilItWorks('the namespace', async () => await provision(provisioning), { logger, signal });
   if (warning !== null) logger.warn(warning);
-  const queues = { leastAdmitted: LEAST_ADMITTED, client, upstreams: [...upstreams.keys()] };
+  const queues = { client, upstreams: [...upstreams.keys()] };
   await untilItWorks('the queues of the upstreams', async () => await ensureQueues(queues), { logger, signal });
 
   const modelLists = createModelLists({

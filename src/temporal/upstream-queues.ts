@@ -13,17 +13,14 @@ export async function ensureQueues({
   client,
   upstreams,
   longHistoryEvents = LONG_HISTORY_EVENTS,
-  leastAdmitted = 1,
 }: {
   client: Client;
   upstreams: readonly string[];
   longHistoryEvents?: number;
-  /** Batches of a tenant that run in any case. */
-  leastAdmitted?: number;
 }): Promise<void> {
   await client.withDeadline(Date.now() + DEADLINE_MS, async () => {
     for (const upstream of upstreams) {
-      const input: QueueInput = { upstream, state: null, askFrom: '', checkAtMs: 0, longHistoryEvents, leastAdmitted };
+      const input: QueueInput = { upstream, state: null, askFrom: '', checkAtMs: 0, longHistoryEvents };
       await client.workflow.start('queue', {
         workflowId: queueWorkflowId(upstream),
         taskQueue: WORKFLOW_TASK_QUEUE,

@@ -8,6 +8,7 @@ const HOUR_MS = 3_600_000;
 
 interface Given {
   tenant?: string;
+  model?: string | null;
   weight?: number;
   priority?: number;
   lines?: number;
@@ -21,10 +22,10 @@ function queueOf(capacity: number | null = null) {
   const queue = new UpstreamQueue();
   if (capacity !== null) queue.learn(capacity);
   function enter(batchId: string, given: Given = {}, nowMs = NOW_MS): boolean {
-    const { tenant = 'acme', weight = 1, priority = 3, lines = 1_000, hours = 24, isAdmitted = false } = given;
+    const { tenant = 'acme', model = null, weight = 1, priority = 3, lines = 1_000, hours = 24, isAdmitted = false } = given;
     const { urgentInHours = hours - 1 } = given;
     const [expiresAtMs, urgentFromMs] = [NOW_MS + hours * HOUR_MS, NOW_MS + urgentInHours * HOUR_MS];
-    return queue.enter({ batchId, priority, lines, expiresAtMs, urgentFromMs }, { tenant, weight, isAdmitted, nowMs });
+    return queue.enter({ batchId, priority, lines, expiresAtMs, urgentFromMs }, { tenant, model, weight, isAdmitted, nowMs });
   }
   /** Who is admitted now that was not before. */
   function admit(nowMs = NOW_MS): string[] {
@@ -68,6 +69,23 @@ describe('UpstreamQueue', () => {
     admit();
     enter('other', { tenant: 'globex', lines: 1 });
     assert.deepEqual(admit(), ['other']);
+  });
+
+  it('admits the first batch of another model, however much of one model has waiting', () => {
+    const { queue, enter, admit } = queueOf(4);
+    for (const id of ids('refused-', 100)) enter(id, { model: 'Qwen/Qwen3-8B' });
+    admit();
+    enter('other', { model: 'gemma' });
+    enter('several', { model: null });
+    assert.deepEqual(admit(), ['other', 'several']);
+    assert.deepEqual(
+      queue.list(1).map(({ tenant, model }) => [tenant, model]),
+      [
+        ['acme', 'Qwen/Qwen3-8B'],
+        ['acme', 'gemma'],
+        ['acme', null],
+      ],
+    );
   });
 
   it('orders by urgency, priority, end of the window and age', () => {

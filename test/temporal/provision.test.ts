@@ -55,6 +55,15 @@ describe('provision', () => {
     return tsToMs(config?.workflowExecutionRetentionTtl);
   };
 
+  it('begins the first sweep at once when the schedule is new', async () => {
+    // An hour: no sweep of the interval comes in time.
+    await run(3_600_000);
+    const actions = async () => (await temporal.client.schedule.getHandle(REVIVE_SCHEDULE_ID).describe()).info.numActionsTaken;
+    await until('the first sweep begins', async () => (await actions()) === 1);
+    await run(3_600_000);
+    assert.equal(await actions(), 1);
+  });
+
   it('sets retention, search attributes and schedule, twice as well as once', async () => {
     assert.equal(await run(60_000), null);
     assert.equal(await run(60_000), null);
@@ -73,17 +82,6 @@ describe('provision', () => {
       assert.deepEqual([policies.overlap, policies.catchupWindow], [ScheduleOverlapPolicy.SKIP, 60_000]);
       assert.deepEqual([action.workflowType, action.workflowExecutionTimeout], [type, limitMs]);
     }
-  });
-
-  it('begins the first sweep at once when the schedule is new', async () => {
-    const { client } = temporal;
-    await client.schedule.getHandle(REVIVE_SCHEDULE_ID).delete();
-    // An hour: no sweep of the interval comes in time.
-    await run(3_600_000);
-    const actions = async () => (await client.schedule.getHandle(REVIVE_SCHEDULE_ID).describe()).info.numActionsTaken;
-    await until('the first sweep begins', async () => (await actions()) === 1);
-    await run(3_600_000);
-    assert.equal(await actions(), 1);
   });
 
   it('changes the schedule when the interval changes, and only then', async () => {

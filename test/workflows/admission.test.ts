@@ -134,7 +134,7 @@ describe('admission', () => {
   it('forgets admitted batches that have ended without a word', async () => {
     await until('nothing is left of the test before', async () => (await listed()).length === 0);
     await queue().terminate('test');
-    const ghost: QueueState = { capacity: 1, base: 0, tenants: [['ghost', 1, [['batch_gone', 1, 3, 9e9, 0, 1]], []]] };
+    const ghost: QueueState = { capacity: 1, base: 0, lines: [['ghost', 1, [['batch_gone', 1, 3, 9e9, 0, 1]], []]] };
     const input: QueueInput = { upstream: 'main', state: ghost, askFrom: null, checkAtMs: 1, longHistoryEvents: 100 };
     await engine.client.workflow.start('queue', { workflowId: queueWorkflowId('main'), taskQueue: WORKFLOW_TASK_QUEUE, args: [input] });
     await until('it is forgotten', async () => (await listed()).length === 0);
@@ -148,7 +148,16 @@ describe('admission', () => {
     await until('it waits', async () => (await places(third.handle))?.[0]?.[0] === 1);
     // Entries of a batch that is admitted change nothing, and each is an event.
     const entry: EnterQueue = {
-      ...{ batchId: running[0]?.model.id ?? '', tenant: 'long', weight: 1, priority: 3, lines: 5, capacity: 1, isAdmitted: true },
+      ...{
+        batchId: running[0]?.model.id ?? '',
+        tenant: 'long',
+        model: 'gpt-test',
+        weight: 1,
+        priority: 3,
+        lines: 5,
+        capacity: 1,
+        isAdmitted: true,
+      },
       ...{ expiresAtMs: Date.now() + 600_000, urgentFromMs: 0 },
     };
     const runs = new Set<string>();
