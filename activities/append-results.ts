@@ -13,8 +13,8 @@ const GROWTH = 2;
 
 /**
  * Appends the results of closed shards to the uploads of the result files while later shards run, so that little is left when the
- * last one closes. Parts follow from shard results, which never change: whoever runs this again, at the same time, or late, sends the
- * same parts, and what is missing in the end `publishResults` sends.
+ * last one closes. The cut into parts follows from the shard results, which never change. So a second run, at the same time or later, sends
+ * the same parts. `publishResults` sends what is missing in the end.
  */
 export function createAppendResults(
   deps: Pick<ActivityDeps, 'files' | 'pieces' | 'nowMs' | 'randomHex'> & { controlMemory: ControlMemory },

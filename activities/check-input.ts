@@ -119,7 +119,7 @@ export async function readThroughChecker(given: {
   longLine: (offset: number) => Promise<Disposable>;
   /** After which line the stream begins, and where in the file. */
   from: { line: number; offset: number };
-  /** Hears of each line once it is planned, and where its bytes end. A promise is waited for. */
+  /** Called with each line once it is planned, and with the offset at which it ends; awaited if it answers a promise. */
   taken: (line: { line: number; end: number }) => Promise<void> | null;
 }): Promise<'checked' | 'plan_full'> {
   const { body, maxLineBytes, checker, plan, step, longLine, from, taken } = given;

@@ -11,8 +11,8 @@ const IDEMPOTENCY_AGE_MS = 24 * 3_600_000;
 const STEP_MS = 60_000;
 
 /**
- * Removes what nobody needs any more. Each step has its time, and goes on from the position at which the last sweep stopped, or
- * the attempt before this one. Removal is idempotent, so a position that is a little old costs some reads.
+ * Removes expired files, old uploads and the work of ended batches. Each step has a time limit, and starts at the position at which the last
+ * sweep, or the attempt before this one, stopped. Removal is idempotent, so an old position costs only reads.
  */
 export function createCleanBucket(
   deps: Pick<ActivityDeps, 'batches' | 'housekeeping' | 'nowMs' | 'monotonicMs' | 'uploadMarkerMaxAgeMs' | 'logger'>,

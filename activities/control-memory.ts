@@ -31,8 +31,8 @@ export interface ClosingMemory extends Disposable {
 }
 
 /**
- * Nothing is reserved yet. Reservations are made in the order of asking. A holder asks for no second one, so that nothing waits for ever. An activity
- * that asks for more than there is gets all of it, alone.
+ * Reservations are granted in the order of the requests. An activity holds one at a time, which rules out a deadlock. An activity that asks for
+ * more than there is gets all of it, alone.
  */
 export function createControlMemory(): ControlMemory {
   const room = createTurns(CONTROL_BYTES);

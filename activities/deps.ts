@@ -42,7 +42,7 @@ export interface ActivityDeps {
   sweepMinAgeMs: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
-  /** Hears of the open batches that a sweep found. */
+  /** Called with the open batches that a sweep found. */
   onOpenBatches: (found: OpenBatches) => void;
   /** Age at which a multipart upload is taken for dead. */
   uploadMarkerMaxAgeMs: number;

@@ -63,7 +63,7 @@ export interface Activities {
   deliverWebhook(input: DeliverWebhookInput): Promise<DeliveredWebhook>;
   /** Starts forgotten batches, starts anew those that are stuck, and repeats forgotten cancels. */
   reviveBatches(): Promise<ReviveResult>;
-  /** Removes what nobody needs any more. */
+  /** Removes expired files, old uploads and the work of ended batches from the bucket. */
   cleanBucket(input: CleanBucketInput): Promise<CleanResult>;
   /** Asks one page of the running batches to enter the queue of an upstream again; answers where the next page begins, null after the last. */
   askToEnter(input: AskToEnterInput): Promise<string | null>;

@@ -49,7 +49,7 @@ export interface SegmentWriter {
   taken(line: { line: number; end: number }): Promise<void> | null;
 }
 
-/** `onSegment` hears of the name of each segment that is written. */
+/** `onSegment` is called with the name of each segment that is written. */
 export function createSegmentWriter(given: {
   pieces: Pick<PieceStore, 'putPlanSegment'>;
   batchId: string;

@@ -24,6 +24,8 @@ const { values } = parseArgs({
     batches: { type: 'string', default: '10000' },
     lines: { type: 'string', default: '20' },
     latency: { type: 'string', default: '5000' },
+    /** Of log-normal answers. Answers of one length would come in waves, and places would free only with each wave. */
+    sigma: { type: 'string', default: '0.5' },
     'in-flight': { type: 'string', default: '64' },
     bytes: { type: 'string', default: '400' },
     /** Seconds over which the cost of waiting is measured. */
@@ -44,11 +46,11 @@ await using stack = await startStack({
     NIGHTSHIFT_HEARTBEAT_TIMEOUT_SECONDS: '30',
     NIGHTSHIFT_SWEEP_MIN_AGE_SECONDS: '60',
   },
-  upstream: ['--latency', values.latency],
+  upstream: ['--latency', values.latency, '--sigma', values.sigma],
 });
 const { url } = stack.upstream;
 console.log(
-  `${batches} batches of ${values.lines} lines of ${values.bytes} bytes, answers of ${values.latency} ms, ${inFlight} in flight; ${describeMachine()}`,
+  `${batches} batches of ${values.lines} lines of ${values.bytes} bytes, answers of ${values.latency} ms (sigma ${values.sigma}), ${inFlight} in flight; ${describeMachine()}`,
 );
 const figures: Record<string, number | string> = {};
 let temporal = await connect();

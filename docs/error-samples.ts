@@ -1,7 +1,9 @@
 import type { BatchError } from '../src/domain/batch.ts';
+import * as batches from '../src/domain/batch-errors.ts';
 import * as http from '../src/domain/errors.ts';
 import * as input from '../src/domain/input-errors.ts';
 import * as uploads from '../src/domain/upload-errors.ts';
+import * as webhooks from '../src/domain/webhook-errors.ts';
 
 /** An error and what its reader can do about it. */
 export type Explained<Shape> = readonly [error: Shape, advice: string];
@@ -46,30 +48,11 @@ export const HTTP_ERRORS: Samples<typeof http, http.ApiError> = {
     'Operators: add the origin to `NIGHTSHIFT_CORS_ORIGINS` if you trust the page.',
   ],
   unknownRoute: [http.unknownRoute('GET', '/batches', '/v1/batches'), 'Check the base URL. It ends in `/v1`.'],
-  batchNotFound: [http.batchNotFound('batch_…'), "Check the id and the key. Another tenant's batches answer like unknown ones."],
   fileNotFound: [http.fileNotFound('file-…'), 'Check the id and the key. Deleted and expired files answer like unknown ones.'],
   methodNotAllowed: [http.methodNotAllowed('PUT', '/v1/files'), 'See [the list of calls](api.md#endpoints).'],
   requestTimeout: [http.requestTimeout(), 'Send the body again, faster. Proxies that buffer slowly cause this too.'],
   emptyArray: [http.emptyArray('event_types'), 'Name at least one.'],
-  invalidWebhookUrl: [
-    http.invalidWebhookUrl('http://127.0.0.1/', 'expected a URL that begins with https://'),
-    'Use a public HTTPS URL. For a private network the operator sets `NIGHTSHIFT_WEBHOOK_ALLOW_PRIVATE`.',
-  ],
-  webhookNotFound: [http.webhookNotFound('whe_…'), 'Use an id that `GET /v1/webhook_endpoints` lists.'],
-  tooManyWebhooks: [http.tooManyWebhooks(20), 'Delete an endpoint first.'],
-  webhooksAreOff: [http.webhooksAreOff(), 'The operator sets `NIGHTSHIFT_WEBHOOK_KEY`.'],
-  webhookTestFailed: [
-    http.webhookTestFailed('the receiver answered with status 500, expected 200 to 299'),
-    'Look at the receiver. The end of the message says what it did.',
-  ],
-  cannotRetry: [
-    http.cannotRetry('batch_…', "it has the status 'in_progress', and only a batch that has ended can be run again"),
-    'The end of the message says what is missing: wait for the end of the batch, or upload the lines again.',
-  ],
-  cannotDelete: [http.cannotDelete('in_progress'), 'Cancel the batch, wait until it is `cancelled`, then delete it.'],
-  batchWasDeleted: [http.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
   modelNotFound: [http.modelNotFound('gpt-5'), 'Use a model that `GET /v1/models` lists.'],
-  cannotCancel: [http.cannotCancel('completed'), 'Nothing: the batch has ended.'],
   idempotencyConflict: [http.idempotencyConflict(), 'Use a new key for each batch.'],
   bodyTooLarge: [http.bodyTooLarge(536_870_912, 'file'), 'Send less, or use [uploads in parts](api.md#files-in-parts).'],
   unsupportedMediaType: [http.unsupportedMediaType('text/plain'), 'Send `Content-Type: application/json`.'],
@@ -83,6 +66,33 @@ export const HTTP_ERRORS: Samples<typeof http, http.ApiError> = {
   unavailable: [http.unavailable('object store', 5), AGAIN],
   tooBusy: [http.tooBusy(5), AGAIN],
   outOfSpace: [http.outOfSpace(), 'Ask the operator to [make room](operations.md#the-bucket-is-full-or-away).'],
+};
+
+/** The errors of `src/domain/batch-errors.ts`. */
+export const BATCH_ERRORS: Samples<typeof batches, http.ApiError> = {
+  batchNotFound: [batches.batchNotFound('batch_…'), "Check the id and the key. Another tenant's batches answer like unknown ones."],
+  cannotRetry: [
+    batches.cannotRetry('batch_…', "it has the status 'in_progress', and only a batch that has ended can be run again"),
+    'The end of the message says what is missing: wait for the end of the batch, or upload the lines again.',
+  ],
+  cannotDelete: [batches.cannotDelete('in_progress'), 'Cancel the batch, wait until it is `cancelled`, then delete it.'],
+  batchWasDeleted: [batches.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
+  cannotCancel: [batches.cannotCancel('completed'), 'Nothing: the batch has ended.'],
+};
+
+/** The errors of `src/domain/webhook-errors.ts`. */
+export const WEBHOOK_ERRORS: Samples<typeof webhooks, http.ApiError> = {
+  invalidWebhookUrl: [
+    webhooks.invalidWebhookUrl('http://127.0.0.1/', 'expected a URL that begins with https://'),
+    'Use a public HTTPS URL. For a private network the operator sets `NIGHTSHIFT_WEBHOOK_ALLOW_PRIVATE`.',
+  ],
+  webhookNotFound: [webhooks.webhookNotFound('whe_…'), 'Use an id that `GET /v1/webhook_endpoints` lists.'],
+  tooManyWebhooks: [webhooks.tooManyWebhooks(20), 'Delete an endpoint first.'],
+  webhooksAreOff: [webhooks.webhooksAreOff(), 'The operator sets `NIGHTSHIFT_WEBHOOK_KEY`.'],
+  webhookTestFailed: [
+    webhooks.webhookTestFailed('the receiver answered with status 500, expected 200 to 299'),
+    'Look at the receiver. The end of the message says what it did.',
+  ],
 };
 
 /** The errors of `src/domain/upload-errors.ts`. */

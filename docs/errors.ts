@@ -3,7 +3,16 @@ import { fileURLToPath } from 'node:url';
 import { crashedLineResult } from '../activities/run-requests/line-results.ts';
 import type { Outcome } from '../src/domain/attempt.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
-import { FORM_ERRORS, HTTP_ERRORS, INPUT_ERRORS, type Explained, SOURCE_ERRORS, UPLOAD_ERRORS } from './error-samples.ts';
+import {
+  BATCH_ERRORS,
+  FORM_ERRORS,
+  HTTP_ERRORS,
+  INPUT_ERRORS,
+  type Explained,
+  SOURCE_ERRORS,
+  UPLOAD_ERRORS,
+  WEBHOOK_ERRORS,
+} from './error-samples.ts';
 
 const PAGE = new URL('errors.md', import.meta.url);
 const API = new URL('../src/api/', import.meta.url);
@@ -25,9 +34,9 @@ interface ApiRow {
 }
 
 async function apiTable(): Promise<string> {
-  const made = [...Object.values(HTTP_ERRORS), ...Object.values(UPLOAD_ERRORS)].map(
-    ([{ status, code, param, message }, advice]): ApiRow => ({ status, code, param, message, advice }),
-  );
+  const made = [HTTP_ERRORS, BATCH_ERRORS, UPLOAD_ERRORS, WEBHOOK_ERRORS]
+    .flatMap((each) => Object.values(each))
+    .map(([{ status, code, param, message }, advice]): ApiRow => ({ status, code, param, message, advice }));
   const rows = [...made, ...(await errorsInSources())];
   rows.sort((a, b) => a.status - b.status || (a.code ?? '').localeCompare(b.code ?? ''));
   return table(

@@ -13,7 +13,7 @@ export async function revive(): Promise<ReviveResult> {
   return result;
 }
 
-/** Removes what nobody needs, from where the run before it stopped: Temporal hands on the result of the last run of a schedule. */
+/** Cleans the bucket from the position at which the last run stopped: Temporal hands on the result of the last run of a schedule. */
 export async function clean(): Promise<CleanResult> {
   const last = workflowInfo().lastResult as CleanResult | undefined;
   return await cleanBucket({ from: last?.next ?? {} });

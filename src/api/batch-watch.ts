@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Batch, type BatchRecord, isTerminal } from '../domain/batch.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { LiveCounts } from './live-counts.ts';
+import type { Slots } from './slots.ts';
 
 /** Tells clients of the changes of a batch. However many watch a batch, it is read once a second. */
 export interface BatchWatch {
@@ -12,6 +13,15 @@ export interface BatchWatch {
    * gets the latest state and not those between.
    */
   changes(record: BatchRecord, signal: AbortSignal): AsyncIterable<Batch>;
+}
+
+/** What a route needs that lets clients wait for a batch. */
+export interface WaitDeps {
+  batches: Pick<BatchStore, 'get'>;
+  watch: BatchWatch;
+  waits: Slots;
+  /** Ends all waiting: the process is about to end. */
+  draining: AbortSignal;
 }
 
 const LOOK_EVERY_MS = 1_000;

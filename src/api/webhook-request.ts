@@ -3,11 +3,11 @@ import {
   emptyString,
   invalidType,
   invalidValue,
-  invalidWebhookUrl,
   missingParameter,
   stringAboveMaxLength,
   unknownParameter,
 } from '../domain/errors.ts';
+import { invalidWebhookUrl } from '../domain/webhook-errors.ts';
 import { describeJsonType } from '../domain/json-type.ts';
 import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../domain/webhook.ts';
 

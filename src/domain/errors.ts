@@ -102,11 +102,6 @@ export function methodNotAllowed(method: string, path: string): ApiError {
   return new ApiError({ status: 405, code: 'method_not_supported', message: `Not allowed to ${method} on ${shown(path)}.` });
 }
 
-/** 404: no such batch of this tenant. */
-export function batchNotFound(id: string): ApiError {
-  return new ApiError({ status: 404, message: `No batch found with id '${shown(id)}'.` });
-}
-
 /** 404: no such file of this tenant (unknown, deleted or expired). */
 export function fileNotFound(id: string): ApiError {
   return new ApiError({ status: 404, param: 'id', message: `No such File object: ${shown(id)}` });
@@ -207,15 +202,6 @@ export function propertyNameAboveMaxLength(param: string, max: number, got: numb
   return new ApiError({ status: 400, param, code: 'property_name_above_max_length', message });
 }
 
-/** 409: a cancel that comes too late. No repeat can help, and the SDKs are told so. */
-export function cannotCancel(status: BatchStatus): ApiError {
-  return new ApiError({
-    status: 409,
-    message: `Cannot cancel a batch with status '${status}'.`,
-    headers: { 'x-should-retry': 'false' },
-  });
-}
-
 /** 404: a model that no upstream is known to serve. */
 export function modelNotFound(model: string): ApiError {
   return new ApiError({
@@ -230,68 +216,6 @@ export function modelNotFound(model: string): ApiError {
 export function emptyArray(param: string): ApiError {
   const message = `Invalid '${param}': empty array. Expected an array with minimum length 1, but got an empty array instead.`;
   return new ApiError({ status: 400, param, code: 'empty_array', message });
-}
-
-/** 400: a URL that a webhook may not be sent to. */
-export function invalidWebhookUrl(url: string, fault: string): ApiError {
-  return new ApiError({ status: 400, param: 'url', code: 'invalid_url', message: `Invalid 'url': '${shown(url)}': ${fault}.` });
-}
-
-/** 404: no such webhook endpoint of this tenant. */
-export function webhookNotFound(id: string): ApiError {
-  return new ApiError({ status: 404, param: 'id', message: `No webhook endpoint found with id '${shown(id)}'.` });
-}
-
-/** 400: more webhook endpoints than a tenant may have. */
-export function tooManyWebhooks(most: number): ApiError {
-  return new ApiError({
-    status: 400,
-    code: 'too_many_webhook_endpoints',
-    message: `There are ${most} webhook endpoints, and there may be no more. Delete one first.`,
-  });
-}
-
-/** 400: nothing to encrypt signing secrets with. */
-export function webhooksAreOff(): ApiError {
-  return new ApiError({
-    status: 400,
-    code: 'webhooks_not_configured',
-    message: 'This server has no key to encrypt signing secrets with. Ask its operator to set NIGHTSHIFT_WEBHOOK_KEY.',
-  });
-}
-
-/** 400: the receiver of a test event did not take it. */
-export function webhookTestFailed(reason: string): ApiError {
-  return new ApiError({ status: 400, code: 'webhook_test_failed', message: `The test event could not be delivered: ${shown(reason)}.` });
-}
-
-/** 409: a batch that has nothing to run again; `why` says it. */
-export function cannotRetry(id: string, why: string): ApiError {
-  return new ApiError({
-    status: 409,
-    code: 'cannot_retry',
-    message: `Cannot run lines of batch '${shown(id)}' again: ${why}.`,
-    headers: { 'x-should-retry': 'false' },
-  });
-}
-
-/** 409: a batch that still runs. */
-export function cannotDelete(status: BatchStatus): ApiError {
-  return new ApiError({
-    status: 409,
-    message: `Cannot delete a batch with status '${status}': it has not ended. Cancel it first, and delete it when its status is 'cancelled'.`,
-    headers: { 'x-should-retry': 'false' },
-  });
-}
-
-/** 409: an idempotency key whose batch was deleted. */
-export function batchWasDeleted(id: string): ApiError {
-  return new ApiError({
-    status: 409,
-    code: 'batch_deleted',
-    message: `This request was sent before, and the batch that it made, '${id}', has been deleted. Use another 'Idempotency-Key' to make a new batch.`,
-    headers: { 'x-should-retry': 'false' },
-  });
 }
 
 /** 400: an array of too many items. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import * as batches from '../../src/domain/batch-errors.ts';
 import * as errors from '../../src/domain/errors.ts';
 
 /** Status and envelope of an error, as the wire shows them. */
@@ -13,7 +14,7 @@ const INVALID = 'invalid_request_error';
 describe('envelope(error)', () => {
   it('has the exact texts clients match on', () => {
     assert.deepEqual(wire(errors.fileNotFound('file-1')), [404, INVALID, 'id', null, 'No such File object: file-1']);
-    assert.deepEqual(wire(errors.batchNotFound('batch_1')), [404, INVALID, null, null, "No batch found with id 'batch_1'."]);
+    assert.deepEqual(wire(batches.batchNotFound('batch_1')), [404, INVALID, null, null, "No batch found with id 'batch_1'."]);
     assert.deepEqual(wire(errors.notDownloadable('user_data')), [
       400,
       INVALID,
@@ -64,7 +65,7 @@ describe('envelope(error)', () => {
       'integer_below_min_value',
       "Invalid 'limit': integer below minimum value. Expected a value >= 1, but got 0 instead.",
     ]);
-    assert.deepEqual(wire(errors.cannotCancel('completed')), [409, INVALID, null, null, "Cannot cancel a batch with status 'completed'."]);
+    assert.deepEqual(wire(batches.cannotCancel('completed')), [409, INVALID, null, null, "Cannot cancel a batch with status 'completed'."]);
   });
 
   it('has status, param and code of the contract', () => {
@@ -100,13 +101,13 @@ describe('envelope(error)', () => {
 
   it('echoes only the beginning of what a client sent', () => {
     assert.ok(errors.invalidValue('purpose', 'x'.repeat(1e6), ['batch']).message.length < 400);
-    assert.ok(errors.batchNotFound('x'.repeat(1e6)).message.length < 400);
+    assert.ok(batches.batchNotFound('x'.repeat(1e6)).message.length < 400);
   });
 });
 
 describe('ApiError.headers', () => {
   it('tell the SDKs not to repeat what no repeat can cure', () => {
-    assert.equal(errors.cannotCancel('failed').headers['x-should-retry'], 'false');
+    assert.equal(batches.cannotCancel('failed').headers['x-should-retry'], 'false');
     assert.equal(errors.idempotencyConflict().headers['x-should-retry'], 'false');
     assert.equal(errors.idempotencyConflict().status, 409);
   });

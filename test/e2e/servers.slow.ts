@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -7,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { chatLine, ended, submit } from '../helpers/lines.ts';
+import { listen } from '../helpers/listen.ts';
 import { startStack } from '../helpers/stack.ts';
 import { until } from '../helpers/until.ts';
 
@@ -49,18 +49,12 @@ async function startModelServer(): Promise<ModelServer> {
     waiting.shift()?.();
   }
 
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  assert.ok(address !== null && typeof address === 'object');
+  const listening = await listen(server);
   const found: ModelServer = {
-    url: `http://127.0.0.1:${address.port}/v1`,
+    ...listening,
+    url: `${listening.origin}/v1`,
     calls: 0,
     fault: null,
-    async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
-    },
   };
   return found;
 }

@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { listen } from './listen.ts';
 
 /** A webhook as it arrived. */
 export interface ReceivedWebhook {
@@ -26,18 +26,12 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
       if (typeof status === 'number') response.writeHead(status, { location: '/elsewhere' }).end('thanks');
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  const listening = await listen(server);
   const receiver: WebhookReceiver = {
-    url: `http://127.0.0.1:${address.port}/hooks`,
+    ...listening,
+    url: `${listening.origin}/hooks`,
     received,
     statuses: [],
-    async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
-    },
   };
   return receiver;
 }

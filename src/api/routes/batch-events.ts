@@ -1,18 +1,8 @@
 import { PassThrough } from 'node:stream';
-import { batchNotFound } from '../../domain/errors.ts';
-import { isBatchId } from '../../domain/ids.ts';
 import type { BatchRecord } from '../../domain/batch.ts';
-import type { BatchStore } from '../../storage/batch-store.ts';
-import type { BatchWatch } from '../batch-watch.ts';
-import { clientGone, holdSlot, pathParam, type Route, tenantOf } from '../context.ts';
-import type { Slots } from '../slots.ts';
-
-interface Deps {
-  batches: BatchStore;
-  watch: BatchWatch;
-  waits: Slots;
-  draining: AbortSignal;
-}
+import { batchOf } from '../batch-of.ts';
+import type { WaitDeps } from '../batch-watch.ts';
+import { clientGone, holdSlot, type Route } from '../context.ts';
 
 /** Shorter than the time after which proxies close a connection on which nothing moves. */
 const COMMENT_EVERY_MS = 15_000;
@@ -21,11 +11,9 @@ const COMMENT_EVERY_MS = 15_000;
  * `GET /v1/batches/{id}/events`: Server-Sent Events. An event `batch` with the Batch as its data comes at once and at every change, at most
  * one a second, and a comment every 15 s. The stream ends with the batch. A client that does not read gets only the latest state.
  */
-export function batchEvents({ batches, watch, waits, draining }: Deps): Route {
+export function batchEvents({ batches, watch, waits, draining }: WaitDeps): Route {
   return async (ctx) => {
-    const id = pathParam(ctx, 'id');
-    const record = isBatchId(id) ? await batches.get(tenantOf(ctx), id) : null;
-    if (record === null) throw batchNotFound(id);
+    const record = await batchOf(ctx, batches);
     ctx.set('Content-Type', 'text/event-stream');
     ctx.set('Cache-Control', 'no-store');
     // nginx would keep the events until a buffer is full.

@@ -1,18 +1,10 @@
-import { batchNotFound, integerAboveMax, invalidType } from '../../domain/errors.ts';
+import { integerAboveMax, invalidType } from '../../domain/errors.ts';
 import { type Batch, type BatchRecord, isTerminal } from '../../domain/batch.ts';
-import { isBatchId } from '../../domain/ids.ts';
 import { cutText } from '../../domain/shown-text.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
-import type { BatchWatch } from '../batch-watch.ts';
-import { clientGone, holdSlot, pathParam, type Route, type RouteContext, sendJson, tenantOf } from '../context.ts';
-import type { Slots } from '../slots.ts';
-
-interface Deps {
-  batches: BatchStore;
-  watch: BatchWatch;
-  waits: Slots;
-  draining: AbortSignal;
-}
+import { batchOf } from '../batch-of.ts';
+import type { WaitDeps } from '../batch-watch.ts';
+import { clientGone, holdSlot, type Route, type RouteContext, sendJson } from '../context.ts';
 
 /** Proxies give up an answer that takes longer. */
 const MAX_WAIT_SECONDS = 60;
@@ -21,19 +13,17 @@ const MAX_WAIT_SECONDS = 60;
  * `GET /v1/batches/{id}`: the status from the record, the counts of a running batch as its workflow knows them. With `wait=SECONDS` the
  * answer comes at the next change, at the end of the batch or after so many seconds.
  */
-export function retrieveBatch({ batches, watch, waits, draining }: Deps): Route {
+export function retrieveBatch({ batches, watch, waits, draining }: WaitDeps & { batches: Pick<BatchStore, 'retriesOf'> }): Route {
   return async (ctx) => {
-    const id = pathParam(ctx, 'id');
     const seconds = readWait(ctx);
-    const record = isBatchId(id) ? await batches.get(tenantOf(ctx), id) : null;
-    if (record === null) throw batchNotFound(id);
+    const record = await batchOf(ctx, batches);
     const isWaiting = seconds > 0 && !isTerminal(record.batch.status);
     sendJson(ctx, await withRetries(record, isWaiting ? await nextChange(ctx, record, seconds) : await watch.now(record)));
   };
 
-  /** Only a batch that has ended is run again. */
+  /** Only a batch that has ended with an error file can be run again. */
   async function withRetries({ tenant }: BatchRecord, batch: Batch): Promise<Batch> {
-    const retriedBy = isTerminal(batch.status) ? await batches.retriesOf(tenant, batch.id) : [];
+    const retriedBy = isTerminal(batch.status) && batch.error_file_id !== null ? await batches.retriesOf(tenant, batch.id) : [];
     return retriedBy.length === 0 ? batch : { ...batch, nightshift: { ...batch.nightshift, retried_by: retriedBy } };
   }
 

@@ -1,14 +1,16 @@
 import type { Readable } from 'node:stream';
 import { type Batch, isTerminal } from '../../domain/batch.ts';
-import { batchNotFound, cannotRetry, emptyArray, invalidType, invalidValue, unknownParameter } from '../../domain/errors.ts';
+import { emptyArray, invalidType, invalidValue, unknownParameter } from '../../domain/errors.ts';
+import { cannotRetry } from '../../domain/batch-errors.ts';
 import { DEFAULT_FILE_LIFE_SECONDS } from '../../domain/file.ts';
-import { isBatchId, isFileId, newFileId } from '../../domain/ids.ts';
+import { isFileId, newFileId } from '../../domain/ids.ts';
 import { describeJsonType } from '../../domain/json-type.ts';
 import type { Limits } from '../../domain/limits.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
+import { batchOf } from '../batch-of.ts';
 import type { BatchMaker } from '../batch-maker.ts';
-import { clientGone, holdSlot, type Logger, pathParam, type Route, tenantOf } from '../context.ts';
+import { clientGone, holdSlot, type Logger, type Route, tenantOf } from '../context.ts';
 import { copyLines, RETRY_STATUSES, type RetryStatus } from '../copy-lines.ts';
 import { createOf } from '../create-try.ts';
 import { dropHalfContent } from '../drop-half-content.ts';
@@ -40,15 +42,14 @@ export function retryBatch(deps: Deps): Route {
   const { batches, maker, downloads } = deps;
 
   return async (ctx) => {
-    const [tenant, id] = [tenantOf(ctx), pathParam(ctx, 'id')];
+    const tenant = tenantOf(ctx);
     const { value, bytes } = await readOptionalJsonBody(ctx.req, deps.bodyPace);
     const statuses = readStatuses(value);
-    const record = isBatchId(id) ? await batches.get(tenant, id) : null;
-    if (record === null) throw batchNotFound(id);
+    const record = await batchOf(ctx, batches);
     const { batch } = record;
     const windowMs = windowOf(batch);
     // A retry of one batch is no retry of another, and no create.
-    const create = createOf(ctx, tenant, Buffer.concat([Buffer.from(`retry of ${id} `), bytes]));
+    const create = createOf(ctx, tenant, Buffer.concat([Buffer.from(`retry of ${batch.id} `), bytes]));
     await maker.accept(ctx, create, async () => {
       const signal = clientGone(ctx);
       await holdSlot(ctx, downloads, signal);
@@ -59,7 +60,7 @@ export function retryBatch(deps: Deps): Route {
         windowMs,
         metadata: batch.metadata,
         outputExpiresAfterSeconds: record.output_expires_after_seconds,
-        retryOf: id,
+        retryOf: batch.id,
       };
     });
   };

@@ -1,4 +1,5 @@
-import { missingParameter, webhookTestFailed } from '../../domain/errors.ts';
+import { missingParameter } from '../../domain/errors.ts';
+import { webhookTestFailed } from '../../domain/webhook-errors.ts';
 import { newBatchId } from '../../domain/ids.ts';
 import { type Route, sendJson } from '../context.ts';
 import { readJsonBody } from '../json-body.ts';
