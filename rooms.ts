@@ -26,9 +26,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   telemetry: { path: '^src/telemetry/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'activities', 'settings'] },
   api: { path: '^src/api/', knows: ['domain'], types: [...ADAPTERS, 'settings'] },
   activities: { path: '^activities/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'settings'] },
-  contract: { path: '^workflows/contract(-[a-z]+)?\\.ts$', knows: ['domain'], types: [], packages: [] },
+  contract: { path: '^workflows/contract[a-z-]*\\.ts$', knows: ['domain'], types: [], packages: [] },
   workflows: {
-    path: '^workflows/(?!contract(-[a-z]+)?\\.ts$)',
+    path: '^workflows/(?!contract[a-z-]*\\.ts$)',
     knows: ['domain', 'contract'],
     types: ['activities'],
     packages: ['@temporalio/workflow'],

@@ -1,4 +1,4 @@
-import type { BatchStatus, RequestCounts } from '../src/domain/batch.ts';
+import type { RequestCounts } from '../src/domain/batch.ts';
 import type { ShardRange } from '../src/domain/plan.ts';
 import type { Pace } from '../src/domain/slice.ts';
 import type { Appended } from './contract-activities.ts';

@@ -1,4 +1,3 @@
-import type { BatchStatus } from './batch.ts';
 import { cutText } from './shown-text.ts';
 
 interface ApiErrorShape {
