@@ -31,7 +31,7 @@ const answerSignal = defineSignal<[QueueAnswer]>(QUEUE_SIGNAL);
 const enterSignal = defineSignal<[EnterQueue]>(ENTER_SIGNAL);
 const leaveSignal = defineSignal<[LeaveQueue]>(LEAVE_SIGNAL);
 
-/** A batch that has heard nothing enters again after 1 s, 2 s, 4 s … A worker starts a queue that is not there within a minute. */
+/** A batch that finds no queue enters again after 1 s, 2 s, 4 s … A worker starts a queue that is not there within a minute. */
 const [FIRST_RETRY_MS, LAST_RETRY_MS] = [1_000, 5 * 60_000];
 /** A batch that waits says so again, in case that a queue was lost in the moment in which it answered. */
 const REMIND_MS = 3_600_000;
@@ -110,18 +110,23 @@ export function createAdmission(
     onChange();
   });
 
-  /** Signals the queue, which may not be there now, or may have had all the signals that one run takes: then there is no answer. */
-  async function say(seat: Seat, signal: (queue: ExternalWorkflowHandle) => Promise<void>): Promise<void> {
-    await uncancelled(async () => {
+  /** Signals the queue. False if it is not there now, or has had all the signals that one run takes. */
+  async function say(seat: Seat, signal: (queue: ExternalWorkflowHandle) => Promise<void>): Promise<boolean> {
+    // Handlers of signals run where a cancellation of the workflow itself would end what they began.
+    return await CancellationScope.nonCancellable(async () => {
       const said = seat.said.then(async () => await signal(getExternalWorkflowHandle(queueWorkflowId(seat.upstream))));
-      seat.said = said.catch(() => undefined);
-      await seat.said;
+      const isDelivered = said.then(
+        () => true,
+        () => false,
+      );
+      seat.said = isDelivered;
+      return await isDelivered;
     });
   }
 
-  async function enter(seat: Seat): Promise<void> {
+  async function enter(seat: Seat): Promise<boolean> {
     seat.capacityTold = capacityOf(seat.upstream);
-    await say(seat, async (queue) => {
+    return await say(seat, async (queue) => {
       if (state === 'left') return;
       const { priorityKey, fairnessWeight } = workflowInfo().priority ?? {};
       const { completed, failed } = pool.progress();
@@ -139,9 +144,10 @@ export function createAdmission(
   async function keepPlace(seat: Seat): Promise<void> {
     for (let tries = 0; isWaiting(); tries++) {
       const { answers, calls } = seat;
-      void enter(seat);
-      const answered = await condition(() => seat.answers > answers || !isWaiting(), retryMs(tries));
-      if (!answered || !isWaiting()) continue;
+      // A queue that has the signal answers, however much it has to do: to ask again would make that more.
+      const waitMs = (await enter(seat)) ? LAST_RETRY_MS : retryMs(tries);
+      await condition(() => seat.answers > answers || seat.calls > calls || !isWaiting(), waitMs);
+      if (seat.answers === answers) continue;
       tries = -1;
       await condition(() => seat.calls > calls || !isWaiting(), REMIND_MS);
     }
@@ -182,15 +188,10 @@ export function createAdmission(
       }
       if (!pool.isDrained || isDraining) return;
       isDraining = true;
-      void uncancelled(leaveLater);
+      void CancellationScope.nonCancellable(leaveLater);
     },
     leave,
   };
-}
-
-/** Handlers of signals run where a cancellation of the workflow itself would end what they began. */
-async function uncancelled(act: () => Promise<void>): Promise<void> {
-  await CancellationScope.nonCancellable(act);
 }
 
 function retryMs(tries: number): number {
