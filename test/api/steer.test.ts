@@ -157,7 +157,11 @@ describe('GET /v1/batches/{id}?wait=SECONDS', () => {
 });
 
 describe('GET /v1/batches/{id}/events', () => {
-  it('sends the batch at once and at every change, and ends with it', async () => {
+  it('sends the batch at once and at every change, and ends with it', async (t) => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => void warnings.push(warning);
+    process.on('warning', note);
+    t.after(() => process.removeListener('warning', note));
     await using other = await startWholeTestApi();
     const { id } = await other.client().batches.create(REQUEST);
     const put = async (members: Partial<Batch>) =>
@@ -177,6 +181,7 @@ describe('GET /v1/batches/{id}/events', () => {
     assert.deepEqual(statuses(), ['validating', 'in_progress', 'completed']);
     const again = await (await other.fetch(`/v1/batches/${id}/events`)).text();
     assert.match(again, /^event: batch\ndata: \{.*"status":"completed".*\}\n\n$/);
+    assert.deepEqual(warnings, []);
   });
 
   it('reads a batch once a second for all who follow it, and keeps one state for a client that does not read', async () => {
