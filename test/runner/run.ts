@@ -23,7 +23,7 @@ const RESULTS = join(ROOT, 'test-results');
 const FILE_TIMEOUT_MS = 600_000;
 const SLOWEST = 20;
 /** A file with servers takes most of a GB of memory. With four files on two cores a tenth of the processor was idle. */
-const FILES_PER_CORE = 2.5;
+const FILES_PER_CORE = 2;
 const LOOK_AGAIN_MS = 1_000;
 
 const { values, positionals } = parseArgs({ options: { record: { type: 'boolean', default: false } }, allowPositionals: true });
