@@ -85,17 +85,16 @@ describe('the pieces of slices of one line', () => {
   const LINES = 100;
   const all = Array.from({ length: LINES }, (_, at) => at + 1);
 
-  it('are as many as seconds in which answers came, and never shared by batches', async () => {
+  it('gather many slices each, and never those of two batches', async () => {
     const [first, second] = [await stage.begin(chatLines(LINES)), await stage.begin(chatLines(LINES))];
     const { worker, count } = countingWorker();
-    const beganMs = performance.now();
     await Promise.all(
       [first, second].map(async (batch) => {
         await Promise.all(all.map(async (line) => await run(worker.runRequests, slice(batch, line, line))));
       }),
     );
-    const seconds = Math.ceil((performance.now() - beganMs) / 1_000);
-    assert.ok(count.writes <= 2 * (seconds + 1), `${count.writes} pieces in ${seconds} s`);
+    // One a second, and one more whenever no slice happened to be open.
+    assert.ok(count.writes <= (2 * LINES) / 10, `${count.writes} pieces of ${2 * LINES} slices`);
     for (const batch of [first, second]) {
       const lines = (await stage.entries(batch)).map(({ line }) => line);
       assert.deepEqual(
