@@ -23,9 +23,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   upstream: { path: '^src/upstream/', knows: ['domain'], types: [] },
   temporal: { path: '^src/temporal/', knows: ['domain', 'contract'], types: [] },
   webhooks: { path: '^src/webhooks/', knows: ['domain'], types: [] },
-  telemetry: { path: '^src/telemetry/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'activities', 'settings'] },
-  api: { path: '^src/api/', knows: ['domain'], types: [...ADAPTERS, 'settings'] },
-  activities: { path: '^activities/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'settings'] },
+  telemetry: { path: '^src/telemetry/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'activities', 'config'] },
+  api: { path: '^src/api/', knows: ['domain'], types: [...ADAPTERS, 'config'] },
+  activities: { path: '^activities/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'config'] },
   contract: { path: '^workflows/contract[a-z-]*\\.ts$', knows: ['domain'], types: [], packages: [] },
   workflows: {
     path: '^workflows/(?!contract[a-z-]*\\.ts$)',
@@ -34,13 +34,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     packages: ['@temporalio/workflow'],
   },
   cli: { path: '^src/cli/', knows: ['domain'], types: [] },
-  settings: { path: '^src/(?!main\\.ts$)[a-z-]+\\.ts$', knows: ['domain'], types: [...ADAPTERS] },
+  config: { path: '^src/config/', knows: ['domain'], types: [...ADAPTERS] },
   processes: {
     path: '^src/processes/',
-    knows: [...ADAPTERS, 'domain', 'telemetry', 'api', 'activities', 'contract', 'workflows', 'cli', 'settings'],
+    knows: [...ADAPTERS, 'domain', 'telemetry', 'api', 'activities', 'contract', 'workflows', 'cli', 'config'],
     types: [],
   },
-  main: { path: '^src/main\\.ts$', knows: ['processes', 'cli', 'settings'], types: [] },
+  main: { path: '^src/main\\.ts$', knows: ['processes', 'cli', 'config'], types: [] },
 };
 
 const HOUSE = '^(src|workflows|activities|test|bench|examples)/';

@@ -1,7 +1,7 @@
 import type { BatchStatus } from '../src/domain/batch.ts';
 import type { SegmentSize } from './plan-segments.ts';
 import type { Limits } from '../src/domain/limits.ts';
-import type { Logger } from '../src/logger.ts';
+import type { Logger } from 'pino';
 import type { BatchStore } from '../src/storage/batch-store.ts';
 import type { FileStore } from '../src/storage/file-store.ts';
 import type { Housekeeping } from '../src/storage/housekeeping.ts';

@@ -78,8 +78,8 @@ async function run(args: string[]): Promise<number> {
 
 /** Tells a command of the client where its API is. */
 async function clientSettings(name: string) {
-  const { clientEnvironment, enterUserFolder } = await import('./environment.ts');
-  const { loadClientConfig } = await import('./client-settings.ts');
+  const { clientEnvironment, enterUserFolder } = await import('./config/environment.ts');
+  const { loadClientConfig } = await import('./config/client-settings.ts');
   const environment = clientEnvironment();
   // What `doctor --server` looks at is named relative to the package.
   if (name !== 'doctor') enterUserFolder();

@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { BatchPolicy } from '../../workflows/contract.ts';
 
 /** The policy that new batches get. The API and the sweep start batches alike, so both take it from here. */

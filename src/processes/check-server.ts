@@ -2,10 +2,10 @@ import { askModels, describeModels } from './local/own-upstream.ts';
 import { openBucket } from './open-bucket.ts';
 import { temporalAddress } from './temporal-address.ts';
 import type { Check } from '../cli/command.ts';
-import { type Config, loadConfig } from '../config.ts';
-import { environment } from '../environment.ts';
+import { type Config, loadConfig } from '../config/config.ts';
+import { environment } from '../config/environment.ts';
 import { connectTemporal } from '../temporal/connection.ts';
-import { withoutCredentials } from '../wire-values.ts';
+import { withoutCredentials } from '../config/wire-values.ts';
 
 const PATIENCE_MS = 5_000;
 

@@ -1,6 +1,6 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { checkServer } from '../upstream/client/check-server.ts';
-import { withoutCredentials } from '../wire-values.ts';
+import { withoutCredentials } from '../config/wire-values.ts';
 
 /**
  * Connects to each server of each upstream once, and warns of what is a mistake in settings: TLS and proxies. A server that is away

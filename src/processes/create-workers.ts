@@ -8,7 +8,7 @@ import {
   type WorkerOptions,
 } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
-import type { WorkerRole } from '../settings.ts';
+import type { WorkerRole } from '../config/settings.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { createSlotSupplier } from './slot-supplier.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 /**
  * Logs an error that no code caught, thrown or rejected, as one line before the process ends with code 1. The process cannot go

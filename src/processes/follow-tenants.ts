@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { TenantSettingsOf } from '../domain/tenant.ts';
-import type { Logger } from '../logger.ts';
-import { createTenantSettings } from '../tenant-settings.ts';
-import { parseTenants, type Tenants } from '../tenants-file.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { createTenantSettings } from '../config/tenant-settings.ts';
+import { parseTenants, type Tenants } from '../config/tenants-file.ts';
 
 const LOOK_EVERY_MS = 1_000;
 

@@ -1,12 +1,12 @@
-import type { Config } from '../config.ts';
-import { ConfigError } from '../config-error.ts';
-import type { Logger } from '../logger.ts';
+import type { Config } from '../config/config.ts';
+import { ConfigError } from '../config/config-error.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { createAwsCredentials } from '../storage/aws-credentials.ts';
 import { createMinioObjectStore } from '../storage/minio-object-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { withKeyPrefix } from '../storage/prefixed-object-store.ts';
 import { findStoreFault } from '../storage/store-fault.ts';
-import { withoutCredentials } from '../wire-values.ts';
+import { withoutCredentials } from '../config/wire-values.ts';
 import { untilItWorks } from './until-it-works.ts';
 
 /** The bucket of a configuration, or our part of it. `answerMs` is the longest until it begins to answer; without it there is no limit. */

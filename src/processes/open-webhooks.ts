@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { createWebhooks, type Webhooks } from '../webhooks/webhooks.ts';
 import type { Shutdown } from './shutdown.ts';
 

@@ -1,5 +1,5 @@
 import type { Worker } from '@temporalio/worker';
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Shutdown } from './shutdown.ts';
 
 /**

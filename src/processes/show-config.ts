@@ -1,7 +1,7 @@
 import { stderr, stdout } from 'node:process';
-import { ConfigError } from '../config-error.ts';
-import { loadConfig, printable, type Role } from '../config.ts';
-import { environment } from '../environment.ts';
+import { ConfigError } from '../config/config-error.ts';
+import { loadConfig, printable, type Role } from '../config/config.ts';
+import { environment } from '../config/environment.ts';
 
 const HELP = `nightshift config [api|worker|local]
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT } from '../cli/exit-codes.ts';
-import { ConfigError } from '../config-error.ts';
-import type { Logger } from '../logger.ts';
+import { ConfigError } from '../config/config-error.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 /** Ends a process in order: what was opened last is closed first, and nothing may take longer than the deadline. */
 export interface Shutdown {

@@ -1,7 +1,7 @@
 import { createNameTable } from '../domain/name-table.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { ModelLists } from '../upstream/model-lists.ts';
-import type { UpstreamConfig } from '../upstreams-file.ts';
+import type { UpstreamConfig } from '../config/upstreams-file.ts';
 
 /** Tells the API which models the upstreams serve: those that the operator names, aliases included, and those that servers list. */
 export async function tellModels(

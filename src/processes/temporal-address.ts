@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { TemporalAddress } from '../temporal/connection.ts';
 
 /** Where Temporal is and how to get in, the secrets of a configuration included. */

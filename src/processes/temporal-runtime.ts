@@ -1,5 +1,5 @@
 import { type LogLevel, type LogMetadata, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 /**
  * Makes the SDK write to our log and leave signals to us: once per process, before anything connects. With `metricsAddress` it serves its

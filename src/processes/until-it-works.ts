@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 /** Tries until it works, every second; one line says that it waits and one that it is over. Rejects when the signal ends it. */
 export async function untilItWorks<T>(

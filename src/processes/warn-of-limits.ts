@@ -1,5 +1,5 @@
-import type { Config } from '../config.ts';
-import type { Logger } from '../logger.ts';
+import type { Config } from '../config/config.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { checkServerLimits } from '../temporal/check-server-limits.ts';
 import { requestsTaskQueue } from '../../workflows/contract.ts';
 import { temporalAddress } from './temporal-address.ts';

@@ -14,7 +14,7 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import { ownSpanId, type TraceSinks } from '../../workflows/contract.ts';
-import type { Sampling } from '../tracing-settings.ts';
+import type { Sampling } from '../config/tracing-settings.ts';
 
 type WorkflowSpan = Parameters<TraceSinks['spans']['ended']>[0] & { workflowId: string; workflowType: string; runId: string };
 

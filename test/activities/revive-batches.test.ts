@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OpenBatches } from '../../activities/deps.ts';
 import type { Batch } from '../../src/domain/batch.ts';
 import { newBatch } from '../../src/domain/new-batch.ts';
-import type { Logger } from '../../src/logger.ts';
+import type { Logger } from '../../src/telemetry/logger.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { BatchRun } from '../../src/temporal/batch-run.ts';

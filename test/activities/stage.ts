@@ -9,7 +9,7 @@ import type { Batch, BatchRecord } from '../../src/domain/batch.ts';
 import { newBatchId, newFileId } from '../../src/domain/ids.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { newBatch } from '../../src/domain/new-batch.ts';
-import { createLogger } from '../../src/logger.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
 import { createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore } from '../../src/storage/file-store.ts';
 import { createWebhookStore } from '../../src/storage/webhook-store.ts';

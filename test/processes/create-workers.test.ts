@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { cachedWorkflows } from '../../src/processes/cached-workflows.ts';
 import { queuesOf } from '../../src/processes/create-workers.ts';
-import { WORKER_ROLES, type WorkerRole } from '../../src/settings.ts';
+import { WORKER_ROLES, type WorkerRole } from '../../src/config/settings.ts';
 import { traceSinks } from '../../src/telemetry/temporal-tracing.ts';
 import { createStageUpstreams } from '../activities/stage.ts';
 

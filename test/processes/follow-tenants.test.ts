@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createApiKeys } from '../../src/api/middleware/authentication.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { followTenants } from '../../src/processes/follow-tenants.ts';
 import { startTestApi, type TestApi } from '../api/test-api.ts';
 import { until } from '../helpers/until.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { describe, it } from 'node:test';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { describeOwnUpstream } from '../../src/processes/local/own-upstream.ts';
 
 const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'a', NIGHTSHIFT_S3_SECRET_KEY: 'b' };

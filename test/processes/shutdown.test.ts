@@ -61,7 +61,7 @@ describe('createShutdown', () => {
 
   it('ends with 2 when its configuration turns out to be wrong', async () => {
     const script = `
-      const { ConfigError } = await import('${new URL('../../src/config-error.ts', import.meta.url).href}');
+      const { ConfigError } = await import('${new URL('../../src/config/config-error.ts', import.meta.url).href}');
       shutdown.fail(new ConfigError(['broken']));`;
     assert.equal((await runWith(script, { failed: true })).code, 2);
   });

@@ -4,7 +4,7 @@ import { Client, type WorkflowClientInterceptor } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createReviveBatches } from '../../activities/revive-batches.ts';
 import type { BatchRecord } from '../../src/domain/batch.ts';
-import { createLogger } from '../../src/logger.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
 import type { BatchStore } from '../../src/storage/batch-store.ts';
 import { type BatchRuns, createBatchRuns, TemporalUnavailable } from '../../src/temporal/batch-runs.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';

@@ -1,4 +1,4 @@
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { readModelList } from '../../domain/model-list.ts';
 import { askModels as askServer } from '../../upstream/client/ask-models.ts';
 import { parseBaseUrl } from '../../upstream/client/base-url.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { Config } from '../../config.ts';
-import { isLoopback } from '../../wire-values.ts';
+import type { Config } from '../../config/config.ts';
+import { isLoopback } from '../../config/wire-values.ts';
 import { temporalAddress } from '../temporal-address.ts';
 import { answersOk, bucketFault, isS3, isTaken, isTemporal } from './probes.ts';
 import { TEMPORAL_FILE_FLAGS, TEMPORAL_FLAGS } from './temporal-flags.ts';

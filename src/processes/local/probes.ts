@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import { openBucket } from '../open-bucket.ts';
 import { findStoreFault } from '../../storage/store-fault.ts';
 import { createRandomHex } from '../random-hex.ts';

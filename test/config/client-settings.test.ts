@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ClientSources, loadClientConfig } from '../src/client-settings.ts';
+import { type ClientSources, loadClientConfig } from '../../src/config/client-settings.ts';
 
 /** Address and key that the sources make. */
 function chosen(sources: Partial<ClientSources>): [string, string | null] {

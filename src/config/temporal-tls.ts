@@ -1,6 +1,6 @@
 import { readTlsFiles } from './pem-files.ts';
 import { PREFIX, type Settings } from './settings.ts';
-import type { TlsFiles } from './upstream/client/open-connection.ts';
+import type { TlsFiles } from '../upstream/client/open-connection.ts';
 
 /** Reads the files for the connection to Temporal. Adds a fault for each that does not do. */
 export function readTemporalTls(settings: Settings, faults: string[]): TlsFiles {

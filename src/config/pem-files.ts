@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { cannotRead } from './secret-files.ts';
-import type { TlsFiles } from './upstream/client/open-connection.ts';
+import type { TlsFiles } from '../upstream/client/open-connection.ts';
 
 /** Paths of PEM files; undefined for what is not set. */
 interface PemPaths {

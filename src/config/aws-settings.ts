@@ -1,4 +1,4 @@
-import type { AwsSource } from './storage/aws-credentials.ts';
+import type { AwsSource } from '../storage/aws-credentials.ts';
 import { isHttpUrl } from './wire-values.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;

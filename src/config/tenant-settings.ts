@@ -5,8 +5,8 @@ import { isSet } from './environment.ts';
 import { cannotRead } from './secret-files.ts';
 import { PREFIX, readPriority, readWeight, type Settings } from './settings.ts';
 import { parseTenants, type Tenants } from './tenants-file.ts';
-import type { TenantLimits } from './domain/limits.ts';
-import { DEFAULT_TENANT, type TenantSettingsOf } from './domain/tenant.ts';
+import type { TenantLimits } from '../domain/limits.ts';
+import { DEFAULT_TENANT, type TenantSettingsOf } from '../domain/tenant.ts';
 
 /** The variables that a file of tenants replaces. */
 const REPLACED = ['API_KEYS', 'API_KEYS_FILE', 'TENANT_WEIGHTS', 'TENANT_PRIORITIES'] as const;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { unknownSettings, withoutServiceLinks } from '../src/setting-names.ts';
+import { unknownSettings, withoutServiceLinks } from '../../src/config/setting-names.ts';
 
 describe('unknownSettings', () => {
   it('names a misspelt setting and the one that was meant', () => {
@@ -23,7 +23,7 @@ describe('unknownSettings', () => {
   });
 
   it('knows every variable of docker-compose.yml', () => {
-    const compose = readFileSync(new URL('../docker-compose.yml', import.meta.url), 'utf8');
+    const compose = readFileSync(new URL('../../docker-compose.yml', import.meta.url), 'utf8');
     const names = new Set([...compose.matchAll(/NIGHTSHIFT_[A-Z0-9_]+/g)].map(([name]) => name));
     assert.ok(names.size > 10);
     assert.deepEqual(unknownSettings(Object.fromEntries([...names].map((name) => [name, '1']))), []);

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import { bareEnvironment } from './helpers/environment.ts';
-import { ConfigError } from '../src/config-error.ts';
-import { loadConfig, printable } from '../src/config.ts';
-import { createLogger, prettyLine } from '../src/logger.ts';
-import { createTenantSettings } from '../src/tenant-settings.ts';
-import { PREFIX, SECRET_FILES, settingsSchema } from '../src/settings.ts';
+import { bareEnvironment } from '../helpers/environment.ts';
+import { ConfigError } from '../../src/config/config-error.ts';
+import { loadConfig, printable } from '../../src/config/config.ts';
+import { createLogger, prettyLine } from '../../src/telemetry/logger.ts';
+import { createTenantSettings } from '../../src/config/tenant-settings.ts';
+import { PREFIX, SECRET_FILES, settingsSchema } from '../../src/config/settings.ts';
 
 const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret-of-the-store' };
 let folder: string;
@@ -376,7 +376,7 @@ describe('docs/configuration.md and .env.example', () => {
     .map(([name, { default: value }]) => `${PREFIX}${name}=${value ?? ''}`)
     .sort();
   const found = (path: string, pattern: RegExp) =>
-    [...readFileSync(new URL(`../${path}`, import.meta.url), 'utf8').matchAll(pattern)]
+    [...readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8').matchAll(pattern)]
       .map(([, name, value]) => `${name}=${value ?? ''}`)
       .sort();
 
@@ -385,7 +385,7 @@ describe('docs/configuration.md and .env.example', () => {
   });
 
   it('the page shows the bounds of every number, and of nothing else', () => {
-    const page = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
     const shown = [...page.matchAll(/^\| `(NIGHTSHIFT_\w+)` \| (?:`[^`]*`)? ?\| (?:([\d,]+) to ([\d,]+) \|)?/gm)];
     const bounds = (least: unknown, most: unknown) => (least === undefined ? '' : `${String(least)} to ${String(most)}`);
     assert.deepEqual(
@@ -397,7 +397,7 @@ describe('docs/configuration.md and .env.example', () => {
   });
 
   it('the page names the file variable of every secret', () => {
-    const page = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
     for (const name of SECRET_FILES) assert.ok(page.includes(`\`${PREFIX}${name}\``), name);
   });
 
@@ -407,7 +407,7 @@ describe('docs/configuration.md and .env.example', () => {
 });
 
 describe('nightshift api, wrongly configured', () => {
-  const main = new URL('../src/main.ts', import.meta.url).pathname;
+  const main = new URL('../../src/main.ts', import.meta.url).pathname;
 
   it('names every fault and ends with exit code 2', () => {
     const ended = spawnSync(process.execPath, [main, 'api'], {

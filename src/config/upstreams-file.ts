@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { hoursFault } from './domain/hours.ts';
+import { hoursFault } from '../domain/hours.ts';
 import { placeInList } from './place-in-list.ts';
 import { readSecretFile } from './secret-files.ts';
 import { readWays } from './upstream-ways.ts';
-import type { Way } from './upstream/client/open-connection.ts';
+import type { Way } from '../upstream/client/open-connection.ts';
 import { CONNECTION_HEADERS, isHeaderValue, isHttpUrl, isSecret, NAMES_ENDPOINT, namesEndpoint } from './wire-values.ts';
 
 /** One upstream as configured, credentials apart (`UpstreamCredentials`). */

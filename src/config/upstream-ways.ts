@@ -1,6 +1,6 @@
 import { readTlsFiles } from './pem-files.ts';
 import { PROXY_SHAPE, proxyOfEnvironment, readProxy } from './proxy-settings.ts';
-import type { Way } from './upstream/client/open-connection.ts';
+import type { Way } from '../upstream/client/open-connection.ts';
 
 /** What an upstreams file says of connections to an upstream. */
 export interface GivenWay {

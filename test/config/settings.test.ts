@@ -5,11 +5,11 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { bareEnvironment } from './helpers/environment.ts';
-import { loadClientConfig } from '../src/client-settings.ts';
-import { ConfigError } from '../src/config-error.ts';
-import { loadConfig, type Role } from '../src/config.ts';
-import { SECRET_SETTINGS } from '../src/settings.ts';
+import { bareEnvironment } from '../helpers/environment.ts';
+import { loadClientConfig } from '../../src/config/client-settings.ts';
+import { ConfigError } from '../../src/config/config-error.ts';
+import { loadConfig, type Role } from '../../src/config/config.ts';
+import { SECRET_SETTINGS } from '../../src/config/settings.ts';
 
 const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret-of-the-store' };
 const KEY = 'sk-long-enough-for-everybody';
@@ -230,7 +230,7 @@ describe('credentials of the bucket', () => {
 });
 
 describe('nightshift config', () => {
-  const main = new URL('../src/main.ts', import.meta.url).pathname;
+  const main = new URL('../../src/main.ts', import.meta.url).pathname;
   const run = (env: Record<string, string>, ...args: string[]) =>
     spawnSync(process.execPath, [main, 'config', ...args], { cwd: folder, encoding: 'utf8', env: bareEnvironment(env) });
 
@@ -267,7 +267,7 @@ describe('nightshift config', () => {
 });
 
 describe('nightshift tenants', () => {
-  const main = new URL('../src/main.ts', import.meta.url).pathname;
+  const main = new URL('../../src/main.ts', import.meta.url).pathname;
   const run = (args: string[], input = '') => spawnSync(process.execPath, [main, 'tenants', ...args], { encoding: 'utf8', input });
 
   it('hashes a key of an argument or of stdin', () => {

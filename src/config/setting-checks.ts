@@ -1,4 +1,4 @@
-import { parseCompletionWindow } from './domain/completion-window.ts';
+import { parseCompletionWindow } from '../domain/completion-window.ts';
 import type { Settings } from './settings.ts';
 
 /** An input file is kept for 30 days, unless its upload says otherwise. */

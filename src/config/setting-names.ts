@@ -1,4 +1,4 @@
-import { closestName } from './domain/closest-name.ts';
+import { closestName } from '../domain/closest-name.ts';
 import { PREFIX, SECRET_FILES, settingsSchema } from './settings.ts';
 
 /** Variables that only docker-compose.yml reads. They may stand in the `.env` file that the containers get as well. */

@@ -1,8 +1,8 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { ApiKey } from './api-keys.ts';
-import type { TenantLimits } from './domain/limits.ts';
-import { DEFAULT_TENANT, type TenantSettings } from './domain/tenant.ts';
+import type { TenantLimits } from '../domain/limits.ts';
+import { DEFAULT_TENANT, type TenantSettings } from '../domain/tenant.ts';
 import { placeInList } from './place-in-list.ts';
 import { LIMIT_BOUNDS } from './settings.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseCompletionWindow } from './domain/completion-window.ts';
+import { parseCompletionWindow } from '../domain/completion-window.ts';
 import { isHttpUrl, isPlainOrigin, isSecret, NAMES_ENDPOINT, namesEndpoint } from './wire-values.ts';
 
 /**

@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ConfigError } from '../src/config-error.ts';
-import { loadConfig } from '../src/config.ts';
-import { createTenantSettings } from '../src/tenant-settings.ts';
-import { parseTenants } from '../src/tenants-file.ts';
+import { ConfigError } from '../../src/config/config-error.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { createTenantSettings } from '../../src/config/tenant-settings.ts';
+import { parseTenants } from '../../src/config/tenants-file.ts';
 
 const NONE = { requestsPerMinute: null, batchesPerHour: null, maxOpenBatches: null, maxStoredBytes: null };
 const hash = (key: string) => createHash('sha256').update(key).digest('hex');

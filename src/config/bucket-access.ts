@@ -2,7 +2,7 @@ import { readAwsSource } from './aws-settings.ts';
 import type { S3Keys } from './local-keys.ts';
 import { PREFIX, type Settings } from './settings.ts';
 import { isLoopback } from './wire-values.ts';
-import type { AwsSource } from './storage/aws-credentials.ts';
+import type { AwsSource } from '../storage/aws-credentials.ts';
 
 /** How a process proves itself to the bucket: with keys that stay, or with those that AWS hands out. */
 export type S3Access = { from: 'settings' | 'data folder'; keys: S3Keys } | { from: 'AWS'; source: AwsSource };

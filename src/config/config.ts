@@ -15,9 +15,9 @@ import { readTracing, type Sampling } from './tracing-settings.ts';
 import { exampleUrl, readUpstreams } from './upstream-settings.ts';
 import type { UpstreamConfig, UpstreamCredentials } from './upstreams-file.ts';
 import { isLoopback, withoutCredentials } from './wire-values.ts';
-import type { TlsFiles } from './upstream/client/open-connection.ts';
-import type { Limits } from './domain/limits.ts';
-import { cutText } from './domain/shown-text.ts';
+import type { TlsFiles } from '../upstream/client/open-connection.ts';
+import type { Limits } from '../domain/limits.ts';
+import { cutText } from '../domain/shown-text.ts';
 
 /** Everything a process of ours is told from outside: checked, frozen, and printable but for `secrets`. Times are milliseconds. */
 export interface Config {
