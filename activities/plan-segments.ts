@@ -1,6 +1,6 @@
+import type { InputChecker } from '../src/domain/check-input.ts';
 import type { PlanSegment } from '../src/domain/plan.ts';
 import type { PieceStore } from '../src/storage/piece-store.ts';
-import type { InputChecker } from './check-input.ts';
 import type { PlanWriter } from './plan-writer.ts';
 
 /** A segment ends after so many requests or bytes of input, with the shard that is cut then. Reading so much again takes seconds. */

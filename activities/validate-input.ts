@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
+import { createInputChecker, readThroughChecker } from '../src/domain/check-input.ts';
 import type { File } from '../src/domain/file.ts';
 import { isFileId } from '../src/domain/ids.ts';
 import { inputCrashedWorker, inputFileNotFound, inputFileTooLarge, inputTooSparse } from '../src/domain/input-errors.ts';
@@ -10,7 +12,6 @@ import { shownText } from '../src/domain/shown-text.ts';
 import type { PlannedUpstream, ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
 import type { BatchesRunning } from './batches-running.ts';
 import { type Beating, startBeating } from './beating.ts';
-import { createInputChecker, readThroughChecker } from './check-input.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
@@ -67,7 +68,14 @@ export function createValidateInput(
     const content = await openRest(input, file, place.offset);
     if (content === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
 
-    const checker = createInputChecker({ endpoint, limits, routes, modelLists, from });
+    const checker = createInputChecker({
+      endpoint,
+      limits,
+      routes,
+      modelLists,
+      digest: (bytes) => hash('sha256', bytes, 'buffer'),
+      from: from === null ? null : { checked: from.last.checked, customIds: from.customIds },
+    });
     const nonce = randomHex(16);
     const writer = createPlanWriter(pieces, { batchId, nonce }, { from });
     const onSegment = (name: string) => void (progress.segment = name);

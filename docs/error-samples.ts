@@ -160,5 +160,5 @@ export const INPUT_ERRORS: Samples<typeof input, BatchError> = {
   tooManyEmbeddingInputs: [input.tooManyEmbeddingInputs(50_000), 'Split the file.'],
   inputTooSparse: [input.inputTooSparse(10_000), 'Remove blank lines, or split the file.'],
   inputCrashedWorker: [input.inputCrashedWorker(5, 3), 'Split long lines. Operators: give workers more memory.'],
-  tooManyErrors: [input.tooManyErrors(), 'Correct the lines above. `nightshift validate FILE` finds all of them at once.'],
+  tooManyErrors: [input.tooManyErrors(), 'Correct the lines above. `nightshift check FILE` finds all of them at once.'],
 };

@@ -165,8 +165,8 @@ export function inputCrashedWorker(losses: number, line: number): BatchError {
 }
 
 /** The entry after the last error that is reported. */
-export function tooManyErrors(): BatchError {
-  const message = `Validation stopped after ${MAX_BATCH_ERRORS} errors.`;
+export function tooManyErrors(most = MAX_BATCH_ERRORS): BatchError {
+  const message = `Validation stopped after ${most} errors.`;
   return { code: 'too_many_errors', message, param: null, line: null };
 }
 

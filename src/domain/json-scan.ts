@@ -99,7 +99,7 @@ function endOfContainer(json: Uint8Array, start: number): number {
 }
 
 /** The position after the closing quote of the string that opens at `open`. */
-function endOfString(json: Uint8Array, open: number): number {
+export function endOfString(json: Uint8Array, open: number): number {
   let at = open;
   for (;;) {
     at = json.indexOf(QUOTE, at + 1);
@@ -121,7 +121,7 @@ function isKey(json: Uint8Array, start: number, end: number, name: string): bool
   return isSame;
 }
 
-function skipWhitespace(json: Uint8Array, start: number): number {
+export function skipWhitespace(json: Uint8Array, start: number): number {
   let at = start;
   while (isWhitespace(json[at])) at++;
   return at;

@@ -8,6 +8,15 @@ export interface ModelList {
   isComplete: boolean;
 }
 
+/** Which models upstreams have, as their servers list them. */
+export interface ModelLists {
+  /**
+   * The models of an upstream, asked at most once a minute. Null where the lists do not tell: a server does not answer with a list, or
+   * answers requests for other models too, or nobody is to ask.
+   */
+  of(upstream: string): Promise<readonly string[] | null>;
+}
+
 /**
  * `owned_by` of software that answers requests for models which it does not list. llama.cpp, SGLang, KoboldCpp, TabbyAPI, LM Studio
  * (`organization_owner`) and the example upstream use the model that they have loaded. llama-swap leaves its aliases out.

@@ -27,6 +27,7 @@ import { createActivities } from '../../activities/index.ts';
 import { type Config, loadConfig, printable } from '../config/config.ts';
 import { environment } from '../config/environment.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
+import { createModelRoutes } from '../domain/model-routes.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createLimitStore } from '../storage/limit-store.ts';
@@ -52,7 +53,6 @@ import { workflowBundle } from '../temporal/workflow-bundle.ts';
 import { createUpstreams } from '../upstream/create-upstreams.ts';
 import { askModels } from '../upstream/client/ask-models.ts';
 import { createModelLists } from '../upstream/model-lists.ts';
-import { createModelRoutes } from '../upstream/model-routes.ts';
 import { sleep } from '../upstream/sleep.ts';
 
 const HELP = `nightshift worker

@@ -1,6 +1,6 @@
+import type { ModelLists } from '../domain/model-list.ts';
 import { createNameTable } from '../domain/name-table.ts';
 import type { ModelStore } from '../storage/model-store.ts';
-import type { ModelLists } from '../upstream/model-lists.ts';
 import type { UpstreamConfig } from '../config/upstreams-file.ts';
 
 /** Tells the API which models the upstreams serve: those that the operator names, aliases included, and those that servers list. */

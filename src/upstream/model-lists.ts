@@ -1,14 +1,5 @@
-import { type ModelList, readModelList } from '../domain/model-list.ts';
+import { type ModelList, type ModelLists, readModelList } from '../domain/model-list.ts';
 import type { ModelsAnswer } from './client/ask-models.ts';
-
-/** Which models upstreams have, as their servers list them. */
-export interface ModelLists {
-  /**
-   * The models of an upstream, asked at most once a minute. Null where the lists do not tell: a server does not answer with a list, or
-   * answers requests for other models too, or nobody is to ask.
-   */
-  of(upstream: string): Promise<readonly string[] | null>;
-}
 
 const KEPT_MS = 60_000;
 /** A server that takes longer is not worth the wait: the check is a courtesy. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { createCustomIds } from '../../activities/custom-ids.ts';
+import { createCustomIds } from '../../src/domain/custom-ids.ts';
 import { createMemoryBudget } from '../../activities/memory-budget.ts';
 import { createPauseDetector } from '../../activities/run-requests/pause-detector.ts';
 import { NO_TRIES } from '../../src/domain/retry.ts';
@@ -16,7 +17,7 @@ const settled = async (promise: Promise<unknown>) =>
 
 describe('custom ids', () => {
   it('finds every repeat among 200,000 and its first line, lone surrogates told apart', () => {
-    const ids = createCustomIds();
+    const ids = createCustomIds((bytes) => hash('sha256', bytes, 'buffer'));
     for (let at = 0; at < 200_000; at++) assert.equal(ids.lineOf(`id-${at}`, at + 1), null);
     for (let at = 0; at < 200_000; at += 997) assert.equal(ids.lineOf(`id-${at}`, 300_000), at + 1);
     assert.deepEqual([ids.lineOf('\ud800', 7), ids.lineOf('\ud801', 8), ids.lineOf('\ud800', 9)], [null, null, 7]);

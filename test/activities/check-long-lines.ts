@@ -1,8 +1,9 @@
 /** `node check-long-lines.ts INPUTS BYTES` checks inputs of one long line at the same time, and prints the most memory that took, in bytes. */
-import { createInputChecker, readThroughChecker } from '../../activities/check-input.ts';
+import { hash } from 'node:crypto';
+import { createInputChecker, readThroughChecker } from '../../src/domain/check-input.ts';
 import { createControlMemory } from '../../activities/control-memory.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
-import { createModelRoutes } from '../../src/upstream/model-routes.ts';
+import { createModelRoutes } from '../../src/domain/model-routes.ts';
 
 const [inputs = 1, lineBytes = 0] = process.argv.slice(2).map(Number);
 const CHUNK_BYTES = 64 * 1024;
@@ -26,6 +27,7 @@ await Promise.all(
       endpoint: '/v1/chat/completions',
       limits: DEFAULT_LIMITS,
       routes,
+      digest: (bytes) => hash('sha256', bytes, 'buffer'),
       modelLists: { of: async () => null },
     });
     await readThroughChecker({

@@ -6,7 +6,7 @@ import { ActivityCancellationDetails } from '@temporalio/common';
 import { countTally, emptyTally } from '../../src/domain/shard-tally.ts';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
 import { ObjectStoreError } from '../../src/storage/object-store.ts';
-import { createModelRoutes } from '../../src/upstream/model-routes.ts';
+import { createModelRoutes } from '../../src/domain/model-routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { freePort } from '../helpers/servers.ts';
 import { until } from '../helpers/until.ts';

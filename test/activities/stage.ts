@@ -18,7 +18,7 @@ import { createPartPool } from '../../src/storage/part-pool.ts';
 import type { PieceEntry } from '../../src/domain/piece.ts';
 import { createPieceStore } from '../../src/storage/piece-store.ts';
 import { type Clocks, createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
-import { createModelRoutes } from '../../src/upstream/model-routes.ts';
+import { createModelRoutes } from '../../src/domain/model-routes.ts';
 import { sleep } from '../../src/upstream/sleep.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RunRequestsInput, ValidatedInput } from '../../workflows/contract.ts';

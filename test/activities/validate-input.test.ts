@@ -6,7 +6,7 @@ import { newBatchId } from '../../src/domain/ids.ts';
 import { DEFAULT_LIMITS, MAX_SHARDS, SHARD_MAX_LINES } from '../../src/domain/limits.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createPieceStore } from '../../src/storage/piece-store.ts';
-import { createModelRoutes } from '../../src/upstream/model-routes.ts';
+import { createModelRoutes } from '../../src/domain/model-routes.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { attempt, ENDPOINT, randomHex, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
 

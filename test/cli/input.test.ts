@@ -166,20 +166,47 @@ describe('nightshift submit', () => {
   });
 });
 
-describe('nightshift validate', () => {
+describe('nightshift check', () => {
   it('finds what the API would refuse, without calling it', async () => {
     await writeFile(join(folder, 'good.jsonl'), LINE + LINE.replace('"a"', '"b"'));
-    const good = await nightshift('http://127.0.0.1:1/v1', ['validate', 'good.jsonl'], folder);
+    const good = await nightshift('http://127.0.0.1:1/v1', ['check', 'good.jsonl'], folder);
     assert.deepEqual(
       [good.code, good.stdout],
-      [0, 'good.jsonl is good: 2 requests for /v1/embeddings, 180 B, models: m (2)\n'],
+      [0, 'good.jsonl is good: 2 requests for /v1/embeddings, 180 B, about 1 input tokens, at most 0 output tokens, models: m (2)\n'],
       good.stderr,
     );
     await writeFile(join(folder, 'bad.jsonl'), `${LINE}${LINE}\n${LINE}{"url":`);
-    const bad = await nightshift('http://127.0.0.1:1/v1', ['validate', 'bad.jsonl'], folder);
+    const bad = await nightshift('http://127.0.0.1:1/v1', ['check', 'bad.jsonl'], folder);
     assert.equal(bad.code, 1);
-    assert.match(bad.stdout, /^2 lines: 2, 4: .*duplicate.*\nline 5: .*\(invalid_json_line\)\n$/);
+    assert.match(
+      bad.stdout,
+      /^line 2: .*duplicate.*\nline 4: .*duplicate.*\nline 5: .*\(invalid_json_line\)\nbad.jsonl has faults: 4 requests .* 2 repeated custom_ids/,
+    );
     assert.match(bad.stderr, /bad\.jsonl has 3 faults/);
+  });
+
+  it('reads gzip and standard input, finds all faults of many, and counts tokens', async () => {
+    const chat = (id: number, more = '') =>
+      `{"custom_id":"${id}","method":"POST","url":"/v1/chat/completions","body":{"model":"m${id % 2}","max_tokens":10,"messages":[{"role":"user","content":"${'x'.repeat(396)}"}]${more}}}\n`;
+    const good = Array.from({ length: 300 }, (_, at) => chat(at)).join('');
+    const packed = await nightshift('http://127.0.0.1:1/v1', ['check', '-', '--json'], folder, {}, { input: gzipSync(good) });
+    const found = JSON.parse(packed.stdout);
+    assert.deepEqual(
+      [packed.code, found.requests, found.requests_by_model, found.input_tokens, found.max_output_tokens, found.errors],
+      [0, 300, { m0: 150, m1: 150 }, 300 * 100, 3000, []],
+      packed.stderr,
+    );
+    const bad = Array.from({ length: 300 }, (_, at) => chat(at, ',"stream":true')).join('');
+    const refused = await nightshift('http://127.0.0.1:1/v1', ['check', '/dev/stdin'], folder, {}, { input: bad });
+    const lines = refused.stdout.split('\n').filter((each) => each.includes('streaming_unsupported'));
+    assert.deepEqual([refused.code, lines.length, lines.at(-1)?.startsWith('line 300: ')], [1, 300, true], refused.stdout.slice(0, 500));
+  });
+
+  it('says how many batches an input needs that is larger than one', async () => {
+    const many = Array.from({ length: 50_001 }, (_, at) => LINE.replace('"a"', `"${at}"`)).join('');
+    const found = await nightshift('http://127.0.0.1:1/v1', ['check', '-'], folder, {}, { input: many });
+    assert.equal(found.code, 0, found.stderr);
+    assert.match(found.stderr, /cuts it into 2 batches/);
   });
 });
 

@@ -1,4 +1,4 @@
-import { createNameTable } from '../domain/name-table.ts';
+import { createNameTable } from './name-table.ts';
 
 /** Which upstream serves a model. */
 export interface ModelRoutes {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createModelRoutes, type ModelRoutes } from '../../src/upstream/model-routes.ts';
+import { createModelRoutes, type ModelRoutes } from '../../src/domain/model-routes.ts';
 
 const routes = createModelRoutes([
   { name: 'small', models: ['tiny', 'llama-*'] },

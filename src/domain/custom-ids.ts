@@ -1,5 +1,3 @@
-import { hash } from 'node:crypto';
-
 /** Words of 32 bits per custom_id: 16 bytes of its hash, then its line. */
 const WORDS = 5;
 const HASH_WORDS = 4;
@@ -14,8 +12,11 @@ export interface CustomIds {
   restore(bytes: Buffer): void;
 }
 
-/** No custom_ids yet. */
-export function createCustomIds(): CustomIds {
+/** Hashes bytes to 16 or more, so that nobody can make two texts with the same hash. */
+export type Digest = (bytes: Uint8Array) => Uint8Array;
+
+/** No custom_ids yet. Checkers that go on from one another need the same digest. */
+export function createCustomIds(digest: Digest): CustomIds {
   // Open addressing; an empty slot is all zeros.
   let slots = 1024;
   let table = new Uint32Array(slots * WORDS);
@@ -58,7 +59,7 @@ export function createCustomIds(): CustomIds {
 
   return {
     lineOf(customId, line) {
-      const words = hashWords(customId);
+      const words = hashWords(customId, digest);
       const { at, found } = place(table, slots, words);
       if (found) return table[at + HASH_WORDS] ?? 0;
       const entry = new Uint32Array(WORDS);
@@ -87,11 +88,12 @@ function isSame(table: Uint32Array, at: number, words: Uint32Array): boolean {
   return table[at] === words[0] && table[at + 1] === words[1] && table[at + 2] === words[2] && table[at + 3] === words[3];
 }
 
-function hashWords(customId: string): Uint32Array {
+function hashWords(customId: string, digest: Digest): Uint32Array {
   // As UTF-16, because UTF-8 would make all lone surrogates the same.
-  const digest = hash('sha256', Buffer.from(customId, 'utf16le'), 'buffer');
+  const hash = digest(Buffer.from(customId, 'utf16le'));
+  const view = new DataView(hash.buffer, hash.byteOffset, hash.byteLength);
   const words = new Uint32Array(HASH_WORDS);
-  for (let word = 0; word < HASH_WORDS; word++) words[word] = digest.readUInt32LE(word * 4);
+  for (let word = 0; word < HASH_WORDS; word++) words[word] = view.getUint32(word * 4, true);
   if (words.every((word) => word === 0)) words[0] = 1;
   return words;
 }

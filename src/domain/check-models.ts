@@ -1,9 +1,8 @@
-import type { BatchError } from '../src/domain/batch.ts';
-import * as fault from '../src/domain/input-errors.ts';
-import { createListCheck } from '../src/domain/model-list.ts';
-import type { CheckedSoFar } from '../src/domain/plan.ts';
-import type { ModelLists } from '../src/upstream/model-lists.ts';
-import type { ModelRoute, ModelRoutes } from '../src/upstream/model-routes.ts';
+import type { BatchError } from './batch.ts';
+import * as fault from './input-errors.ts';
+import { createListCheck, type ModelLists } from './model-list.ts';
+import type { ModelRoute, ModelRoutes } from './model-routes.ts';
+import type { CheckedSoFar } from './plan.ts';
 
 /** Finds the upstream of each line by the model that it names. */
 export interface ModelCheck {

@@ -1,14 +1,13 @@
-import type { BatchError } from '../src/domain/batch.ts';
-import * as fault from '../src/domain/input-errors.ts';
-import { createLineSplitter, type InputLine } from '../src/domain/jsonl.ts';
-import { type Limits, LONG_LINE_BYTES, MAX_BATCH_ERRORS } from '../src/domain/limits.ts';
-import type { CheckedSoFar, PlannedLine } from '../src/domain/plan.ts';
-import { createRequestLineChecker } from '../src/domain/request-line.ts';
-import type { ModelLists } from '../src/upstream/model-lists.ts';
-import type { ModelRoutes } from '../src/upstream/model-routes.ts';
+import type { BatchError } from './batch.ts';
 import { createModelCheck } from './check-models.ts';
-import { createCustomIds } from './custom-ids.ts';
-import type { ValidatedPart } from './plan-segments.ts';
+import { createCustomIds, type Digest } from './custom-ids.ts';
+import * as fault from './input-errors.ts';
+import { createLineSplitter, type InputLine } from './jsonl.ts';
+import { type Limits, LONG_LINE_BYTES, MAX_BATCH_ERRORS } from './limits.ts';
+import type { ModelLists } from './model-list.ts';
+import type { ModelRoutes } from './model-routes.ts';
+import type { CheckedSoFar, PlannedLine } from './plan.ts';
+import { createRequestLineChecker } from './request-line.ts';
 
 /** What the lines of an input amount to. */
 export type CheckedInput =
@@ -35,22 +34,43 @@ export interface InputChecker {
   takeCustomIds(): Buffer;
 }
 
-/** Checks every line by the rules of the endpoint, and what only all lines together tell: counts, models, duplicates. */
+/** A line without faults, as the checker saw it. */
+export interface CheckedRequest {
+  bytes: Uint8Array;
+  model: string | null;
+  /** Number of its upstream, by the order in which upstreams were first needed. */
+  upstream: number;
+  /** Inputs of an embeddings request; 0 elsewhere. */
+  embeddingInputs: number;
+}
+
+/**
+ * Checks every line by the rules of the endpoint, and what only all lines together tell: counts, models, duplicates. `onRequest` gets each line
+ * without faults, whatever the other lines are like.
+ */
 export function createInputChecker({
   endpoint,
   limits,
   routes,
   modelLists,
+  digest,
   from = null,
+  mostErrors = MAX_BATCH_ERRORS,
+  onRequest = () => undefined,
 }: {
   endpoint: string;
   limits: Limits;
   routes: ModelRoutes;
   modelLists: ModelLists;
-  from?: ValidatedPart | null;
+  digest: Digest;
+  /** What an earlier checker has found; its `customIds` are taken out. */
+  from?: { checked: CheckedSoFar; customIds: Buffer[] } | null;
+  /** Errors after which checking stops. */
+  mostErrors?: number;
+  onRequest?: (request: CheckedRequest) => void;
 }): InputChecker {
-  const checked = from?.last.checked ?? { requests: 0, embeddingInputs: 0, errors: [], models: null };
-  const customIds = createCustomIds();
+  const checked = from?.checked ?? { requests: 0, embeddingInputs: 0, errors: [], models: null };
+  const customIds = createCustomIds(digest);
   // Taken out, because those of ten million lines are 200 MB.
   for (const bytes of from?.customIds.splice(0) ?? []) customIds.restore(bytes);
   const checker = createRequestLineChecker({ endpoint, limits, lineOf: customIds.lineOf });
@@ -73,14 +93,20 @@ export function createInputChecker({
       const checked = checker.check(bytes, line);
       const add = (more: readonly BatchError[]) => {
         errors.push(...more);
-        return errors.length <= MAX_BATCH_ERRORS;
+        return errors.length <= mostErrors;
       };
       if (checked.errors !== null) return add(checked.errors);
       const { model } = checked;
       ({ customId } = checked);
       embeddingInputs += checked.embeddingInputs;
+      const addModel = () => {
+        const wrong = models.add(model, line);
+        if (wrong.length === 0 && bytes !== null)
+          onRequest({ bytes, model, upstream: models.upstream, embeddingInputs: checked.embeddingInputs });
+        return add(wrong);
+      };
       const asked = models.ask(model);
-      return asked === null ? add(models.add(model, line)) : asked.then(() => add(models.add(model, line)));
+      return asked === null ? addModel() : asked.then(addModel);
     },
     get isClean() {
       return errors.length === 0 && requests <= limits.maxRequestsPerBatch;
@@ -98,7 +124,7 @@ export function createInputChecker({
     takeCustomIds: () => customIds.takeNew(),
     verdict() {
       const all = [...errors, ...wholeFileErrors()];
-      if (all.length > MAX_BATCH_ERRORS) return { verdict: 'refused', errors: [...all.slice(0, MAX_BATCH_ERRORS), fault.tooManyErrors()] };
+      if (all.length > mostErrors) return { verdict: 'refused', errors: [...all.slice(0, mostErrors), fault.tooManyErrors(mostErrors)] };
       if (all.length > 0) return { verdict: 'refused', errors: all };
       return { verdict: 'accepted', total: requests, model: models.model, upstreams: models.upstreams };
     },
