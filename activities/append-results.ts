@@ -1,6 +1,6 @@
 import type { JoinedObject } from '../src/domain/join-parts.ts';
 import type { Appended, AppendResultsInput } from '../workflows/contract.ts';
-import { startBeating } from './beating.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { decidePublication, objectsOf } from './publish-results.ts';
@@ -23,7 +23,7 @@ export function createAppendResults(
 
   return async function appendResults({ tenant, batchId, closedShards, shards, appended }: AppendResultsInput): Promise<Appended> {
     const progress = { bytes: 0 };
-    using beating = startBeating(() => progress);
+    using heartbeat = startHeartbeat(() => progress);
     const fresh = await pieces.readShardResults(batchId, appended.shards, closedShards);
     const left: Appended = { ...appended, shards: closedShards };
     const onPart = (bytes: number) => void (progress.bytes += bytes);
@@ -34,13 +34,13 @@ export function createAppendResults(
       const earlier = await pieces.readShardResults(batchId, firstShard, Math.max(firstShard, appended.shards));
       const objects = objectsOf([...earlier, ...fresh.filter(({ shard }) => shard >= firstShard)], role);
       const expectedBytes = GROWTH * sumOf(objects) * (shards / Math.max(1, closedShards - firstShard));
-      left[role] = await content.append(objects, { signal: beating.signal, onPart, expectedBytes });
+      left[role] = await content.append(objects, { signal: heartbeat.signal, onPart, expectedBytes });
     }
 
     for (const role of ['output', 'error'] as const) left[role] += sumOf(objectsOf(fresh, role));
     if (left.output < APPEND_BYTES && left.error < APPEND_BYTES) return left;
     // When the files are made is decided when all of their bytes are there.
-    using _memory = await controlMemory.publishing(beating.signal);
+    using _memory = await controlMemory.publishing(heartbeat.signal);
     const publication = await pieces.createPublication(batchId, { ...decidePublication(deps), createdAt: null });
     if (left.output >= APPEND_BYTES) await append('output', publication.outputFileId);
     if (left.error >= APPEND_BYTES) await append('error', publication.errorFileId);

@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { isJsonRecord } from '../src/domain/json-type.ts';
 import type { Cleaned, Stretch } from '../src/storage/stretches.ts';
 import { CLEAN_STEPS, type CleanBucketInput, type CleanPosition, type CleanResult, type CleanStep } from '../workflows/contract.ts';
-import { startBeating } from './beating.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import type { ActivityDeps } from './deps.ts';
 
 /** How long an Idempotency-Key is remembered. */
@@ -34,11 +34,11 @@ export function createCleanBucket(
   return async function cleanBucket({ from }) {
     const result: CleanResult = { removed: 0, failed: [], next: lastPosition() ?? from };
     const { next } = result;
-    using beating = startBeating(() => ({ next }));
+    using heartbeat = startHeartbeat(() => ({ next }));
     // Before the markers: what has none by then has ended, since a batch writes its marker before anything under `work/`.
     const beganMs = nowMs();
     const work = await housekeeping.listWork();
-    const { open, inputs } = await listOpen(beating.step);
+    const { open, inputs } = await listOpen(heartbeat.step);
 
     const steps: Record<CleanStep, (stretch: Stretch) => Promise<Cleaned>> = {
       work: async (stretch) =>
@@ -59,13 +59,13 @@ export function createCleanBucket(
         const cleaned = await steps[step]({
           after: next[step] ?? '',
           isOver: () => monotonicMs() >= endsMs,
-          check: beating.check,
+          check: heartbeat.check,
           reached: (key) => void (next[step] = key),
         });
         result.removed += cleaned.removed;
         if (cleaned.isDone) delete next[step];
       } catch (error) {
-        beating.check();
+        heartbeat.check();
         result.failed.push(step);
         logger.warn({ err: error, step }, 'a step of the sweep failed; the next sweep tries again');
       }

@@ -6,7 +6,7 @@ import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import type { PieceEntry, ShardResult } from '../src/domain/piece.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
-import { type Beating, startBeating } from './beating.ts';
+import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { unknownBatch } from './save-batch.ts';
@@ -27,11 +27,11 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   const { batches, pieces, randomHex, controlMemory } = deps;
 
   /** The one outcome of each line: completed before failed, then the lowest key, which comes first. */
-  async function decide(batchId: string, plan: ShardPlan, beating: Beating): Promise<Map<number, PieceEntry>> {
+  async function decide(batchId: string, plan: ShardPlan, heartbeat: Heartbeat): Promise<Map<number, PieceEntry>> {
     const wanted = new Set(plan.lines.map(({ line }) => line));
     const decided = new Map<number, PieceEntry>();
     for await (const entries of pieces.listPieceEntries(batchId, plan.shard, { keepBytes: KEEP_BYTES })) {
-      await beating.step();
+      await heartbeat.step();
       for (const entry of entries) {
         if (!wanted.has(entry.line)) continue;
         const before = decided.get(entry.line);
@@ -81,17 +81,17 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     const { batchId, range } = input;
     const { shard, firstLine, lastLine } = range;
     const progress = { shard, lines: 0 };
-    using beating = startBeating(() => progress);
+    using heartbeat = startHeartbeat(() => progress);
     const standing = await pieces.getShardResult(batchId, shard);
     if (standing !== null) return asClosed(standing);
 
     const plan = await pieces.getPlanShard(batchId, shard);
     if (plan === null) throw new Error(`shard ${shard} has no plan`);
-    using memory = await controlMemory.closing(beating.signal);
+    using memory = await controlMemory.closing(heartbeat.signal);
     // What counts from now on has a piece that the reading below may miss.
     await batches.tallies.freeze(batchId, shard);
     const without = (found: ReadonlyMap<number, PieceEntry>) => plan.lines.filter(({ line }) => !found.has(line));
-    let decided = await decide(batchId, plan, beating);
+    let decided = await decide(batchId, plan, heartbeat);
     let missing = without(decided);
     const reason = missing.length === 0 ? null : await reasonNotToRun(input);
     if (missing.length > 0 && reason === null) {
@@ -100,16 +100,16 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     }
     if (reason !== null) {
       // If this process stood still in between, another one may have sent missing lines before the batch began to end.
-      decided = await decide(batchId, plan, beating);
+      decided = await decide(batchId, plan, heartbeat);
       missing = without(decided);
     }
 
     const inOrder = plan.lines.flatMap(({ line }) => decided.get(line) ?? []);
     const completed = inOrder.filter(({ outcome }) => outcome === 'completed');
     const failed = inOrder.filter(({ outcome }) => outcome === 'failed');
-    await memory.fit(inOrder, beating.signal);
+    await memory.fit(inOrder, heartbeat.signal);
     const nonce = randomHex(16);
-    const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, beating);
+    const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, heartbeat);
     const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(pieces.readResultLines(completed)));
     const unrun = unrunLines(missing, reason);
     const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, unrun)));
@@ -136,10 +136,10 @@ function asClosed({ completed, failed }: ShardResult): ClosedShard {
 async function* countLines(
   lines: AsyncIterable<Buffer[]>,
   progress: { lines: number },
-  beating: Beating,
+  heartbeat: Heartbeat,
 ): AsyncGenerator<Buffer[], void, undefined> {
   for await (const some of lines) {
-    await beating.step();
+    await heartbeat.step();
     yield some;
     progress.lines += some.length;
   }

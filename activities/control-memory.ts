@@ -35,18 +35,18 @@ export interface ClosingMemory extends Disposable {
  * more than there is gets all of it, alone.
  */
 export function createControlMemory(): ControlMemory {
-  const room = createTurns(CONTROL_BYTES);
+  const turns = createTurns(CONTROL_BYTES);
   return {
-    longLine: async (mostBytes, signal) => await room.take(Math.min(LONG_LINE_BYTES, CHECK_LENGTHS * mostBytes), signal),
-    publishing: async (signal) => await room.take(PUBLISHING_BYTES, signal),
+    longLine: async (mostBytes, signal) => await turns.take(Math.min(LONG_LINE_BYTES, CHECK_LENGTHS * mostBytes), signal),
+    publishing: async (signal) => await turns.take(PUBLISHING_BYTES, signal),
     async closing(asking) {
-      let held = await room.take(CLOSING_BYTES, asking);
+      let held = await turns.take(CLOSING_BYTES, asking);
       return {
         async fit(entries, signal) {
           const longest = entries.reduce((most, { length }) => Math.max(most, length), 0);
           if (longest <= WINDOW_BYTES) return;
           held[Symbol.dispose]();
-          held = await room.take(CLOSING_BYTES - WINDOW_BYTES + longest, signal);
+          held = await turns.take(CLOSING_BYTES - WINDOW_BYTES + longest, signal);
         },
         [Symbol.dispose]: () => held[Symbol.dispose](),
       };

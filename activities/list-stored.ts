@@ -1,6 +1,6 @@
 import { lineRanges } from '../src/domain/line-ranges.ts';
 import type { ListStoredInput, StoredLines } from '../workflows/contract.ts';
-import { startBeating } from './beating.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import type { RecordCounts } from './record-counts.ts';
 import type { PieceReader } from './run-requests/shard-pieces.ts';
 
@@ -10,7 +10,7 @@ import type { PieceReader } from './run-requests/shard-pieces.ts';
  */
 export function createListStored({ readPieces, recordCounts }: { readPieces: PieceReader; recordCounts: RecordCounts }) {
   return async function listStored({ tenant, batchId, shard }: ListStoredInput): Promise<StoredLines> {
-    using _beating = startBeating(() => ({ shard }));
+    using _heartbeat = startHeartbeat(() => ({ shard }));
     const outcomes = [...(await readPieces(batchId, shard))].sort(([a], [b]) => a - b);
     using counted = recordCounts.enter({ tenant, batchId }, shard);
     // A lost worker may have had no time to tell what it stored.

@@ -6,7 +6,7 @@ import type { JoinedObject } from '../src/domain/join-parts.ts';
 import { transition } from '../src/domain/lifecycle.ts';
 import type { Publication, ShardResult } from '../src/domain/piece.ts';
 import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
-import { startBeating } from './beating.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import type { EndBatch } from './end-batch.ts';
@@ -112,8 +112,8 @@ export function createPublishResults(
 
   return async function publishResults({ tenant, batchId, to }: PublishResultsInput): Promise<SavedBatch> {
     const progress = { bytes: 0 };
-    using beating = startBeating(() => progress);
-    const work = { signal: beating.signal, onPart: (bytes: number) => void (progress.bytes += bytes) };
+    using heartbeat = startHeartbeat(() => progress);
+    const work = { signal: heartbeat.signal, onPart: (bytes: number) => void (progress.bytes += bytes) };
     const found = await batches.get(tenant, batchId);
     if (found === null) throw unknownBatch();
     if (isTerminal(found.batch.status)) return await finish(found);

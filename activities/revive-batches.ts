@@ -3,7 +3,7 @@ import { dueMs } from '../src/domain/overdue.ts';
 import type { OpenMarker } from '../src/storage/batch-store.ts';
 import type { ReviveResult } from '../workflows/contract.ts';
 import { atATime } from './at-a-time.ts';
-import { startBeating } from './beating.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import type { ActivityDeps, OpenStatus } from './deps.ts';
 
 /** A marker without a record that is older was left by a creation that nobody finished. */
@@ -88,8 +88,8 @@ export function createReviveBatches(
     }
   }
 
-  /** Looks after one batch that has not ended, or has and left its marker. Answers its status; null when it is open no more. */
-  async function lookAfter(marker: OpenMarker, running: ReadonlySet<string> | null, result: ReviveResult): Promise<OpenStatus | null> {
+  /** Revives one batch that has not ended, or has and left its marker. Answers its status; null when it is open no more. */
+  async function reviveOne(marker: OpenMarker, running: ReadonlySet<string> | null, result: ReviveResult): Promise<OpenStatus | null> {
     const record = await batches.get(marker.tenant, marker.id);
     const isOver = record === null ? nowMs() - marker.since.getTime() >= ORPHAN_AGE_MS : isTerminal(record.batch.status);
     if (isOver) {
@@ -104,23 +104,23 @@ export function createReviveBatches(
 
   return async function reviveBatches() {
     const result: ReviveResult = { started: 0, restarted: 0, signalled: 0, removed: 0, failed: 0, left: 0 };
-    using beating = startBeating(() => ({ ...result }));
+    using heartbeat = startHeartbeat(() => ({ ...result }));
     const endsMs = monotonicMs() + BUDGET_MS;
-    const open = await listOpen(beating.step);
+    const open = await listOpen(heartbeat.step);
     const isOld = ({ since }: OpenMarker) => nowMs() - since.getTime() >= sweepMinAgeMs;
     const old = open.filter(isOld);
     const running = old.length === 0 ? null : await listRunning();
     const statuses = new Map<string, OpenStatus>(open.map((marker) => [marker.id, isOld(marker) ? 'unread' : 'new']));
 
     await atATime(AT_A_TIME, forgottenFirst(old, running, random()), async (marker) => {
-      await beating.step();
+      await heartbeat.step();
       if (monotonicMs() >= endsMs) return void (result.left += 1);
       try {
-        const status = await lookAfter(marker, running, result);
+        const status = await reviveOne(marker, running, result);
         if (status === null) statuses.delete(marker.id);
         else statuses.set(marker.id, status);
       } catch (error) {
-        beating.check();
+        heartbeat.check();
         result.failed += 1;
         if (result.failed > WARNINGS) return;
         logger.warn({ err: error, batch: marker.id, tenant: marker.tenant }, 'the sweep could not look after a batch');

@@ -11,7 +11,7 @@ import type { PlanHead } from '../src/domain/plan.ts';
 import { shownText } from '../src/domain/shown-text.ts';
 import type { PlannedUpstream, ValidatedInput, ValidateInputInput } from '../workflows/contract.ts';
 import type { BatchesRunning } from './batches-running.ts';
-import { type Beating, startBeating } from './beating.ts';
+import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
 import { readFirstModel } from './first-model.ts';
@@ -54,7 +54,7 @@ export function createValidateInput(
     }
   }
 
-  async function makeHead(input: ValidateInputInput, progress: ValidationProgress, beating: Beating): Promise<PlanHead> {
+  async function makeHead(input: ValidateInputInput, progress: ValidationProgress, heartbeat: Heartbeat): Promise<PlanHead> {
     const { tenant, batchId, endpoint, inputFileId } = input;
     // The id is a text of the client's, and some texts make a key that the bucket refuses for ever.
     const file = isFileId(inputFileId) ? await files.get(tenant, inputFileId) : null;
@@ -91,8 +91,8 @@ export function createValidateInput(
           progress.line = line.line;
           return writer.add(line);
         },
-        step: beating.step,
-        longLine: async (offset) => await longLine(Math.min(limits.maxLineBytes, file.bytes - offset), beating.signal),
+        step: heartbeat.step,
+        longLine: async (offset) => await longLine(Math.min(limits.maxLineBytes, file.bytes - offset), heartbeat.signal),
       });
       if (ended === 'plan_full') return { verdict: 'refused', errors: [inputTooSparse(MAX_SHARDS)] };
     } finally {
@@ -138,7 +138,7 @@ export function createValidateInput(
   function planned(name: string): PlannedUpstream {
     const upstream = upstreams.get(name);
     if ((upstream?.requestsPerMinute ?? null) !== null) return { name, linesPerActivity: 1 };
-    return { name, ...(upstream === undefined ? {} : { room: upstream.limit * workersOf(name) }) };
+    return { name, ...(upstream === undefined ? {} : { capacity: upstream.limit * workersOf(name) }) };
   }
 
   return async function validateInput(input: ValidateInputInput): Promise<ValidatedInput> {
@@ -155,7 +155,7 @@ export function createValidateInput(
 
   async function validate(input: ValidateInputInput, progress: ValidationProgress): Promise<ValidatedInput> {
     const { losses, line } = progress;
-    using beating = startBeating(() => ({ ...progress }));
+    using heartbeat = startHeartbeat(() => ({ ...progress }));
     // It begins to run here: of twenty that begin together none is the only one.
     using _running = batchesRunning.enter(input.batchId);
     const found = await pieces.getPlanHead(input.batchId);
@@ -164,8 +164,8 @@ export function createValidateInput(
     // It may be what took its worker down.
     using _heavy = losses > 0 ? await heavyWork.begin() : null;
     const made: PlanHead =
-      losses < MAX_LOSSES ? await makeHead(input, progress, beating) : { verdict: 'refused', errors: [inputCrashedWorker(losses, line)] };
-    beating.check();
+      losses < MAX_LOSSES ? await makeHead(input, progress, heartbeat) : { verdict: 'refused', errors: [inputCrashedWorker(losses, line)] };
+    heartbeat.check();
     return await report(input.batchId, await pieces.createPlanHead(input.batchId, made));
   }
 }

@@ -91,7 +91,7 @@ export function createAdmission(
   function capacityOf(name: string): number | null {
     const index = upstreams.findIndex((upstream) => upstream.name === name);
     const { limit, workers = 1 } = (index === 0 ? pool.pace : pool.otherPaces.otherPaces?.[name]) ?? {};
-    return limit === undefined ? (upstreams[index]?.room ?? null) : limit * workers;
+    return limit === undefined ? (upstreams[index]?.capacity ?? null) : limit * workers;
   }
 
   setHandler(answerSignal, (answer) => {

@@ -32,13 +32,13 @@ export async function batch(input: BatchInput): Promise<TerminalStatus> {
   const story = tellStory(input);
   const ending = watchForEnding(input, story.status);
   // Nobody can cancel the life itself: whoever cancels the workflow gets a batch that ends in order.
-  const status = await CancellationScope.nonCancellable(() => live(input, ending, story));
+  const status = await CancellationScope.nonCancellable(() => runBatch(input, ending, story));
   await condition(allHandlersFinished);
   if (ending.native && status === 'cancelled') throw new CancelledFailure('The batch was cancelled; its results are published.');
   return status;
 }
 
-async function live(input: BatchInput, ending: Ending, story: Story): Promise<TerminalStatus> {
+async function runBatch(input: BatchInput, ending: Ending, story: Story): Promise<TerminalStatus> {
   let pool: ShardPool | null = null;
   let admission: Admission | null = null;
   setHandler(progressQuery, () => pool && { ...pool.progress(), ...admission?.waiting });

@@ -11,7 +11,7 @@ export interface PlannedUpstream {
   /** One where the upstream has a budget of requests, so that Temporal can hold it; absent where the batch's policy decides. */
   linesPerActivity?: number;
   /** Requests that it may have in flight as far as its limiter knows by now, over all batches and workers; absent where this worker does not know it. */
-  room?: number;
+  capacity?: number;
 }
 
 /** What `validateInput` found; the errors of a refused input stay in the bucket. */
@@ -27,7 +27,7 @@ export type ValidatedInput =
       /** The first upstream of the plan, with what `PlannedUpstream` says of the others. */
       upstream: string;
       linesPerActivity?: number;
-      room?: number;
+      capacity?: number;
       /** The other upstreams of the plan, in its order; absent where there are none. */
       otherUpstreams?: PlannedUpstream[];
       shards: ShardRange[];

@@ -13,7 +13,7 @@ export interface Ending {
   readonly reason: 'cancelled' | 'expired' | null;
   /** Whether somebody cancelled the workflow itself, from the Temporal UI or CLI. */
   readonly native: boolean;
-  /** Reads (`to: null`) or moves the record and heeds the status found. */
+  /** Reads (`to: null`) or moves the record and follows the status found. */
   save(to: SaveBatchInput['to'], counts?: SaveBatchInput['counts']): Promise<SavedBatch>;
   /** Heeds the status of the record as some other activity found it. */
   see(status: BatchStatus): void;
@@ -64,7 +64,7 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
     return saved;
   }
 
-  async function heedCalls(): Promise<void> {
+  async function followCalls(): Promise<void> {
     for (let heard = 0; ;) {
       // Once it is cancelled, a repeated call has nothing to tell.
       await condition(() => calls > heard && reason !== 'cancelled');
@@ -86,7 +86,7 @@ export function watchForEnding(input: BatchInput, onStatus: (status: BatchStatus
   }
 
   void CancellationScope.nonCancellable(async () => {
-    void heedCalls();
+    void followCalls();
     // At once, because a run that begins after the window must not hand out lines until a timer fires.
     if (input.expiresAtMs <= Date.now()) return end('expired');
     try {

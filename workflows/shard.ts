@@ -31,10 +31,10 @@ export async function shard(input: ShardInput): Promise<ShardEnd> {
   }
 
   // A cancel stops the hand-out and nothing else.
-  return await CancellationScope.nonCancellable(() => live(input, handOut, mixed));
+  return await CancellationScope.nonCancellable(() => runShard(input, handOut, mixed));
 }
 
-async function live(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | null): Promise<ShardEnd> {
+async function runShard(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | null): Promise<ShardEnd> {
   const { tenant, batchId, range } = input;
   const { shard } = range;
   const paces = () => (mixed === null ? {} : { paces: mixed.paces });

@@ -5,8 +5,8 @@ import type { BatchInput, PlannedUpstream, ValidatedInput } from './contract.ts'
 type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
 
 /** The upstreams of a plan, in its order. */
-export function upstreamsOf({ upstream: name, linesPerActivity, room, otherUpstreams = [] }: Plan): PlannedUpstream[] {
-  const first = { name, ...(linesPerActivity === undefined ? {} : { linesPerActivity }), ...(room === undefined ? {} : { room }) };
+export function upstreamsOf({ upstream: name, linesPerActivity, capacity, otherUpstreams = [] }: Plan): PlannedUpstream[] {
+  const first = { name, ...(linesPerActivity === undefined ? {} : { linesPerActivity }), ...(capacity === undefined ? {} : { capacity }) };
   return [first, ...otherUpstreams];
 }
 
@@ -30,7 +30,7 @@ export function beginUpstreams(input: BatchInput, plan: Plan): UpstreamState[] {
       name: planned.name,
       upstream,
       linesPerActivity: planned.linesPerActivity ?? linesPerActivity,
-      pace: known ?? firstPace({ batchesRunning, maxInFlight, room: planned.room }),
+      pace: known ?? firstPace({ batchesRunning, maxInFlight, capacity: planned.capacity }),
       handingOut: new Set(),
     };
   });

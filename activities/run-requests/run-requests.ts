@@ -124,7 +124,7 @@ class SliceRunner {
   async #runAttempt(run: Run): Promise<RanRequests> {
     const { input, history, stop, heartbeat, writer } = run;
     const { upstream, memory } = this.#upstreamOf(input);
-    if (Context.current().info.attempt > 1) await this.#heedEnd(input, stop);
+    if (Context.current().info.attempt > 1) await this.#stopIfEnded(input, stop);
     const isSuspicious = history.losses >= SUSPICIOUS_LOSSES;
     // Suspects wait for each other, and must not keep other lines out of this process meanwhile.
     using taken = upstream.intake.take(isSuspicious ? 0 : linesIn(input));
@@ -207,7 +207,7 @@ class SliceRunner {
   }
 
   /** Temporal starts another attempt before the workflow has heard of a cancel: the record knows already. */
-  async #heedEnd({ tenant, batchId }: RunRequestsInput, stop: SliceStop): Promise<void> {
+  async #stopIfEnded({ tenant, batchId }: RunRequestsInput, stop: SliceStop): Promise<void> {
     const record = await this.#deps.batches.get(tenant, batchId);
     if (record === null || record.batch.status === 'cancelling' || isTerminal(record.batch.status)) stop.halt();
   }

@@ -1,27 +1,27 @@
-/** Lets in as many as there is room for, in the order of asking. */
+/** Lets in as many as there is capacity for, in the order of asking. */
 export interface Turns {
-  /** Waits for this much room, which is taken until disposed; rejects with the signal's reason when that ends first. */
-  take(room: number, signal: AbortSignal): Promise<Disposable>;
+  /** Waits for this amount, which is taken until disposed; rejects with the signal's reason when that ends first. */
+  take(amount: number, signal: AbortSignal): Promise<Disposable>;
 }
 
 /** Nobody is in. Who asks for more than there is gets all of it. */
 export function createTurns(capacity: number): Turns {
-  const waiting: { room: number; enter: () => void }[] = [];
+  const waiting: { amount: number; enter: () => void }[] = [];
   let taken = 0;
 
   function letIn(): void {
-    for (let next = waiting[0]; next !== undefined && taken + next.room <= capacity; next = waiting[0]) {
+    for (let next = waiting[0]; next !== undefined && taken + next.amount <= capacity; next = waiting[0]) {
       waiting.shift();
       next.enter();
     }
   }
 
-  function turn(room: number): Disposable {
-    taken += room;
+  function turn(amount: number): Disposable {
+    taken += amount;
     let isOver = false;
     return {
       [Symbol.dispose]() {
-        if (!isOver) taken -= room;
+        if (!isOver) taken -= amount;
         isOver = true;
         letIn();
       },
@@ -31,14 +31,14 @@ export function createTurns(capacity: number): Turns {
   return {
     async take(asked, signal) {
       signal.throwIfAborted();
-      const room = Math.min(asked, capacity);
-      if (waiting.length === 0 && taken + room <= capacity) return turn(room);
+      const amount = Math.min(asked, capacity);
+      if (waiting.length === 0 && taken + amount <= capacity) return turn(amount);
       return await new Promise((resolve, reject) => {
         const mine = {
-          room,
+          amount,
           enter() {
             signal.removeEventListener('abort', leave);
-            resolve(turn(room));
+            resolve(turn(amount));
           },
         };
         const leave = () => {

@@ -21,7 +21,7 @@ import { rateLimit } from './middleware/rate-limit.ts';
 import { requestLog } from './middleware/request-log.ts';
 import { storageQuota } from './middleware/storage-quota.ts';
 import type { BodyPace } from './request-body.ts';
-import { createRouter, nothingMatched } from './router.ts';
+import { createRouter, answerNotFound } from './router.ts';
 
 /** What the API is made of. It reads and writes records, and tells Temporal; it never runs a request. */
 export interface AppDeps {
@@ -83,6 +83,6 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   app.use(bodySlots({ onRefused }));
   app.use(storageQuota({ settingsOf: deps.settingsOf, stores: [deps.files, deps.uploads], monotonicMs }));
   app.use(router.routes());
-  app.use(nothingMatched(router));
+  app.use(answerNotFound(router));
   return app;
 }

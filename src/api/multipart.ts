@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyInstance } from '@fastify/busboy';
-import { shown } from '../domain/errors.ts';
+import { truncate } from '../domain/errors.ts';
 import { type BodyBounds, readBody } from './request-body.ts';
 
 /** The body is no form that can be parsed; `message` is fit for the client. */
@@ -32,7 +32,7 @@ export async function readForm(
   const taking: Promise<void>[] = [];
 
   parser.on('field', (name, value, _nameTruncated, isTruncated) => {
-    if (isTruncated) finished.reject(new MalformedForm(`The form field '${shown(name)}' is too long.`));
+    if (isTruncated) finished.reject(new MalformedForm(`The form field '${truncate(name)}' is too long.`));
     else fields.set(name, value);
   });
   parser.on('file', (_name, content, filename) => {

@@ -94,7 +94,7 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
 }
 
 /** What is left when no route took the request: 405 where another method would do, else 404. */
-export function nothingMatched(router: Router<ApiState>): Middleware<ApiState> {
+export function answerNotFound(router: Router<ApiState>): Middleware<ApiState> {
   const exists = (path: string) => router.match(path, 'GET').path.length > 0;
   /** The path that a client with a wrong base URL or a slash too many meant; null when it is none. */
   function meantPath(path: string): string | null {

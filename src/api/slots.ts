@@ -33,7 +33,7 @@ export function createSlots({ what, perTenant, total, maxWaiting, maxWaitMs }: S
   let all = 0;
 
   const takenBy = (tenant: string) => taken.get(tenant) ?? 0;
-  const hasRoom = (tenant: string) => all < total && takenBy(tenant) < perTenant;
+  const hasCapacity = (tenant: string) => all < total && takenBy(tenant) < perTenant;
 
   function take(tenant: string): () => void {
     taken.set(tenant, takenBy(tenant) + 1);
@@ -46,7 +46,7 @@ export function createSlots({ what, perTenant, total, maxWaiting, maxWaitMs }: S
       if (takenBy(tenant) === 1) taken.delete(tenant);
       else taken.set(tenant, takenBy(tenant) - 1);
       for (const waiter of waiting) {
-        if (!hasRoom(waiter.tenant)) continue;
+        if (!hasCapacity(waiter.tenant)) continue;
         waiting.delete(waiter);
         waiter.go();
         return;
@@ -57,7 +57,7 @@ export function createSlots({ what, perTenant, total, maxWaiting, maxWaitMs }: S
   return {
     async enter(tenant, signal) {
       signal.throwIfAborted();
-      if (hasRoom(tenant)) return take(tenant);
+      if (hasCapacity(tenant)) return take(tenant);
       const isTenantFull = takenBy(tenant) >= perTenant;
       const waitingOfTenant = [...waiting].filter((waiter) => waiter.tenant === tenant).length;
       if (waitingOfTenant >= maxWaiting) throw refused(isTenantFull);

@@ -66,16 +66,16 @@ export function createStoredBytesLedger({
       tenants.set(name, tenant);
       let own = 0;
       // Full already is no room either, however few bytes come.
-      const hasRoom = (bytes: number) => {
+      const hasCapacity = (bytes: number) => {
         const held = (tenant.measured?.bytes ?? 0) + tenant.storedSince + tenant.taken;
         return held + bytes <= maxBytes && held - own < maxBytes;
       };
       return {
         async take(bytes) {
           await refresh(name, tenant, MAX_AGE_MS);
-          if (!hasRoom(bytes)) await refresh(name, tenant, MAX_AGE_TO_REFUSE_MS);
+          if (!hasCapacity(bytes)) await refresh(name, tenant, MAX_AGE_TO_REFUSE_MS);
           // No other upload runs between the check and the booking.
-          if (!hasRoom(bytes)) return false;
+          if (!hasCapacity(bytes)) return false;
           own += bytes;
           tenant.taken += bytes;
           return true;

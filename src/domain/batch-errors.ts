@@ -1,9 +1,9 @@
 import type { BatchStatus } from './batch.ts';
-import { ApiError, shown } from './errors.ts';
+import { ApiError, truncate } from './errors.ts';
 
 /** 404: no such batch of this tenant. */
 export function batchNotFound(id: string): ApiError {
-  return new ApiError({ status: 404, message: `No batch found with id '${shown(id)}'.` });
+  return new ApiError({ status: 404, message: `No batch found with id '${truncate(id)}'.` });
 }
 
 /** 409: a cancel that comes too late. No repeat can help, and the SDKs are told so. */
@@ -29,7 +29,7 @@ export function cannotRetry(id: string, why: string): ApiError {
   return new ApiError({
     status: 409,
     code: 'cannot_retry',
-    message: `Cannot run lines of batch '${shown(id)}' again: ${why}.`,
+    message: `Cannot run lines of batch '${truncate(id)}' again: ${why}.`,
     headers: { 'x-should-retry': 'false' },
   });
 }

@@ -50,15 +50,15 @@ export function invalidApiKey(): ApiError {
 
 /** 404: no route for this path; `meant` is a path that exists. */
 export function unknownRoute(method: string, path: string, meant: string | null = null): ApiError {
-  const hint = meant === null ? '' : `. Did you mean ${shown(meant)}?`;
-  return new ApiError({ status: 404, message: `Invalid URL (${method} ${shown(path)})${hint}` });
+  const hint = meant === null ? '' : `. Did you mean ${truncate(meant)}?`;
+  return new ApiError({ status: 404, message: `Invalid URL (${method} ${truncate(path)})${hint}` });
 }
 
 /** 400: the request line asks for nothing that is a path. */
 export function badTarget(target: string): ApiError {
   return new ApiError({
     status: 400,
-    message: `Invalid URL: the request line asks for '${shown(target)}'. Expected a path such as '/v1/batches', percent-encoded and without '#'.`,
+    message: `Invalid URL: the request line asks for '${truncate(target)}'. Expected a path such as '/v1/batches', percent-encoded and without '#'.`,
   });
 }
 
@@ -98,12 +98,12 @@ export function unsupportedMediaType(type: string): ApiError {
 
 /** 405: the path exists, but not for this method. */
 export function methodNotAllowed(method: string, path: string): ApiError {
-  return new ApiError({ status: 405, code: 'method_not_supported', message: `Not allowed to ${method} on ${shown(path)}.` });
+  return new ApiError({ status: 405, code: 'method_not_supported', message: `Not allowed to ${method} on ${truncate(path)}.` });
 }
 
 /** 404: no such file of this tenant (unknown, deleted or expired). */
 export function fileNotFound(id: string): ApiError {
-  return new ApiError({ status: 404, param: 'id', message: `No such File object: ${shown(id)}` });
+  return new ApiError({ status: 404, param: 'id', message: `No such File object: ${truncate(id)}` });
 }
 
 /** 400: files of this purpose are not handed out again. */
@@ -132,7 +132,7 @@ export function bodyTooLarge(maxBytes: number, param: 'file' | null): ApiError {
 export function invalidValue(param: string, value: string, supported: readonly string[]): ApiError {
   // Clients match on OpenAI's text for `endpoint`, which does not name the parameter; everywhere else it is named.
   const subject = param === 'endpoint' ? 'Invalid value' : `Invalid value for '${param}'`;
-  const message = `${subject}: '${shown(value)}'. Supported values are: ${listed(supported)}.`;
+  const message = `${subject}: '${truncate(value)}'. Supported values are: ${listed(supported)}.`;
   return new ApiError({ status: 400, param, code: 'invalid_value', message });
 }
 
@@ -191,7 +191,7 @@ export function emptyString(param: string): ApiError {
 
 /** 400: a string of too many code points. */
 export function stringAboveMaxLength(param: string, max: number, got: number): ApiError {
-  const message = `Invalid '${shown(param)}': string too long. Expected a string with maximum length ${max}, but got a string with length ${got} instead.`;
+  const message = `Invalid '${truncate(param)}': string too long. Expected a string with maximum length ${max}, but got a string with length ${got} instead.`;
   return new ApiError({ status: 400, param, code: 'string_above_max_length', message });
 }
 
@@ -207,7 +207,7 @@ export function modelNotFound(model: string): ApiError {
     status: 404,
     param: 'model',
     code: 'model_not_found',
-    message: `The model '${shown(model)}' does not exist or you do not have access to it. GET /v1/models lists those that do.`,
+    message: `The model '${truncate(model)}' does not exist or you do not have access to it. GET /v1/models lists those that do.`,
   });
 }
 
@@ -241,7 +241,7 @@ export function wrongPurpose(fileId: string, purpose: string): ApiError {
 
 /** 400: `after` names nothing that this tenant ever had. */
 export function unknownCursor(id: string): ApiError {
-  return new ApiError({ status: 400, param: 'after', message: `Invalid 'after': no object found with id '${shown(id)}'.` });
+  return new ApiError({ status: 400, param: 'after', message: `Invalid 'after': no object found with id '${truncate(id)}'.` });
 }
 
 /** 400: the request body cannot be parsed. */
@@ -337,6 +337,6 @@ function listed(values: readonly string[]): string {
 }
 
 /** What a client sent, short enough for a message. */
-export function shown(text: string): string {
+export function truncate(text: string): string {
   return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
 }

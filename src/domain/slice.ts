@@ -31,24 +31,24 @@ const FIRST_SLICES = 32;
 
 /**
  * The pace of a batch that begins as one of so many: modest, so that thousands of open batches do not flood the engine, unless
- * their upstream is known to have `room` for more requests at once, over all of them.
+ * their upstream is known to have `capacity` for more requests at once, over all of them.
  */
 export function firstPace({
   batchesRunning,
   maxInFlight,
-  room = 0,
+  capacity = 0,
 }: {
   batchesRunning: number;
   maxInFlight: number;
-  room?: number | undefined;
+  capacity?: number | undefined;
 }): Pace {
-  const share = Math.min(maxInFlight, Math.floor(Math.max(FIRST_LEADS, room) / Math.max(1, batchesRunning)));
+  const share = Math.min(maxInFlight, Math.floor(Math.max(FIRST_LEADS, capacity) / Math.max(1, batchesRunning)));
   const lead = Math.max(INITIAL_PACE.lead, share);
   const firstLines = Math.ceil(lead / FIRST_SLICES);
   return { ...INITIAL_PACE, lead, ...(firstLines > 1 ? { firstLines } : {}) };
 }
 
-/** Slices that start this soon show that there is room for more. */
+/** Slices that start this soon show that there is capacity for more. */
 const PROMPT_MS = 2000;
 /** Slices that wait longer show that too much is handed out. */
 const LATE_MS = 5000;

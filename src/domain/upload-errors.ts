@@ -1,9 +1,9 @@
-import { ApiError, shown } from './errors.ts';
+import { ApiError, truncate } from './errors.ts';
 import type { UploadStatus } from './upload.ts';
 
 /** 404: no such upload of this tenant. */
 export function uploadNotFound(id: string): ApiError {
-  return new ApiError({ status: 404, message: `No upload found with id '${shown(id)}'.` });
+  return new ApiError({ status: 404, message: `No upload found with id '${truncate(id)}'.` });
 }
 
 /** 409: an upload that is no longer pending. `what` says what was asked for, such as `complete`. No repeat can help, and the SDKs are told so. */
@@ -42,6 +42,6 @@ export function md5Mismatch(got: string, expected: string): ApiError {
     status: 400,
     param: 'md5',
     code: 'invalid_value',
-    message: `Invalid 'md5': the parts in this order have the MD5 checksum '${got}', but '${shown(expected)}' was given.`,
+    message: `Invalid 'md5': the parts in this order have the MD5 checksum '${got}', but '${truncate(expected)}' was given.`,
   });
 }

@@ -1,13 +1,13 @@
-import { ApiError, shown } from './errors.ts';
+import { ApiError, truncate } from './errors.ts';
 
 /** 400: a URL that a webhook may not be sent to. */
 export function invalidWebhookUrl(url: string, fault: string): ApiError {
-  return new ApiError({ status: 400, param: 'url', code: 'invalid_url', message: `Invalid 'url': '${shown(url)}': ${fault}.` });
+  return new ApiError({ status: 400, param: 'url', code: 'invalid_url', message: `Invalid 'url': '${truncate(url)}': ${fault}.` });
 }
 
 /** 404: no such webhook endpoint of this tenant. */
 export function webhookNotFound(id: string): ApiError {
-  return new ApiError({ status: 404, param: 'id', message: `No webhook endpoint found with id '${shown(id)}'.` });
+  return new ApiError({ status: 404, param: 'id', message: `No webhook endpoint found with id '${truncate(id)}'.` });
 }
 
 /** 400: more webhook endpoints than a tenant may have. */
@@ -30,5 +30,5 @@ export function webhooksAreOff(): ApiError {
 
 /** 400: the receiver of a test event did not take it. */
 export function webhookTestFailed(reason: string): ApiError {
-  return new ApiError({ status: 400, code: 'webhook_test_failed', message: `The test event could not be delivered: ${shown(reason)}.` });
+  return new ApiError({ status: 400, code: 'webhook_test_failed', message: `The test event could not be delivered: ${truncate(reason)}.` });
 }

@@ -7,7 +7,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { withKeyPrefix } from '../storage/prefixed-object-store.ts';
 import { findStoreFault } from '../storage/store-fault.ts';
 import { withoutCredentials } from '../config/wire-values.ts';
-import { untilItWorks } from './until-it-works.ts';
+import { retryUntilUp } from './retry-until-up.ts';
 
 /** The bucket of a configuration, or our part of it. `answerMs` is the longest until it begins to answer; without it there is no limit. */
 export function openBucket({ s3, secrets }: Pick<Config, 's3' | 'secrets'>, patience: { answerMs?: number } = {}): ObjectStore {
@@ -27,7 +27,7 @@ export async function prepareBucket(
     await store.ensureBucket();
     return await findStoreFault(store, nonce);
   };
-  const fault = await untilItWorks('the bucket', prepare, waiting);
+  const fault = await retryUntilUp('the bucket', prepare, waiting);
   if (fault === null) return;
   const where = `bucket ${s3.bucket} at ${withoutCredentials(s3.endpoint)}`;
   const advice = 'Batches would be lost or run twice. Use a store that keeps to these conditions (docs/operations.md#stores).';

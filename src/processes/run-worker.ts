@@ -15,12 +15,12 @@ import { tellModels } from './tell-models.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { createRandomHex } from './random-hex.ts';
-import { keepHeapLean } from './lean-heap.ts';
+import { limitHeapGrowth } from './limit-heap-growth.ts';
 import { runUntilStopped } from './run-until-stopped.ts';
 import { createShutdown, type Shutdown } from './shutdown.ts';
-import { freeLoopbackAddress, letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
+import { freeLoopbackAddress, serveOperatorPort, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
-import { untilItWorks } from './until-it-works.ts';
+import { retryUntilUp } from './retry-until-up.ts';
 import { warnOfLimits } from './warn-of-limits.ts';
 import { heartbeatThrottleMs } from '../../activities/heartbeat-timing.ts';
 import { createActivities } from '../../activities/index.ts';
@@ -75,7 +75,7 @@ const BUILT_AHEAD = fileURLToPath(new URL('../../dist', import.meta.url));
 /** `nightshift worker`: works until a signal ends it. Answers the exit code. */
 export async function runWorker(args: string[]): Promise<number> {
   if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
-  keepHeapLean();
+  limitHeapGrowth();
   const config = loadConfig(environment(), 'worker');
   const logger = createLogger(config.log, 'worker');
   endOnUncaught(logger);
@@ -137,7 +137,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     const found = await reachable({ runs, store });
     return { ready: working && found.temporal && found.bucket, working, ...found };
   };
-  await letOperatorsIn({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
+  await serveOperatorPort({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   await prepareBucket({ s3: config.s3, store, nonce: randomHex(24) }, { logger, signal });
   const { namespace } = config.temporal;
   const connect = async () => {
@@ -145,12 +145,12 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     shutdown.closes('connection of the workers', async () => await native.close());
     return native;
   };
-  const native = await untilItWorks('Temporal', connect, { logger, signal });
+  const native = await retryUntilUp('Temporal', connect, { logger, signal });
   const provisioning = { connection, namespace, sweepIntervalMs: config.housekeeping.sweepIntervalMs, retentionDays: RETENTION_DAYS };
-  const warning = await untilItWorks('the namespace', async () => await provision(provisioning), { logger, signal });
+  const warning = await retryUntilUp('the namespace', async () => await provision(provisioning), { logger, signal });
   if (warning !== null) logger.warn(warning);
   const queues = { client, upstreams: [...upstreams.keys()] };
-  await untilItWorks('the queues of the upstreams', async () => await ensureQueues(queues), { logger, signal });
+  await retryUntilUp('the queues of the upstreams', async () => await ensureQueues(queues), { logger, signal });
 
   const modelLists = createModelLists({
     upstreams: config.upstreams,
@@ -212,7 +212,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     connect,
     untilAnswered: async (attempt) =>
       // Each attempt in vain leaves a thread behind: none is made while the namespace does not answer.
-      await untilItWorks('the namespace', async () => (await runs.ping(), await attempt()), { logger, signal }),
+      await retryUntilUp('the namespace', async () => (await runs.ping(), await attempt()), { logger, signal }),
   });
   const running = workers.map(async (worker) => await runUntilStopped(worker, { shutdown, logger }));
   shutdown.closes('workers', async () => {

@@ -8,9 +8,9 @@ import { openBucket, prepareBucket } from './open-bucket.ts';
 import { openWebhooks } from './open-webhooks.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
-import { keepHeapLean } from './lean-heap.ts';
+import { limitHeapGrowth } from './limit-heap-growth.ts';
 import { createShutdown } from './shutdown.ts';
-import { letOperatorsIn, reachable, startTelemetry } from './start-telemetry.ts';
+import { serveOperatorPort, reachable, startTelemetry } from './start-telemetry.ts';
 import { createApp } from '../api/app.ts';
 import { CONNECTION_BOUNDS, createHttpServer } from '../api/http-server.ts';
 import { createApiKeys, NO_KEYS } from '../api/middleware/authentication.ts';
@@ -48,7 +48,7 @@ const UPLOAD_PARTS = 16;
 /** `nightshift api`: serves until a signal ends it. Answers the exit code. */
 export async function serveApi(args: string[]): Promise<number> {
   if (args.length > 0) return (stdout.write(HELP), args[0] === '--help' || args[0] === '-h' ? 0 : 2);
-  keepHeapLean();
+  limitHeapGrowth();
   const config = loadConfig(environment(), 'api');
   const logger = createLogger(config.log, 'api');
   endOnUncaught(logger);
@@ -126,7 +126,7 @@ export async function serveApi(args: string[]): Promise<number> {
     const found = await reachable({ runs, store: objectStore });
     return { ready: found.bucket && !shutdown.draining.aborted, ...found };
   };
-  await letOperatorsIn({ host, port, metrics, temporalMetrics: null, ready }, shutdown, logger);
+  await serveOperatorPort({ host, port, metrics, temporalMetrics: null, ready }, shutdown, logger);
   shutdown.closes('HTTP server', async () => {
     await delay(config.api.drainMs);
     const closed = once(server, 'close');

@@ -1,7 +1,7 @@
 import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit } from '@temporalio/worker';
 import type { Intake, Reservation } from '../upstream/admission/intake.ts';
 
-/** Gives Temporal a slot for one more slice only while the upstream's intake has room. */
+/** Gives Temporal a slot for one more slice only while the upstream's intake has capacity. */
 export function createSlotSupplier(intake: Intake): CustomSlotSupplier<ActivitySlotInfo> {
   const reservations = new WeakMap<SlotPermit, Reservation>();
 
@@ -14,10 +14,10 @@ export function createSlotSupplier(intake: Intake): CustomSlotSupplier<ActivityS
   return {
     type: 'custom',
     async reserveSlot(_, signal) {
-      return permitFor(await intake.room(signal));
+      return permitFor(await intake.reserve(signal));
     },
     tryReserveSlot() {
-      const reservation = intake.roomNow();
+      const reservation = intake.reserveNow();
       return reservation === null ? null : permitFor(reservation);
     },
     // When it begins, the slice counts by its lines.

@@ -43,7 +43,7 @@ export async function startTelemetry({ telemetry }: Config, processName: string,
 }
 
 /** Lets operators in, where a port is configured. `temporalMetrics` is where Temporal's SDK serves its own; null where it does not. */
-export async function letOperatorsIn(
+export async function serveOperatorPort(
   {
     host,
     port,

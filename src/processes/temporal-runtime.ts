@@ -7,7 +7,7 @@ import type { Logger } from '../telemetry/logger.ts';
  */
 export function installTemporalRuntime(logger: Logger, metricsAddress: string | null): void {
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: LogMetadata) =>
-    logger[level](shown(meta), message);
+    logger[level](logFields(meta), message);
   const warn = write('warn');
   const byLevel = {
     TRACE: write('trace'),
@@ -40,6 +40,6 @@ export function installTemporalRuntime(logger: Logger, metricsAddress: string | 
 const CONVENTIONS = { countersTotalSuffix: true, unitSuffix: true, useSecondsForDurations: true } as const;
 
 /** The SDK's metadata as fields of a line, without what nobody can read; its errors go where our log looks for them. */
-function shown({ error, taskToken: _, ...rest }: LogMetadata = {}): Record<string, unknown> {
+function logFields({ error, taskToken: _, ...rest }: LogMetadata = {}): Record<string, unknown> {
   return error === undefined ? rest : { ...rest, err: error };
 }

@@ -8,14 +8,14 @@ const MAX_FRUITLESS_BREAKS = 3;
 /**
  * The body of `first` as a stream that outlives its connection: MinIO hangs up on whoever takes nothing for 30 s, and our
  * readers may be as slow as they like. After a break the rest of its `size` bytes is fetched once somebody wants it: `fetchFrom` is
- * given the number of bytes that have come. An error that `mayPass` refuses, or that `fetchFrom` throws, errors the stream through `toError`.
+ * given the number of bytes that have come. An error that `isTransient` refuses, or that `fetchFrom` throws, errors the stream through `toError`.
  */
 export function createDownload(
   first: Readable,
   given: {
     size: number;
     fetchFrom: (bytes: number) => Promise<Readable>;
-    mayPass: (error: unknown) => boolean;
+    isTransient: (error: unknown) => boolean;
     toError: (error: unknown) => Error;
   },
 ): Readable {
@@ -52,7 +52,7 @@ export function createDownload(
       if (body.destroyed) return;
       if (received === size) return void body.push(null);
       fruitlessBreaks += 1;
-      if (fruitlessBreaks > MAX_FRUITLESS_BREAKS || !given.mayPass(error)) return void body.destroy(given.toError(error));
+      if (fruitlessBreaks > MAX_FRUITLESS_BREAKS || !given.isTransient(error)) return void body.destroy(given.toError(error));
       isBroken = true;
       if (isWanted) void takeUp();
     });

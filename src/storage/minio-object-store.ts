@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { createDownload } from './download.ts';
 import { createMinioClients, type MinioOptions } from './minio-clients.ts';
-import { errorCode, mayPass, toObjectStoreError, withRetries } from './minio-transport.ts';
+import { errorCode, isTransient, toObjectStoreError, withRetries } from './minio-transport.ts';
 import { type ByteRange, type ListedObject, type ObjectStore, ObjectStoreError, type StoredBytes } from './object-store.ts';
 
 /** A body that takes time to send; records are smaller. */
@@ -99,7 +99,7 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
           if (rest === null) throw new Error('it was removed while it was read');
           return rest.body;
         },
-        mayPass,
+        isTransient,
         toError: (error) => (error instanceof ObjectStoreError ? error : toObjectStoreError('open', key, error)),
       });
       return { body, size: Number(response.headers['content-range']?.split('/')[1] ?? size) };

@@ -60,7 +60,7 @@ export async function withRetries<T>(operation: string, key: string, run: (attem
       return await run(attempt);
     } catch (error) {
       if (error instanceof ObjectStoreError) throw error;
-      if (attempt === TRIES || !mayPass(error)) throw toObjectStoreError(operation, key, error);
+      if (attempt === TRIES || !isTransient(error)) throw toObjectStoreError(operation, key, error);
       await delay(FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.5 + Math.random()));
     }
   }
@@ -98,7 +98,7 @@ const FULL_CODES = new Set(['XMinioStorageFull', 'XMinioAdminBucketQuotaExceeded
 const BUSY_MESSAGE = 'Retryable HTTP status';
 
 /** Whether a later try may work: the connection was lost, or the server asked for it. */
-export function mayPass(error: unknown): boolean {
+export function isTransient(error: unknown): boolean {
   const code = errorCode(error);
   if (code !== null) return PASSING_CODES.has(code);
   // minio-js drops the answer of a retryable status and throws a plain error.

@@ -18,7 +18,7 @@ export interface ServedModel {
   since: number;
 }
 
-interface Told {
+interface ToldModels {
   models: [model: string, since: number][];
   atMs: number;
 }
@@ -33,12 +33,12 @@ export function createModelStore({ store, nowMs }: { store: ObjectStore; nowMs: 
   return {
     async tell(upstream, models) {
       const key = keys.models(upstream);
-      const found = await getJson<Told>(store, key);
+      const found = await getJson<ToldModels>(store, key);
       const isKnown = found !== null && found.models.map(([model]) => model).join('\n') === models.join('\n');
       if (isKnown && nowMs() - found.atMs < TELL_AGAIN_MS) return;
       const now = Math.floor(nowMs() / 1000);
       const since = new Map(found?.models);
-      const told: Told = { models: models.map((model) => [model, since.get(model) ?? now]), atMs: nowMs() };
+      const told: ToldModels = { models: models.map((model) => [model, since.get(model) ?? now]), atMs: nowMs() };
       await store.put(key, toJsonBytes(told));
     },
 
@@ -46,7 +46,7 @@ export function createModelStore({ store, nowMs }: { store: ObjectStore; nowMs: 
       const served = new Map<string, ServedModel>();
       const told = mapInOrder(store.list(prefixes.models), READS_AT_A_TIME, async ({ key }) => ({
         key,
-        told: await getJson<Told>(store, key),
+        told: await getJson<ToldModels>(store, key),
       }));
       for await (const { key, told: found } of told) {
         if (found === null || nowMs() - found.atMs > FORGET_MS) continue;

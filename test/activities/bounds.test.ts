@@ -140,33 +140,33 @@ describe('a lease of memory that grows', () => {
   });
 });
 
-describe('the pulse', () => {
+describe('the pause detector', () => {
   it('tells of a pause before anything else can be done, and only those who were there', () => {
     let now = 0;
-    const pulse = createPauseDetector({ monotonicMs: () => now });
+    const detector = createPauseDetector({ monotonicMs: () => now });
     const told: string[] = [];
-    using _first = pulse.listen(() => told.push('first'), 20_000);
+    using _first = detector.listen(() => told.push('first'), 20_000);
     now = 19_999;
-    pulse.check();
+    detector.check();
     assert.equal(told.length, 0);
     now = 20_000;
-    pulse.check();
-    using _second = pulse.listen(() => told.push('second'), 20_000);
-    pulse.check();
+    detector.check();
+    using _second = detector.listen(() => told.push('second'), 20_000);
+    detector.check();
     assert.deepEqual(told, ['first']);
   });
 
   it('tells each listener of pauses that are long enough for it', () => {
     let now = 0;
-    const pulse = createPauseDetector({ monotonicMs: () => now });
+    const detector = createPauseDetector({ monotonicMs: () => now });
     const told: string[] = [];
-    using _patient = pulse.listen(() => told.push('patient'), 20_000);
-    using _impatient = pulse.listen(() => told.push('impatient'), 5_000);
+    using _patient = detector.listen(() => told.push('patient'), 20_000);
+    using _impatient = detector.listen(() => told.push('impatient'), 5_000);
     now = 6_000;
-    pulse.check();
+    detector.check();
     assert.deepEqual(told, ['impatient']);
     now = 26_000;
-    pulse.check();
+    detector.check();
     assert.deepEqual(told, ['impatient', 'patient']);
   });
 });

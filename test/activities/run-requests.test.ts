@@ -513,7 +513,7 @@ describe('runRequests, after lost workers', () => {
       async (each, index) => await each.run(worker.runRequests, slice(batch, index + 1, index + 1, { cancelGraceMs: 0 })),
     );
     await until(() => stage.upstream.stats.inFlight > 0, { what: 'a suspect on the wire' });
-    const room = intake.roomNow();
+    const room = intake.reserveNow();
     for (const { cancel } of attempts) cancel();
     await Promise.all(runs);
     assert.ok(room);

@@ -34,7 +34,7 @@ describe('runSlice', () => {
     const intake = createIntake({ limit: () => 1, maxSlices: 100 });
     const room = () => {
       const taken = [];
-      for (let next = intake.roomNow(); next !== null; next = intake.roomNow()) {
+      for (let next = intake.reserveNow(); next !== null; next = intake.reserveNow()) {
         next.end();
         taken.push(intake.take(1));
       }

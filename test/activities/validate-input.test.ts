@@ -368,7 +368,7 @@ describe('validateInput accepts', () => {
       upstream: 'example',
       shards: [{ shard: 0, firstLine: 1, lastLine: 5, requests: 3 }],
       batchesRunning: 1,
-      room: 64,
+      capacity: 64,
       closed: [],
       completed: 0,
       failed: 0,
@@ -381,14 +381,14 @@ describe('validateInput accepts', () => {
     assert.equal(plan?.lines[0]?.offset, 3);
   });
 
-  it('and tells the room that all workers have found upstream, which a budget of requests makes meaningless', async () => {
+  it('and tells the capacity that all workers have found upstream, which a budget of requests makes meaningless', async () => {
     const upstream = stage.deps.upstreams.get('example');
     assert.ok(upstream !== undefined);
     const of = async (more: Partial<typeof upstream>) => {
       const worker = stage.worker({ upstreams: new Map([['example', { ...upstream, ...more }]]), workersOf: () => 3 });
       const found = await run(worker.validateInput, await stage.submit(chatLines(1)));
       assert.ok(found.verdict === 'accepted');
-      return found.room;
+      return found.capacity;
     };
     assert.equal(await of({}), 3 * 64);
     assert.equal(await of({ requestsPerMinute: 600 }), undefined);

@@ -38,7 +38,7 @@ describe('sliceLines()', () => {
     assert.deepEqual([1, 5, 100].map(lines), [2, 2, 2]);
   });
 
-  it('is for as many requests as the upstream has room for, which may be fewer than is configured', () => {
+  it('is for as many requests as the upstream has capacity for, which may be fewer than is configured', () => {
     const lines = (places: number) => sliceLines({ pace: { ...pace(512, 1000), places }, policy, shardLines: 500 });
     assert.deepEqual([16, 74, 128, 256, 10_000].map(lines), [1, 1, 2, 4, 4]);
   });
@@ -74,8 +74,8 @@ describe('firstPace()', () => {
     assert.equal(firstPace({ batchesRunning: 1, maxInFlight: 20 }).lead, 20);
   });
 
-  it('takes its part of the room that its upstream is known to have, in few slices', () => {
-    const begun = (batches: number, room: number) => firstPace({ batchesRunning: batches, maxInFlight: 256, room });
+  it('takes its part of the capacity that its upstream is known to have, in few slices', () => {
+    const begun = (batches: number, capacity: number) => firstPace({ batchesRunning: batches, maxInFlight: 256, capacity });
     assert.deepEqual(
       [1, 2, 20, 10_000].map((batches) => begun(batches, 256).lead),
       [256, 128, 12, 8],

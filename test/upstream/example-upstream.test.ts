@@ -101,7 +101,7 @@ describe('the example upstream', () => {
     assert.notEqual(await statuses(60, 'share'), first);
   });
 
-  it('serves as many at a time as it has room for and lets the rest queue', async () => {
+  it('serves as many at a time as it has capacity for and lets the rest queue', async () => {
     server.set({ latency: 300, capacity: 3 });
     assert.equal(await statuses(9, 'queue'), Array.from({ length: 9 }, () => 200).join(' '));
     assert.deepEqual([server.stats.maxInFlight, server.stats.inFlight], [3, 0]);

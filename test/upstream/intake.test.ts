@@ -4,11 +4,11 @@ import { createIntake, type Intake } from '../../src/upstream/admission/intake.t
 
 const never = new AbortController().signal;
 
-/** As many slices of so many lines as there is room for, each taken as soon as it may be. */
+/** As many slices of so many lines as there is capacity for, each taken as soon as it may be. */
 function takeAll(intake: Intake, lines: number) {
   const taken = [];
-  for (let room = intake.roomNow(); room !== null; room = intake.roomNow()) {
-    room.end();
+  for (let reservation = intake.reserveNow(); reservation !== null; reservation = intake.reserveNow()) {
+    reservation.end();
     taken.push(intake.take(lines));
   }
   return taken;
@@ -25,36 +25,36 @@ describe('createIntake', () => {
     assert.equal(takeAll(intake, 250).length, 3);
   });
 
-  it('keeps room for what is still to come, by what slices lately had', () => {
+  it('keeps capacity for what is still to come, by what slices lately had', () => {
     const intake = createIntake({ limit: () => 100, maxSlices: 2000 });
     for (let count = 0; count < 20; count += 1) intake.take(100)[Symbol.dispose]();
     const reserved = [];
-    for (let room = intake.roomNow(); room !== null; room = intake.roomNow()) reserved.push(room);
+    for (let reservation = intake.reserveNow(); reservation !== null; reservation = intake.reserveNow()) reserved.push(reservation);
     assert.ok(reserved.length <= 3, `${reserved.length} slices of about 100 lines for 200 lines`);
     for (const each of reserved) each.end();
-    assert.notEqual(intake.roomNow(), null);
+    assert.notEqual(intake.reserveNow(), null);
   });
 
-  it('has room again as lines finish, also before their slice does', async () => {
+  it('has capacity again as lines finish, also before their slice does', async () => {
     let limit = 10;
     const intake = createIntake({ limit: () => limit, maxSlices: 2000 });
     const [slice] = takeAll(intake, 20);
-    assert.equal(intake.roomNow(), null);
+    assert.equal(intake.reserveNow(), null);
     let came = false;
-    const room = intake.room(never).then(() => (came = true));
+    const reservation = intake.reserve(never).then(() => (came = true));
     await new Promise(setImmediate);
     assert.equal(came, false);
     for (let count = 0; count < 18; count += 1) slice?.finishLine();
-    await room;
+    await reservation;
     limit = 1;
-    assert.equal(intake.roomNow(), null);
+    assert.equal(intake.reserveNow(), null);
     slice?.[Symbol.dispose]();
   });
 
-  it('always has room for one slice when nothing is taken', () => {
+  it('always has reservation for one slice when nothing is taken', () => {
     const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
     for (let count = 0; count < 20; count += 1) intake.take(500)[Symbol.dispose]();
-    assert.notEqual(intake.roomNow(), null);
+    assert.notEqual(intake.reserveNow(), null);
   });
 
   it('takes what finishes in half a second where that is more', () => {
@@ -87,7 +87,7 @@ describe('createIntake', () => {
     assert.equal(takeAll(intake, 1).length, 200);
   });
 
-  it('has room for others while a line waits out its refusal, and none when it goes on', () => {
+  it('has reservation for others while a line waits out its refusal, and none when it goes on', () => {
     const intake = createIntake({ limit: () => 10, maxSlices: 2000 });
     const slices = takeAll(intake, 1);
     const [one, other] = slices;
@@ -107,12 +107,12 @@ describe('createIntake', () => {
     assert.equal(takeAll(intake, 1).length, 3);
   });
 
-  it('wakes who waits for room when a line steps aside', async () => {
+  it('wakes who waits for reservation when a line steps aside', async () => {
     const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
     const slice = intake.take(2);
-    const room = intake.room(never);
+    const reservation = intake.reserve(never);
     slice.stepAside();
-    (await room).end();
+    (await reservation).end();
   });
 
   it('counts the lines that stand aside, and lends nothing of slices that take no capacity', () => {
@@ -127,7 +127,7 @@ describe('createIntake', () => {
     assert.equal(intake.aside, 0);
     intake.take(2);
     intake.take(0).stepAside();
-    assert.equal(intake.roomNow(), null);
+    assert.equal(intake.reserveNow(), null);
   });
 
   it('takes no more slices than allowed, however short', () => {
@@ -139,9 +139,9 @@ describe('createIntake', () => {
     const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
     takeAll(intake, 10);
     const leaving = new AbortController();
-    const waiting = assert.rejects(intake.room(leaving.signal), /enough/);
+    const waiting = assert.rejects(intake.reserve(leaving.signal), /enough/);
     leaving.abort(new Error('enough'));
     await waiting;
-    await assert.rejects(intake.room(leaving.signal), /enough/);
+    await assert.rejects(intake.reserve(leaving.signal), /enough/);
   });
 });

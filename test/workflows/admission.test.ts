@@ -46,7 +46,7 @@ describe('admission', () => {
     let made = 0;
     /** Starts one batch more; each has a later end of its window than the one before. */
     async function start(more: Partial<ModelOptions> = {}): Promise<{ model: Model; handle: WorkflowHandle }> {
-      const model = createModel({ shards: [5], room: 1, places: 1, windowMs: 600_000 + 1_000 * made++, fate, ...more });
+      const model = createModel({ shards: [5], capacity: 1, places: 1, windowMs: 600_000 + 1_000 * made++, fate, ...more });
       const of = { ...model.input, tenant };
       const handle = await engine.start({ ...model, input: of });
       return { model, handle };
@@ -83,7 +83,7 @@ describe('admission', () => {
   it('starts the first batch of another tenant at once', async () => {
     const { start, running, open } = await crowd('large');
     const waiting = await Promise.all(Array.from({ length: 5 }, () => start()));
-    const other = createModel({ shards: [1], room: 1, places: 1 });
+    const other = createModel({ shards: [1], capacity: 1, places: 1 });
     const handle = await engine.start({ ...other, input: { ...other.input, tenant: 'small' } });
     assert.equal(await handle.result(), 'completed');
     assert.ok(waiting.every(({ model }) => model.slices.length === 0));

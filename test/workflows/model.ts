@@ -27,7 +27,7 @@ export interface ModelOptions {
   places?: number;
   workers?: number;
   /** What validation reports as the requests that the upstream can have in flight; nothing by default. */
-  room?: number;
+  capacity?: number;
   /** Whether slices report that an earlier attempt lost its worker; false by default. */
   workerLost?: boolean;
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
@@ -141,7 +141,7 @@ export function createModel(options: ModelOptions): Model {
           total,
           model: 'gpt-test',
           upstream,
-          ...(options.room === undefined ? {} : { room: options.room }),
+          ...(options.capacity === undefined ? {} : { capacity: options.capacity }),
           ...(ranges.some((range) => range.upstreams !== undefined) ? { otherUpstreams: [{ name: 'other' }] } : {}),
           shards: ranges,
           batchesRunning: 1,
@@ -230,7 +230,7 @@ export function createModel(options: ModelOptions): Model {
       workers,
       ...(options.workerLost === true ? { workerLost: true } : {}),
     };
-    const beating = setInterval(() => Context.current().heartbeat({ completed: ran.completed, failed: ran.failed }), 100);
+    const heartbeats = setInterval(() => Context.current().heartbeat({ completed: ran.completed, failed: ran.failed }), 100);
     const cancelled = new Promise<'untouched'>((resolve) => cancellationSignal.addEventListener('abort', () => resolve('untouched')));
     try {
       for (let line = slice.firstLine; line <= slice.lastLine; line++) {
@@ -258,7 +258,7 @@ export function createModel(options: ModelOptions): Model {
       }
       return { ...ran, covered: lineRanges(covered) };
     } finally {
-      clearInterval(beating);
+      clearInterval(heartbeats);
     }
   }
 

@@ -115,9 +115,9 @@ describe('a batch that ends early', () => {
     model.activities.runRequests = async (input) => {
       if (input.shard !== 1) return await runRequests(input);
       isDeaf = true;
-      const beating = setInterval(() => Context.current().heartbeat(), 100);
+      const heartbeats = setInterval(() => Context.current().heartbeat(), 100);
       await slice.wait();
-      clearInterval(beating);
+      clearInterval(heartbeats);
       return await runRequests(input);
     };
     const handle = await engine.start(model);

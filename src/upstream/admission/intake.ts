@@ -5,11 +5,11 @@ import { onAbort } from '../on-abort.ts';
  * stays in Temporal, where every worker can take it.
  */
 export interface Intake {
-  /** Waits until there is room for one more slice; rejects with the signal's reason when it ends first. */
-  room(signal: AbortSignal): Promise<Reservation>;
-  /** The same without waiting; null when there is no room. */
-  roomNow(): Reservation | null;
-  /** A slice of so many lines begins here; none for one that takes no room from others. */
+  /** Waits until there is capacity for one more slice; rejects with the signal's reason when it ends first. */
+  reserve(signal: AbortSignal): Promise<Reservation>;
+  /** The same without waiting; null when there is none. */
+  reserveNow(): Reservation | null;
+  /** A slice of so many lines begins here; none for one that takes no capacity from others. */
   take(lines: number): TakenSlice;
   /** Lines that wait and have given their capacity away. */
   readonly aside: number;
@@ -60,7 +60,7 @@ export function createIntake({
   let allAside = 0;
   let [linesPerMs, windowLines, windowSinceMs] = [0, 0, 0];
 
-  function hasRoom(): boolean {
+  function hasCapacity(): boolean {
     const enough = Math.max(LINES_PER_PLACE * limit(), AHEAD_MS * finishedPerMs());
     return slices + reserved < maxSlices && lines + reserved * linesPerSlice < enough;
   }
@@ -81,7 +81,7 @@ export function createIntake({
     windowSinceMs = nowMs;
   }
 
-  function reserve(): Reservation {
+  function newReservation(): Reservation {
     reserved += 1;
     let ended = false;
     const reservation: Reservation = {
@@ -101,7 +101,7 @@ export function createIntake({
 
   function wake(): void {
     for (const next of waiting) {
-      if (!hasRoom()) return;
+      if (!hasCapacity()) return;
       waiting.delete(next);
       next();
     }
@@ -111,13 +111,13 @@ export function createIntake({
     get aside() {
       return allAside;
     },
-    async room(signal) {
+    async reserve(signal) {
       signal.throwIfAborted();
-      if (waiting.size === 0 && hasRoom()) return reserve();
+      if (waiting.size === 0 && hasCapacity()) return newReservation();
       return await new Promise((resolve, reject) => {
         const next = () => {
           forget();
-          resolve(reserve());
+          resolve(newReservation());
         };
         const leave = () => {
           waiting.delete(next);
@@ -127,8 +127,8 @@ export function createIntake({
         waiting.add(next);
       });
     },
-    roomNow() {
-      return waiting.size === 0 && hasRoom() ? reserve() : null;
+    reserveNow() {
+      return waiting.size === 0 && hasCapacity() ? newReservation() : null;
     },
     take(count) {
       let [left, aside] = [count, 0];

@@ -21,7 +21,7 @@ export interface SentRequest {
 }
 
 /** The latest an upstream has told of one budget. */
-interface Told extends RateBudget {
+interface ReportedBudget extends RateBudget {
   atMs: number;
   /** What had gone out in all with the request whose answer told it. */
   sent: number;
@@ -39,21 +39,21 @@ const UNKNOWN_TOKENS = 0;
  * And it needs no word between workers: all of them see the same remainder, and slow down alike.
  */
 export function createSendBudget({ tokensPerMinute, maxWaitMs }: { tokensPerMinute: number | null; maxWaitMs: number }): SendBudget {
-  const told: { requests: Told | null; tokens: Told | null } = { requests: null, tokens: null };
+  const reported: { requests: ReportedBudget | null; tokens: ReportedBudget | null } = { requests: null, tokens: null };
   let [requests, tokens, tokensPerRequest] = [0, 0, UNKNOWN_TOKENS];
   let nextMs = 0;
   // The configured budget: a bucket that may be overdrawn, because what a request costs is known afterwards.
   let [bucket, filledMs] = [tokensPerMinute === null ? 0 : tokensPerMinute / 60, 0];
 
   /** Requests that remain of a budget, and the milliseconds until its reset; null when it has no say. */
-  function leftOf(budget: Told | null, sent: number, cost: number, nowMs: number): { requests: number; ms: number } | null {
+  function leftOf(budget: ReportedBudget | null, sent: number, cost: number, nowMs: number): { requests: number; ms: number } | null {
     if (budget === null || cost === 0) return null;
     const ms = Math.min(budget.atMs + budget.resetMs - nowMs, maxWaitMs);
     return ms <= 0 ? null : { requests: (budget.remaining - (sent - budget.sent)) / cost, ms };
   }
 
   function lefts(nowMs: number): { requests: number; ms: number }[] {
-    const all = [leftOf(told.requests, requests, 1, nowMs), leftOf(told.tokens, tokens, tokensPerRequest, nowMs)];
+    const all = [leftOf(reported.requests, requests, 1, nowMs), leftOf(reported.tokens, tokens, tokensPerRequest, nowMs)];
     return all.filter((left) => left !== null);
   }
 
@@ -78,7 +78,7 @@ export function createSendBudget({ tokensPerMinute, maxWaitMs }: { tokensPerMinu
   function learn(which: 'requests' | 'tokens', budget: RateBudget | null | undefined, sent: number, nowMs: number): void {
     if (budget === null || budget === undefined) return;
     // Answers overtake each other: what a request told that went out later is newer.
-    if (told[which] === null || told[which].sent <= sent) told[which] = { ...budget, atMs: nowMs, sent };
+    if (reported[which] === null || reported[which].sent <= sent) reported[which] = { ...budget, atMs: nowMs, sent };
   }
 
   return {

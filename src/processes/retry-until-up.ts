@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** Tries until it works, every second; one line says that it waits and one that it is over. Rejects when the signal ends it. */
-export async function untilItWorks<T>(
+export async function retryUntilUp<T>(
   what: string,
   attempt: () => Promise<T>,
   { logger, signal }: { logger: Logger; signal: AbortSignal },

@@ -6,7 +6,7 @@ import { heartbeatTiming } from './heartbeat-timing.ts';
 const TURN_MS = 20;
 
 /** Heartbeats of a long activity, and its manners towards the others. */
-export interface Beating extends Disposable {
+export interface Heartbeat extends Disposable {
   /** Ends when `check` would throw. */
   readonly signal: AbortSignal;
   /**
@@ -19,7 +19,7 @@ export interface Beating extends Disposable {
 }
 
 /** Beats as often as the heartbeat timeout of the activity asks for, with what `details` returns then, until disposed. */
-export function startBeating(details: () => Record<string, unknown>): Beating {
+export function startHeartbeat(details: () => Record<string, unknown>): Heartbeat {
   const context = Context.current();
   const timer = setInterval(() => context.heartbeat(details()), heartbeatTiming(context.info.heartbeatTimeoutMs).everyMs);
   let turnBegan = performance.now();
