@@ -14,7 +14,7 @@ type ServerCommand = (args: string[]) => Promise<number>;
 
 const SERVER_COMMANDS: Record<string, { summary: string; load: () => Promise<ServerCommand> }> = {
   local: {
-    summary: 'everything on this machine: Temporal, MinIO, API and worker',
+    summary: 'everything on this machine: Temporal, API and worker',
     load: async () => (await import('./processes/run-local.ts')).runLocal,
   },
   api: { summary: 'the HTTP API', load: async () => withoutArguments('api', (await import('./processes/serve-api.ts')).serveApi) },
@@ -22,6 +22,7 @@ const SERVER_COMMANDS: Record<string, { summary: string; load: () => Promise<Ser
     summary: 'a worker: workflows and requests',
     load: async () => withoutArguments('worker', (await import('./processes/run-worker.ts')).runWorker),
   },
+  store: { summary: 'copy everything to another store', load: async () => (await import('./processes/store-command.ts')).storeCommand },
   config: { summary: 'check the settings and show them', load: async () => (await import('./processes/show-config.ts')).showConfig },
 };
 

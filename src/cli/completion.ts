@@ -12,10 +12,18 @@ interface Described {
 const SERVER_COMMANDS: Readonly<Record<string, Described>> = {
   local: {
     summary: 'run everything on this machine',
-    options: { example: { type: 'boolean', help: 'send the example batch' }, exit: { type: 'boolean', help: 'end after the example' } },
+    options: {
+      minio: { type: 'boolean', help: 'keep objects in MinIO' },
+      example: { type: 'boolean', help: 'send the example batch' },
+      exit: { type: 'boolean', help: 'end after the example' },
+    },
   },
   api: { summary: 'run the HTTP API', options: {} },
   worker: { summary: 'run a worker', options: {} },
+  'store copy': {
+    summary: 'copy everything to another store',
+    options: { from: { type: 'string', help: 'embedded or s3' }, to: { type: 'string', help: 'embedded or s3' } },
+  },
   config: { summary: 'check the settings and show them', options: {} },
 };
 

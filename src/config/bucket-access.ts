@@ -36,7 +36,7 @@ export function readS3Access(
     return { from: 'AWS', source };
   }
   faults.push(
-    'NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY are missing, `nightshift local` has made none in NIGHTSHIFT_DATA_DIR, and no AWS_ variable names a role: set the two keys',
+    'NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY are missing, `nightshift local` has made none in NIGHTSHIFT_DATA_DIR, and no AWS_ variable names a role: set the two keys, or NIGHTSHIFT_STORE=embedded to keep everything in a folder of this machine',
   );
   return null;
 }

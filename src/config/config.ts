@@ -8,6 +8,7 @@ import { readS3Access, type S3Access } from './bucket-access.ts';
 import { readSecretFiles, type SecretName } from './secret-files.ts';
 import { contradictions, doubts } from './setting-checks.ts';
 import { unknownSettings, withoutServiceLinks } from './setting-names.ts';
+import { type BucketConfig, chooseStore, otherStoreFault, type StoreConfig, storeFolder } from './store-settings.ts';
 import { PREFIX, SECRET_SETTINGS, type Settings, settingsSchema, type WorkerRole } from './settings.ts';
 import { readTemporalTls } from './temporal-tls.ts';
 import { readTenants, type TenantConfig } from './tenant-settings.ts';
@@ -45,15 +46,7 @@ export interface Config {
   };
   /** The version that a worker serves; null serves whatever there is. */
   buildId: string | null;
-  s3: {
-    endpoint: string;
-    bucket: string;
-    region: string;
-    /** What every key begins with; empty where the bucket is ours alone. */
-    prefix: string;
-    /** Where the credentials come from. */
-    credentials: string;
-  };
+  store: StoreConfig;
   /** Empty in the API, which sends no requests. */
   upstreams: UpstreamConfig[];
   /** Without the keys of tenants, which are secrets. */
@@ -110,8 +103,9 @@ export interface Config {
     clientKey: string | null;
     temporalApiKey: string | null;
     temporalTls: TlsFiles;
-    s3: S3Access;
-    /** Encrypts the signing secrets of webhooks; null where neither it nor a key of the bucket is configured. */
+    /** Null with the embedded store. */
+    s3: S3Access | null;
+    /** Encrypts the signing secrets of webhooks; null where neither it nor a key of the store is configured. */
     webhookKey: string | null;
     /** By name of the upstream. */
     upstreams: Record<string, UpstreamCredentials>;
@@ -134,7 +128,7 @@ const NOT_MADE = { accessKey: '', secretKey: '' };
 
 /**
  * Makes the configuration of a process out of an environment. Throws one `ConfigError` with every fault found. `nightshift local`
- * makes keys for its MinIO, unless `makesKeys` is false.
+ * makes keys for its store, unless `makesKeys` is false.
  */
 export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKeys = role === 'local' } = {}): Config {
   const faults: string[] = [];
@@ -159,8 +153,13 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
   const temporalTls = readTemporalTls(settings, faults);
   const mayMakeKeys = makesKeys && faults.length === 0;
   const localKeys = () => (mayMakeKeys ? ensureLocalKeys(dataDir) : (readLocalKeys(dataDir) ?? (role === 'local' ? NOT_MADE : null)));
-  const s3 = readS3Access({ settings, env, localKeys }, faults);
-  if (faults.length > 0 || s3 === null) throw new ConfigError(faults);
+  const kind = chooseStore({ settings, env, isLocal: role === 'local', dataDir });
+  const s3 = kind === 's3' ? readS3Access({ settings, env, localKeys }, faults) : null;
+  if (faults.length > 0) throw new ConfigError(faults);
+  // `nightshift local` refuses it instead.
+  const otherStore = role === 'local' ? null : otherStoreFault(dataDir, kind);
+  if (otherStore !== null) warnings.push(otherStore);
+  const storeKey = s3 === null ? localKeys()?.secretKey : 'keys' in s3 ? s3.keys.secretKey : undefined;
 
   return freeze({
     api: {
@@ -185,13 +184,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
       serverName: settings.TEMPORAL_TLS_SERVER_NAME ?? null,
     },
     buildId: settings.BUILD_ID ?? null,
-    s3: {
-      endpoint: settings.S3_ENDPOINT,
-      bucket: settings.S3_BUCKET,
-      region: settings.S3_REGION,
-      prefix: settings.S3_PREFIX === undefined ? '' : `${settings.S3_PREFIX.replace(/\/$/, '')}/`,
-      credentials: s3.from === 'AWS' ? `AWS: ${s3.source.kind}` : s3.from,
-    },
+    store: s3 === null ? { kind: 'embedded', folder: storeFolder(settings, dataDir) } : { kind: 's3', ...bucketConfig(settings, s3) },
     upstreams,
     tenants: { ...tenantConfig, settings: tenants.settings },
     batches: {
@@ -228,7 +221,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
     log: { level: settings.LOG_LEVEL, format: settings.LOG_FORMAT },
     local: {
       dataDir,
-      keysFile: s3.from === 'data folder' ? keysFile(dataDir) : null,
+      keysFile: s3?.from === 'data folder' ? keysFile(dataDir) : null,
       temporalUiPort: settings.TEMPORAL_UI_PORT,
       exampleUpstreamPort: settings.EXAMPLE_UPSTREAM_PORT,
       exampleUpstreamWanted: upstreams.some(({ baseUrls }) => baseUrls.includes(exampleUrl(settings))),
@@ -240,7 +233,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
       temporalApiKey: settings.TEMPORAL_API_KEY ?? null,
       temporalTls,
       s3,
-      webhookKey: settings.WEBHOOK_KEY ?? ('keys' in s3 ? s3.keys.secretKey : null),
+      webhookKey: settings.WEBHOOK_KEY ?? storeKey ?? null,
       upstreams: credentials,
     },
   });
@@ -250,15 +243,25 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
 export function printable({
   secrets,
   warnings: _warnings,
-  s3,
+  store,
   upstreams,
   ...rest
 }: Config): Omit<Config, 'secrets' | 'warnings'> & { apiKeys: number } {
   return {
     ...rest,
-    s3: { ...s3, endpoint: withoutCredentials(s3.endpoint) },
+    store: store.kind === 's3' ? { ...store, endpoint: withoutCredentials(store.endpoint) } : store,
     upstreams: upstreams.map((upstream) => ({ ...upstream, baseUrls: upstream.baseUrls.map(withoutCredentials) })),
     apiKeys: secrets.apiKeys?.length ?? 0,
+  };
+}
+
+function bucketConfig(settings: Settings, access: S3Access): BucketConfig {
+  return {
+    endpoint: settings.S3_ENDPOINT,
+    bucket: settings.S3_BUCKET,
+    region: settings.S3_REGION,
+    prefix: settings.S3_PREFIX === undefined ? '' : `${settings.S3_PREFIX.replace(/\/$/, '')}/`,
+    credentials: access.from === 'AWS' ? `AWS: ${access.source.kind}` : access.from,
   };
 }
 

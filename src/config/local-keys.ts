@@ -11,7 +11,7 @@ export interface S3Keys {
 
 const keysSchema = z.object({ accessKey: z.string(), secretKey: z.string() });
 
-/** The keys that `nightshift local` made for its MinIO in this data folder; null when it never ran here. */
+/** The keys that `nightshift local` made in this data folder; null when it never ran here. */
 export function readLocalKeys(dataDir: string): S3Keys | null {
   try {
     return keysSchema.parse(JSON.parse(readFileSync(keysFile(dataDir), 'utf8')));
@@ -20,7 +20,7 @@ export function readLocalKeys(dataDir: string): S3Keys | null {
   }
 }
 
-/** The keys of the data folder's MinIO, made once: the data would be lost with them. */
+/** The keys of the data folder, made once: MinIO's data, and in any store the secrets of webhooks, would be lost with them. */
 export function ensureLocalKeys(dataDir: string): S3Keys {
   const found = readLocalKeys(dataDir);
   if (found !== null) return found;
@@ -32,5 +32,5 @@ export function ensureLocalKeys(dataDir: string): S3Keys {
 
 /** Where they are kept. */
 export function keysFile(dataDir: string): string {
-  return join(dataDir, 'minio-keys.json');
+  return join(dataDir, 'keys.json');
 }

@@ -17,6 +17,10 @@ export const LIMIT_BOUNDS = { count: 1_000_000, bytes: 999_999_999_999_999 } as 
 export const WORKER_ROLES = ['workflows', 'control', 'requests'] as const;
 export type WorkerRole = (typeof WORKER_ROLES)[number];
 
+/** Where objects are kept. */
+export const STORE_KINDS = ['embedded', 's3'] as const;
+export type StoreKind = (typeof STORE_KINDS)[number];
+
 export const settingsSchema = z.object({
   API_HOST: text('127.0.0.1'),
   API_PORT: integer(7800, 0, 65_535),
@@ -58,6 +62,8 @@ export const settingsSchema = z.object({
     .regex(/^[\w.+-]{1,128}$/, 'must be at most 128 of a-z, digits, dot, hyphen, plus and underscore')
     .optional(),
 
+  STORE: z.enum(STORE_KINDS, `must be one of ${STORE_KINDS.join(', ')}`).optional(),
+  STORE_DIR: optional(),
   S3_ENDPOINT: url('http://127.0.0.1:9000').refine(
     (given) => !isHttpUrl(given) || isPlainOrigin(given),
     'must be scheme, host and port only, like https://s3.example.com (a folder of the bucket is NIGHTSHIFT_S3_PREFIX, keys are NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY)',

@@ -1,5 +1,5 @@
 import { askModels, describeModels } from './local/own-upstream.ts';
-import { openBucket } from './open-bucket.ts';
+import { describeStore, openStore } from './open-store.ts';
 import { temporalAddress } from './temporal-address.ts';
 import type { Check } from '../cli/command.ts';
 import { type Config, loadConfig } from '../config/config.ts';
@@ -12,21 +12,21 @@ const PATIENCE_MS = 5_000;
 /** Looks from this machine at everything that the settings of a worker name. Changes nothing. Throws `ConfigError`. */
 export async function checkServer(): Promise<Check[]> {
   const config = loadConfig(environment(), 'worker');
-  return await Promise.all([checkBucket(config), checkTemporal(config), ...checkUpstreams(config)]);
+  return await Promise.all([checkStore(config), checkTemporal(config), ...checkUpstreams(config)]);
 }
 
-async function checkBucket(config: Config): Promise<Check> {
-  const { s3 } = config;
-  const store = openBucket(config, { answerMs: PATIENCE_MS });
-  const bucket = `the bucket ${s3.bucket} at ${withoutCredentials(s3.endpoint)}`;
+async function checkStore(config: Config): Promise<Check> {
+  const store = openStore(config, { answerMs: PATIENCE_MS });
+  const where = describeStore(config.store);
   try {
     await store.ping();
-    return { isGood: true, sentence: `This machine reaches ${bucket}.` };
+    return { isGood: true, sentence: `This machine reaches ${where}.` };
   } catch (error) {
-    return {
-      isGood: false,
-      sentence: `This machine does not reach ${bucket}: ${reasonOf(error)}. Check NIGHTSHIFT_S3_ENDPOINT and the keys.`,
-    };
+    const advice =
+      config.store.kind === 'embedded'
+        ? 'The first start of the service makes it: check NIGHTSHIFT_STORE_DIR'
+        : 'Check NIGHTSHIFT_S3_ENDPOINT and the keys';
+    return { isGood: false, sentence: `This machine does not reach ${where}: ${reasonOf(error)}. ${advice}.` };
   } finally {
     store.close();
   }

@@ -8,35 +8,36 @@ import { type Config, loadConfig } from '../config/config.ts';
 import { environment } from '../config/environment.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { type Children, createChildren } from './local/children.ts';
-import { planServers, s3Place, type ServerPlan, temporalArguments, temporalPlace } from './local/plan-servers.ts';
-import { answersOk, isTaken, isTemporal } from './local/probes.ts';
+import { planServers, type ServerPlan, temporalPlace } from './local/plan-servers.ts';
+import { answersOk } from './local/probes.ts';
 import { describeOwnUpstream } from './local/own-upstream.ts';
-import { runCommand } from './local/run-command.ts';
 import { runExample } from './local/run-example.ts';
-import { serverBinary } from './local/server-binaries.ts';
+import { started, startServers } from './local/start-servers.ts';
 import { printedSteps, type Steps } from './local/steps.ts';
 import { stopSignal } from './local/stop-signal.ts';
-import { temporalAddress } from './temporal-address.ts';
+import { rememberStore } from '../config/store-settings.ts';
 import { NODE_FLAGS } from './node-flags.ts';
 
 const HELP = `nightshift local [options]
 
-Runs everything on this machine: Temporal, MinIO, the API, a worker and the example upstream, each as a process of its own.
-A server that answers already is used. Data and logs lie in NIGHTSHIFT_DATA_DIR (.nightshift). Ctrl-C ends all of it.
+Runs everything on this machine: Temporal, the API, a worker and the example upstream, each as a process of its own.
+A server that answers already is used. Objects are kept by the embedded store, in a folder. Objects, Temporal's data and logs
+lie in NIGHTSHIFT_DATA_DIR (.nightshift). Ctrl-C ends all of it.
 
+  --minio    keep objects in MinIO, which is started too (the same as NIGHTSHIFT_STORE=s3)
   --example  send the example batch through the API, if its requests go to the example upstream
   --exit     end everything after the example; exit code 0 only if it is completed
 `;
 
 const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
 const EXAMPLE_UPSTREAM = fileURLToPath(new URL('../../examples/upstream.ts', import.meta.url));
-const SERVER_GRACE_MS = 10_000;
 
 /** `nightshift local`. Answers the exit code. */
 export async function runLocal(args: string[]): Promise<number> {
   const options = {
     example: { type: 'boolean', default: false },
     exit: { type: 'boolean', default: false },
+    minio: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   } as const;
   const { values } = parseArgs({ args, options });
@@ -44,10 +45,11 @@ export async function runLocal(args: string[]): Promise<number> {
   // Whoever reads along may go away; the servers stay.
   stdout.on('error', () => undefined);
 
-  const config = loadConfig(environment(), 'local');
+  const config = loadConfig({ ...environment(), ...(values.minio ? { NIGHTSHIFT_STORE: 's3' } : {}) }, 'local');
   endOnUncaught(createLogger(config.log, 'local'));
   const plan = await planServers(config);
   await mkdir(config.local.dataDir, { recursive: true });
+  rememberStore(config.local.dataDir, config.store.kind);
   const signal = stopSignal();
   const steps = printedSteps(stdout);
   const children = createChildren({
@@ -73,62 +75,17 @@ export async function runLocal(args: string[]): Promise<number> {
     if (!signal.aborted) throw error;
     return values.exit ? 1 : 0;
   } finally {
-    const step = steps.begin('ending: worker, API, example upstream, MinIO, Temporal');
+    const step = steps.begin('ending: worker, API, example upstream and servers');
     await children.stop();
     step.done();
-  }
-}
-
-/** Temporal and MinIO, found or fetched, where none answers yet. */
-async function startServers(config: Config, plan: ServerPlan, children: Children, steps: Steps, signal: AbortSignal): Promise<void> {
-  // One after the other, so that what is fetched is told in order.
-  const temporal = plan.temporal ? await serverBinary('temporal', steps, signal) : null;
-  const minio = plan.minio ? await serverBinary('minio', steps, signal) : null;
-  const { s3 } = config.secrets;
-  if (temporal !== null) {
-    const [version = 'unknown'] = /\d+\.\d+\.\d+/.exec(await runCommand(temporal, ['--version'], { signal })) ?? [];
-    const isReady = async () =>
-      (await isTaken(temporalPlace(config).host, temporalPlace(config).port)) &&
-      (await isTemporal({ ...temporalAddress(config), apiKey: null }));
-    await started(
-      steps,
-      `Temporal at ${config.temporal.address}`,
-      async () =>
-        await children.start({
-          name: 'temporal',
-          command: temporal,
-          args: temporalArguments(config, version),
-          graceMs: SERVER_GRACE_MS,
-          isReady,
-        }),
-    );
-  }
-  if (minio !== null && s3.from !== 'AWS') {
-    const { host, port } = s3Place(config);
-    // The console is off; left unnamed it is given a random port, and MinIO refuses to start if that is the same.
-    const args = [
-      'server',
-      '--quiet',
-      '--address',
-      `${host}:${port}`,
-      '--console-address',
-      `${host}:${(port % 65_535) + 1}`,
-      join(config.local.dataDir, 'minio'),
-    ];
-    const env = { MINIO_ROOT_USER: s3.keys.accessKey, MINIO_ROOT_PASSWORD: s3.keys.secretKey, MINIO_BROWSER: 'off' };
-    const isReady = async () => await answersOk(`${config.s3.endpoint}/minio/health/ready`);
-    await started(
-      steps,
-      `MinIO at ${config.s3.endpoint}`,
-      async () => await children.start({ name: 'minio', command: minio, args, env, graceMs: SERVER_GRACE_MS, isReady }),
-    );
   }
 }
 
 /** What is ours. Started after the servers and so ended before them, the worker first. */
 async function startOwn(config: Config, plan: ServerPlan, children: Children, steps: Steps, apiUrl: string): Promise<void> {
   const { exampleUpstreamPort } = config.local;
-  const node = { command: process.execPath, graceMs: config.shutdownGraceMs + 5_000 };
+  const env = { NIGHTSHIFT_STORE: config.store.kind };
+  const node = { command: process.execPath, graceMs: config.shutdownGraceMs + 5_000, env };
   if (plan.upstream) {
     const args = [EXAMPLE_UPSTREAM, '--port', String(exampleUpstreamPort)];
     const isReady = async () => await answersOk(`http://127.0.0.1:${exampleUpstreamPort}/health`);
@@ -162,27 +119,20 @@ async function startOwn(config: Config, plan: ServerPlan, children: Children, st
   );
 }
 
-async function started(steps: Steps, what: string, start: () => Promise<void>): Promise<void> {
-  const step = steps.begin(what);
-  try {
-    await start();
-    step.done();
-  } catch (error) {
-    step.failed('it did not start');
-    throw error;
-  }
-}
-
 function addresses(config: Config, plan: ServerPlan, apiUrl: string): string {
   const { host } = temporalPlace(config);
-  const { keysFile } = config.local;
   const rows = [
     ['API', `${apiUrl}/v1`],
     ['Temporal UI', plan.temporal ? `http://${host}:${config.local.temporalUiPort}` : `that of the server at ${config.temporal.address}`],
-    ['MinIO', `${config.s3.endpoint}  (bucket ${config.s3.bucket}${keysFile === null ? '' : `, keys in ${fromHere(keysFile)}`})`],
+    ['Store', storeRow(config)],
     ['Logs', fromHere(join(config.local.dataDir, 'logs'))],
   ];
   return `\n${rows.map(([name, value]) => `  ${name?.padEnd(12)} ${value}\n`).join('')}`;
+}
+
+function storeRow({ store, local: { keysFile } }: Config): string {
+  if (store.kind === 'embedded') return `embedded, in ${fromHere(store.folder)}`;
+  return `S3 at ${store.endpoint}  (bucket ${store.bucket}${keysFile === null ? '' : `, keys in ${fromHere(keysFile)}`})`;
 }
 
 /** Where this machine reaches what listens there. */

@@ -9,7 +9,7 @@ import { cachedWorkflows, memoryLimit } from './cached-workflows.ts';
 import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
 import { followTenants } from './follow-tenants.ts';
-import { openBucket, prepareBucket } from './open-bucket.ts';
+import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
 import { tellModels } from './tell-models.ts';
 import { temporalAddress } from './temporal-address.ts';
@@ -97,7 +97,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const telemetry = await startTelemetry(config, 'worker', shutdown, logger);
   const { metrics, tracing } = telemetry;
   const [nowMs, monotonicMs, randomHex] = [Date.now, () => performance.now(), createRandomHex()];
-  const store = watchObjectStore(openBucket(config), { metrics, monotonicMs });
+  const store = watchObjectStore(openStore(config), { metrics, monotonicMs });
   shutdown.closes('object store', () => store.close());
   const { client, connection } = connectTemporal(temporalAddress(config), tracing.isOn ? [traceStarts(tracing)] : []);
   shutdown.closes('connection to Temporal', async () => await connection.close());
@@ -138,7 +138,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     return { ready: working && found.temporal && found.bucket, working, ...found };
   };
   await serveOperatorPort({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
-  await prepareBucket({ s3: config.s3, store, nonce: randomHex(24) }, { logger, signal });
+  await prepareStore({ at: config.store, store, nonce: randomHex(24) }, { logger, signal });
   const { namespace } = config.temporal;
   const connect = async () => {
     const native = await NativeConnection.connect(connectionOptions(temporalAddress(config)));

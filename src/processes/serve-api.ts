@@ -4,7 +4,7 @@ import { stdout } from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { batchPolicy } from './batch-policy.ts';
 import { followTenants } from './follow-tenants.ts';
-import { openBucket, prepareBucket } from './open-bucket.ts';
+import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
@@ -58,7 +58,7 @@ export async function serveApi(args: string[]): Promise<number> {
 
   const { metrics, tracing } = await startTelemetry(config, 'api', shutdown, logger);
   const [nowMs, monotonicMs] = [Date.now, () => performance.now()];
-  const objectStore = watchObjectStore(openBucket(config, { answerMs: BUCKET_ANSWER_MS }), { metrics, monotonicMs });
+  const objectStore = watchObjectStore(openStore(config, { answerMs: BUCKET_ANSWER_MS }), { metrics, monotonicMs });
   shutdown.closes('object store', () => objectStore.close());
   const interceptors = tracing.isOn ? [traceStarts(tracing)] : [];
   const { client, connection } = connectTemporal(temporalAddress(config), interceptors);
@@ -146,7 +146,7 @@ export async function serveApi(args: string[]): Promise<number> {
   }
 
   // In the background, so that the API can say that the bucket is away instead of being away itself.
-  const bucket = prepareBucket({ s3: config.s3, store: objectStore, nonce: newNonce() }, { logger, signal: shutdown.draining });
+  const bucket = prepareStore({ at: config.store, store: objectStore, nonce: newNonce() }, { logger, signal: shutdown.draining });
   bucket.catch((error: unknown) => (shutdown.draining.aborted ? undefined : shutdown.fail(error)));
   return await shutdown.ended();
 }

@@ -18,6 +18,8 @@ export const keys = {
   idempotency: (tenant: string, hash: string) => `idempotency/${tenant}/${hash}`,
   /** Objects that a process writes when it starts, to see what the store can do. */
   probe: (nonce: string, name: string) => `probe/${nonce}/${name}`,
+  /** Stands in a store while everything of another one is copied into it. */
+  unfinishedCopy: 'copy/unfinished',
   /** What the workers know of a model server; `hash` is of the name of its upstream and its base URL. */
   limit: (hash: string) => `limits/${hash}`,
   /** Which batches run lines of this one again. */

@@ -213,7 +213,7 @@ describe('loadConfig', () => {
   });
 
   it('makes keys for the local MinIO once, which API and worker then find', () => {
-    const env = { NIGHTSHIFT_DATA_DIR: join(folder, 'data') };
+    const env = { NIGHTSHIFT_DATA_DIR: join(folder, 'data'), NIGHTSHIFT_STORE: 's3' };
     assert.match(faultsOf(env, 'api').join(), /NIGHTSHIFT_S3_ACCESS_KEY/);
     const made = loadConfig(env, 'local').secrets.s3;
     assert.deepEqual(loadConfig(env, 'local').secrets.s3, made);

@@ -10,6 +10,7 @@ import { loadClientConfig } from '../../src/config/client-settings.ts';
 import { ConfigError } from '../../src/config/config-error.ts';
 import { loadConfig, type Role } from '../../src/config/config.ts';
 import { SECRET_SETTINGS } from '../../src/config/settings.ts';
+import { rememberStore } from '../../src/config/store-settings.ts';
 
 const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret-of-the-store' };
 const KEY = 'sk-long-enough-for-everybody';
@@ -20,6 +21,12 @@ after(() => rmSync(folder, { recursive: true }));
 
 function load(env: Record<string, string>, role: Role = 'worker') {
   return loadConfig({ NIGHTSHIFT_DATA_DIR: folder, ...env }, role);
+}
+
+function bucketOf(env: Record<string, string>) {
+  const { store } = load(env);
+  assert.ok(store.kind === 's3');
+  return store;
 }
 
 function faultsOf(env: Record<string, string>, role: Role = 'worker'): readonly string[] {
@@ -175,10 +182,55 @@ describe('NIGHTSHIFT_S3_ENDPOINT and NIGHTSHIFT_S3_PREFIX', () => {
   });
 
   it('ends a prefix with one slash, and refuses what some servers do not keep', () => {
-    for (const given of ['a/b', 'a/b/']) assert.equal(load({ ...S3, NIGHTSHIFT_S3_PREFIX: given }).s3.prefix, 'a/b/');
-    assert.equal(load(S3).s3.prefix, '');
+    for (const given of ['a/b', 'a/b/']) assert.equal(bucketOf({ ...S3, NIGHTSHIFT_S3_PREFIX: given }).prefix, 'a/b/');
+    assert.equal(bucketOf(S3).prefix, '');
     for (const given of ['/a', 'a//b', '..', 'a/../b', './a', 'a b', 'é', '/', 'a'.repeat(257)])
       assert.match(faultsOf({ ...S3, NIGHTSHIFT_S3_PREFIX: given }).join(), /NIGHTSHIFT_S3_PREFIX must be names/, given);
+  });
+});
+
+describe('NIGHTSHIFT_STORE', () => {
+  const newFolder = () => ({ NIGHTSHIFT_DATA_DIR: mkdtempSync(join(folder, 'store-')) });
+  const kindOf = (env: Record<string, string>, role: Role = 'worker') => load(env, role).store.kind;
+
+  it('is the embedded store for nightshift local, unless a setting of S3 is given', () => {
+    const env = newFolder();
+    assert.deepEqual(load(env, 'local').store, { kind: 'embedded', folder: join(env.NIGHTSHIFT_DATA_DIR, 'store') });
+    assert.equal(kindOf({ ...env, NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:9000' }, 'local'), 's3');
+    assert.equal(kindOf({ ...env, NIGHTSHIFT_S3_SECRET_KEY_FILE: file('s'), NIGHTSHIFT_S3_ACCESS_KEY: 'a' }, 'local'), 's3');
+    assert.equal(kindOf({ ...env, ...S3, NIGHTSHIFT_STORE: 'embedded' }, 'local'), 'embedded');
+  });
+
+  it('is S3 for API and worker, unless nightshift local used the embedded one in this data folder', () => {
+    const env = newFolder();
+    assert.match(faultsOf(env).join(), /NIGHTSHIFT_S3_ACCESS_KEY and .* are missing.*or NIGHTSHIFT_STORE=embedded/);
+    assert.equal(kindOf({ ...env, NIGHTSHIFT_STORE: 'embedded' }), 'embedded');
+    rememberStore(env.NIGHTSHIFT_DATA_DIR, 'embedded');
+    assert.equal(kindOf(env), 'embedded');
+    assert.equal(kindOf({ ...env, ...S3 }), 's3');
+  });
+
+  it('keeps its objects where NIGHTSHIFT_STORE_DIR says', () => {
+    const { store } = load({ NIGHTSHIFT_STORE: 'embedded', NIGHTSHIFT_STORE_DIR: '/var/lib/nightshift' });
+    assert.deepEqual(store, { kind: 'embedded', folder: '/var/lib/nightshift' });
+  });
+
+  it('encrypts the secrets of webhooks with the same key as the local MinIO, so that a copy can read them', () => {
+    const env = newFolder();
+    const { webhookKey } = load(env, 'local').secrets;
+    assert.ok((webhookKey ?? '').length >= 40);
+    assert.equal(load({ ...env, NIGHTSHIFT_STORE: 's3' }).secrets.webhookKey, webhookKey);
+    assert.equal(load({ ...env, NIGHTSHIFT_STORE: 'embedded' }).secrets.webhookKey, webhookKey);
+  });
+
+  it('warns API and worker of a data folder that was used with the other store', () => {
+    const env = newFolder();
+    rememberStore(env.NIGHTSHIFT_DATA_DIR, 'embedded');
+    assert.deepEqual(load(env).warnings, []);
+    assert.match(
+      load({ ...env, ...S3 }).warnings.join(),
+      /last used with the embedded store.*nightshift store copy --from embedded --to s3/,
+    );
   });
 });
 
@@ -186,7 +238,7 @@ describe('credentials of the bucket', () => {
   const remote = { NIGHTSHIFT_S3_ENDPOINT: 'https://s3.eu-west-1.amazonaws.com' };
   const source = (env: Record<string, string>) => {
     const { s3 } = load({ ...remote, ...env }).secrets;
-    return s3.from === 'AWS' ? s3.source : s3.from;
+    return s3?.from === 'AWS' ? s3.source : s3?.from;
   };
 
   it('come from AWS in the order of its SDKs, where no keys are set', () => {
@@ -212,8 +264,8 @@ describe('credentials of the bucket', () => {
     const elsewhere = { NIGHTSHIFT_S3_ENDPOINT: 'https://minio.example.com' };
     assert.match(faultsOf(elsewhere).join(), /NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY are missing/);
     assert.match(faultsOf({ ...remote, AWS_EC2_METADATA_DISABLED: 'true' }).join(), /are missing/);
-    const named = load({ ...elsewhere, AWS_EC2_METADATA_SERVICE_ENDPOINT: 'http://127.0.0.1:1' });
-    assert.equal(named.s3.credentials, 'AWS: instance');
+    const named = bucketOf({ ...elsewhere, AWS_EC2_METADATA_SERVICE_ENDPOINT: 'http://127.0.0.1:1' });
+    assert.equal(named.credentials, 'AWS: instance');
   });
 
   it('are a fault where AWS has half a pair', () => {
@@ -221,11 +273,11 @@ describe('credentials of the bucket', () => {
   });
 
   it('are those of the local MinIO only where the endpoint is on this machine', () => {
-    const env = { NIGHTSHIFT_DATA_DIR: join(folder, 'local') };
-    assert.equal(load(env, 'local').secrets.s3.from, 'data folder');
+    const env = { NIGHTSHIFT_DATA_DIR: join(folder, 'local'), NIGHTSHIFT_STORE: 's3' };
+    assert.equal(load(env, 'local').secrets.s3?.from, 'data folder');
     const aws = { ...env, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 's' };
-    assert.equal(load(aws).secrets.s3.from, 'data folder');
-    assert.equal(load({ ...aws, ...remote }).secrets.s3.from, 'AWS');
+    assert.equal(load(aws).secrets.s3?.from, 'data folder');
+    assert.equal(load({ ...aws, ...remote }).secrets.s3?.from, 'AWS');
   });
 });
 
@@ -243,7 +295,7 @@ describe('nightshift config', () => {
     });
     assert.equal(ended.status, 0, ended.stderr);
     const shown = JSON.parse(ended.stdout);
-    assert.equal(shown.s3.prefix, 'team/');
+    assert.equal(shown.store.prefix, 'team/');
     assert.equal(shown.upstreams[0].name, 'default');
     assert.doesNotMatch(ended.stdout + ended.stderr, /sk-|secret-of-the-store/);
     assert.match(ended.stderr, /Warning: .*can be guessed/);
@@ -256,11 +308,11 @@ describe('nightshift config', () => {
       assert.equal(ended.stderr.split('\n').filter((line) => line.includes(name)).length, 1, name);
   });
 
-  it('writes no keys for the local MinIO', () => {
+  it('writes no keys for the local store', () => {
     const data = join(folder, 'untouched');
     mkdirSync(data);
     assert.equal(run({ NIGHTSHIFT_DATA_DIR: data }, 'local').status, 0);
-    assert.equal(existsSync(join(data, 'minio-keys.json')), false);
+    assert.equal(existsSync(join(data, 'keys.json')), false);
   });
 
   it('refuses an unknown role', () => assert.equal(run(S3, 'apy').status, 2));

@@ -156,18 +156,14 @@ describe('back up and restore of `npm start` in docs/operations.md', () => {
     const home = await mkdtemp(join(tmpdir(), 'nightshift-home-'));
     try {
       const sh = async (script: string) => (await run('sh', ['-ec', script], { cwd: home })).stdout;
-      await sh(
-        'mkdir -p .nightshift/minio/nightshift; echo object > .nightshift/minio/nightshift/key; echo keys > .nightshift/minio-keys.json',
-      );
+      await sh('mkdir -p .nightshift/store/content; cd .nightshift; echo object > store/content/file');
+      await sh('cd .nightshift; echo keys > keys.json; echo kind > store.json');
       await sh('echo history > .nightshift/temporal-1.9.1.db');
       await sh(backUp);
-      await sh('echo later > .nightshift/minio/nightshift/key; echo later > .nightshift/minio/nightshift/other');
+      await sh('echo later > .nightshift/store/content/file; echo later > .nightshift/store/content/other');
       await sh(restore);
-      assert.equal(await sh('cat .nightshift/minio/nightshift/key .nightshift/minio-keys.json'), 'object\nkeys\n');
-      assert.equal(
-        await sh('ls .nightshift .nightshift/minio/nightshift'),
-        '.nightshift:\nminio\nminio-keys.json\n\n.nightshift/minio/nightshift:\nkey\n',
-      );
+      assert.equal(await sh('cd .nightshift; cat store/content/file keys.json store.json'), 'object\nkeys\nkind\n');
+      assert.equal(await sh('cd .nightshift; ls . store/content'), '.:\nkeys.json\nstore\nstore.json\n\nstore/content:\nfile\n');
     } finally {
       await rm(home, { recursive: true, force: true });
     }

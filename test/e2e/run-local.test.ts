@@ -20,13 +20,12 @@ let ports: number[];
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'nightshift-local-'));
-  ports = await Promise.all([freePort(), freePort(), freePort(), freePort(), freePort()]);
-  const [api = 0, temporal = 0, ui = 0, s3 = 0, upstream = 0] = ports;
+  ports = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const [api = 0, temporal = 0, ui = 0, upstream = 0] = ports;
   env = {
     NIGHTSHIFT_API_PORT: String(api),
     NIGHTSHIFT_TEMPORAL_ADDRESS: `127.0.0.1:${temporal}`,
     NIGHTSHIFT_TEMPORAL_UI_PORT: String(ui),
-    NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${s3}`,
     NIGHTSHIFT_EXAMPLE_UPSTREAM_PORT: String(upstream),
     NIGHTSHIFT_SHUTDOWN_GRACE_SECONDS: '5',
     NIGHTSHIFT_UPSTREAM_MAX_IN_FLIGHT: '10',
@@ -35,11 +34,14 @@ before(async () => {
 after(async () => await rm(folder, { recursive: true, force: true }));
 
 /** `closed` is its end, when everything that it wrote has been read. */
-function startLocal(args: string[]): { child: ChildProcess; closed: Promise<unknown>; output: () => string } {
+function startLocal(
+  args: string[],
+  more: Record<string, string> = {},
+): { child: ChildProcess; closed: Promise<unknown>; output: () => string } {
   const child = spawn(process.execPath, [BIN, 'local', ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: testEnvironment(env),
+    env: testEnvironment({ ...env, ...more }),
   });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -70,7 +72,7 @@ describe('nightshift local', () => {
     const local = startLocal(['--example', '--exit']);
     await local.closed;
     assert.equal(local.child.exitCode, 0, local.output());
-    assert.match(local.output(), /API +http:[\s\S]*Temporal UI +http:[\s\S]*MinIO +http:/);
+    assert.match(local.output(), /API +http:[\s\S]*Temporal UI +http:[\s\S]*Store +embedded, in \.nightshift.store/);
     assert.match(local.output(), /completed \[█+\] 100%/);
     const [path = ''] = /\S+_output\.jsonl/.exec(local.output()) ?? [];
     assert.ok((await readFile(path, 'utf8')).split('\n').length > 10);
@@ -107,16 +109,18 @@ describe('nightshift local', () => {
   });
 
   it('names every port that is taken, with its variable', async () => {
-    const others = ports.map((port) => {
+    const s3 = await freePort();
+    const taken = [...ports, s3];
+    const others = taken.map((port) => {
       const other = createServer((socket) => socket.on('error', () => undefined).end('HTTP/1.1 418 No\r\n\r\n'));
       return other.listen(port, '127.0.0.1');
     });
     await Promise.all(others.map(async (server) => await once(server, 'listening')));
-    const local = startLocal([]);
+    const local = startLocal(['--minio'], { NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${s3}`, NIGHTSHIFT_DATA_DIR: 'other' });
     await local.closed;
     for (const server of others) server.close();
     assert.equal(local.child.exitCode, 1);
-    for (const [index, name] of ['API_PORT', 'TEMPORAL_ADDRESS', 'TEMPORAL_UI_PORT', 'S3_ENDPOINT', 'EXAMPLE_UPSTREAM_PORT'].entries())
-      assert.match(local.output(), new RegExp(`${ports[index]}.*NIGHTSHIFT_${name}`));
+    for (const [index, name] of ['API_PORT', 'TEMPORAL_ADDRESS', 'TEMPORAL_UI_PORT', 'EXAMPLE_UPSTREAM_PORT', 'S3_ENDPOINT'].entries())
+      assert.match(local.output(), new RegExp(`${taken[index]}.*NIGHTSHIFT_${name}`));
   });
 });

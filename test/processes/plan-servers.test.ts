@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { loadConfig } from '../../src/config/config.ts';
 import { planServers } from '../../src/processes/local/plan-servers.ts';
+import { rememberStore } from '../../src/config/store-settings.ts';
 import { freePort, startMinio, startTemporal } from '../helpers/servers.ts';
 
 let folder: string;
@@ -50,6 +52,32 @@ describe('planServers', () => {
       plan({ NIGHTSHIFT_S3_ENDPOINT: minio.endpoint }),
       /does not let us have the bucket nightshift \(.*\): set NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY/,
     );
+  });
+
+  it('starts no MinIO for the embedded store, and makes its folder', async () => {
+    const { NIGHTSHIFT_S3_ENDPOINT: _, ...embedded } = env;
+    assert.deepEqual(await planServers(loadConfig(embedded, 'local')), { temporal: true, minio: false, upstream: true });
+    assert.ok(existsSync(join(folder, 'store', 'objects.db')));
+  });
+
+  it('says that the folder of the embedded store cannot be used', async () => {
+    const { NIGHTSHIFT_S3_ENDPOINT: _, ...embedded } = env;
+    const file = join(folder, 'file');
+    writeFileSync(file, '');
+    const config = loadConfig({ ...embedded, NIGHTSHIFT_STORE_DIR: file }, 'local');
+    await assert.rejects(planServers(config), /the embedded store in .*file cannot be used \(.*\): set NIGHTSHIFT_STORE_DIR/);
+  });
+
+  it('refuses a data folder that was used with the other store, and says how to go on', async () => {
+    const data = join(folder, 'data');
+    const { NIGHTSHIFT_S3_ENDPOINT: _, ...rest } = env;
+    const embedded = { ...rest, NIGHTSHIFT_DATA_DIR: data };
+    const told = (last: string) =>
+      new RegExp(`${data} was last used with .*nightshift store copy --from ${last} --to .*NIGHTSHIFT_DATA_DIR`);
+    rememberStore(data, 's3');
+    await assert.rejects(planServers(loadConfig(embedded, 'local')), told('s3'));
+    rememberStore(data, 'embedded');
+    await assert.rejects(planServers(loadConfig({ ...embedded, NIGHTSHIFT_STORE: 's3' }, 'local')), told('embedded'));
   });
 
   it('will not start a server on another machine', async () => {

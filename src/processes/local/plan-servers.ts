@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { isLoopback } from '../../config/wire-values.ts';
+import { type BucketConfig, otherStoreFault } from '../../config/store-settings.ts';
+import { describeStore } from '../open-store.ts';
 import { temporalAddress } from '../temporal-address.ts';
-import { answersOk, bucketFault, isS3, isTaken, isTemporal } from './probes.ts';
+import { answersOk, storeFault, isS3, isTaken, isTemporal } from './probes.ts';
 import { TEMPORAL_FILE_FLAGS, TEMPORAL_FLAGS } from './temporal-flags.ts';
 
-/** Which servers are to be started; the others answer already and are used as they are. */
+/** Which servers are to be started; the others answer already and are used as they are, or are not needed. */
 export interface ServerPlan {
   temporal: boolean;
   minio: boolean;
@@ -21,12 +23,14 @@ export interface Place {
 /** Looks at every address before anything is started. Throws one `PlacesTaken` that names all that cannot be had, with their variables. */
 export async function planServers(config: Config): Promise<ServerPlan> {
   const faults: string[] = [];
+  const otherStore = otherStoreFault(config.local.dataDir, config.store.kind);
+  if (otherStore !== null) throw new PlacesTaken([otherStore]);
   const { exampleUpstreamWanted, exampleUpstreamPort, temporalUiPort } = config.local;
   const example = { host: '127.0.0.1', port: exampleUpstreamPort };
 
   const [temporal, minio, upstream] = await Promise.all([
     decide(temporalPlace(config), 'NIGHTSHIFT_TEMPORAL_ADDRESS', 'Temporal server', async () => await isTemporal(temporalAddress(config))),
-    decide(s3Place(config), 'NIGHTSHIFT_S3_ENDPOINT', 'S3 store', canHaveBucket),
+    needsMinio(),
     exampleUpstreamWanted
       ? decide(
           example,
@@ -47,15 +51,23 @@ export async function planServers(config: Config): Promise<ServerPlan> {
   if (faults.length > 0) throw new PlacesTaken(faults);
   return { temporal, minio, upstream };
 
-  async function canHaveBucket(): Promise<boolean> {
-    if (!(await isS3(config.s3.endpoint))) return false;
-    const fault = await bucketFault(config);
-    if (fault !== null) {
-      faults.push(
-        `the S3 store that runs at ${config.s3.endpoint} does not let us have the bucket ${config.s3.bucket} (${fault}): set NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY, or another NIGHTSHIFT_S3_ENDPOINT, where one is started`,
-      );
+  async function needsMinio(): Promise<boolean> {
+    const { store } = config;
+    if (store.kind === 'embedded') {
+      const fault = await storeFault(config);
+      if (fault !== null) faults.push(`${describeStore(store)} cannot be used (${fault}): set NIGHTSHIFT_STORE_DIR`);
+      return false;
     }
-    return true;
+    const canHaveBucket = async () => {
+      if (!(await isS3(store.endpoint))) return false;
+      const fault = await storeFault(config);
+      if (fault === null) return true;
+      faults.push(
+        `the S3 store that runs at ${store.endpoint} does not let us have the bucket ${store.bucket} (${fault}): set NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY, or another NIGHTSHIFT_S3_ENDPOINT, where one is started`,
+      );
+      return true;
+    };
+    return await decide(s3Place(store), 'NIGHTSHIFT_S3_ENDPOINT', 'S3 store', canHaveBucket);
   }
 
   async function decide(place: Place, variable: string, what: string, answers: () => Promise<boolean>): Promise<boolean> {
@@ -87,8 +99,8 @@ export function temporalPlace({ temporal }: Config): Place {
 }
 
 /** Where the bucket's server is, or is to be. */
-export function s3Place({ s3 }: Config): Place {
-  const { hostname, port, protocol } = new URL(s3.endpoint);
+export function s3Place({ endpoint }: BucketConfig): Place {
+  const { hostname, port, protocol } = new URL(endpoint);
   return { host: hostname, port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port) };
 }
 

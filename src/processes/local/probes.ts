@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { Config } from '../../config/config.ts';
-import { openBucket } from '../open-bucket.ts';
+import { openStore } from '../open-store.ts';
 import { findStoreFault } from '../../storage/store-fault.ts';
 import { createRandomHex } from '../random-hex.ts';
 import { connectTemporal } from '../../temporal/connection.ts';
@@ -40,9 +40,9 @@ export async function isS3(endpoint: string): Promise<boolean> {
   return answer !== null && (answer.headers.has('x-amz-request-id') || answer.headers.get('server')?.startsWith('MinIO') === true);
 }
 
-/** Why our bucket cannot be had there with our keys; null when it can. It is made if it is missing. */
-export async function bucketFault(config: Config): Promise<string | null> {
-  const store = openBucket(config, { answerMs: PATIENCE_MS });
+/** Why our store cannot be used; null when it can. Its bucket or folder is made if it is missing. */
+export async function storeFault(config: Config): Promise<string | null> {
+  const store = openStore(config, { answerMs: PATIENCE_MS });
   try {
     await store.ensureBucket();
     const fault = await findStoreFault(store, createRandomHex()(24));
