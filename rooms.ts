@@ -18,14 +18,15 @@ export interface Room {
 const ADAPTERS = ['storage', 'upstream', 'temporal', 'webhooks'] as const;
 
 export const ROOMS: Readonly<Record<string, Room>> = {
+  async: { path: '^src/async/', knows: [], types: [], packages: [] },
   domain: { path: '^src/domain/', knows: [], types: [], packages: [] },
-  storage: { path: '^src/storage/', knows: ['domain'], types: [] },
-  upstream: { path: '^src/upstream/', knows: ['domain'], types: [] },
+  storage: { path: '^src/storage/', knows: ['async', 'domain'], types: [] },
+  upstream: { path: '^src/upstream/', knows: ['async', 'domain'], types: [] },
   temporal: { path: '^src/temporal/', knows: ['domain', 'contract'], types: [] },
   webhooks: { path: '^src/webhooks/', knows: ['domain'], types: [] },
   telemetry: { path: '^src/telemetry/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'activities', 'config'] },
-  api: { path: '^src/api/', knows: ['domain'], types: [...ADAPTERS, 'config'] },
-  activities: { path: '^activities/', knows: ['domain', 'contract'], types: [...ADAPTERS, 'config'] },
+  api: { path: '^src/api/', knows: ['async', 'domain'], types: [...ADAPTERS, 'config'] },
+  activities: { path: '^activities/', knows: ['async', 'domain', 'contract'], types: [...ADAPTERS, 'config'] },
   contract: { path: '^workflows/contract[a-z-]*\\.ts$', knows: ['domain'], types: [], packages: [] },
   workflows: {
     path: '^workflows/(?!contract[a-z-]*\\.ts$)',
@@ -37,7 +38,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   config: { path: '^src/config/', knows: ['domain'], types: [...ADAPTERS] },
   processes: {
     path: '^src/processes/',
-    knows: [...ADAPTERS, 'domain', 'telemetry', 'api', 'activities', 'contract', 'workflows', 'cli', 'config'],
+    knows: [...ADAPTERS, 'async', 'domain', 'telemetry', 'api', 'activities', 'contract', 'workflows', 'cli', 'config'],
     types: [],
   },
   main: { path: '^src/main\\.ts$', knows: ['processes', 'cli', 'config'], types: [] },

@@ -1,14 +1,16 @@
+import { createWaitingLine } from '../src/async/waiting-line.ts';
+
 /** What an answer is thought to weigh before the first one has come. */
 const FIRST_GUESS_BYTES = 16 * 1024;
 /** Each answer moves the guess by this part of the difference. */
 const LEARNING = 1 / 16;
 
 /**
- * Bytes that may be in memory at a time, handed out in the order of asking. Who asks for more than there is gets it alone,
- * so nothing waits for ever.
+ * Bytes that may be in memory at a time, handed out in the order of asking. A caller that asks for more than there is gets it
+ * alone, so nothing waits for ever.
  */
 export interface MemoryBudget {
-  /** Waits until there is room for the bytes of a body and those of a usual answer; rejects with the signal's reason when it ends first. */
+  /** Waits until there is capacity for the bytes of a body and those of a usual answer; rejects with the signal's reason when it ends first. */
   reserve(bodyBytes: number, signal: AbortSignal): Promise<Lease>;
   /** Gives back what a lease was exchanged for. */
   release(answerBytes: number): void;
@@ -19,7 +21,7 @@ export interface MemoryBudget {
   readonly isHalfUsed: boolean;
 }
 
-/** Room in memory, until released or exchanged. */
+/** Reserved memory, until released or exchanged. */
 export interface Lease {
   /**
    * So many bytes of the answer have arrived. They count at once. Over budget it answers a promise, which resolves when more may be
@@ -41,7 +43,7 @@ export interface Lease {
 export function createMemoryBudget(maxBytes: number): MemoryBudget {
   let used = 0;
   let guess = FIRST_GUESS_BYTES;
-  const waiting: { bytes: number; grant: () => void }[] = [];
+  const line = createWaitingLine();
   /** Leases whose answers are held up, oldest first. */
   const held = new Map<object, () => void>();
   /** The lease that is let through over budget. */
@@ -57,11 +59,7 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
       held.delete(lease);
       resume();
     }
-    for (let next = waiting[0]; next !== undefined && fits(next.bytes); next = waiting[0]) {
-      waiting.shift();
-      used += next.bytes;
-      next.grant();
-    }
+    line.admit();
   }
 
   function giveBack(bytes: number): void {
@@ -109,29 +107,12 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
 
   return {
     async reserve(bodyBytes, signal) {
-      signal.throwIfAborted();
       const guessed = Math.ceil(guess);
       const bytes = bodyBytes + guessed;
-      if (waiting.length === 0 && fits(bytes)) {
+      return await line.enter(signal, () => {
+        if (!fits(bytes)) return null;
         used += bytes;
         return createLease(bytes, guessed);
-      }
-      return await new Promise<Lease>((resolve, reject) => {
-        const mine = {
-          bytes,
-          grant() {
-            signal.removeEventListener('abort', leave);
-            resolve(createLease(bytes, guessed));
-          },
-        };
-        const leave = () => {
-          waiting.splice(waiting.indexOf(mine), 1);
-          reject(signal.reason);
-          // It may have been too large for the room that those behind it have long had.
-          goOn();
-        };
-        signal.addEventListener('abort', leave, { once: true });
-        waiting.push(mine);
       });
     },
     release: giveBack,
@@ -142,7 +123,7 @@ export function createMemoryBudget(maxBytes: number): MemoryBudget {
       return used > maxBytes / 2;
     },
     get isCrowded() {
-      return waiting.length > 0 || held.size > 0;
+      return line.length > 0 || held.size > 0;
     },
   };
 }

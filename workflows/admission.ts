@@ -24,6 +24,7 @@ import {
 import type { Ending } from './ending.ts';
 import type { ShardPool } from './shard-pool.ts';
 import { upstreamsOf } from './upstream-paces.ts';
+import { backoffMs } from '../src/domain/backoff.ts';
 
 type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
 
@@ -195,5 +196,5 @@ export function createAdmission(
 }
 
 function retryMs(tries: number): number {
-  return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** tries);
+  return backoffMs(tries, FIRST_RETRY_MS, LAST_RETRY_MS);
 }

@@ -4,6 +4,7 @@ import { allLines, type OwnLines } from '../src/domain/own-lines.ts';
 import { learn, type Pace, shardShare, sliceLines } from '../src/domain/slice.ts';
 import { runRequests } from './activities.ts';
 import type { RanRequests, RunRequestsInput, ShardInput, ShardLines, StoredLines } from './contract.ts';
+import { backoffMs } from '../src/domain/backoff.ts';
 
 /** Activities scheduled in one workflow task. */
 const COMMANDS_AT_ONCE = 100;
@@ -160,7 +161,7 @@ export function createHandOut(
     // An attempt that may have had predecessors has listed the pieces, so the rest has none that another listing would show.
     handOutLater(own.ranges(rest).map((range) => ({ range, faults: slice.faults, resumed: false, contested, untouched })));
     // One timer for all lines that wait about equally long keeps the history short.
-    const byWait = Map.groupBy(ran.again, ({ faults, waitMs = backoffMs(faults) }) => roundedUp(waitMs));
+    const byWait = Map.groupBy(ran.again, ({ faults, waitMs = pauseMs(faults) }) => roundedUp(waitMs));
     for (const [waitMs, lines] of byWait) {
       handOutLater(
         lines.map(({ line, faults, waitMs: _, ...past }) => ({
@@ -180,7 +181,7 @@ export function createHandOut(
   function handOutLater(lines: Todo[], leastMs = 0): void {
     const [first] = lines;
     if (first === undefined || stopped) return;
-    const waitMs = Math.max(leastMs, backoffMs(first.untouched));
+    const waitMs = Math.max(leastMs, pauseMs(first.untouched));
     if (waitMs === 0) {
       todo.unshift(...lines);
       return;
@@ -265,6 +266,6 @@ function roundedUp(waitMs: number): number {
 }
 
 /** 1 s, 2 s, 4 s … up to a minute; nothing for zero. */
-function backoffMs(times: number): number {
-  return times === 0 ? 0 : Math.min(60_000, 1_000 * 2 ** (times - 1));
+function pauseMs(times: number): number {
+  return times === 0 ? 0 : backoffMs(times - 1, 1_000, 60_000);
 }

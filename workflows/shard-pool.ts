@@ -15,9 +15,13 @@ import {
 import type { Ending } from './ending.ts';
 import { runShardWorkflow } from './shard-run.ts';
 import { beginUpstreams, ofShard, otherPaces, type UpstreamState } from './upstream-paces.ts';
+import { backoffMs } from '../src/domain/backoff.ts';
 
 const shardDrained = defineSignal<[ShardDrained]>(SHARD_DRAINED_SIGNAL);
 const CLOSING_AT_A_TIME = 8;
+
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 30_000;
 
 /** The shards of a batch and what became of them. */
 export interface ShardPool {
@@ -110,7 +114,7 @@ export function createShardPool(
       if (end !== null) learn(range, end);
       if (end?.closed) book(range, end);
       failures = end === null ? failures + 1 : 0;
-      if (goOn()) await ending.orNull(() => sleep(backoffMs(failures)));
+      if (goOn()) await ending.orNull(() => sleep(backoffMs(failures, FIRST_RETRY_MS, LAST_RETRY_MS)));
     }
   }
 
@@ -170,7 +174,7 @@ export function createShardPool(
         for (const range of rest) {
           if (workflowInfo().historyLength > policy.longHistoryEvents) return;
           for (let tries = 0; unclosed.has(range.shard); tries++) {
-            if (tries > 0) await sleep(backoffMs(tries));
+            if (tries > 0) await sleep(backoffMs(tries, FIRST_RETRY_MS, LAST_RETRY_MS));
             const closed = await longActivities(policy).closeShard({ tenant, batchId, range });
             // Not closed: by the clock of that worker the window has not ended yet.
             if (closed.closed) book(range, closed);
@@ -197,8 +201,4 @@ export function createShardPool(
     },
     progress: () => ({ completed, failed, unclosed: lineRanges(unclosed.keys()) }),
   };
-}
-
-function backoffMs(failures: number): number {
-  return Math.min(30_000, 1_000 * 2 ** failures);
 }

@@ -4,6 +4,7 @@ import { SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput
 import { createHandOut, type HandOut } from './hand-out.ts';
 import { createMixedHandOut, type MixedHandOut } from './mixed-hand-out.ts';
 import { tellShard } from './story.ts';
+import { backoffMs } from '../src/domain/backoff.ts';
 
 const NOTHING_STORED: StoredLines = { completed: [], failed: [] };
 
@@ -49,7 +50,7 @@ async function runShard(input: ShardInput, handOut: HandOut, mixed: MixedHandOut
     if (closed.closed) return { shard, closed: true, completed: closed.completed, failed: closed.failed, pace, ...paces() };
     if (handOut.over) return { shard, closed: false, completed, failed, pace, ...paces() };
     // Believed covered, but no piece says so: sent again, with less haste each time.
-    if (closings > 1) await condition(() => handOut.over, Math.min(60_000, 1_000 * 2 ** closings));
+    if (closings > 1) await condition(() => handOut.over, backoffMs(closings, 1_000, 60_000));
     handOut.putBack(closed.missing);
   }
 }

@@ -10,7 +10,7 @@ import type { BatchRequest } from './batch-request.ts';
 import { type ApiContext, type Logger, sendJson } from './context.ts';
 import { createCreateLimits } from './create-limits.ts';
 import type { Create, Idempotency } from './idempotency.ts';
-import { settledWithin } from './settled-within.ts';
+import { settledWithin } from '../async/settled-within.ts';
 import { tellTemporal } from './tell-temporal.ts';
 
 interface Deps {

@@ -2,7 +2,7 @@ import type { ApiContext } from './context.ts';
 import type { Create, Idempotency } from './idempotency.ts';
 import { readJsonBytes } from './json-body.ts';
 import type { BodyPace } from './request-body.ts';
-import { settledWithin } from './settled-within.ts';
+import { settledWithin } from '../async/settled-within.ts';
 
 /** Longest that a refusal waits for the body of the create it refuses, and for the note about it. */
 const PATIENCE_MS = 1000;

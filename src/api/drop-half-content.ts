@@ -1,6 +1,6 @@
 import type { ContentWriter } from '../storage/file-store.ts';
 import type { Logger } from './context.ts';
-import { settledWithin } from './settled-within.ts';
+import { settledWithin } from '../async/settled-within.ts';
 
 /** Longest that a client waits for what it sent to be dropped; a bucket that hangs takes longer. */
 const PATIENCE_MS = 1_000;

@@ -4,7 +4,7 @@ import { addTallies } from '../domain/shard-tally.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
 import type { Logger } from './context.ts';
-import { settledWithin } from './settled-within.ts';
+import { settledWithin } from '../async/settled-within.ts';
 
 /** Counts of batches that have not ended: closed shards as the workflow knows them, lines of open ones as workers tell them. */
 export interface LiveCounts {

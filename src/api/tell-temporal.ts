@@ -1,5 +1,5 @@
 import type { Logger } from './context.ts';
-import { settledWithin } from './settled-within.ts';
+import { settledWithin } from '../async/settled-within.ts';
 
 /** Longest that a client waits for Temporal: the record is written, and the record is the promise. */
 const PATIENCE_MS = 500;

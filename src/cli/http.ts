@@ -3,6 +3,7 @@ import { ApiFault, describeRefusal, networkFault, notJson } from './api-fault.ts
 import { CommandError } from './command-error.ts';
 import { duration } from './progress-line.ts';
 import { retryAfterMs } from './retry-after.ts';
+import { backoffMs } from '../domain/backoff.ts';
 
 /** Where the API is and how to get in, as the settings say. */
 export interface ApiAddress {
@@ -94,7 +95,7 @@ export function createHttp(options: HttpOptions): Http {
 
   async function pause(fault: ApiFault, tries: number, retries?: number): Promise<void> {
     const most = retries ?? (hasAnswered ? RETRIES.known : RETRIES.unknown);
-    const waitMs = fault.retryAfterMs ?? Math.min(LONGEST_BACKOFF_MS, 500 * 2 ** tries) * (1 - random() / 4);
+    const waitMs = fault.retryAfterMs ?? backoffMs(tries, 500, LONGEST_BACKOFF_MS) * (1 - random() / 4);
     if (!fault.isTransient || tries >= most) throw fault;
     if (waitMs > LONGEST_WAIT_MS) throw fault.withHint(`It asks to wait ${duration(waitMs / 1000)}: try again then.`);
     if (waitMs >= NOTICEABLE_MS) onWait(`${fault.message} Trying again in ${Math.ceil(waitMs / 1000)} s.`);

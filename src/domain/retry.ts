@@ -1,4 +1,5 @@
 import type { Attempt, HttpAnswer, Outcome } from './attempt.ts';
+import { backoffMs } from './backoff.ts';
 
 /** When tries of a request end it. */
 export interface RetryRules {
@@ -86,7 +87,7 @@ export function timeoutFactor({ timeouts }: Tries): number {
 
 /** In milliseconds, without jitter. */
 function failureWaitMs(faults: number): number {
-  return faults === 0 ? 0 : Math.min(MAX_FAILURE_WAIT_MS, FIRST_FAILURE_WAIT_MS * FAILURE_WAIT_FACTOR ** (faults - 1));
+  return faults === 0 ? 0 : backoffMs(faults - 1, FIRST_FAILURE_WAIT_MS, MAX_FAILURE_WAIT_MS, FAILURE_WAIT_FACTOR);
 }
 
 function weightOf(attempt: Attempt & { kind: 'failed' }, maxFaults: number): number {
@@ -96,8 +97,8 @@ function weightOf(attempt: Attempt & { kind: 'failed' }, maxFaults: number): num
 
 /** What the server asks for is kept in full. */
 function refusalWaitMs(refusals: number, retryAfterMs: number | null, random: number): number {
-  const backoffMs = Math.min(MAX_REFUSAL_WAIT_MS, FIRST_REFUSAL_WAIT_MS * 2 ** (refusals - 1));
-  return withJitter(Math.max(retryAfterMs ?? 0, backoffMs), random);
+  const ownMs = backoffMs(refusals - 1, FIRST_REFUSAL_WAIT_MS, MAX_REFUSAL_WAIT_MS);
+  return withJitter(Math.max(retryAfterMs ?? 0, ownMs), random);
 }
 
 /** Never less than asked for. */

@@ -53,7 +53,7 @@ import { workflowBundle } from '../temporal/workflow-bundle.ts';
 import { createUpstreams } from '../upstream/create-upstreams.ts';
 import { askModels } from '../upstream/client/ask-models.ts';
 import { createModelLists } from '../upstream/model-lists.ts';
-import { sleep } from '../upstream/sleep.ts';
+import { sleep } from '../async/sleep.ts';
 
 const HELP = `nightshift worker
 

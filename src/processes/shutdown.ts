@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { settledWithin } from '../async/settled-within.ts';
 import { EXIT } from '../cli/exit-codes.ts';
 import { ConfigError } from '../config/config-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -62,13 +62,14 @@ export function createShutdown({ deadlineMs, logger }: { deadlineMs: number; log
     },
     async ended() {
       if (!draining.signal.aborted) await new Promise((resolve) => draining.signal.addEventListener('abort', resolve, { once: true }));
-      const deadline = new AbortController();
-      const late = delay(deadlineMs, 'late' as const, { signal: deadline.signal }).catch(() => 'closed' as const);
-      const outcome = await Promise.race([closeAll().then(() => 'closed' as const), late]);
-      deadline.abort();
-      if (outcome === 'late') logger.warn({ deadline_ms: deadlineMs }, 'the deadline has passed: ending with work left');
-      else logger.info('ended');
-      return outcome === 'late' ? 1 : exitCode;
+      let isClosed = false;
+      await settledWithin(
+        closeAll().then(() => (isClosed = true)),
+        deadlineMs,
+      );
+      if (isClosed) logger.info('ended');
+      else logger.warn({ deadline_ms: deadlineMs }, 'the deadline has passed: ending with work left');
+      return isClosed ? exitCode : 1;
     },
   };
 }

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
+import { settledWithin } from '../async/settled-within.ts';
 import type { Shutdown } from './shutdown.ts';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -34,11 +34,7 @@ export async function startTelemetry({ telemetry }: Config, processName: string,
 
   const { startOpenTelemetry, exportingProcessor } = await import('../telemetry/open-telemetry.ts');
   const started = startOpenTelemetry({ processName, processor: await exportingProcessor(), sampling: telemetry.tracing, logger });
-  shutdown.closes('traces', async () => {
-    const late = new AbortController();
-    await Promise.race([started.close(), delay(LAST_SPANS_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
-    late.abort();
-  });
+  shutdown.closes('traces', async () => await settledWithin(started.close(), LAST_SPANS_MS));
   return { metrics, tracing: createTracing(), workflowSpans: started.workflowSpans };
 }
 
@@ -82,15 +78,13 @@ export async function reachable({
 }
 
 async function answers(ping: Promise<void>): Promise<boolean> {
-  const given = new AbortController();
-  const late = delay(PATIENCE_MS, false, { signal: given.signal }).catch(() => false);
-  const isThere = ping.then(
-    () => true,
-    () => false,
+  let hasAnswered = false;
+  const pinged = ping.then(
+    () => (hasAnswered = true),
+    () => undefined,
   );
-  const first = await Promise.race([isThere, late]);
-  given.abort();
-  return first;
+  await settledWithin(pinged, PATIENCE_MS);
+  return hasAnswered;
 }
 
 /** An address on this machine where nobody listens at the moment, for the metrics that Temporal's SDK serves to us. */

@@ -1,3 +1,5 @@
+import { createWaitingLine } from '../async/waiting-line.ts';
+
 /** Bytes of a part of a multipart upload; S3 wants 5 MiB at least and 10,000 parts at most, so objects may have 80 GB. */
 export const PART_BYTES = 8 * 1024 * 1024;
 
@@ -32,15 +34,10 @@ export interface Part {
   giveBack(): void;
 }
 
-interface Waiting {
-  onStall: () => void;
-  grant: (part: Part) => void;
-}
-
 /** A pool of `size` buffers of 8 MiB each, made when first needed. `stallMs` is how long a part may stand still while others wait. */
 export function createPartPool(size: number, stallMs = 30_000): PartPool {
   const free: Buffer[] = [];
-  const waiting: Waiting[] = [];
+  const line = createWaitingLine();
   const filling = new Map<Part, { lentMs: number; touchedMs: number; onStall: () => void }>();
   let taken = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -60,11 +57,10 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
         if (!isOut) return;
         isOut = false;
         filling.delete(part);
-        const next = waiting.shift();
-        watchStalls();
-        if (next !== undefined) return next.grant(lend(buffer, next.onStall));
         taken -= 1;
         free.push(buffer);
+        line.admit();
+        watchStalls();
       },
     };
     filling.set(part, { lentMs: performance.now(), touchedMs: performance.now(), onStall });
@@ -73,7 +69,7 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
 
   /** Runs a timer while somebody waits, and only then. */
   function watchStalls(): void {
-    if (waiting.length === 0) {
+    if (line.length === 0) {
       clearTimeout(timer);
       timer = undefined;
       return;
@@ -84,7 +80,7 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
       const stalled = [...filling.values()].filter(
         ({ lentMs, touchedMs }) => now - touchedMs >= stallMs || now - lentMs >= stallMs * FILL_STALLS,
       );
-      for (const held of stalled.sort((a, b) => a.touchedMs - b.touchedMs).slice(0, waiting.length)) held.onStall();
+      for (const held of stalled.sort((a, b) => a.touchedMs - b.touchedMs).slice(0, line.length)) held.onStall();
       watchStalls();
     }, stallMs / 4);
   }
@@ -94,26 +90,13 @@ export function createPartPool(size: number, stallMs = 30_000): PartPool {
       return taken;
     },
     async take(signal, onStall) {
-      signal.throwIfAborted();
-      if (taken < size) {
+      const entering = line.enter(signal, () => {
+        if (taken >= size) return null;
         taken += 1;
         return lend(free.pop() ?? Buffer.allocUnsafeSlow(PART_BYTES), onStall);
-      }
-      return await new Promise<Part>((resolve, reject) => {
-        const mine: Waiting = { onStall, grant };
-        function grant(part: Part): void {
-          signal.removeEventListener('abort', leave);
-          resolve(part);
-        }
-        function leave(): void {
-          waiting.splice(waiting.indexOf(mine), 1);
-          watchStalls();
-          reject(signal.reason);
-        }
-        signal.addEventListener('abort', leave, { once: true });
-        waiting.push(mine);
-        watchStalls();
       });
+      watchStalls();
+      return await entering.finally(watchStalls);
     },
   };
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseJson, toJsonBytes } from './json-objects.ts';
 import { ObjectStoreError, type ObjectStore } from './object-store.ts';
+import { backoffMs } from '../domain/backoff.ts';
 
 const UPDATE_TRIES = 100;
 const LONGEST_WAIT_MS = 200;
@@ -19,7 +20,7 @@ export async function updateJson<T>(store: ObjectStore, key: string, change: (fo
     if (next === null) return value;
     if ((await store.replace(key, toJsonBytes(next), found.etag)) === 'replaced') return next;
     // Somebody else wrote. All who lost waiting equally long would meet again.
-    await delay(Math.random() * Math.min(5 * 2 ** attempt, LONGEST_WAIT_MS));
+    await delay(Math.random() * backoffMs(attempt, 5, LONGEST_WAIT_MS));
   }
   throw new ObjectStoreError('update', key, new Error(`changed by others ${UPDATE_TRIES} times in a row`));
 }

@@ -19,7 +19,7 @@ import type { PieceEntry } from '../../src/domain/piece.ts';
 import { createPieceStore } from '../../src/storage/piece-store.ts';
 import { type Clocks, createUpstreams, type UpstreamOptions } from '../../src/upstream/create-upstreams.ts';
 import { createModelRoutes } from '../../src/domain/model-routes.ts';
-import { sleep } from '../../src/upstream/sleep.ts';
+import { sleep } from '../../src/async/sleep.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RunRequestsInput, ValidatedInput } from '../../workflows/contract.ts';
 import { PLAIN_UPSTREAM } from '../upstream/upstream-options.ts';

@@ -1,7 +1,7 @@
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { BatchRuns } from '../../temporal/batch-runs.ts';
 import { type Logger, type Route, sendJson } from '../context.ts';
-import { settledWithin } from '../settled-within.ts';
+import { settledWithin } from '../../async/settled-within.ts';
 
 /** Whoever has not answered by then counts as away. */
 const PATIENCE_MS = 3000;

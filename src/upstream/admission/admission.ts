@@ -1,5 +1,5 @@
 import type { Sent } from '../../domain/attempt.ts';
-import { onAbort } from '../on-abort.ts';
+import { onAbort } from '../../async/on-abort.ts';
 import type { UpstreamRequest } from '../client/client.ts';
 import type { Entrant, Entry, WaitReason } from './entrant.ts';
 import { NOTHING_SENT, Permit } from './permit.ts';

@@ -1,4 +1,4 @@
-import { onAbort } from '../on-abort.ts';
+import { createWaitingLine } from '../../async/waiting-line.ts';
 
 /**
  * Counts the lines of an upstream that this process has taken and not finished, and says when it may take more: so backlog
@@ -54,7 +54,7 @@ export function createIntake({
   maxSlices: number;
   monotonicMs?: () => number;
 }): Intake {
-  const waiting = new Set<() => void>();
+  const line = createWaitingLine();
   const arrived = new Set<Reservation>();
   let [lines, slices, taken, reserved, linesPerSlice] = [0, 0, 0, 0, 1];
   let allAside = 0;
@@ -93,42 +93,19 @@ export function createIntake({
         ended = true;
         arrived.delete(reservation);
         reserved -= 1;
-        wake();
+        line.admit();
       },
     };
     return reservation;
-  }
-
-  function wake(): void {
-    for (const next of waiting) {
-      if (!hasCapacity()) return;
-      waiting.delete(next);
-      next();
-    }
   }
 
   return {
     get aside() {
       return allAside;
     },
-    async reserve(signal) {
-      signal.throwIfAborted();
-      if (waiting.size === 0 && hasCapacity()) return newReservation();
-      return await new Promise((resolve, reject) => {
-        const next = () => {
-          forget();
-          resolve(newReservation());
-        };
-        const leave = () => {
-          waiting.delete(next);
-          reject(signal.reason);
-        };
-        const forget = onAbort(signal, leave);
-        waiting.add(next);
-      });
-    },
+    reserve: async (signal) => await line.enter(signal, () => (hasCapacity() ? newReservation() : null)),
     reserveNow() {
-      return waiting.size === 0 && hasCapacity() ? newReservation() : null;
+      return line.length === 0 && hasCapacity() ? newReservation() : null;
     },
     take(count) {
       let [left, aside] = [count, 0];
@@ -145,7 +122,7 @@ export function createIntake({
           left -= 1;
           lines -= 1;
           countFinished();
-          wake();
+          line.admit();
         },
         stepAside() {
           let isAside = aside < left;
@@ -153,7 +130,7 @@ export function createIntake({
             aside += 1;
             allAside += 1;
             lines -= 1;
-            wake();
+            line.admit();
           }
           return () => {
             if (!isAside) return;
@@ -169,7 +146,7 @@ export function createIntake({
           aside = 0;
           left = 0;
           slices -= 1;
-          wake();
+          line.admit();
         },
       };
     },

@@ -1,6 +1,6 @@
 import type { Attempt, Sent } from '../../domain/attempt.ts';
 import type { UpstreamRequest } from '../client/client.ts';
-import { onAbort } from '../on-abort.ts';
+import { onAbort } from '../../async/on-abort.ts';
 import type { UpstreamServer } from './server.ts';
 
 type Send = (server: UpstreamServer, request: UpstreamRequest, signal: AbortSignal) => Promise<Sent>;

@@ -3,7 +3,7 @@ import { answerFault, MISUSE } from './answer-fault.ts';
 import { codeOf, type ConnectFault } from './connect-fault.ts';
 import type { Connection, ConnectionPool, Waiter } from './connection-pool.ts';
 import type { AnswerBounds, AnswerHeaders, Exchange, HttpRequest } from './http-exchange.ts';
-import { onAbort } from '../on-abort.ts';
+import { onAbort } from '../../async/on-abort.ts';
 
 /**
  * A reset so soon after sending means that the server closed an idle connection in the very moment in which we used it. Later it may

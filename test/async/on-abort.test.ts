@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { onAbort } from '../../src/upstream/on-abort.ts';
+import { onAbort } from '../../src/async/on-abort.ts';
 
 describe('onAbort', () => {
   it('calls everybody who waits once, in the order of coming', () => {

@@ -1,7 +1,6 @@
-/** Waits for a promise that never rejects, but no longer than this. */
+/** Waits for a promise, but no longer than so many milliseconds. Rejects as the promise does if that comes first. */
 export async function settledWithin(done: Promise<unknown>, ms: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  await Promise.race([done, promise]);
-  clearTimeout(timer);
+  await Promise.race([done, promise]).finally(() => clearTimeout(timer));
 }
