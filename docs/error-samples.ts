@@ -1,9 +1,13 @@
 import type { BatchError } from '../src/domain/batch.ts';
-import * as batches from '../src/domain/batch-errors.ts';
-import * as http from '../src/domain/errors.ts';
+import * as batches from '../src/api/errors/batch-errors.ts';
+import { type ApiError, internal } from '../src/api/errors/api-error.ts';
+import * as files from '../src/api/errors/file-errors.ts';
+import * as limits from '../src/api/errors/limit-errors.ts';
+import * as parameters from '../src/api/errors/parameter-errors.ts';
+import * as requests from '../src/api/errors/request-errors.ts';
 import * as input from '../src/domain/input-errors.ts';
-import * as uploads from '../src/domain/upload-errors.ts';
-import * as webhooks from '../src/domain/webhook-errors.ts';
+import * as uploads from '../src/api/errors/upload-errors.ts';
+import * as webhooks from '../src/api/errors/webhook-errors.ts';
 
 /** An error and what its reader can do about it. */
 export type Explained<Shape> = readonly [error: Shape, advice: string];
@@ -15,8 +19,10 @@ type Samples<Module, Shape> = {
 
 const AGAIN = 'Try again after `Retry-After`. [Repeating is safe](api.md#repeating-a-call).';
 
-/** The errors of `src/domain/errors.ts`. */
-export const HTTP_ERRORS: Samples<typeof http, http.ApiError> = {
+const http = { ...requests, ...parameters, ...files, ...limits, internal };
+
+/** Errors of several routes. */
+export const HTTP_ERRORS: Samples<typeof http, ApiError> = {
   badTarget: [http.badTarget('#'), 'Send a path such as `/v1/batches`.'],
   malformedJson: [http.malformedJson(), 'Send JSON. Check quotes and commas.'],
   bodyNotObject: [http.bodyNotObject(), 'Send an object, `{…}`.'],
@@ -68,8 +74,8 @@ export const HTTP_ERRORS: Samples<typeof http, http.ApiError> = {
   outOfSpace: [http.outOfSpace(), 'Ask the operator to [make room](operations.md#the-bucket-is-full-or-away).'],
 };
 
-/** The errors of `src/domain/batch-errors.ts`. */
-export const BATCH_ERRORS: Samples<typeof batches, http.ApiError> = {
+/** The errors of `src/api/errors/batch-errors.ts`. */
+export const BATCH_ERRORS: Samples<typeof batches, ApiError> = {
   batchNotFound: [batches.batchNotFound('batch_…'), "Check the id and the key. Another tenant's batches answer like unknown ones."],
   cannotRetry: [
     batches.cannotRetry('batch_…', "it has the status 'in_progress', and only a batch that has ended can be run again"),
@@ -80,8 +86,8 @@ export const BATCH_ERRORS: Samples<typeof batches, http.ApiError> = {
   cannotCancel: [batches.cannotCancel('completed'), 'Nothing: the batch has ended.'],
 };
 
-/** The errors of `src/domain/webhook-errors.ts`. */
-export const WEBHOOK_ERRORS: Samples<typeof webhooks, http.ApiError> = {
+/** The errors of `src/api/errors/webhook-errors.ts`. */
+export const WEBHOOK_ERRORS: Samples<typeof webhooks, ApiError> = {
   invalidWebhookUrl: [
     webhooks.invalidWebhookUrl('http://127.0.0.1/', 'expected a URL that begins with https://'),
     'Use a public HTTPS URL. For a private network the operator sets `NIGHTSHIFT_WEBHOOK_ALLOW_PRIVATE`.',
@@ -95,8 +101,8 @@ export const WEBHOOK_ERRORS: Samples<typeof webhooks, http.ApiError> = {
   ],
 };
 
-/** The errors of `src/domain/upload-errors.ts`. */
-export const UPLOAD_ERRORS: Samples<typeof uploads, http.ApiError> = {
+/** The errors of `src/api/errors/upload-errors.ts`. */
+export const UPLOAD_ERRORS: Samples<typeof uploads, ApiError> = {
   uploadNotFound: [uploads.uploadNotFound('upload_…'), 'Check the id and the key. An upload is gone an hour after its creation.'],
   uploadNotPending: [uploads.uploadNotPending('complete', 'expired'), 'Create a new upload.'],
   uploadPartTooLarge: [uploads.uploadPartTooLarge(67_108_864), 'Make the part smaller.'],

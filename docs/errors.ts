@@ -47,7 +47,7 @@ async function apiTable(): Promise<string> {
 
 /** The errors that files of the API make in place: each literal with a status and a message, and the faults of forms. */
 async function errorsInSources(): Promise<ApiRow[]> {
-  const names = (await readdir(API, { recursive: true })).filter((each) => each.endsWith('.ts')).toSorted();
+  const names = (await readdir(API, { recursive: true })).filter((each) => each.endsWith('.ts') && !each.startsWith('errors/')).toSorted();
   const sources = (await Promise.all(names.map(async (each) => await readFile(new URL(each, API), 'utf8')))).join('\n');
   const inPlace = [...sources.matchAll(/status: (\d{3}),\s*message: (['"`])(.*?)\2/gs)];
   const ofForms = [...sources.matchAll(/new MalformedForm\((['"`])(.*?)\1/gs)];

@@ -1,3 +1,4 @@
+import { ObjectStoreError } from '../../src/domain/object-store-error.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LineResult } from '../../src/domain/piece.ts';
 import { type Gathered, type PieceWriter, type SharedWriter, SliceWriter, type WritingSlice } from './piece-writer.ts';
@@ -176,7 +177,7 @@ export class ShardWriter implements SharedWriter {
         const failure = { error };
         // They need not wait for the others, and what they have gathered may be stored all the same.
         for (const slice of this.#slices) if (slice.hasGivenUp) slice.fail(failure);
-        const isTransient = error instanceof Error && error.name === 'ObjectStoreError';
+        const isTransient = error instanceof ObjectStoreError;
         if (!isTransient || [...owners].every(({ hasGivenUp }) => hasGivenUp)) return failure;
         await delay(retryMs, undefined, { signal: this.#retryNow.signal }).catch(() => undefined);
       }

@@ -1,5 +1,5 @@
 import { type Batch, BATCH_STATUSES } from '../domain/batch.ts';
-import { invalidType, invalidValue } from '../domain/errors.ts';
+import { invalidType, invalidValue } from './errors/parameter-errors.ts';
 import type { BatchFilter } from '../storage/batch-store.ts';
 
 const METADATA = /^metadata\[(?<key>.+)\]$/s;

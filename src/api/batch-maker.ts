@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { BatchRecord } from '../domain/batch.ts';
-import { batchWasDeleted } from '../domain/batch-errors.ts';
+import { batchWasDeleted } from './errors/batch-errors.ts';
 import { newBatchId } from '../domain/ids.ts';
 import { newBatch } from '../domain/new-batch.ts';
 import type { TenantSettingsOf } from '../domain/tenant.ts';

@@ -1,5 +1,5 @@
 import type { BatchRecord } from '../domain/batch.ts';
-import { batchNotFound } from '../domain/batch-errors.ts';
+import { batchNotFound } from './errors/batch-errors.ts';
 import { isBatchId } from '../domain/ids.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import { pathParam, type RouteContext, tenantOf } from './context.ts';

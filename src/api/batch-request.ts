@@ -8,7 +8,7 @@ import {
   propertyNameAboveMaxLength,
   stringAboveMaxLength,
   unknownParameter,
-} from '../domain/errors.ts';
+} from './errors/parameter-errors.ts';
 import { describeJsonType, isJsonRecord } from '../domain/json-type.ts';
 import { allowedPriorities, PRIORITIES, PRIORITY_KEY } from '../domain/priority.ts';
 import { codePoints } from '../domain/shown-text.ts';

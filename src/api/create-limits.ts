@@ -1,4 +1,4 @@
-import { rateLimited, tooManyOpenBatches } from '../domain/errors.ts';
+import { rateLimited, tooManyOpenBatches } from './errors/limit-errors.ts';
 import type { TenantSettingsOf } from '../domain/tenant.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import { createTokenBuckets } from './token-buckets.ts';

@@ -1,4 +1,4 @@
-import { integerAboveMax, integerBelowMin, invalidType, invalidValue, missingParameter } from '../domain/errors.ts';
+import { integerAboveMax, integerBelowMin, invalidType, invalidValue, missingParameter } from './errors/parameter-errors.ts';
 import { describeJsonType, isJsonRecord } from '../domain/json-type.ts';
 
 /** One hour to thirty days. */

@@ -1,4 +1,4 @@
-import { stringAboveMaxLength } from '../domain/errors.ts';
+import { stringAboveMaxLength } from './errors/parameter-errors.ts';
 import { MAX_FILENAME_LENGTH } from '../domain/file.ts';
 import { codePoints } from '../domain/shown-text.ts';
 

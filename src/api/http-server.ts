@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type Koa from 'koa';
-import { ApiError, envelope, methodNotAllowed } from '../domain/errors.ts';
+import { ApiError, envelope } from './errors/api-error.ts';
+import { methodNotAllowed } from './errors/request-errors.ts';
 import type { ApiState } from './context.ts';
 import { READ_PACE, type ReadPace, watchSlowReaders } from './slow-readers.ts';
 

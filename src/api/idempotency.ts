@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { BatchRecord } from '../domain/batch.ts';
-import { idempotencyConflict } from '../domain/errors.ts';
+import { idempotencyConflict } from './errors/request-errors.ts';
 import type { BatchStore, IdempotencyEntry } from '../storage/batch-store.ts';
 
 /** Remembers which batch a create made, so that a repeat of it makes no second one. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { bodyNotObject, bodyTooLarge, malformedJson } from '../domain/errors.ts';
+import { bodyNotObject, bodyTooLarge, malformedJson } from './errors/request-errors.ts';
 import { isJsonRecord } from '../domain/json-type.ts';
 import { parseJsonExactly } from '../domain/parse-json-exactly.ts';
 import { type BodyPace, BodyTooLarge, readWholeBody } from './request-body.ts';

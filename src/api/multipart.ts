@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Busboy, type BusboyInstance } from '@fastify/busboy';
-import { truncate } from '../domain/errors.ts';
+import { truncate } from './errors/api-error.ts';
 import { type BodyBounds, readBody } from './request-body.ts';
 
 /** The body is no form that can be parsed; `message` is fit for the client. */

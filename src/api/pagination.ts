@@ -1,5 +1,5 @@
 import { cutText } from '../domain/shown-text.ts';
-import { integerAboveMax, integerBelowMin, invalidType, invalidValue } from '../domain/errors.ts';
+import { integerAboveMax, integerBelowMin, invalidType, invalidValue } from './errors/parameter-errors.ts';
 import { type ApiContext, sendJsonText } from './context.ts';
 
 /** Bytes of a page, because it is held in memory until its client has read it. 10,000 files with names of up to 150 bytes fit. */

@@ -1,6 +1,6 @@
 import { isUploadId } from '../domain/ids.ts';
 import { type UploadRecord, uploadStatusAt } from '../domain/upload.ts';
-import { uploadNotFound, uploadNotPending } from '../domain/upload-errors.ts';
+import { uploadNotFound, uploadNotPending } from './errors/upload-errors.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
 
 /** The record of an upload of this tenant. Throws the 404. */

@@ -1,4 +1,4 @@
-import { invalidType, invalidValue, missingParameter } from '../domain/errors.ts';
+import { invalidType, invalidValue, missingParameter } from './errors/parameter-errors.ts';
 import { UPLOAD_PURPOSES, type UploadPurpose } from '../domain/file.ts';
 import { describeJsonType } from '../domain/json-type.ts';
 

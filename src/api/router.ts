@@ -1,6 +1,6 @@
 import Router from '@koa/router';
 import type { Middleware } from 'koa';
-import { methodNotAllowed, unknownRoute } from '../domain/errors.ts';
+import { methodNotAllowed, unknownRoute } from './errors/request-errors.ts';
 import type { AppDeps } from './app.ts';
 import type { ApiState } from './context.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';

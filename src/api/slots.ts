@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { rateLimited, tooBusy } from '../domain/errors.ts';
-import type { ApiError } from '../domain/errors.ts';
+import { rateLimited, tooBusy } from './errors/limit-errors.ts';
+import type { ApiError } from './errors/api-error.ts';
 
 /** Bounds how many requests of one kind are served at a time, because each holds memory until its client has read the answer. */
 export interface Slots {

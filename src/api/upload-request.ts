@@ -1,10 +1,11 @@
-import { arrayAboveMaxLength, fileTooLarge, integerAboveMax, integerBelowMin, invalidType, missingParameter } from '../domain/errors.ts';
+import { fileTooLarge } from './errors/file-errors.ts';
+import { arrayAboveMaxLength, integerAboveMax, integerBelowMin, invalidType, missingParameter } from './errors/parameter-errors.ts';
 import { DEFAULT_FILE_LIFE_SECONDS, type UploadPurpose } from '../domain/file.ts';
 import { checkFilename } from './filename.ts';
 import { describeJsonType } from '../domain/json-type.ts';
 import type { Limits } from '../domain/limits.ts';
 import { MAX_UPLOAD_PARTS } from '../domain/upload.ts';
-import { invalidUploadParts } from '../domain/upload-errors.ts';
+import { invalidUploadParts } from './errors/upload-errors.ts';
 import { readExpiresAfter } from './expires-after.ts';
 import { lastOfPath } from './multipart.ts';
 import { readPurpose } from './purpose.ts';

@@ -6,8 +6,8 @@ import {
   missingParameter,
   stringAboveMaxLength,
   unknownParameter,
-} from '../domain/errors.ts';
-import { invalidWebhookUrl } from '../domain/webhook-errors.ts';
+} from './errors/parameter-errors.ts';
+import { invalidWebhookUrl } from './errors/webhook-errors.ts';
 import { describeJsonType } from '../domain/json-type.ts';
 import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../domain/webhook.ts';
 

@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream';
 
+export { ObjectStoreError } from '../domain/object-store-error.ts';
+
 /**
  * The port to an S3-compatible bucket: the few calls Nightshift needs, with the guarantees it builds on. Absence is null;
  * a lost race is `'exists'`, `'changed'`; everything else throws `ObjectStoreError`. Nothing here knows batches or files.
@@ -74,20 +76,4 @@ export interface ListedObject {
   key: string;
   size: number;
   lastModified: Date;
-}
-
-/** The bucket could not be reached or refused; a later try may work. `operation` and `key` say what was being done. */
-export class ObjectStoreError extends Error {
-  override readonly name = 'ObjectStoreError';
-  readonly operation: string;
-  readonly key: string;
-  /** It refused to store because there is no room left. */
-  readonly isFull: boolean;
-
-  constructor(operation: string, key: string, cause: unknown, isFull = false) {
-    super(`object store: ${operation} ${key} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    this.operation = operation;
-    this.key = key;
-    this.isFull = isFull;
-  }
 }

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Middleware } from 'koa';
-import { invalidApiKey } from '../../domain/errors.ts';
+import { invalidApiKey } from '../errors/request-errors.ts';
 import type { ApiState } from '../context.ts';
 
 /** The keys of the tenants. */

@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import { foreignHost, foreignOrigin, unsupportedMediaType } from '../../domain/errors.ts';
+import { foreignHost, foreignOrigin, unsupportedMediaType } from '../errors/request-errors.ts';
 import type { ApiContext, ApiState } from '../context.ts';
 
 /** How the API treats requests that a web page may have made a browser send. */

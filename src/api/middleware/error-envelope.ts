@@ -1,5 +1,8 @@
+import { ObjectStoreError } from '../../domain/object-store-error.ts';
 import type { Middleware } from 'koa';
-import { ApiError, bodyTooLarge, envelope, internal, outOfSpace, requestTimeout, unavailable } from '../../domain/errors.ts';
+import { ApiError, envelope, internal } from '../errors/api-error.ts';
+import { outOfSpace, unavailable } from '../errors/limit-errors.ts';
+import { bodyTooLarge, requestTimeout } from '../errors/request-errors.ts';
 import { type ApiState, type Logger, sendJson } from '../context.ts';
 import { MalformedForm } from '../multipart.ts';
 import { BodyStalled, BodyTooLarge, ClientGone } from '../request-body.ts';
@@ -38,8 +41,6 @@ function toApiError(error: unknown): ApiError {
   if (error instanceof BodyTooLarge) return bodyTooLarge(error.maxBytes, 'file');
   if (error instanceof BodyStalled) return requestTimeout();
   if (error instanceof MalformedForm) return new ApiError({ status: 400, message: error.message });
-  if (!(error instanceof Error)) return internal();
-  // NOTE: by name, because the API sees the adapters as types only.
-  if (error.name === 'ObjectStoreError') return 'isFull' in error && error.isFull === true ? outOfSpace() : unavailable('object store', 5);
+  if (error instanceof ObjectStoreError) return error.isFull ? outOfSpace() : unavailable('object store', 5);
   return internal();
 }

@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa';
-import { ApiError, badTarget, unsupportedEncoding } from '../../domain/errors.ts';
+import { ApiError } from '../errors/api-error.ts';
+import { badTarget, unsupportedEncoding } from '../errors/request-errors.ts';
 import type { ApiState } from '../context.ts';
 
 /** What Node takes for the one expectation there is; it has been answered by then. */

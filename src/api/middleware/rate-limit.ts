@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import { rateLimited } from '../../domain/errors.ts';
+import { rateLimited } from '../errors/limit-errors.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import type { ApiContext, ApiState } from '../context.ts';
 import { createTokenBuckets } from '../token-buckets.ts';

@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa';
-import { storageFull } from '../../domain/errors.ts';
+import { storageFull } from '../errors/limit-errors.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import type { ApiState } from '../context.ts';
 import { createStoredBytesLedger, type Holding } from '../stored-bytes-ledger.ts';

@@ -1,8 +1,8 @@
-import { missingParameter } from '../../domain/errors.ts';
+import { missingParameter } from '../errors/parameter-errors.ts';
 import { newUploadPartId } from '../../domain/ids.ts';
 import type { Limits } from '../../domain/limits.ts';
 import { MAX_UPLOAD_PART_BYTES, MAX_UPLOAD_PARTS, type UploadPart } from '../../domain/upload.ts';
-import { uploadFull, uploadNotFound, uploadPartTooLarge } from '../../domain/upload-errors.ts';
+import { uploadFull, uploadNotFound, uploadPartTooLarge } from '../errors/upload-errors.ts';
 import type { ContentWriter } from '../../storage/file-store.ts';
 import type { UploadStore } from '../../storage/upload-store.ts';
 import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';

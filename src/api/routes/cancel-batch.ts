@@ -1,5 +1,5 @@
 import type { BatchRecord } from '../../domain/batch.ts';
-import { batchNotFound, cannotCancel } from '../../domain/batch-errors.ts';
+import { batchNotFound, cannotCancel } from '../errors/batch-errors.ts';
 import { isBatchId } from '../../domain/ids.ts';
 import { canCancel, transition } from '../../domain/lifecycle.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';

@@ -1,6 +1,6 @@
 import { isUploadId } from '../../domain/ids.ts';
 import { type UploadRecord, uploadStatusAt } from '../../domain/upload.ts';
-import { uploadNotFound } from '../../domain/upload-errors.ts';
+import { uploadNotFound } from '../errors/upload-errors.ts';
 import type { UploadStore } from '../../storage/upload-store.ts';
 import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';
 import { assertPending } from '../pending-upload.ts';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { notJsonl } from '../../domain/errors.ts';
+import { notJsonl } from '../errors/file-errors.ts';
 import { newFile } from '../../domain/file.ts';
 import { newFileId } from '../../domain/ids.ts';
 import type { Limits } from '../../domain/limits.ts';
 import type { Upload, UploadRecord } from '../../domain/upload.ts';
-import { invalidUploadParts, md5Mismatch, uploadNotFound, uploadNotPending } from '../../domain/upload-errors.ts';
+import { invalidUploadParts, md5Mismatch, uploadNotFound, uploadNotPending } from '../errors/upload-errors.ts';
 import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
 import type { UploadStore } from '../../storage/upload-store.ts';
 import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';

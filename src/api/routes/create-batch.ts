@@ -1,4 +1,4 @@
-import { wrongPurpose } from '../../domain/errors.ts';
+import { wrongPurpose } from '../errors/file-errors.ts';
 import { isFileId } from '../../domain/ids.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import type { FileStore } from '../../storage/file-store.ts';

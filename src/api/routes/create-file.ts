@@ -1,4 +1,5 @@
-import { fileTooLarge, missingParameter, notJsonl } from '../../domain/errors.ts';
+import { fileTooLarge, notJsonl } from '../errors/file-errors.ts';
+import { missingParameter } from '../errors/parameter-errors.ts';
 import { DEFAULT_FILE_LIFE_SECONDS, type File, newFile, type UploadPurpose } from '../../domain/file.ts';
 import { newFileId } from '../../domain/ids.ts';
 import type { Limits } from '../../domain/limits.ts';

@@ -1,6 +1,6 @@
 import { isTerminal } from '../../domain/batch.ts';
-import { invalidValue } from '../../domain/errors.ts';
-import { batchNotFound, cannotDelete } from '../../domain/batch-errors.ts';
+import { invalidValue } from '../errors/parameter-errors.ts';
+import { batchNotFound, cannotDelete } from '../errors/batch-errors.ts';
 import { isBatchId } from '../../domain/ids.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';

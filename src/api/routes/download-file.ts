@@ -1,4 +1,5 @@
-import { ApiError, fileNotFound, notDownloadable } from '../../domain/errors.ts';
+import { ApiError } from '../errors/api-error.ts';
+import { fileNotFound, notDownloadable } from '../errors/file-errors.ts';
 import type { File } from '../../domain/file.ts';
 import { isFileId } from '../../domain/ids.ts';
 import type { FileStore } from '../../storage/file-store.ts';

@@ -1,4 +1,4 @@
-import { unknownCursor } from '../../domain/errors.ts';
+import { unknownCursor } from '../errors/parameter-errors.ts';
 import { isBatchId } from '../../domain/ids.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import { clientGone, holdSlot, type Route, tenantOf } from '../context.ts';

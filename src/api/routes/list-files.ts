@@ -1,4 +1,4 @@
-import { unknownCursor } from '../../domain/errors.ts';
+import { unknownCursor } from '../errors/parameter-errors.ts';
 import { isFileId } from '../../domain/ids.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import { clientGone, holdSlot, type Route, tenantOf } from '../context.ts';

@@ -1,4 +1,4 @@
-import { modelNotFound } from '../../domain/errors.ts';
+import { modelNotFound } from '../errors/parameter-errors.ts';
 import type { ModelStore, ServedModel } from '../../storage/model-store.ts';
 import { pathParam, type Route, sendJson } from '../context.ts';
 

@@ -1,4 +1,4 @@
-import { integerAboveMax, invalidType } from '../../domain/errors.ts';
+import { integerAboveMax, invalidType } from '../errors/parameter-errors.ts';
 import { type Batch, type BatchRecord, isTerminal } from '../../domain/batch.ts';
 import { cutText } from '../../domain/shown-text.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';

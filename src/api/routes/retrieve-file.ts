@@ -1,4 +1,4 @@
-import { fileNotFound } from '../../domain/errors.ts';
+import { fileNotFound } from '../errors/file-errors.ts';
 import { isFileId } from '../../domain/ids.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import { pathParam, type Route, sendJson, tenantOf } from '../context.ts';

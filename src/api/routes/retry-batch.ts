@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { type Batch, isTerminal } from '../../domain/batch.ts';
-import { emptyArray, invalidType, invalidValue, unknownParameter } from '../../domain/errors.ts';
-import { cannotRetry } from '../../domain/batch-errors.ts';
+import { emptyArray, invalidType, invalidValue, unknownParameter } from '../errors/parameter-errors.ts';
+import { cannotRetry } from '../errors/batch-errors.ts';
 import { DEFAULT_FILE_LIFE_SECONDS } from '../../domain/file.ts';
 import { isFileId, newFileId } from '../../domain/ids.ts';
 import { describeJsonType } from '../../domain/json-type.ts';

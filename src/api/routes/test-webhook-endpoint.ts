@@ -1,5 +1,5 @@
-import { missingParameter } from '../../domain/errors.ts';
-import { webhookTestFailed } from '../../domain/webhook-errors.ts';
+import { missingParameter } from '../errors/parameter-errors.ts';
+import { webhookTestFailed } from '../errors/webhook-errors.ts';
 import { newBatchId } from '../../domain/ids.ts';
 import { type Route, sendJson } from '../context.ts';
 import { readJsonBody } from '../json-body.ts';

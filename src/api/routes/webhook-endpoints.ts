@@ -1,5 +1,5 @@
-import { unknownCursor } from '../../domain/errors.ts';
-import { tooManyWebhooks, webhookNotFound, webhooksAreOff } from '../../domain/webhook-errors.ts';
+import { unknownCursor } from '../errors/parameter-errors.ts';
+import { tooManyWebhooks, webhookNotFound, webhooksAreOff } from '../errors/webhook-errors.ts';
 import { isWebhookEndpointId, newWebhookEndpointId } from '../../domain/ids.ts';
 import { MAX_WEBHOOK_ENDPOINTS, OLD_SECRET_LIFE_SECONDS, WEBHOOK_EVENT_TYPES, type WebhookRecord } from '../../domain/webhook.ts';
 import type { WebhookStore } from '../../storage/webhook-store.ts';

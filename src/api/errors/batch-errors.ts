@@ -1,5 +1,5 @@
-import type { BatchStatus } from './batch.ts';
-import { ApiError, truncate } from './errors.ts';
+import type { BatchStatus } from '../../domain/batch.ts';
+import { ApiError, truncate } from './api-error.ts';
 
 /** 404: no such batch of this tenant. */
 export function batchNotFound(id: string): ApiError {

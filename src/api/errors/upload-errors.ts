@@ -1,5 +1,5 @@
-import { ApiError, truncate } from './errors.ts';
-import type { UploadStatus } from './upload.ts';
+import { ApiError, truncate } from './api-error.ts';
+import type { UploadStatus } from '../../domain/upload.ts';
 
 /** 404: no such upload of this tenant. */
 export function uploadNotFound(id: string): ApiError {

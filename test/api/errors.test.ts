@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as batches from '../../src/domain/batch-errors.ts';
-import * as errors from '../../src/domain/errors.ts';
+import * as batches from '../../src/api/errors/batch-errors.ts';
+import * as api from '../../src/api/errors/api-error.ts';
+import * as files from '../../src/api/errors/file-errors.ts';
+import * as limits from '../../src/api/errors/limit-errors.ts';
+import * as parameters from '../../src/api/errors/parameter-errors.ts';
+import * as requests from '../../src/api/errors/request-errors.ts';
+
+const errors = { ...api, ...files, ...limits, ...parameters, ...requests };
 
 /** Status and envelope of an error, as the wire shows them. */
-function wire(error: errors.ApiError): [status: number, type: string, param: string | null, code: string | null, message: string] {
+function wire(error: api.ApiError): [status: number, type: string, param: string | null, code: string | null, message: string] {
   const { error: body } = errors.envelope(error);
   assert.deepEqual(Object.keys(body), ['message', 'type', 'param', 'code']);
   return [error.status, body.type, body.param, body.code, body.message];
@@ -69,7 +75,7 @@ describe('envelope(error)', () => {
   });
 
   it('has status, param and code of the contract', () => {
-    const short = (error: errors.ApiError) => wire(error).slice(0, 4);
+    const short = (error: api.ApiError) => wire(error).slice(0, 4);
     assert.deepEqual(short(errors.invalidApiKey()), [401, INVALID, null, 'invalid_api_key']);
     assert.deepEqual(short(errors.unknownRoute('GET', '/v1/nope')), [404, INVALID, null, null]);
     for (const param of ['file', null] as const) {

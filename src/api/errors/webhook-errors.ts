@@ -1,4 +1,4 @@
-import { ApiError, truncate } from './errors.ts';
+import { ApiError, truncate } from './api-error.ts';
 
 /** 400: a URL that a webhook may not be sent to. */
 export function invalidWebhookUrl(url: string, fault: string): ApiError {
