@@ -12,9 +12,11 @@ import type { StoreConfig } from '../config/store-settings.ts';
 import { withoutCredentials } from '../config/wire-values.ts';
 import { retryUntilUp } from './retry-until-up.ts';
 
-/** The store of a configuration. `answerMs` is the longest until S3 begins to answer; without it there is no limit. */
+/** The store of a configuration. `answerMs` is the longest until it begins to answer; without it S3 may take as long as it likes. */
 export function openStore({ store, secrets }: Pick<Config, 'store' | 'secrets'>, patience: { answerMs?: number } = {}): ObjectStore {
-  if (store.kind === 'embedded') return createEmbeddedObjectStore({ folder: store.folder });
+  const { answerMs } = patience;
+  if (store.kind === 'embedded')
+    return createEmbeddedObjectStore({ folder: store.folder, ...(answerMs === undefined ? {} : { lockMs: answerMs }) });
   if (secrets.s3 === null) throw new Error('a configuration with an S3 store has its credentials');
   const { prefix, endpoint, bucket, region } = store;
   const access =

@@ -63,7 +63,8 @@ export async function runFaults({
   const running = new Set<Promise<void>>();
   const storeTrouble: { part: Part; fromMs: number; toMs: number }[] = [];
   const ours = [house.api, ...house.workers];
-  const everybody = [...ours, house.temporal, house.minio, house.upstream];
+  const servers = [house.temporal, house.minio, house.upstream].filter((part) => part !== null);
+  const everybody = [...ours, ...servers];
 
   function tell(line: string): void {
     log.timeline.push(line);
@@ -118,7 +119,7 @@ export async function runFaults({
     } else if (kind === 'drain') {
       note(kind, part.name, 0);
       // Nothing new is harmed during a drain, but a server that is away already may keep it from ending in time.
-      const isExcused = [house.temporal, house.minio, house.upstream].some((server) => busy.has(server));
+      const isExcused = servers.some((server) => busy.has(server));
       const code = await part.stop('SIGTERM');
       const told = `${part.name} ended with ${code} after SIGTERM`;
       if (code !== 0) tell(`         ${told}`);

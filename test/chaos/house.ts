@@ -15,7 +15,7 @@ const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 export const ACCESS = { accessKey: 'nightshift', secretKey: 'nightshift-test' };
 export const TENANTS = ['tenant-1', 'tenant-2', 'tenant-3'] as const;
 
-/** The links of one process of ours. The API has none to the upstream, and with `bucketPort` there is none to the bucket. */
+/** The links of one process of ours. The API has none to the upstream, and with `bucketPort` or the embedded store there is none to the bucket. */
 export interface Links {
   temporal: Link;
   bucket: Link | null;
@@ -28,7 +28,8 @@ export interface House extends AsyncDisposable {
   readonly api: Part;
   readonly workers: readonly Part[];
   readonly temporal: Part;
-  readonly minio: Part;
+  /** Null with the embedded store. */
+  readonly minio: Part | null;
   readonly upstream: Part;
   readonly links: ReadonlyMap<Part, Links>;
   /** Everything that went upstream, oldest first. */
@@ -44,6 +45,8 @@ export interface House extends AsyncDisposable {
   /** Logs, Temporal's database and MinIO's disk. */
   readonly directory: string;
   readonly minioDirectory: string;
+  /** The folder of the embedded store; null with MinIO. */
+  readonly storeFolder: string | null;
 }
 
 /** API keys of the tenants, as clients send them. */
@@ -67,6 +70,7 @@ export async function startHouse({
   poison = null,
   frozen = false,
   bucketPort = null,
+  store = 'minio',
 }: {
   env?: Record<string, string>;
   workers?: number;
@@ -77,12 +81,14 @@ export async function startHouse({
   poison?: string | null;
   frozen?: boolean;
   bucketPort?: ((minioPort: number) => Promise<number>) | null;
+  store?: 'minio' | 'embedded';
 } = {}): Promise<House> {
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-chaos-'));
   const minioDirectory = join(directory, 'minio');
+  const storeFolder = store === 'embedded' ? join(directory, 'store') : null;
   const ports = await Promise.all(Array.from({ length: 5 }, freePort));
   const [temporalPort = 0, minioPort = 0, consolePort = 0, upstreamPort = 0, apiPort = 0] = ports;
-  const [temporalBinary, minioBinary] = await Promise.all([serverBinary('temporal'), serverBinary('minio')]);
+  const temporalBinary = await serverBinary('temporal');
   const origin = `http://127.0.0.1:${apiPort}`;
   // The test runner keeps the logs of a file that fails.
   const logs = logFolder() ?? directory;
@@ -97,14 +103,17 @@ export async function startHouse({
     logFile: logFile('temporal'),
     ready: () => accepts(temporalPort),
   });
-  const minio = createPart({
-    name: 'minio',
-    command: minioBinary,
-    args: ['server', '--quiet', ...minioAddresses(minioPort, consolePort), minioDirectory],
-    env: { MINIO_ROOT_USER: ACCESS.accessKey, MINIO_ROOT_PASSWORD: ACCESS.secretKey, MINIO_BROWSER: 'off' },
-    logFile: logFile('minio'),
-    ready: () => answersOk(`http://127.0.0.1:${minioPort}/minio/health/ready`),
-  });
+  const minio =
+    storeFolder === null
+      ? createPart({
+          name: 'minio',
+          command: await serverBinary('minio'),
+          args: ['server', '--quiet', ...minioAddresses(minioPort, consolePort), minioDirectory],
+          env: { MINIO_ROOT_USER: ACCESS.accessKey, MINIO_ROOT_PASSWORD: ACCESS.secretKey, MINIO_BROWSER: 'off' },
+          logFile: logFile('minio'),
+          ready: () => answersOk(`http://127.0.0.1:${minioPort}/minio/health/ready`),
+        })
+      : null;
   const upstream = createPart({
     name: 'upstream',
     command: process.execPath,
@@ -132,7 +141,7 @@ export async function startHouse({
   async function ours(name: string, command: string, withUpstream: boolean, ready: () => Promise<boolean>): Promise<Part> {
     const its: Links = {
       temporal: await startLink(temporalPort),
-      bucket: bucketAt === null ? await startLink(minioPort) : null,
+      bucket: bucketAt === null && storeFolder === null ? await startLink(minioPort) : null,
       upstream: withUpstream ? await startCallLink(name, upstreamPort, calls, poison === null ? null : { text: poison, kill }) : null,
     };
     const metricsPort = await freePort();
@@ -144,9 +153,13 @@ export async function startHouse({
         NIGHTSHIFT_API_PORT: String(apiPort),
         NIGHTSHIFT_API_KEYS: tenants.map((tenant) => `${keyOf(tenant)}=${tenant}`).join(','),
         NIGHTSHIFT_TEMPORAL_ADDRESS: `127.0.0.1:${its.temporal.port}`,
-        NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${bucketAt ?? its.bucket?.port}`,
-        NIGHTSHIFT_S3_ACCESS_KEY: ACCESS.accessKey,
-        NIGHTSHIFT_S3_SECRET_KEY: ACCESS.secretKey,
+        ...(storeFolder === null
+          ? {
+              NIGHTSHIFT_S3_ENDPOINT: `http://127.0.0.1:${bucketAt ?? its.bucket?.port}`,
+              NIGHTSHIFT_S3_ACCESS_KEY: ACCESS.accessKey,
+              NIGHTSHIFT_S3_SECRET_KEY: ACCESS.secretKey,
+            }
+          : { NIGHTSHIFT_STORE: 'embedded', NIGHTSHIFT_STORE_DIR: storeFolder }),
         NIGHTSHIFT_UPSTREAM_URL: `http://127.0.0.1:${its.upstream?.port ?? upstreamPort}/v1`,
         NIGHTSHIFT_CANCEL_GRACE_SECONDS: '2',
         ...(withUpstream ? { NIGHTSHIFT_WORKER_HTTP_PORT: String(metricsPort) } : {}),
@@ -164,7 +177,7 @@ export async function startHouse({
   const crew = await Promise.all(
     Array.from({ length: workers }, (_, index) => ours(`worker-${index + 1}`, 'worker', true, async () => true)),
   );
-  await Promise.all([temporal.start(), minio.start(), upstream.start()]);
+  await Promise.all([temporal.start(), minio?.start(), upstream.start()]);
   await api.start();
   for (const worker of crew.slice(0, workers - waiting)) await worker.start();
 
@@ -185,10 +198,11 @@ export async function startHouse({
     temporalPort,
     directory,
     minioDirectory,
+    storeFolder,
     async [Symbol.asyncDispose]() {
       isOver = true;
       await Promise.all([api, ...crew].map((part) => part.stop()));
-      await Promise.all([temporal, minio, upstream].map((part) => part.stop()));
+      await Promise.all([temporal, minio, upstream].map(async (part) => await part?.stop()));
       for (const its of links.values()) for (const link of [its.temporal, its.bucket, its.upstream]) await link?.[Symbol.asyncDispose]();
       await rm(directory, { recursive: true, force: true });
     },

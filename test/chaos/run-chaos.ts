@@ -38,6 +38,7 @@ export async function runChaos({
   poisoned,
   lanes = 2,
   frozen = true,
+  store = 'minio',
   print,
 }: {
   seed: number;
@@ -48,6 +49,7 @@ export async function runChaos({
   lanes?: number;
   /** Runs a copy of the sources, which may change during a long run. */
   frozen?: boolean;
+  store?: 'minio' | 'embedded';
   print: (line: string) => void;
 }): Promise<ChaosReport> {
   const random = createRandom(seed);
@@ -65,6 +67,7 @@ export async function runChaos({
     upstreamFlags: ['--latency', '150', '--sigma', '0.5'],
     poison,
     frozen,
+    store,
   });
   const client = createClient(house.origin);
   const bucket = bucketOf(house);
@@ -116,7 +119,7 @@ export async function runChaos({
   print('a day later');
   complaints.push(...(await leaveNothing(house, bucket, calm.batches, deeds, client)));
   complaints.push(...client.complaints, ...deeds.complaints);
-  for (const part of [house.api, ...house.workers, house.temporal, house.minio]) complaints.push(...part.complaints);
+  for (const part of [house.api, ...house.workers, house.temporal, house.minio]) complaints.push(...(part?.complaints ?? []));
   const poisonings = poison === null ? null : house.poisonings.length;
   return { seed, seconds, faults: log, statuses, lines, endedByFaults, deeds, poisonings, calls, ran, shardsCompared, complaints };
 }

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
 import { NODE_FLAGS } from '../../src/processes/node-flags.ts';
 import { CRASH, logFolder, testEnvironment, workingFolder } from './environment.ts';
-import { freePort, minioWithBucket, startTemporal, type TestMinio, type TestServer } from './servers.ts';
+import { freePort, startTemporal, type TestMinio, type TestServer } from './servers.ts';
+import { startBucket, startFolder } from './stack-store.ts';
 import { until } from './until.ts';
 
 const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
@@ -56,6 +57,8 @@ interface StackOptions {
   upstream?: string[];
   /** False leaves the worker out, whose start costs more than a second of CPU. */
   withWorker?: boolean;
+  /** Where objects are: `embedded` starts no MinIO. The variable TEST_STORE sets the default, to run a file of tests on the other store. */
+  store?: 'minio' | 'embedded';
   /** Starts a MinIO for this stack, which a test needs that ends its process or reads its folder. */
   ownMinio?: boolean;
   /** Where the processes find MinIO, given its endpoint. */
@@ -69,6 +72,7 @@ export async function startStack({
   env = {},
   upstream = ['--latency', '5'],
   withWorker = true,
+  store = process.env['TEST_STORE'] === 'embedded' ? 'embedded' : 'minio',
   ownMinio = false,
   bucketAt = async (endpoint) => endpoint,
   temporalAt = async (address) => address,
@@ -76,7 +80,7 @@ export async function startStack({
   // Whatever is started ends with the stack, and at once where the stack cannot be started.
   const own = createOwner();
   try {
-    return await startParts(own, { env, upstream, withWorker, ownMinio, bucketAt, temporalAt });
+    return await startParts(own, { env, upstream, withWorker, store, ownMinio, bucketAt, temporalAt });
   } catch (error) {
     await own.end().catch((fault: unknown) => {
       throw new AggregateError([error, fault], 'the stack did not start');
@@ -87,10 +91,9 @@ export async function startStack({
 
 async function startParts(
   own: Owner,
-  { env, upstream, withWorker, ownMinio, bucketAt, temporalAt }: Required<StackOptions>,
+  { env, upstream, withWorker, store, ownMinio, bucketAt, temporalAt }: Required<StackOptions>,
 ): Promise<Stack> {
-  const { minio, bucket } = await minioWithBucket({ own: ownMinio });
-  own.use(minio);
+  const objects = store === 'embedded' ? own.use(await startFolder()) : own.use(await startBucket(ownMinio, bucketAt));
   const temporal = own.use(await startTemporal());
   const [apiPort, upstreamPort] = await Promise.all([freePort(), freePort()]);
   const upstreamProcess = await startUpstream(upstreamPort, upstream, own);
@@ -98,10 +101,7 @@ async function startParts(
     NIGHTSHIFT_API_PORT: String(apiPort),
     NIGHTSHIFT_API_KEYS: 'key-a=tenant-a,key-b=tenant-b',
     NIGHTSHIFT_TEMPORAL_ADDRESS: await temporalAt(temporal.address),
-    NIGHTSHIFT_S3_ENDPOINT: await bucketAt(minio.endpoint),
-    NIGHTSHIFT_S3_BUCKET: bucket,
-    NIGHTSHIFT_S3_ACCESS_KEY: minio.accessKey,
-    NIGHTSHIFT_S3_SECRET_KEY: minio.secretKey,
+    ...objects.env,
     NIGHTSHIFT_UPSTREAM_URL: `${upstreamProcess.url}/v1`,
     NIGHTSHIFT_COMPLETION_WINDOWS: '24h,4s,1h',
     NIGHTSHIFT_CANCEL_GRACE_SECONDS: '2',
@@ -136,7 +136,10 @@ async function startParts(
     baseURL: `${origin}/v1`,
     origin,
     temporal,
-    minio,
+    get minio() {
+      if (!('minio' in objects)) throw new Error('This stack has the embedded store, so it has no MinIO.');
+      return objects.minio;
+    },
     upstream: upstreamProcess,
     env: variables,
     api,

@@ -178,6 +178,27 @@ async function holdSyncs(): Promise<(() => void)[]> {
   return waiting;
 }
 
+describe('an embedded store whose lock another process keeps', () => {
+  it('fails writes after a time, reads meanwhile, and writes again once the lock is free', async () => {
+    const hurried = createEmbeddedObjectStore({ folder, lockMs: 200 });
+    await hurried.put('locked', Buffer.from('before'));
+    const other = openDatabase(databasePath(folder));
+    other.exec('BEGIN IMMEDIATE');
+    const startedMs = performance.now();
+    const writing = hurried.put('locked', Buffer.from('after'));
+    assert.equal((await hurried.get('locked'))?.body.toString(), 'before');
+    await assert.rejects(writing, (error) => error instanceof ObjectStoreError && /locked/.test(error.message));
+    assert.ok(performance.now() - startedMs >= 200);
+    const patient = store.put('locked', Buffer.from('patient'));
+    await delay(50);
+    other.exec('ROLLBACK');
+    await patient;
+    await hurried.put('locked', Buffer.from('after'));
+    assert.equal((await store.get('locked'))?.body.toString(), 'after');
+    for (const each of [other, hurried]) each.close();
+  });
+});
+
 describe('an embedded store and the event loop', () => {
   it('lets timers run during a loop of reads', async () => {
     await store.put('small', Buffer.from('1'));

@@ -20,6 +20,15 @@ const FILES_PER_SWEEP = 500;
 const TRIES = 10;
 const SWEEP_EVERY_MS = 3_600_000;
 
+const LOCK_MS = 30_000;
+
+interface EmbeddedOptions {
+  folder: string;
+  /** Longest wait of a write for the other processes, after which it fails; 30 s by default. */
+  lockMs?: number;
+  nowMs?: () => number;
+}
+
 /** The database of a store in this folder. */
 export function databasePath(folder: string): string {
   return join(folder, 'objects.db');
@@ -29,12 +38,12 @@ export function databasePath(folder: string): string {
  * An `ObjectStore` in a folder of this machine, for all of its processes: SQLite has keys, tags and small bodies, and files have
  * the large ones. The folder must be on a local disk. What a call has written survives a loss of power from its answer on.
  */
-export function createEmbeddedObjectStore({ folder, nowMs = Date.now }: { folder: string; nowMs?: () => number }): ObjectStore {
+export function createEmbeddedObjectStore({ folder, lockMs = LOCK_MS, nowMs = Date.now }: EmbeddedOptions): ObjectStore {
   const path = databasePath(folder);
   const contentFolder = join(folder, 'content');
   const files = createContentFiles(contentFolder);
   const reads = createReads(path);
-  const writer = createWriter({ path, folder: contentFolder });
+  const writer = createWriter({ path, folder: contentFolder, lockMs });
   let sweeping: NodeJS.Timeout | undefined;
 
   async function run<T>(operation: string, key: string, call: () => Promise<T>): Promise<T> {

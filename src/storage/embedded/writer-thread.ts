@@ -10,6 +10,15 @@ import { createWrites, type Write } from './writes.ts';
  * processes. What has arrived while it waited goes into the next commit together.
  */
 
+export interface WriterOptions {
+  /** Of the database. */
+  path: string;
+  /** Of the content files. */
+  folder: string;
+  /** Longest wait for the lock. Another process has it for milliseconds, unless it stands still or the disk hangs. */
+  lockMs: number;
+}
+
 /** A write with a number that its answer has too; `close` ends the thread. */
 export type Request = { id: number; write: Write } | 'close';
 export type Answer = { id: number; answer: string } | { id: number; failure: Failure };
@@ -21,13 +30,11 @@ export interface Failure {
 }
 
 const MOST_PER_COMMIT = 256;
-/** A commit takes milliseconds; another process holds the lock for longer only if it or the disk hangs. */
-const LOCK_WITHIN_MS = 30_000;
 /** 16 MiB: each time the log reaches it, its pages are written to the database and both are synced. */
 const CHECKPOINT_PAGES = 4000;
 const MAX_IDLE_LOG_BYTES = 64 * 1024 * 1024;
 
-const { path, folder }: { path: string; folder: string } = workerData;
+const { path, folder, lockMs }: WriterOptions = workerData;
 const port = parentPort;
 if (port === null) throw new Error('this is the program of a thread');
 
@@ -83,7 +90,7 @@ function applyOne(id: number, write: Write): Answer {
 
 /** SQLite's own waiting sleeps up to 100 ms at a time, so a process that writes all the time would starve the others. */
 function begin(): void {
-  const deadline = performance.now() + LOCK_WITHIN_MS;
+  const deadline = performance.now() + lockMs;
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (;;) {
     try {

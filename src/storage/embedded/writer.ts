@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Write } from './writes.ts';
-import type { Answer, Failure, Request } from './writer-thread.ts';
+import type { Answer, Failure, Request, WriterOptions } from './writer-thread.ts';
 
 /** Sends writes to the thread that does them. */
 export interface Writer {
@@ -16,13 +16,13 @@ interface Waiting {
 }
 
 /** The thread starts with the first write. It keeps the process alive only while a write waits. */
-export function createWriter(place: { path: string; folder: string }): Writer {
+export function createWriter(options: WriterOptions): Writer {
   const waiting = new Map<number, Waiting>();
   let thread: Worker | null = null;
   let sent = 0;
 
   function start(): Worker {
-    const started = new Worker(new URL(`./writer-thread${import.meta.url.slice(-3)}`, import.meta.url), { workerData: place });
+    const started = new Worker(new URL(`./writer-thread${import.meta.url.slice(-3)}`, import.meta.url), { workerData: options });
     started.unref();
     started.on('message', (message: Answer) => {
       const call = waiting.get(message.id);
