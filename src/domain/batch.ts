@@ -1,4 +1,4 @@
-/** The eight statuses of the wire contract (reference: Batch API, "State machine"); no other is ever shown. */
+/** The eight statuses (docs/contract.md, "Statuses"). */
 export const BATCH_STATUSES = [
   'validating',
   'failed',

@@ -1,6 +1,6 @@
 import { type Batch, type BatchRecord, type BatchStatus, isTerminal, type RequestCounts } from './batch.ts';
 
-/** The legal moves, all of them (reference: Batch API, "State machine"). */
+/** The legal moves, all of them (docs/contract.md, "Statuses"). */
 const NEXT: Record<BatchStatus, readonly BatchStatus[]> = {
   validating: ['failed', 'in_progress', 'cancelling', 'expired'],
   in_progress: ['finalizing', 'cancelling', 'expired'],
