@@ -42,6 +42,8 @@ export interface ActivityDeps {
   sweepMinAgeMs: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
+  /** Whether the completion window of a batch stands still while it is paused. */
+  pauseStopsWindow: boolean;
   /** Called with the open batches that a sweep found. */
   onOpenBatches: (found: OpenBatches) => void;
   /** Age at which a multipart upload is taken for dead. */

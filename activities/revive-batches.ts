@@ -20,7 +20,7 @@ const RESTART_EVERY_MS = 3_600_000;
 const WARNINGS = 10;
 
 /**
- * Starts batches that do not run, starts anew those that run and should have ended, repeats cancels, and removes markers of
+ * Starts batches that do not run, starts anew those that run and should have ended, repeats cancels and pauses, and removes markers of
  * batches that have ended. It begins with the batches that do not run, each time at another one, and stops when its time is up: when
  * Temporal is slow, a few batches that it does not take cannot keep the others waiting.
  */
@@ -70,7 +70,7 @@ export function createReviveBatches(
 
   async function reviveRecord(record: BatchRecord, running: ReadonlySet<string> | null, result: ReviveResult): Promise<void> {
     const { id, status } = record.batch;
-    const stuck = await stuckRun(id, dueMs(record.batch, cancelGraceMs));
+    const stuck = await stuckRun(id, dueMs(record, cancelGraceMs));
     if (stuck !== null) {
       logger.warn({ batch: id, tenant: record.tenant, status }, 'a batch that should have ended shows no activity: starting it anew');
       await runs.restart(record, { runId: stuck, atMs: nowMs() });
@@ -84,6 +84,9 @@ export function createReviveBatches(
       result.started += 1;
     } else if (status === 'cancelling') {
       await runs.cancel(id);
+      result.signalled += 1;
+    } else if (record.pause?.isHeard === false) {
+      await runs.tellChanged(id);
       result.signalled += 1;
     }
   }

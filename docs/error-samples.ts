@@ -83,6 +83,8 @@ export const BATCH_ERRORS: Samples<typeof batches, ApiError> = {
   ],
   cannotDelete: [batches.cannotDelete('in_progress'), 'Cancel the batch, wait until it is `cancelled`, then delete it.'],
   batchWasDeleted: [batches.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
+  cannotPause: [batches.cannotPause('finalizing', 'status'), 'Nothing: the last requests have ended.'],
+  cannotResume: [batches.cannotResume('completed'), 'Nothing: the batch has ended.'],
   cannotCancel: [batches.cannotCancel('completed'), 'Nothing: the batch has ended.'],
 };
 

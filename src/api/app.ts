@@ -41,6 +41,8 @@ export interface AppDeps {
   endpoints: readonly string[];
   /** Completion windows a batch may have: milliseconds by the name that clients write. */
   completionWindows: ReadonlyMap<string, number>;
+  /** Whether the completion window of a batch stands still while it is paused. */
+  pauseStopsWindow: boolean;
   bodyPace: BodyPace;
   browserRules: BrowserRules;
   /** Raised when the process is about to end. */

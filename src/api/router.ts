@@ -24,7 +24,9 @@ import { listBatches } from './routes/list-batches.ts';
 import { listFiles } from './routes/list-files.ts';
 import { listModels, retrieveModel } from './routes/models.ts';
 import { openApi } from './routes/open-api.ts';
+import { pauseBatch } from './routes/pause-batch.ts';
 import { ready } from './routes/ready.ts';
+import { resumeBatch } from './routes/resume-batch.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retryBatch } from './routes/retry-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
@@ -73,6 +75,8 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.delete('/v1/batches/:id', deleteBatch(deps));
   router.get('/v1/batches/:id/events', batchEvents({ ...deps, watch, waits }));
   router.post('/v1/batches/:id/retry', retryBatch({ ...deps, maker, downloads }));
+  router.post('/v1/batches/:id/pause', pauseBatch(deps));
+  router.post('/v1/batches/:id/resume', resumeBatch(deps));
   router.post('/v1/batches/:id/cancel', cancelBatch(deps));
 
   router.post('/v1/webhook_endpoints', createWebhookEndpoint(deps));

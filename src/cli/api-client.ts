@@ -20,6 +20,8 @@ export interface ApiClient {
   getBatch(id: string, options?: { retries?: number }): Promise<Batch>;
   listBatches(query: PageQuery): Promise<Page<Batch>>;
   cancelBatch(id: string): Promise<Batch>;
+  pauseBatch(id: string): Promise<Batch>;
+  resumeBatch(id: string): Promise<Batch>;
   /** Makes a batch of the lines with these statuses; of all that were not answered where there are none. Repeated like a create. */
   retryBatch(id: string, statuses: readonly string[], idempotencyKey: string): Promise<Batch>;
 }
@@ -84,6 +86,8 @@ export function createApiClient(http: Http): ApiClient {
         }),
       );
     },
+    pauseBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/pause` })),
+    resumeBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/resume` })),
     cancelBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/cancel` })),
   };
 }

@@ -61,6 +61,8 @@ export interface Config {
     activitiesPerSecond: number;
     maxInFlight: number;
     cancelGraceMs: number;
+    /** Whether the completion window of a batch stands still while it is paused. */
+    pauseStopsWindow: boolean;
     heartbeatTimeoutMs: number;
   };
   housekeeping: { uploadMarkerMaxAgeMs: number; sweepIntervalMs: number; sweepMinAgeMs: number };
@@ -202,6 +204,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
       activitiesPerSecond: settings.ACTIVITIES_PER_SECOND,
       maxInFlight: settings.MAX_IN_FLIGHT_PER_BATCH,
       cancelGraceMs: settings.CANCEL_GRACE_SECONDS * 1000,
+      pauseStopsWindow: settings.PAUSE_STOPS_WINDOW,
       heartbeatTimeoutMs: settings.HEARTBEAT_TIMEOUT_SECONDS * 1000,
     },
     housekeeping: {

@@ -100,6 +100,7 @@ export const settingsSchema = z.object({
   ACTIVITIES_PER_SECOND: integer(100, 1, 100_000),
   MAX_IN_FLIGHT_PER_BATCH: integer(1024, 1, 10_000),
   CANCEL_GRACE_SECONDS: integer(30, 0, 600),
+  PAUSE_STOPS_WINDOW: flag(false),
   HEARTBEAT_TIMEOUT_SECONDS: integer(30, 5, 600),
   UPLOAD_MARKER_MAX_AGE_HOURS: integer(24, 1, 8760),
   SWEEP_INTERVAL_SECONDS: integer(60, 1, 86_400),

@@ -185,6 +185,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     heartbeatThrottleMs: throttleMs,
     sweepMinAgeMs: config.housekeeping.sweepMinAgeMs,
     cancelGraceMs: config.batches.cancelGraceMs,
+    pauseStopsWindow: config.batches.pauseStopsWindow,
     onOpenBatches: metrics.batchesFoundOpen,
     uploadMarkerMaxAgeMs: config.housekeeping.uploadMarkerMaxAgeMs,
     nowMs,

@@ -95,6 +95,7 @@ export async function serveApi(args: string[]): Promise<number> {
     settingsOf: tenants.settingsOf,
     endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
+    pauseStopsWindow: config.batches.pauseStopsWindow,
     bodyPace: config.api.bodyPace,
     browserRules: config.api,
     draining: shutdown.draining,

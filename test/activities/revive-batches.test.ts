@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OpenBatches } from '../../activities/deps.ts';
 import type { Batch } from '../../src/domain/batch.ts';
+import { pauseRecord } from '../../src/domain/pause.ts';
 import { newBatch } from '../../src/domain/new-batch.ts';
 import type { Logger } from '../../src/telemetry/logger.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
@@ -41,6 +42,7 @@ after(async () => await stage[Symbol.asyncDispose]());
 async function sweep(given: { inMs?: number; running?: string[]; start?: BatchRuns['start']; batches?: BatchStore } = {}) {
   const started: string[] = [];
   const cancelled: string[] = [];
+  const told: string[] = [];
   const runs: BatchRuns = {
     ...stage.deps.runs,
     running: async () => new Set(given.running ?? []),
@@ -49,10 +51,11 @@ async function sweep(given: { inMs?: number; running?: string[]; start?: BatchRu
       started.push(record.batch.id);
     },
     cancel: async (batchId) => void cancelled.push(batchId),
+    tellChanged: async (batchId) => void told.push(batchId),
   };
   const { batches = stage.deps.batches } = given;
   const worker = stage.worker({ runs, batches, nowMs: () => Date.now() + (given.inMs ?? 2 * MINUTE_MS) });
-  return { started, cancelled, result: await run(async () => await worker.reviveBatches(), undefined) };
+  return { started, cancelled, told, result: await run(async () => await worker.reviveBatches(), undefined) };
 }
 
 const isOpen = async (batch: StagedBatch) => (await collect(stage.deps.batches.listOpen())).some(({ id }) => id === batch.batchId);
@@ -67,6 +70,18 @@ describe('reviveBatches', () => {
     assert.deepEqual((await sweep({ inMs: 0 })).started, []);
     assert.deepEqual((await sweep()).started, [batch.batchId]);
     assert.deepEqual((await sweep({ running: [batch.batchId] })).started, []);
+    await finish(batch);
+  });
+
+  it('tells a batch of a pause until the batch has read its record', async () => {
+    const batch = await stage.submit(chatLines(1));
+    await stage.deps.batches.update(TENANT, batch.batchId, (found) =>
+      pauseRecord(found, { nowSeconds: Math.floor(Date.now() / 1000), stopsWindow: false }),
+    );
+    assert.deepEqual((await sweep({ running: [batch.batchId] })).told, [batch.batchId]);
+    const saved = await run(stage.worker().saveBatch, { ...batch, to: null, counts: null });
+    assert.deepEqual([saved.pause.isPaused, saved.pause.changes], [true, 1]);
+    assert.deepEqual((await sweep({ running: [batch.batchId] })).told, []);
     await finish(batch);
   });
 

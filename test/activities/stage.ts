@@ -98,6 +98,7 @@ export async function startStage(): Promise<Stage> {
     runs: {
       start: async () => undefined,
       cancel: async () => undefined,
+      tellChanged: async () => undefined,
       progress: async () => null,
       running: async () => new Set(),
       describe: async () => null,
@@ -116,6 +117,7 @@ export async function startStage(): Promise<Stage> {
     heartbeatThrottleMs: 10_000,
     sweepMinAgeMs: 60_000,
     cancelGraceMs: 30_000,
+    pauseStopsWindow: false,
     onOpenBatches: () => undefined,
     uploadMarkerMaxAgeMs: DAY_MS,
     nowMs: Date.now,

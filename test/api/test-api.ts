@@ -28,6 +28,8 @@ import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 export interface TestRuns extends BatchRuns {
   readonly started: string[];
   readonly cancelled: string[];
+  /** Batches that were told of a changed record. */
+  readonly told: string[];
   /** Batches whose progress was asked for. */
   readonly asked: string[];
   state: 'up' | 'away' | 'silent';
@@ -103,6 +105,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
     browserRules: { allowedHosts: null, corsOrigins: [] },
+    pauseStopsWindow: false,
     bodyPace: { idleTimeoutMs: 10_000, minBytesPerSecond: 1024 },
     nowMs,
     monotonicMs: () => performance.now() + offsetMs,
@@ -181,6 +184,7 @@ function createTestRuns(): TestRuns {
   const runs: TestRuns = {
     started: [],
     cancelled: [],
+    told: [],
     asked: [],
     state: 'up',
     takesMs: 0,
@@ -192,6 +196,10 @@ function createTestRuns(): TestRuns {
     async cancel(id) {
       await reach();
       runs.cancelled.push(id);
+    },
+    async tellChanged(id) {
+      await reach();
+      runs.told.push(id);
     },
     async progress(id) {
       runs.asked.push(id);

@@ -43,3 +43,27 @@ export function batchWasDeleted(id: string): ApiError {
     headers: { 'x-should-retry': 'false' },
   });
 }
+
+/** 409: a batch that has nothing to hold back; `why` says it. */
+export function cannotPause(status: BatchStatus, why: 'status' | 'window'): ApiError {
+  const reason =
+    why === 'window'
+      ? 'its completion window has ended, and its results are about to be published'
+      : "only a batch with status 'validating' or 'in_progress' has requests that can be held back";
+  return new ApiError({
+    status: 409,
+    code: 'cannot_pause',
+    message: `Cannot pause a batch with status '${status}': ${reason}.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
+/** 409: a batch that has ended. */
+export function cannotResume(status: BatchStatus): ApiError {
+  return new ApiError({
+    status: 409,
+    code: 'cannot_resume',
+    message: `Cannot resume a batch with status '${status}': it has ended. To run its failed lines again, retry it.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}

@@ -109,6 +109,20 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
         errors: [400, 404, 408, 409, 413],
       }),
     },
+    '/v1/batches/{id}/pause': {
+      parameters: [pathId('batch')],
+      post: operation('pauseBatch', 'Pause a batch: it starts no new request, and those in flight finish', {
+        success: { 200: answers('The batch', 'Batch') },
+        errors: [404, 409],
+      }),
+    },
+    '/v1/batches/{id}/resume': {
+      parameters: [pathId('batch')],
+      post: operation('resumeBatch', 'Let a paused batch go on', {
+        success: { 200: answers('The batch', 'Batch') },
+        errors: [404, 409],
+      }),
+    },
     '/v1/batches/{id}/cancel': {
       parameters: [pathId('batch')],
       post: operation('cancelBatch', 'Cancel a batch; what is finished by then is kept', {

@@ -57,6 +57,7 @@ const batch: Schema = {
     nightshift: {
       type: 'object',
       properties: {
+        paused_at: { ...unixSeconds, description: 'Since when the batch is paused; absent while it is not' },
         retry_of: { ...text, description: 'The batch whose lines this one runs again' },
         retried_by: { type: 'array', items: text, description: 'The batches that run lines of this one again' },
       },
