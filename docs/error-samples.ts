@@ -77,6 +77,14 @@ export const HTTP_ERRORS: Samples<typeof http, ApiError> = {
 /** The errors of `src/api/errors/batch-errors.ts`. */
 export const BATCH_ERRORS: Samples<typeof batches, ApiError> = {
   batchNotFound: [batches.batchNotFound('batch_…'), "Check the id and the key. Another tenant's batches answer like unknown ones."],
+  tooLargeToEstimate: [
+    batches.tooLargeToEstimate('file-…', 300_000_000, 209_715_200),
+    'Upload the first lines as a file of their own, and estimate that.',
+  ],
+  estimateTookTooLong: [
+    batches.estimateTookTooLong('file-…', 50, 40_000),
+    'Upload the first lines as a file of their own, and estimate that. Try again later if the service was busy.',
+  ],
   cannotRetry: [
     batches.cannotRetry('batch_…', "it has the status 'in_progress', and only a batch that has ended can be run again"),
     'The end of the message says what is missing: wait for the end of the batch, or upload the lines again.',

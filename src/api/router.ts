@@ -1,8 +1,9 @@
 import Router from '@koa/router';
 import type { Middleware } from 'koa';
+import type { ApiError } from './errors/api-error.ts';
 import { methodNotAllowed, unknownRoute } from './errors/request-errors.ts';
 import type { AppDeps } from './app.ts';
-import type { ApiState } from './context.ts';
+import type { ApiContext, ApiState } from './context.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createBatchMaker } from './batch-maker.ts';
 import { createBatchWatch } from './batch-watch.ts';
@@ -14,6 +15,7 @@ import { cancelUpload } from './routes/cancel-upload.ts';
 import { completeUpload } from './routes/complete-upload.ts';
 import { createBatch } from './routes/create-batch.ts';
 import { createFile } from './routes/create-file.ts';
+import { estimateBatch } from './routes/estimate-batch.ts';
 import { createUpload } from './routes/create-upload.ts';
 import { batchEvents } from './routes/batch-events.ts';
 import { deleteBatch } from './routes/delete-batch.ts';
@@ -70,6 +72,7 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.post('/v1/uploads/:id/cancel', cancelUpload(deps));
 
   router.post('/v1/batches', createBatch({ ...deps, maker }));
+  router.post('/v1/batches/estimate', estimateBatch(deps));
   router.get('/v1/batches', listBatches({ ...deps, lists }));
   router.get('/v1/batches/:id', retrieveBatch({ ...deps, watch, waits }));
   router.delete('/v1/batches/:id', deleteBatch(deps));
@@ -97,6 +100,15 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   return router;
 }
 
+/** A path that stands in the table word for word is never taken for one with an id. Throws the 405. */
+export function exactPathsFirst(router: Router<ApiState>): Middleware<ApiState> {
+  return async (ctx, next) => {
+    const methods = router.stack.filter(({ path }) => path === ctx.path).flatMap((layer) => layer.methods);
+    if (methods.length > 0 && !methods.includes(ctx.method)) throw notAllowed(ctx, methods);
+    await next();
+  };
+}
+
 /** What is left when no route took the request: 405 where another method would do, else 404. */
 export function answerNotFound(router: Router<ApiState>): Middleware<ApiState> {
   const exists = (path: string) => router.match(path, 'GET').path.length > 0;
@@ -109,7 +121,11 @@ export function answerNotFound(router: Router<ApiState>): Middleware<ApiState> {
   return async (ctx) => {
     const methods = router.match(ctx.path, ctx.method).path.flatMap((layer) => layer.methods);
     if (methods.length === 0) throw unknownRoute(ctx.method, ctx.path, meantPath(ctx.path));
-    ctx.set('Allow', [...new Set(methods)].join(', '));
-    throw methodNotAllowed(ctx.method, ctx.path);
+    throw notAllowed(ctx, methods);
   };
+}
+
+function notAllowed(ctx: ApiContext, methods: readonly string[]): ApiError {
+  ctx.set('Allow', [...new Set(methods)].join(', '));
+  return methodNotAllowed(ctx.method, ctx.path);
 }

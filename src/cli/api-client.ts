@@ -1,9 +1,10 @@
 import type { Http } from './http.ts';
 import type { OpenInput } from './open-input.ts';
-import { type Page, readBatch, readFile, readPage } from './read-batch.ts';
+import { type Page, readBatch, readEstimate, readFile, readPage } from './read-batch.ts';
 import { readContent } from './read-content.ts';
 import { type OnBytes, uploadBody } from './upload-body.ts';
 import type { Batch } from '../domain/batch.ts';
+import type { BatchEstimate } from '../domain/batch-estimate.ts';
 import type { File, UploadPurpose } from '../domain/file.ts';
 
 /** The API as a client sees it, over HTTP. Failures are `ApiFault`s. */
@@ -17,6 +18,8 @@ export interface ApiClient {
   readContent(id: string, from: number, onTotal?: (bytes: number) => void): AsyncIterable<Uint8Array>;
   /** Repeats a create with the same key, so that an answer that was lost makes no second batch. */
   createBatch(body: NewBatch, idempotencyKey: string): Promise<Batch>;
+  /** What a batch of this body would amount to. */
+  estimateBatch(body: NewBatch): Promise<BatchEstimate>;
   getBatch(id: string, options?: { retries?: number }): Promise<Batch>;
   listBatches(query: PageQuery): Promise<Page<Batch>>;
   cancelBatch(id: string): Promise<Batch>;
@@ -38,6 +41,8 @@ export interface NewBatch {
   metadata?: Record<string, string>;
 }
 
+/** An API reads the whole input before it answers, and gives up before a minute has passed. */
+const ESTIMATE_ANSWER_MS = 120_000;
 /** An API copies the lines before it answers. */
 const RETRY_ANSWER_MS = 3_600_000;
 /** An API completes an upload before it answers. */
@@ -67,6 +72,17 @@ export function createApiClient(http: Http): ApiClient {
           path: '/batches',
           headers: { 'idempotency-key': idempotencyKey },
           body: () => ({ content, headers: { 'content-type': 'application/json' } }),
+        }),
+      );
+    },
+    async estimateBatch(body) {
+      const content = JSON.stringify(body);
+      return readEstimate(
+        await http.json({
+          method: 'POST',
+          path: '/batches/estimate',
+          body: () => ({ content, headers: { 'content-type': 'application/json' } }),
+          timeoutMs: ESTIMATE_ANSWER_MS,
         }),
       );
     },

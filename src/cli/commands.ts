@@ -12,6 +12,7 @@ export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
   retry: { summary: 'run the failed lines of a batch again', load: async () => (await import('./retry.ts')).retry },
   download: { summary: 'download the results of a batch', load: async () => (await import('./download.ts')).download },
   check: { summary: 'check a file of requests on this machine', load: async () => (await import('./check.ts')).check },
+  estimate: { summary: 'ask what a batch would amount to', load: async () => (await import('./estimate.ts')).estimate },
   'files list': { summary: 'list files, newest first', load: async () => (await import('./files.ts')).filesList },
   'files get': { summary: 'download a file', load: async () => (await import('./files.ts')).filesGet },
   'files rm': { summary: 'delete files', load: async () => (await import('./files.ts')).filesRm },

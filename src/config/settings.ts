@@ -95,6 +95,7 @@ export const settingsSchema = z.object({
   MAX_RESUMABLE_UPLOAD_BYTES: integer(8_589_934_592, 1024, 80_000_000_000),
   MAX_LINE_BYTES: integer(67_108_864, 1024, 536_870_912),
   MAX_EMBEDDING_INPUTS: integer(50_000, 1, 100_000_000),
+  PRICES_FILE: optional(),
 
   LINES_PER_ACTIVITY: limit(1000),
   ACTIVITIES_PER_SECOND: integer(100, 1, 100_000),

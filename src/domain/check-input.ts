@@ -38,8 +38,8 @@ export interface InputChecker {
 export interface CheckedRequest {
   bytes: Uint8Array;
   model: string | null;
-  /** Number of its upstream, by the order in which upstreams were first needed. */
-  upstream: number;
+  /** Name of its upstream. */
+  upstream: string;
   /** Inputs of an embeddings request; 0 elsewhere. */
   embeddingInputs: number;
 }
@@ -102,7 +102,7 @@ export function createInputChecker({
       const addModel = () => {
         const wrong = models.add(model, line);
         if (wrong.length === 0 && bytes !== null)
-          onRequest({ bytes, model, upstream: models.upstream, embeddingInputs: checked.embeddingInputs });
+          onRequest({ bytes, model, upstream: models.upstreams[models.upstream] ?? '', embeddingInputs: checked.embeddingInputs });
         return add(wrong);
       };
       const asked = models.ask(model);

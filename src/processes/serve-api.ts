@@ -17,6 +17,7 @@ import { createApiKeys, NO_KEYS } from '../api/middleware/authentication.ts';
 import { loadConfig, printable } from '../config/config.ts';
 import { parseCompletionWindow } from '../domain/completion-window.ts';
 import { DEFAULT_ENDPOINTS } from '../domain/endpoint.ts';
+import { createPriceTable } from '../domain/prices.ts';
 import { environment } from '../config/environment.ts';
 import { isDefaultKey } from '../config/default-secrets.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -86,6 +87,7 @@ export async function serveApi(args: string[]): Promise<number> {
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
     models: createModelStore({ store: objectStore, nowMs }),
+    prices: config.batches.prices === null ? null : createPriceTable(config.batches.prices),
     webhooks: createWebhookStore({ store: objectStore }),
     webhookSigner: openWebhooks(config, shutdown),
     runs,

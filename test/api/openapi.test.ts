@@ -5,7 +5,7 @@ import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { startWebhookReceiver } from '../helpers/webhook-receiver.ts';
 import { type DescribedApi, describedAnswers } from './described-answers.ts';
-import { startWholeTestApi, type TestApi } from './test-api.ts';
+import { anUpstream, startWholeTestApi, type TestApi } from './test-api.ts';
 
 const LINE = '{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n';
 const headers = { 'content-type': 'application/json' };
@@ -105,6 +105,8 @@ describe('GET /openapi.json', () => {
       await described.call('GET /v1/batches/{id}', 400, { id, query: '?wait=x' });
       await described.call('GET /v1/batches/{id}/events', 200, { id });
       await described.call('GET /v1/batches/{id}/events', 404, { id: 'x' });
+      await described.call('POST /v1/batches/estimate', 200, json(request));
+      await described.call('POST /v1/batches/estimate', 400, json({}));
       await described.call('POST /v1/batches/{id}/retry', 400, { id, ...json({ status: 'x' }) });
       await described.call('POST /v1/batches/{id}/retry', 404, { id: 'x', ...json({}) });
       await described.call('POST /v1/batches/{id}/retry', 409, { id, ...json({}) });
@@ -134,7 +136,7 @@ describe('GET /openapi.json', () => {
     });
 
     it('models', async () => {
-      await createModelStore({ store: api.store, nowMs: Date.now }).tell('gpu', ['Qwen/Qwen3-8B']);
+      await createModelStore({ store: api.store, nowMs: Date.now }).tell(anUpstream('gpu'), ['Qwen/Qwen3-8B']);
       await described.call('GET /v1/models', 200);
       await described.call('GET /v1/models/{id}', 200, { id: 'Qwen/Qwen3-8B' });
       await described.call('GET /v1/models/{id}', 404, { id: 'gpt-4o' });

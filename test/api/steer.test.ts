@@ -5,7 +5,7 @@ import OpenAI from 'openai';
 import type { Batch } from '../../src/domain/batch.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { until } from '../helpers/until.ts';
-import { envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
+import { anUpstream, envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
 
 let api: TestApi;
 let client: OpenAI;
@@ -213,8 +213,8 @@ describe('GET /v1/batches/{id}/events', () => {
 describe('GET /v1/models', () => {
   it('lists what workers told of late, for the SDK too', async () => {
     const models = createModelStore({ store: api.store, nowMs: () => api.nowSeconds() * 1000 });
-    await models.tell('gpu', ['Qwen/Qwen3-8B', 'constructor']);
-    await models.tell('hosted', ['Qwen/Qwen3-8B', 'gpt-4o-mini']);
+    await models.tell(anUpstream('gpu'), ['Qwen/Qwen3-8B', 'constructor']);
+    await models.tell(anUpstream('hosted'), ['Qwen/Qwen3-8B', 'gpt-4o-mini']);
     const listed = (await client.models.list()).data;
     assert.deepEqual(
       listed.map(({ id, owned_by }) => [id, owned_by]),
@@ -227,7 +227,7 @@ describe('GET /v1/models', () => {
     assert.ok(listed.every(({ created }) => Math.abs(created - api.nowSeconds()) < 10));
     assert.equal((await client.models.retrieve('Qwen/Qwen3-8B')).owned_by, 'gpu');
     await assert.rejects(client.models.retrieve('gpt-5'), OpenAI.NotFoundError);
-    await models.tell('gpu', []);
+    await models.tell(anUpstream('gpu'), []);
     assert.deepEqual(
       (await client.models.list()).data.map(({ id }) => id),
       ['Qwen/Qwen3-8B', 'gpt-4o-mini'],

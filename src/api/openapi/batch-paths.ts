@@ -63,6 +63,13 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
         errors: [400],
       }),
     },
+    '/v1/batches/estimate': {
+      post: operation('estimateBatch', 'Say what a batch would amount to, without creating it', {
+        requestBody: body(request),
+        success: { 200: answers('The estimate', 'BatchEstimate') },
+        errors: [400, 408, 413],
+      }),
+    },
     '/v1/batches/{id}': {
       parameters: [pathId('batch')],
       get: operation('retrieveBatch', 'Look at a batch', {

@@ -15,6 +15,7 @@ import {
   unixSeconds,
   unixSecondsOrNull,
 } from './json-schema.ts';
+import { estimateSchemas } from './estimate-schemas.ts';
 import { webhookSchemas } from './webhook-paths.ts';
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
@@ -107,6 +108,7 @@ export const schemas: Readonly<Record<string, Schema>> = {
   }),
   Model: whole({ id: text, object: always('model'), created: unixSeconds, owned_by: text }),
   ModelList: whole({ object: always('list'), data: { type: 'array', items: named('Model') } }),
+  ...estimateSchemas,
   ...webhookSchemas,
   Health: whole({ status: always('ok') }),
   Readiness: {
