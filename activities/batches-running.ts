@@ -1,4 +1,4 @@
-import { type AnswerTime, createAnswerTime } from './run-requests/answer-time.ts';
+import { type AnswerTime, createAnswerTime } from '../src/domain/answer-time.ts';
 
 const RECENT_MS = 10_000;
 

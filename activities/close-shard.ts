@@ -2,10 +2,10 @@ import { Context } from '@temporalio/activity';
 import { addUsage, type BatchRecord, zeroUsage } from '../src/domain/batch.ts';
 import { newResultLineId } from '../src/domain/ids.ts';
 import { lineRanges } from '../src/domain/line-ranges.ts';
+import { windowEndMs } from '../src/domain/pause.ts';
 import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import type { PieceEntry, ShardResult } from '../src/domain/piece.ts';
-import { shardUsage } from '../src/domain/usage.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
@@ -46,11 +46,11 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   async function reasonNotToRun({ tenant, batchId }: CloseShardInput): Promise<NotRunReason | null> {
     const record: BatchRecord | null = await batches.get(tenant, batchId);
     if (record === null) throw unknownBatch();
-    const { status, expires_at } = record.batch;
+    const { status } = record.batch;
     if (status === 'cancelling') return 'batch_cancelled';
     // By Temporal's clock, which also ends the window: a worker whose own is wrong must end it neither early nor late.
     const nowMs = Context.current().info.currentAttemptScheduledTimestampMs;
-    return status === 'in_progress' && nowMs >= expires_at * 1000 ? 'batch_expired' : null;
+    return status === 'in_progress' && nowMs >= (windowEndMs(record) ?? Infinity) ? 'batch_expired' : null;
   }
 
   /** The lines of the error object in input order: what failed as its piece has it, and what never ran. */
@@ -123,7 +123,6 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
       failed: failed.length,
       notRun: missing.length,
       usage: completed.reduce((sum, { usage }) => (usage === null ? sum : addUsage(sum, usage)), zeroUsage()),
-      models: shardUsage(plan.lines, decided),
       output,
       error,
     });

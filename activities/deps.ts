@@ -10,7 +10,6 @@ import type { BatchRuns } from '../src/temporal/batch-runs.ts';
 import type { QueuedBatches } from '../src/temporal/queued-batches.ts';
 import type { ModelLists } from '../src/domain/model-list.ts';
 import type { ModelRoutes } from '../src/domain/model-routes.ts';
-import type { UsageStore } from '../src/storage/usage-store.ts';
 import type { WebhookStore } from '../src/storage/webhook-store.ts';
 import type { WebhookSender } from '../src/webhooks/sender.ts';
 import type { Upstream } from '../src/upstream/upstream.ts';
@@ -22,7 +21,6 @@ export interface ActivityDeps {
   pieces: PieceStore;
   housekeeping: Housekeeping;
   runs: BatchRuns;
-  usage: Pick<UsageStore, 'add'>;
   webhooks: Pick<WebhookStore, 'all' | 'get'>;
   /** Null where this process has nothing to sign with. */
   webhookSender: Pick<WebhookSender, 'send'> | null;
@@ -44,6 +42,8 @@ export interface ActivityDeps {
   sweepMinAgeMs: number;
   /** What requests in flight get to finish after a cancel. */
   cancelGraceMs: number;
+  /** Whether the completion window of a batch stands still while it is paused. */
+  pauseStopsWindow: boolean;
   /** Called with the open batches that a sweep found. */
   onOpenBatches: (found: OpenBatches) => void;
   /** Age at which a multipart upload is taken for dead. */

@@ -5,7 +5,6 @@ import type { ReviveResult } from '../workflows/contract.ts';
 import { atATime } from './at-a-time.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import type { ActivityDeps, OpenStatus } from './deps.ts';
-import type { EndBatch } from './end-batch.ts';
 
 /** A marker without a record that is older was left by a creation that nobody finished. */
 const ORPHAN_AGE_MS = 3_600_000;
@@ -21,7 +20,7 @@ const RESTART_EVERY_MS = 3_600_000;
 const WARNINGS = 10;
 
 /**
- * Starts batches that do not run, starts anew those that run and should have ended, repeats cancels, and removes markers of
+ * Starts batches that do not run, starts anew those that run and should have ended, repeats cancels and pauses, and removes markers of
  * batches that have ended. It begins with the batches that do not run, each time at another one, and stops when its time is up: when
  * Temporal is slow, a few batches that it does not take cannot keep the others waiting.
  */
@@ -29,9 +28,9 @@ export function createReviveBatches(
   deps: Pick<
     ActivityDeps,
     'batches' | 'runs' | 'nowMs' | 'monotonicMs' | 'random' | 'sweepMinAgeMs' | 'cancelGraceMs' | 'onOpenBatches' | 'logger'
-  > & { endBatch: EndBatch },
+  >,
 ): () => Promise<ReviveResult> {
-  const { batches, runs, nowMs, monotonicMs, random, sweepMinAgeMs, cancelGraceMs, onOpenBatches, logger, endBatch } = deps;
+  const { batches, runs, nowMs, monotonicMs, random, sweepMinAgeMs, cancelGraceMs, onOpenBatches, logger } = deps;
 
   async function listOpen(step: () => Promise<void> | void): Promise<OpenMarker[]> {
     const open: OpenMarker[] = [];
@@ -71,7 +70,7 @@ export function createReviveBatches(
 
   async function reviveRecord(record: BatchRecord, running: ReadonlySet<string> | null, result: ReviveResult): Promise<void> {
     const { id, status } = record.batch;
-    const stuck = await stuckRun(id, dueMs(record.batch, cancelGraceMs));
+    const stuck = await stuckRun(id, dueMs(record, cancelGraceMs));
     if (stuck !== null) {
       logger.warn({ batch: id, tenant: record.tenant, status }, 'a batch that should have ended shows no activity: starting it anew');
       await runs.restart(record, { runId: stuck, atMs: nowMs() });
@@ -86,24 +85,22 @@ export function createReviveBatches(
     } else if (status === 'cancelling') {
       await runs.cancel(id);
       result.signalled += 1;
+    } else if (record.pause?.isHeard === false) {
+      await runs.tellChanged(id);
+      result.signalled += 1;
     }
   }
 
   /** Revives one batch that has not ended, or has and left its marker. Answers its status; null when it is open no more. */
   async function reviveOne(marker: OpenMarker, running: ReadonlySet<string> | null, result: ReviveResult): Promise<OpenStatus | null> {
     const record = await batches.get(marker.tenant, marker.id);
-    if (record === null) {
-      if (nowMs() - marker.since.getTime() < ORPHAN_AGE_MS) return 'new';
+    const isOver = record === null ? nowMs() - marker.since.getTime() >= ORPHAN_AGE_MS : isTerminal(record.batch.status);
+    if (isOver) {
       await removeMarker(marker);
       result.removed += 1;
       return null;
     }
-    if (isTerminal(record.batch.status)) {
-      // The worker that ended it may have died before it counted its usage or told its webhooks, and Temporal may have lost its workflow.
-      await endBatch(record);
-      result.removed += 1;
-      return null;
-    }
+    if (record === null) return 'new';
     await reviveRecord(record, running, result);
     return record.batch.status;
   }

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
 import { createInputChecker, readThroughChecker } from '../src/domain/check-input.ts';
 import type { File } from '../src/domain/file.ts';
+import { FIRST_MODEL_BYTES, readFirstModel } from '../src/domain/first-model.ts';
 import { isFileId } from '../src/domain/ids.ts';
 import { inputCrashedWorker, inputFileNotFound, inputFileTooLarge, inputTooSparse } from '../src/domain/input-errors.ts';
 import { isJsonRecord } from '../src/domain/json-type.ts';
@@ -14,7 +15,6 @@ import type { BatchesRunning } from './batches-running.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
-import { readFirstModel } from './first-model.ts';
 import type { HeavyWork } from './heavy-work.ts';
 import { createSegmentWriter, readSegments, SEGMENT_SIZE } from './plan-segments.ts';
 import { createPlanWriter } from './plan-writer.ts';
@@ -60,7 +60,8 @@ export function createValidateInput(
     const file = isFileId(inputFileId) ? await files.get(tenant, inputFileId) : null;
     if (file === null) return { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] };
     if (file.bytes > limits.maxBatchInputBytes) {
-      const model = await readFirstModel(files, { tenant, file, endpoint });
+      const start = await files.openContent(tenant, file.id, { start: 0, end: Math.min(file.bytes, FIRST_MODEL_BYTES) - 1 });
+      const model = start === null ? null : await readFirstModel(start.body, endpoint);
       return { verdict: 'refused', errors: [inputFileTooLarge(limits.maxBatchInputBytes, model)] };
     }
     const from = progress.segment === null ? null : await readSegments(pieces, batchId, progress.segment);

@@ -30,7 +30,6 @@ export const HTTP_ERRORS: Samples<typeof http, ApiError> = {
   unknownParameter: [http.unknownParameter('endpiont'), 'Remove the parameter, or correct its name.'],
   invalidType: [http.invalidType('endpoint', 'a string', 'a number'), 'Send a value of the type that the message names.'],
   invalidValue: [http.invalidValue('completion_window', '2h', ['24h']), 'Use one of the values that the message lists.'],
-  invalidSpan: [http.invalidSpan('from', "'2026-02-01' is after 'to', '2026-01-01'. Send an earlier day."), 'Ask for other days.'],
   priorityNotAllowed: [
     http.priorityNotAllowed('metadata.nightshift_priority', '1', ['3', '4', '5']),
     'Ask for a priority that the message lists.',
@@ -78,12 +77,22 @@ export const HTTP_ERRORS: Samples<typeof http, ApiError> = {
 /** The errors of `src/api/errors/batch-errors.ts`. */
 export const BATCH_ERRORS: Samples<typeof batches, ApiError> = {
   batchNotFound: [batches.batchNotFound('batch_…'), "Check the id and the key. Another tenant's batches answer like unknown ones."],
+  tooLargeToEstimate: [
+    batches.tooLargeToEstimate('file-…', 300_000_000, 209_715_200),
+    'Upload the first lines as a file of their own, and estimate that.',
+  ],
+  estimateTookTooLong: [
+    batches.estimateTookTooLong('file-…', 50, 40_000),
+    'Upload the first lines as a file of their own, and estimate that. Try again later if the service was busy.',
+  ],
   cannotRetry: [
     batches.cannotRetry('batch_…', "it has the status 'in_progress', and only a batch that has ended can be run again"),
     'The end of the message says what is missing: wait for the end of the batch, or upload the lines again.',
   ],
   cannotDelete: [batches.cannotDelete('in_progress'), 'Cancel the batch, wait until it is `cancelled`, then delete it.'],
   batchWasDeleted: [batches.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
+  cannotPause: [batches.cannotPause('finalizing', 'status'), 'Nothing: the last requests have ended.'],
+  cannotResume: [batches.cannotResume('completed'), 'Nothing: the batch has ended.'],
   cannotCancel: [batches.cannotCancel('completed'), 'Nothing: the batch has ended.'],
 };
 

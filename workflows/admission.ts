@@ -42,8 +42,10 @@ const [LEAST_HOLD_MS, MOST_HOLD_MS] = [1_000, 30 * 60_000];
 
 /** Whether the batch may hand out lines. */
 export interface Admission {
-  /** Resolves when the queue of one of its upstreams admits the batch, or when the batch ends. */
-  wait(): Promise<void>;
+  /** Enters the queues, leaves them while the batch is paused, and enters them again; until the batch ends. */
+  follow(): Promise<void>;
+  /** Whether a queue of one of its upstreams has admitted the batch, or it has handed out its last lines. */
+  readonly isAdmitted: boolean;
   /** Where the batch waits; nothing once it is admitted. */
   readonly waiting: Pick<Progress, 'waiting'>;
   /** Tells the queues what they should know: that a capacity has doubled or halved, or that the last lines are handed out. */
@@ -65,7 +67,8 @@ interface Seat {
 
 /**
  * Waits in the queues of the upstreams of a batch, and starts with the first that admits it. It waits by signals alone: a batch
- * that waits has no activity and no child. A run that continued as new, and so has a pace, is admitted already.
+ * that waits has no activity and no child. A run that continued as new, and so has a pace, is admitted already. A paused batch is in no
+ * queue.
  */
 export function createAdmission(
   input: BatchInput,
@@ -84,10 +87,13 @@ export function createAdmission(
       said: Promise.resolve(),
     };
   });
-  const { tenant, batchId, expiresAtMs, urgentFromMs } = input;
-  let state: 'waiting' | 'admitted' | 'left' = input.pace === null ? 'waiting' : 'admitted';
+  const { tenant, batchId } = input;
+  /** `drained`: it has left, because its last lines are handed out. */
+  let state: 'waiting' | 'admitted' | 'drained' | 'paused' | 'left' = input.pace === null ? 'waiting' : 'admitted';
   let isDraining = false;
-  const isWaiting = (): boolean => state === 'waiting' && ending.reason === null;
+  const isEnding = (): boolean => state === 'left' || ending.reason !== null;
+  const isInQueue = (): boolean => state === 'waiting' || state === 'admitted';
+  const isWaiting = (): boolean => state === 'waiting' && !ending.paused && ending.reason === null;
 
   function capacityOf(name: string): number | null {
     const index = upstreams.findIndex((upstream) => upstream.name === name);
@@ -97,7 +103,7 @@ export function createAdmission(
 
   setHandler(answerSignal, (answer) => {
     const seat = seats.find(({ upstream }) => upstream === answer.upstream);
-    if (seat === undefined || state === 'left') return;
+    if (seat === undefined || !isInQueue()) return;
     if (answer.is === 'admitted' && state === 'waiting') {
       state = 'admitted';
       // The others count it from now on, too.
@@ -128,11 +134,11 @@ export function createAdmission(
   async function enter(seat: Seat): Promise<boolean> {
     seat.capacityTold = capacityOf(seat.upstream);
     return await say(seat, async (queue) => {
-      if (state === 'left') return;
+      if (!isInQueue()) return;
       const { priorityKey, fairnessWeight } = workflowInfo().priority ?? {};
       const { completed, failed } = pool.progress();
       await queue.signal(enterSignal, {
-        ...{ batchId, tenant, model: plan.model, expiresAtMs, urgentFromMs },
+        ...{ batchId, tenant, model: plan.model, ...endOfWindow(input, ending) },
         weight: fairnessWeight || 1,
         priority: priorityKey || DEFAULT_PRIORITY,
         lines: Math.max(1, plan.total - completed - failed),
@@ -154,9 +160,9 @@ export function createAdmission(
     }
   }
 
-  async function leave(): Promise<void> {
-    if (state === 'left') return;
-    state = 'left';
+  /** Says to the queues that the batch is not in them any more. */
+  async function quit(as: 'drained' | 'paused' | 'left'): Promise<void> {
+    state = as;
     await Promise.all(
       seats.map(async (seat) => {
         await say(seat, async (queue) => await queue.signal(leaveSignal, { batchId, capacity: capacityOf(seat.upstream) }));
@@ -164,18 +170,33 @@ export function createAdmission(
     );
   }
 
-  async function leaveLater(): Promise<void> {
+  async function drain(): Promise<void> {
     const meanMs = pool.pace.meanUpstreamMs;
     const holdMs = meanMs === null ? MOST_HOLD_MS : Math.max(LEAST_HOLD_MS, Math.min(MOST_HOLD_MS, MEAN_ANSWERS * meanMs));
-    await condition(() => state === 'left', Math.ceil(holdMs));
-    await leave();
+    await condition(() => state !== 'admitted', Math.ceil(holdMs));
+    isDraining = false;
+    if (state === 'admitted' && pool.isDrained) await quit('drained');
+  }
+
+  async function follow(): Promise<void> {
+    while (!isEnding()) {
+      if (ending.paused) {
+        await quit('paused');
+        onChange();
+        await condition(() => !ending.paused || isEnding());
+        if (isEnding()) return;
+        state = 'waiting';
+      }
+      if (isWaiting()) await Promise.all(seats.map(keepPlace));
+      onChange();
+      await condition(() => ending.paused || isEnding());
+    }
   }
 
   return {
-    async wait() {
-      if (state !== 'waiting') return;
-      for (const seat of seats) void keepPlace(seat);
-      await condition(() => !isWaiting());
+    follow,
+    get isAdmitted() {
+      return state === 'admitted' || state === 'drained';
     },
     get waiting() {
       return isWaiting() ? { waiting: seats.map(({ place }) => place) } : {};
@@ -189,10 +210,20 @@ export function createAdmission(
       }
       if (!pool.isDrained || isDraining) return;
       isDraining = true;
-      void CancellationScope.nonCancellable(leaveLater);
+      void CancellationScope.nonCancellable(drain);
     },
-    leave,
+    async leave() {
+      if (state !== 'left') await quit('left');
+    },
   };
+}
+
+/** The end of the window, which a pause may have moved, and when the batch becomes urgent. */
+export function endOfWindow(
+  input: Pick<BatchInput, 'expiresAtMs' | 'urgentFromMs'>,
+  { expiresAtMs }: Pick<Ending, 'expiresAtMs'>,
+): Pick<BatchInput, 'expiresAtMs' | 'urgentFromMs'> {
+  return { expiresAtMs, urgentFromMs: input.urgentFromMs + expiresAtMs - input.expiresAtMs };
 }
 
 function retryMs(tries: number): number {

@@ -12,7 +12,7 @@ import {
 import { isTerminal, type TerminalStatus } from '../src/domain/batch.ts';
 import { longActivities } from './activities.ts';
 import { createResultAppender } from './append-results.ts';
-import { type Admission, createAdmission } from './admission.ts';
+import { type Admission, createAdmission, endOfWindow } from './admission.ts';
 import { type BatchInput, type Progress, PROGRESS_QUERY, type SavedBatch, type ValidatedInput } from './contract.ts';
 import { type Ending, watchForEnding } from './ending.ts';
 import { createShardPool, type ShardPool } from './shard-pool.ts';
@@ -70,14 +70,18 @@ async function runBatch(input: BatchInput, ending: Ending, story: Story): Promis
   }
   tell();
 
-  await admission.wait();
-  await pool.run();
+  void admission.follow();
+  await pool.run(() => !ending.paused && admission?.isAdmitted === true);
   if (pool.left > 0 && ending.reason === null) {
     await appender.settle();
     await condition(allHandlersFinished);
     const { appended } = appender;
     // A cancel that arrives with this very step is in the record, where the next run finds it; a native one is heard here.
-    if (!ending.native) await continueAsNew<typeof batch>({ ...input, pace: pool.pace, ...pool.otherPaces, appended });
+    const next = { ...input, ...endOfWindow(input, ending), appended };
+    if (!ending.native) {
+      // Without a pace, the next run waits to be admitted, and asks which lines of its shards have an outcome.
+      await continueAsNew<typeof batch>(pool.isInterrupted ? { ...next, pace: null } : { ...next, pace: pool.pace, ...pool.otherPaces });
+    }
     await ending.save('cancelling');
   }
   const left = admission.leave();
@@ -139,14 +143,18 @@ async function publish(input: BatchInput, ending: Ending, plan: Plan, pool: Shar
   const allAnswered = completed + failed === plan.total;
   let saved: SavedBatch | null = null;
   // Not all, and no reason yet: the worker that closed the last shard read record or clock before we heard of either.
-  if (ending.reason !== 'cancelled' && allAnswered) {
+  while (ending.reason !== 'cancelled' && allAnswered) {
+    await condition(() => !ending.paused);
     saved = await ending.save('finalizing', { completed, failed });
     if (isTerminal(saved.status)) return saved.status;
+    if (saved.status !== 'in_progress') break;
+    // It was paused just now.
+    await sleep(ASK_AGAIN_MS);
   }
   for (;;) {
     const to = ending.reason === 'cancelled' ? 'cancelled' : saved?.status === 'finalizing' ? 'completed' : 'expired';
     saved = await longActivities(input.policy).publishResults({ tenant: input.tenant, batchId: input.batchId, to });
-    ending.see(saved.status);
+    ending.see(saved);
     if (isTerminal(saved.status)) return saved.status;
     // A cancel came first; the results are published once more, as those of a cancelled batch.
     if (saved.status !== 'cancelling') await sleep(ASK_AGAIN_MS);

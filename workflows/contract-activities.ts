@@ -52,6 +52,8 @@ export interface SaveBatchInput extends BatchRef {
   to: Exclude<BatchStatus, 'validating'> | null;
   /** With `finalizing` and the like: counts to raise the record's to. */
   counts: Pick<RequestCounts, 'completed' | 'failed'> | null;
+  /** Pauses or resumes the batch. */
+  pause?: boolean;
 }
 
 /** The record as it stands after an activity; the workflow goes on from this. */
@@ -59,6 +61,16 @@ export interface SavedBatch {
   status: BatchStatus;
   /** Whether it ever reached `in_progress`: if not, it ends without files. */
   started: boolean;
+  pause: SavedPause;
+}
+
+/** What the record says of pauses. */
+export interface SavedPause {
+  /** Of two reads, the one with more changes is later. */
+  changes: number;
+  isPaused: boolean;
+  /** End of the completion window; null while it stands still. */
+  windowEndMs: number | null;
 }
 
 export interface RunRequestsInput extends BatchRef {

@@ -33,6 +33,11 @@ export const REVIVE_SCHEDULE_ID = 'nightshift-revive';
 export const CLEAN_SCHEDULE_ID = 'nightshift-clean';
 /** Names of signals and queries. */
 export const CANCEL_SIGNAL = 'cancel';
+/** The record of the batch has changed: the batch reads it. */
+export const CHANGED_SIGNAL = 'changed';
+/** For operators, by hand: the batch pauses itself or goes on. A shard ends without being closed. */
+export const PAUSE_SIGNAL = 'pause';
+export const RESUME_SIGNAL = 'resume';
 export const SHARD_DRAINED_SIGNAL = 'shardDrained';
 export const PROGRESS_QUERY = 'progress';
 /** Signals from a batch to the queue of an upstream, and the one that answers. */

@@ -3,6 +3,7 @@ import { lineRanges } from '../src/domain/line-ranges.ts';
 import type { ShardRange } from '../src/domain/plan.ts';
 import { INITIAL_PACE, type Pace, shardsHandingOut } from '../src/domain/slice.ts';
 import { longActivities } from './activities.ts';
+import { endOfWindow } from './admission.ts';
 import {
   type BatchInput,
   type Progress,
@@ -26,10 +27,10 @@ const LAST_RETRY_MS = 30_000;
 /** The shards of a batch and what became of them. */
 export interface ShardPool {
   /**
-   * Works on up to `shardsPerRun` shards until they are closed, or until the batch ends. Then it waits for the open ones to
-   * stop, but not for a shard that does not answer: `closeRest` closes that one, and it is terminated with the batch.
+   * Works on up to `shardsPerRun` shards, while `mayRun`, until they are closed, or until the batch ends. Then it waits for the open ones
+   * to stop, but not for a shard that does not answer: `closeRest` closes that one, and it is terminated with the batch.
    */
-  run(): Promise<void>;
+  run(mayRun: () => boolean): Promise<void>;
   /**
    * Closes the shards that are left, started or not; only for a batch that ends. Stops early when the history of this run is long:
    * then some are left for the next run.
@@ -37,6 +38,8 @@ export interface ShardPool {
   closeRest(): Promise<void>;
   /** How many shards are not closed yet. */
   readonly left: number;
+  /** Whether `run` returned because the batch is paused and its history long: shards that are not closed may have pieces. */
+  readonly isInterrupted: boolean;
   /** Whether the last lines of the batch are handed out, or almost. */
   readonly isDrained: boolean;
   /** The pace of the first upstream, and those of the others. */
@@ -57,13 +60,17 @@ export function createShardPool(
   plan: Extract<ValidatedInput, { verdict: 'accepted' }>,
   { resumed, ending, onChange, onClosed }: { resumed: boolean; ending: Ending; onChange: () => void; onClosed: (shard: number) => void },
 ): ShardPool {
-  const { tenant, batchId, endpoint, inputFileId, expiresAtMs, urgentFromMs } = input;
+  const { tenant, batchId, endpoint, inputFileId } = input;
   const { policy } = input;
   const alreadyClosed = new Set(plan.closed);
   const unclosed = new Map(plan.shards.filter(({ shard }) => !alreadyClosed.has(shard)).map((range) => [range.shard, range]));
   const handOutAtOnce = Math.max(1, Math.min(shardsHandingOut(policy.maxInFlight), unclosed.size));
   const upstreams = beginUpstreams(input, plan);
   const open = new Set<number>();
+  /** Shards that have begun, and wait until the batch may run again. */
+  const held = new Set<number>();
+  let mayRun = (): boolean => true;
+  let isInterrupted = false;
   let allBegun = false;
   let { completed, failed } = plan;
 
@@ -93,7 +100,7 @@ export function createShardPool(
     const [first] = mixed;
     if (first === undefined) throw new Error(`shard ${range.shard} is for no upstream of the plan`);
     const { name: upstream, linesPerActivity, pace, shardsHandingOut } = first;
-    const common = { tenant, batchId, endpoint, inputFileId, upstream, expiresAtMs, urgentFromMs };
+    const common = { tenant, batchId, endpoint, inputFileId, upstream, ...endOfWindow(input, ending) };
     const sizes = { policy: { ...policy, linesPerActivity }, pace, shardsHandingOut };
     return { ...common, ...sizes, range, resumed: mayHavePieces, ...(mixed.length > 1 ? { mixed } : {}) };
   }
@@ -106,6 +113,8 @@ export function createShardPool(
     const own = ofShard(upstreams, range);
     const goOn = (): boolean => unclosed.has(range.shard) && ending.reason === null;
     for (let runs = 0, failures = 0; goOn(); runs++) {
+      if (!mayRun()) await hold(range);
+      if (!goOn()) break;
       open.add(range.shard);
       for (const { handingOut } of own) handingOut.add(range.shard);
       const end = await runShardWorkflow(shardInput(range, sharing, mayHavePieces || runs > 0), ending);
@@ -116,6 +125,24 @@ export function createShardPool(
       failures = end === null ? failures + 1 : 0;
       if (goOn()) await ending.orNull(() => sleep(backoffMs(failures, FIRST_RETRY_MS, LAST_RETRY_MS)));
     }
+  }
+
+  async function hold({ shard }: ShardRange): Promise<void> {
+    held.add(shard);
+    onChange();
+    await condition(() => mayRun() || ending.reason !== null);
+    held.delete(shard);
+  }
+
+  /** A batch may be paused any number of times, and no history is without end. */
+  function isToInterrupt(): boolean {
+    return ending.paused && open.size === 0 && workflowInfo().historyLength > policy.longHistoryEvents;
+  }
+
+  function interrupt(): void {
+    if (!isToInterrupt()) return;
+    isInterrupted = true;
+    mayRun = () => false;
   }
 
   /** The first of these shards with lines for an upstream that few shards hand out lines of. */
@@ -146,14 +173,16 @@ export function createShardPool(
   }
 
   return {
-    async run() {
+    async run(allowed) {
+      mayRun = allowed;
       const running: Promise<void>[] = [];
       const isLastRun = unclosed.size <= policy.shardsPerRun;
       let waiting = [...unclosed.values()].slice(0, policy.shardsPerRun);
       for (let begun = 0; waiting.length > 0; begun++) {
-        await condition(() => ending.reason !== null || nextShard(waiting) !== null);
+        await condition(() => ending.reason !== null || isToInterrupt() || (mayRun() && nextShard(waiting) !== null));
+        interrupt();
         const range = nextShard(waiting);
-        if (ending.reason !== null || range === null) break;
+        if (ending.reason !== null || isInterrupted || range === null) break;
         // Only the first ones can have been open when an earlier run of this batch was lost, and with several upstreams any.
         const mayHavePieces = resumed && (begun < policy.maxOpenShards || upstreams.length > 1);
         running.push(keepRunning(range, sharingOf(range, waiting), mayHavePieces));
@@ -165,7 +194,8 @@ export function createShardPool(
       const all = Promise.all(running).then(() => {
         isDone = true;
       });
-      await Promise.race([all, doneOrGivenUp(() => isDone)]);
+      await Promise.race([all, doneOrGivenUp(() => isDone), condition(isToInterrupt)]);
+      if (!isDone) interrupt();
     },
 
     async closeRest() {
@@ -187,8 +217,11 @@ export function createShardPool(
     get left() {
       return unclosed.size;
     },
+    get isInterrupted() {
+      return isInterrupted;
+    },
     get isDrained() {
-      return allBegun && upstreams.every(({ handingOut }) => handingOut.size === 0);
+      return allBegun && held.size === 0 && upstreams.every(({ handingOut }) => handingOut.size === 0);
     },
     get pace() {
       return upstreams[0]?.pace ?? INITIAL_PACE;

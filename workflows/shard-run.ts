@@ -2,12 +2,13 @@ import {
   ChildWorkflowCancellationType,
   type ChildWorkflowHandle,
   condition,
+  type ExternalWorkflowHandle,
   getExternalWorkflowHandle,
   ParentClosePolicy,
   startChild,
   TemporalFailure,
 } from '@temporalio/workflow';
-import { type ShardEnd, type ShardInput, shardWorkflowId } from './contract.ts';
+import { PAUSE_SIGNAL, type ShardEnd, type ShardInput, shardWorkflowId } from './contract.ts';
 import type { Ending } from './ending.ts';
 import type { shard } from './shard.ts';
 import { upstreamsInWords } from './story.ts';
@@ -19,16 +20,23 @@ interface StartedRun {
 
 /**
  * Runs one shard as a child workflow. Returns null if the shard ended without a result: it was terminated, it failed, or it
- * did not start because its predecessor still runs. When the batch ends, the shard is asked to stop and returns what it has.
+ * did not start because its predecessor still runs. When the batch ends or is paused, the shard is asked to stop and returns what it has.
  */
-export async function runShardWorkflow(input: ShardInput, { onEnd }: Pick<Ending, 'onEnd'>): Promise<ShardEnd | null> {
+export async function runShardWorkflow(input: ShardInput, { onEnd, onPause }: Pick<Ending, 'onEnd' | 'onPause'>): Promise<ShardEnd | null> {
   const starting = startShard(input);
   let isRunning = true;
-  const forget = onEnd(() => {
-    forget();
-    // Not the cancellation of a scope: Temporal passes that on at once, and drops it if the shard does not exist yet.
-    void askToStop(starting, () => isRunning);
-  });
+  const asking = [
+    onEnd(() => {
+      forget();
+      // Not the cancellation of a scope: Temporal passes that on at once, and drops it if the shard does not exist yet.
+      void askToStop(starting, () => isRunning);
+    }),
+    // It ends without being closed, and another run of it goes on from its pieces.
+    onPause(() => void askUntilHeard(starting, { isRunning: () => isRunning, ask: async (run) => await run.signal(PAUSE_SIGNAL) })),
+  ];
+  function forget(): void {
+    for (const each of asking) each();
+  }
   try {
     const child = await starting;
     return await child.result();
@@ -55,6 +63,13 @@ async function startShard(input: ShardInput): Promise<ChildWorkflowHandle<typeof
 
 /** Waits for a workflow to start, then requests its cancellation until Temporal accepts the request or the workflow has ended. */
 export async function askToStop(starting: Promise<StartedRun>, isRunning: () => boolean): Promise<void> {
+  await askUntilHeard(starting, { isRunning, ask: async (run) => await run.cancel() });
+}
+
+async function askUntilHeard(
+  starting: Promise<StartedRun>,
+  { isRunning, ask }: { isRunning: () => boolean; ask: (run: ExternalWorkflowHandle) => Promise<void> },
+): Promise<void> {
   const started = await starting.catch(() => null);
   // Not started: there is nothing to stop.
   if (started === null) return;
@@ -62,7 +77,7 @@ export async function askToStop(starting: Promise<StartedRun>, isRunning: () => 
   const run = getExternalWorkflowHandle(started.workflowId, started.firstExecutionRunId);
   for (let waitMs = 1_000; isRunning(); waitMs = Math.min(30_000, 2 * waitMs)) {
     try {
-      await run.cancel();
+      await ask(run);
       return;
     } catch (error) {
       if (!(error instanceof TemporalFailure)) throw error;

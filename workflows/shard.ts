@@ -1,16 +1,18 @@
-import { CancellationScope, condition, getExternalWorkflowHandle } from '@temporalio/workflow';
+import { CancellationScope, condition, defineSignal, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
 import { longActivities, readShard } from './activities.ts';
-import { SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput, type StoredLines } from './contract.ts';
+import { PAUSE_SIGNAL, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput, type StoredLines } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
 import { createMixedHandOut, type MixedHandOut } from './mixed-hand-out.ts';
 import { tellShard } from './story.ts';
 import { backoffMs } from '../src/domain/backoff.ts';
 
+const pauseSignal = defineSignal(PAUSE_SIGNAL);
 const NOTHING_STORED: StoredLines = { completed: [], failed: [] };
 
 /**
  * The life of one shard: hands out its lines until each has an outcome, then closes it. The batch stops it by cancelling
- * it; then it closes with what it has, and whether that is enough is for `closeShard` to say, which reads the record.
+ * it; then it closes with what it has, and whether that is enough is for `closeShard` to say, which reads the record. A paused batch
+ * signals it: then it ends without being closed, once the requests in flight have ended.
  */
 export async function shard(input: ShardInput): Promise<ShardEnd> {
   const onChange = (): void => tellShard(input, handOut, 'handing out');
@@ -20,6 +22,11 @@ export async function shard(input: ShardInput): Promise<ShardEnd> {
       : createMixedHandOut(input, input.mixed, { onDrained: (upstream) => void tellDrained(upstream), onChange });
   const handOut: HandOut = mixed ?? createHandOut(input, { onDrained: () => void tellDrained(), onChange });
   CancellationScope.current().cancelRequested.catch(() => handOut.stop());
+  const pause = { isPaused: false };
+  setHandler(pauseSignal, () => {
+    pause.isPaused = true;
+    handOut.stop();
+  });
 
   // The batch may be gone or may have ended; then nobody needs to know.
   async function tellDrained(upstream?: string): Promise<void> {
@@ -32,10 +39,14 @@ export async function shard(input: ShardInput): Promise<ShardEnd> {
   }
 
   // A cancel stops the hand-out and nothing else.
-  return await CancellationScope.nonCancellable(() => runShard(input, handOut, mixed));
+  return await CancellationScope.nonCancellable(() => runShard(input, handOut, { mixed, pause }));
 }
 
-async function runShard(input: ShardInput, handOut: HandOut, mixed: MixedHandOut | null): Promise<ShardEnd> {
+async function runShard(
+  input: ShardInput,
+  handOut: HandOut,
+  { mixed, pause }: { mixed: MixedHandOut | null; pause: { isPaused: boolean } },
+): Promise<ShardEnd> {
   const { tenant, batchId, range } = input;
   const { shard } = range;
   const paces = () => (mixed === null ? {} : { paces: mixed.paces });
@@ -45,6 +56,7 @@ async function runShard(input: ShardInput, handOut: HandOut, mixed: MixedHandOut
   for (let closings = 1; ; closings++) {
     await handOut.run();
     const { pace, completed, failed } = handOut;
+    if (pause.isPaused) return { shard, closed: false, completed, failed, pace, ...paces() };
     tellShard(input, handOut, 'closing');
     const closed = await longActivities(input.policy).closeShard({ tenant, batchId, range });
     if (closed.closed) return { shard, closed: true, completed: closed.completed, failed: closed.failed, pace, ...paces() };

@@ -20,7 +20,7 @@ export interface Chapter {
 
 /** Keeps what the Temporal UI shows of a batch up to date: search attributes, and the details above its history. */
 export interface Story {
-  status(status: BatchStatus): void;
+  status(status: BatchStatus, isPaused: boolean): void;
   /** Progress, whenever there is any: the details of a workflow are kept in its memory, where a query reads them. */
   progress(chapter: Chapter): void;
 }
@@ -28,16 +28,19 @@ export interface Story {
 /** Tells the story of one batch; writes to the history only when the status or the model changes. */
 export function tellStory(input: BatchInput): Story {
   let status: BatchStatus | null = null;
+  let isPaused = false;
   let model: string | null = null;
   let last: Chapter | null = null;
 
   function tell(): void {
-    setCurrentDetails(details(input.tenant, status, last));
+    setCurrentDetails(details(input.tenant, { status, isPaused }, last));
   }
 
   return {
-    status(next) {
-      if (next === status) return;
+    status(next, paused) {
+      const isNews = isPaused !== paused;
+      isPaused = paused;
+      if (next === status) return isNews ? tell() : undefined;
       const tenant = { key: { name: 'BatchTenant', type: 'KEYWORD' as const }, value: input.tenant };
       upsertSearchAttributes([{ key: { name: 'BatchStatus', type: 'KEYWORD' }, value: next }, ...(status === null ? [tenant] : [])]);
       status = next;
@@ -66,8 +69,8 @@ export function tellShard({ range, upstream, mixed }: ShardInput, handOut: HandO
   setCurrentDetails(rows.join('\n'));
 }
 
-function details(tenant: string, status: BatchStatus | null, chapter: Chapter | null): string {
-  const rows = [`**${status ?? 'starting'}**`];
+function details(tenant: string, { status, isPaused }: { status: BatchStatus | null; isPaused: boolean }, chapter: Chapter | null): string {
+  const rows = [`**${status ?? 'starting'}${isPaused ? ', paused' : ''}**`];
   if (chapter !== null) {
     const { completed, failed, total, shards, openShards, waiting = [], pace } = chapter;
     rows.push(

@@ -1,5 +1,6 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { isTerminal } from '../../src/domain/batch.ts';
+import { isHeld } from '../../src/domain/pause.ts';
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import { DEFAULT_PRIORITY } from '../../src/domain/priority.ts';
 import type { Tries } from '../../src/domain/retry.ts';
@@ -16,6 +17,7 @@ import { handedBack, toAgain } from './hand-back.ts';
 import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createPauseDetector, type PauseDetector } from './pause-detector.ts';
+import { createPausedBatches, type PausedBatches } from './paused-batches.ts';
 import type { PieceWriter } from './piece-writer.ts';
 import { createPieceWriters, type PieceWriters } from './piece-writers.ts';
 import { countOutcomes, toReport } from './report.ts';
@@ -72,6 +74,7 @@ class SliceRunner {
   readonly #inputs: ShardInputs;
   readonly #writers: PieceWriters;
   readonly #pauses: PauseDetector;
+  readonly #pausedBatches: PausedBatches;
   readonly #suspects = createSuspects();
   /** One per upstream: bodies that wait for one that is away must not keep those of another out. */
   readonly #budgets = new Map<string, MemoryBudget>();
@@ -82,6 +85,7 @@ class SliceRunner {
     this.#inputs = createShardInputs(deps);
     this.#writers = createPieceWriters(deps);
     this.#pauses = createPauseDetector(deps);
+    this.#pausedBatches = createPausedBatches(deps);
     for (const name of upstreams.keys()) this.#budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
   }
 
@@ -105,7 +109,8 @@ class SliceRunner {
     });
 
     using running = batchesRunning.enter(batchId);
-    using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs });
+    const isPaused = async () => await this.#pausedBatches(input);
+    using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs, isPaused });
     using heartbeat = startHeartbeat(context, heartbeatThrottleMs, details);
     using writer = this.#writers.open(input, { lines: linesIn(input), giveUp: stop.giveUp });
     const waitedMs = Math.max(0, nowMs() - currentAttemptScheduledTimestampMs);
@@ -206,10 +211,11 @@ class SliceRunner {
     return report(tally, isOwing ? [handedBack(line, run)] : []);
   }
 
-  /** Temporal starts another attempt before the workflow has heard of a cancel: the record knows already. */
+  /** Temporal starts another attempt before the workflow has heard of a cancel or a pause: the record knows already. */
   async #stopIfEnded({ tenant, batchId }: RunRequestsInput, stop: SliceStop): Promise<void> {
     const record = await this.#deps.batches.get(tenant, batchId);
-    if (record === null || record.batch.status === 'cancelling' || isTerminal(record.batch.status)) stop.halt();
+    const isEnding = record === null || record.batch.status === 'cancelling' || isTerminal(record.batch.status);
+    if (isEnding || isHeld(record, this.#deps.nowMs())) stop.halt();
   }
 
   #upstreamOf(input: RunRequestsInput): { upstream: Upstream; memory: MemoryBudget } {

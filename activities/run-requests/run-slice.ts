@@ -5,7 +5,7 @@ import type { TakenSlice } from '../../src/upstream/admission/intake.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { RunRequestsInput } from '../../workflows/contract.ts';
 import type { MemoryBudget } from '../memory-budget.ts';
-import type { AnswerTime } from './answer-time.ts';
+import type { AnswerTime } from '../../src/domain/answer-time.ts';
 import type { PieceWriter } from './piece-writer.ts';
 import { type LineEnd, sendLine } from './send-line.ts';
 import type { SliceStatus } from './slice-status.ts';

@@ -6,16 +6,18 @@ import type { PauseDetector } from './pause-detector.ts';
 const TIMER_MAX_MS = 2 ** 31 - 1;
 /** How long results may still wait for the bucket after the last request was aborted. Temporal waits two minutes. */
 const STORE_MS = 60_000;
+/** How often a slice of a paused batch looks whether the batch has been cancelled, while requests are in flight. */
+const LOOK_AGAIN_MS = 5_000;
 
 /** Why and when a slice ends before its lines do. */
 export interface SliceStop extends Disposable {
-  /** Raised by cancel, end of the window, shutdown or a pause of the process: nothing new is sent. */
+  /** Raised by cancel, a pause of the batch, end of the window, shutdown or a pause of the process: nothing new is sent. */
   readonly stopSending: AbortSignal;
-  /** Raised at the end of the window, and when the grace after a cancel is over: what is in flight ends too. */
+  /** Raised at the end of the window, and when the grace after a cancel is over: what is in flight ends too. A paused batch lets it finish. */
   readonly abort: AbortSignal;
   /** Raised when what is not stored by now is lost. */
   readonly giveUp: AbortSignal;
-  /** The batch is known to end: nothing new is sent. */
+  /** The batch is known to end or to be paused: nothing new is sent. */
   halt(): void;
 }
 
@@ -27,12 +29,15 @@ export function watchForStop(given: {
   nowMs: () => number;
   expiresAtMs: number;
   cancelGraceMs: number;
+  /** Whether the batch is paused. Asked when the activity is cancelled, which does not say why. */
+  isPaused: () => Promise<boolean>;
 }): SliceStop {
-  const { context, draining, pauses, nowMs, expiresAtMs, cancelGraceMs } = given;
+  const { context, draining, pauses, nowMs, expiresAtMs, cancelGraceMs, isPaused } = given;
   const stopSending = new AbortController();
   const abort = new AbortController();
   const giveUp = new AbortController();
   const timers = new Set<NodeJS.Timeout>();
+  let isOver = false;
 
   function after(ms: number, act: () => void): void {
     const timer = setTimeout(() => (timers.delete(timer), act()), Math.max(0, Math.min(ms, TIMER_MAX_MS)));
@@ -53,7 +58,15 @@ export function watchForStop(given: {
   function onCancel(): void {
     stop();
     // When the worker itself shuts down its grace is over already.
-    after(context.cancellationDetails?.workerShutdown === true ? 0 : cancelGraceMs, end);
+    if (context.cancellationDetails?.workerShutdown === true) after(0, end);
+    else void beginGrace();
+  }
+
+  async function beginGrace(): Promise<void> {
+    const isResting = await isPaused();
+    if (isOver) return;
+    if (isResting) after(LOOK_AGAIN_MS, () => void beginGrace());
+    else after(cancelGraceMs, end);
   }
 
   /** Windows may be longer than a timer. */
@@ -77,6 +90,7 @@ export function watchForStop(given: {
     giveUp: giveUp.signal,
     halt: stop,
     [Symbol.dispose]() {
+      isOver = true;
       listening[Symbol.dispose]();
       draining.removeEventListener('abort', stop);
       cancellationSignal.removeEventListener('abort', onCancel);

@@ -1,12 +1,12 @@
 import Koa, { type Middleware } from 'koa';
 import type { Limits } from '../domain/limits.ts';
+import type { PriceTable } from '../domain/prices.ts';
 import type { TenantSettingsOf } from '../domain/tenant.ts';
 import type { BatchStore } from '../storage/batch-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
-import type { UsageStore } from '../storage/usage-store.ts';
 import type { WebhookStore } from '../storage/webhook-store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
@@ -22,15 +22,16 @@ import { rateLimit } from './middleware/rate-limit.ts';
 import { requestLog } from './middleware/request-log.ts';
 import { storageQuota } from './middleware/storage-quota.ts';
 import type { BodyPace } from './request-body.ts';
-import { createRouter, answerNotFound } from './router.ts';
+import { createRouter, exactPathsFirst, answerNotFound } from './router.ts';
 
 /** What the API is made of. It reads and writes records, and tells Temporal; it never runs a request. */
 export interface AppDeps {
   files: FileStore;
   uploads: UploadStore;
   batches: BatchStore;
-  models: Pick<ModelStore, 'list'>;
-  usage: UsageStore;
+  models: Pick<ModelStore, 'list' | 'upstreams'>;
+  /** Null where the operator has none. */
+  prices: PriceTable | null;
   webhooks: WebhookStore;
   /** Null where nothing can be signed. */
   webhookSigner: Webhooks | null;
@@ -43,8 +44,12 @@ export interface AppDeps {
   endpoints: readonly string[];
   /** Completion windows a batch may have: milliseconds by the name that clients write. */
   completionWindows: ReadonlyMap<string, number>;
+  /** Whether the completion window of a batch stands still while it is paused. */
+  pauseStopsWindow: boolean;
   bodyPace: BodyPace;
   browserRules: BrowserRules;
+  /** Longest that an estimate may take; for tests. */
+  estimateTimeoutMs?: number;
   /** Raised when the process is about to end. */
   draining: AbortSignal;
   /** Whether a proxy stands in front, whose `X-Forwarded-For` says who the client is. */
@@ -84,6 +89,7 @@ export function createApp(deps: AppDeps): Koa<ApiState> {
   app.use(rateLimit({ settingsOf: deps.settingsOf, monotonicMs, onRefused }));
   app.use(bodySlots({ onRefused }));
   app.use(storageQuota({ settingsOf: deps.settingsOf, stores: [deps.files, deps.uploads], monotonicMs }));
+  app.use(exactPathsFirst(router));
   app.use(router.routes());
   app.use(answerNotFound(router));
   return app;

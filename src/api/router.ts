@@ -1,8 +1,9 @@
 import Router from '@koa/router';
 import type { Middleware } from 'koa';
+import type { ApiError } from './errors/api-error.ts';
 import { methodNotAllowed, unknownRoute } from './errors/request-errors.ts';
 import type { AppDeps } from './app.ts';
-import type { ApiState } from './context.ts';
+import type { ApiContext, ApiState } from './context.ts';
 import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createBatchMaker } from './batch-maker.ts';
 import { createBatchWatch } from './batch-watch.ts';
@@ -14,6 +15,7 @@ import { cancelUpload } from './routes/cancel-upload.ts';
 import { completeUpload } from './routes/complete-upload.ts';
 import { createBatch } from './routes/create-batch.ts';
 import { createFile } from './routes/create-file.ts';
+import { estimateBatch } from './routes/estimate-batch.ts';
 import { createUpload } from './routes/create-upload.ts';
 import { batchEvents } from './routes/batch-events.ts';
 import { deleteBatch } from './routes/delete-batch.ts';
@@ -24,11 +26,12 @@ import { listBatches } from './routes/list-batches.ts';
 import { listFiles } from './routes/list-files.ts';
 import { listModels, retrieveModel } from './routes/models.ts';
 import { openApi } from './routes/open-api.ts';
+import { pauseBatch } from './routes/pause-batch.ts';
 import { ready } from './routes/ready.ts';
+import { resumeBatch } from './routes/resume-batch.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retryBatch } from './routes/retry-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
-import { usage } from './routes/usage.ts';
 import { testWebhookEndpoint } from './routes/test-webhook-endpoint.ts';
 import {
   createWebhookEndpoint,
@@ -69,11 +72,14 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.post('/v1/uploads/:id/cancel', cancelUpload(deps));
 
   router.post('/v1/batches', createBatch({ ...deps, maker }));
+  router.post('/v1/batches/estimate', estimateBatch(deps));
   router.get('/v1/batches', listBatches({ ...deps, lists }));
   router.get('/v1/batches/:id', retrieveBatch({ ...deps, watch, waits }));
   router.delete('/v1/batches/:id', deleteBatch(deps));
   router.get('/v1/batches/:id/events', batchEvents({ ...deps, watch, waits }));
   router.post('/v1/batches/:id/retry', retryBatch({ ...deps, maker, downloads }));
+  router.post('/v1/batches/:id/pause', pauseBatch(deps));
+  router.post('/v1/batches/:id/resume', resumeBatch(deps));
   router.post('/v1/batches/:id/cancel', cancelBatch(deps));
 
   router.post('/v1/webhook_endpoints', createWebhookEndpoint(deps));
@@ -88,12 +94,19 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.get('/v1/models', listModels(deps));
   router.get('/v1/models/:id', retrieveModel(deps));
 
-  router.get('/v1/nightshift/usage', usage({ ...deps, lists }));
-
   router.get('/health', health());
   router.get('/ready', ready(deps));
   router.get('/openapi.json', openApi(deps));
   return router;
+}
+
+/** A path that stands in the table word for word is never taken for one with an id. Throws the 405. */
+export function exactPathsFirst(router: Router<ApiState>): Middleware<ApiState> {
+  return async (ctx, next) => {
+    const methods = router.stack.filter(({ path }) => path === ctx.path).flatMap((layer) => layer.methods);
+    if (methods.length > 0 && !methods.includes(ctx.method)) throw notAllowed(ctx, methods);
+    await next();
+  };
 }
 
 /** What is left when no route took the request: 405 where another method would do, else 404. */
@@ -108,7 +121,11 @@ export function answerNotFound(router: Router<ApiState>): Middleware<ApiState> {
   return async (ctx) => {
     const methods = router.match(ctx.path, ctx.method).path.flatMap((layer) => layer.methods);
     if (methods.length === 0) throw unknownRoute(ctx.method, ctx.path, meantPath(ctx.path));
-    ctx.set('Allow', [...new Set(methods)].join(', '));
-    throw methodNotAllowed(ctx.method, ctx.path);
+    throw notAllowed(ctx, methods);
   };
+}
+
+function notAllowed(ctx: ApiContext, methods: readonly string[]): ApiError {
+  ctx.set('Allow', [...new Set(methods)].join(', '));
+  return methodNotAllowed(ctx.method, ctx.path);
 }

@@ -1,10 +1,10 @@
 import type { Http } from './http.ts';
 import type { OpenInput } from './open-input.ts';
-import { type Page, readBatch, readFile, readPage } from './read-batch.ts';
+import { type Page, readBatch, readEstimate, readFile, readPage } from './read-batch.ts';
 import { readContent } from './read-content.ts';
-import { readUsage, type UsageAnswer } from './read-usage.ts';
 import { type OnBytes, uploadBody } from './upload-body.ts';
 import type { Batch } from '../domain/batch.ts';
+import type { BatchEstimate } from '../domain/batch-estimate.ts';
 import type { File, UploadPurpose } from '../domain/file.ts';
 
 /** The API as a client sees it, over HTTP. Failures are `ApiFault`s. */
@@ -18,26 +18,20 @@ export interface ApiClient {
   readContent(id: string, from: number, onTotal?: (bytes: number) => void): AsyncIterable<Uint8Array>;
   /** Repeats a create with the same key, so that an answer that was lost makes no second batch. */
   createBatch(body: NewBatch, idempotencyKey: string): Promise<Batch>;
+  /** What a batch of this body would amount to. */
+  estimateBatch(body: NewBatch): Promise<BatchEstimate>;
   getBatch(id: string, options?: { retries?: number }): Promise<Batch>;
   listBatches(query: PageQuery): Promise<Page<Batch>>;
   cancelBatch(id: string): Promise<Batch>;
+  pauseBatch(id: string): Promise<Batch>;
+  resumeBatch(id: string): Promise<Batch>;
   /** Makes a batch of the lines with these statuses; of all that were not answered where there are none. Repeated like a create. */
   retryBatch(id: string, statuses: readonly string[], idempotencyKey: string): Promise<Batch>;
-  usage(query: UsageQuery): Promise<UsageAnswer>;
-  /** The same as CSV, with line feeds. */
-  usageCsv(query: UsageQuery): Promise<string>;
 }
 
 export interface PageQuery {
   limit: number;
   after: string | null;
-}
-
-/** Days are `YYYY-MM-DD`; null for the default. */
-export interface UsageQuery {
-  from: string | null;
-  to: string | null;
-  groupBy: string;
 }
 
 export interface NewBatch {
@@ -47,6 +41,8 @@ export interface NewBatch {
   metadata?: Record<string, string>;
 }
 
+/** An API reads the whole input before it answers, and gives up before a minute has passed. */
+const ESTIMATE_ANSWER_MS = 120_000;
 /** An API copies the lines before it answers. */
 const RETRY_ANSWER_MS = 3_600_000;
 /** An API completes an upload before it answers. */
@@ -54,8 +50,6 @@ const UPLOAD_ANSWER_MS = 24 * 3_600_000;
 
 export function createApiClient(http: Http): ApiClient {
   const batchPath = (id: string) => `/batches/${encodeURIComponent(id)}`;
-  const usagePath = ({ from, to, groupBy }: UsageQuery, format: string) =>
-    `/nightshift/usage?${query({ from, to, group_by: groupBy, format })}`;
   const filePath = (id: string) => `/files/${encodeURIComponent(id)}`;
   return {
     async uploadFile(input, { purpose = 'batch', onBytes } = {}) {
@@ -81,6 +75,17 @@ export function createApiClient(http: Http): ApiClient {
         }),
       );
     },
+    async estimateBatch(body) {
+      const content = JSON.stringify(body);
+      return readEstimate(
+        await http.json({
+          method: 'POST',
+          path: '/batches/estimate',
+          body: () => ({ content, headers: { 'content-type': 'application/json' } }),
+          timeoutMs: ESTIMATE_ANSWER_MS,
+        }),
+      );
+    },
     getBatch: async (id, options = {}) => readBatch(await http.json({ method: 'GET', path: batchPath(id), ...options })),
     async listBatches({ limit, after }) {
       return readPage(await http.json({ method: 'GET', path: `/batches?${query({ limit: String(limit), after })}` }), readBatch);
@@ -97,11 +102,8 @@ export function createApiClient(http: Http): ApiClient {
         }),
       );
     },
-    usage: async (wanted) => readUsage(await http.json({ method: 'GET', path: usagePath(wanted, 'json') })),
-    async usageCsv(wanted) {
-      const answer = await http.open({ method: 'GET', path: usagePath(wanted, 'csv') });
-      return (await answer.text()).replaceAll('\r\n', '\n');
-    },
+    pauseBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/pause` })),
+    resumeBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/resume` })),
     cancelBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/cancel` })),
   };
 }

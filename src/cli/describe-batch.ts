@@ -2,15 +2,17 @@ import { createGroups, describePlaces } from './group-equal.ts';
 import { count, duration } from './progress-line.ts';
 import { oneLine } from './terminal-text.ts';
 import { type Batch, isTerminal } from '../domain/batch.ts';
+import { pausedAt } from '../domain/pause.ts';
 
 /** A batch in some lines for people. Times are UTC. */
 export function describeBatch(batch: Batch): string {
   const { total, completed, failed } = batch.request_counts;
   const end = endedAt(batch);
+  const paused = pausedAt(batch);
   const tokens = `${count(batch.usage.input_tokens)} in, ${count(batch.usage.output_tokens)} out`;
   const rows: [string, string | null][] = [
     ['batch', batch.id],
-    ['status', batch.status],
+    ['status', paused === null ? batch.status : `${batch.status}, paused since ${utc(paused)}`],
     ['endpoint', batch.endpoint],
     ['model', batch.model],
     ['requests', `${count(completed)} completed, ${count(failed)} failed, ${count(total)} in all`],

@@ -1,6 +1,7 @@
 import type { Screen } from './output.ts';
 import { oneLine } from './terminal-text.ts';
 import { type Batch, isTerminal } from '../domain/batch.ts';
+import { pausedAt } from '../domain/pause.ts';
 
 /** Counts at a time (milliseconds of any steady clock). */
 interface Sample {
@@ -22,7 +23,7 @@ export function createProgressLine(): (batch: Batch, atMs: number) => string[] {
     const { total, completed, failed } = batch.request_counts;
     const done = completed + failed;
     samples = [...samples.filter((sample) => atMs - sample.atMs <= RATE_OVER_MS), { atMs, done }];
-    const status = oneLine(batch.status);
+    const status = oneLine(pausedAt(batch) === null ? batch.status : `${batch.status}, paused`);
     if (total === 0) return [status];
     const first = samples[0];
     const perSecond = first === undefined || atMs <= first.atMs ? 0 : ((done - first.done) / (atMs - first.atMs)) * 1000;

@@ -1,5 +1,6 @@
 import { ApiFault } from './api-fault.ts';
 import { type Batch, zeroUsage } from '../domain/batch.ts';
+import type { BatchEstimate } from '../domain/batch-estimate.ts';
 import type { File } from '../domain/file.ts';
 
 /**
@@ -58,6 +59,13 @@ export function readFile(value: unknown): File {
     status: 'processed',
     status_details: null,
   };
+}
+
+/** An estimate as Nightshift answers it. */
+export function readEstimate(value: unknown): BatchEstimate {
+  const given: BatchEstimate = Object(value);
+  if (given.object !== 'batch.estimate' || !Array.isArray(given.models) || !Array.isArray(given.upstreams)) throw notA('estimate');
+  return given;
 }
 
 /** A page of a list. */

@@ -9,6 +9,7 @@ import { readSecretFiles, type SecretName } from './secret-files.ts';
 import { contradictions, doubts } from './setting-checks.ts';
 import { unknownSettings, withoutServiceLinks } from './setting-names.ts';
 import { type BucketConfig, chooseStore, otherStoreFault, type StoreConfig, storeFolder } from './store-settings.ts';
+import { readPrices } from './prices-file.ts';
 import { PREFIX, SECRET_SETTINGS, type Settings, settingsSchema, type WorkerRole } from './settings.ts';
 import { readTemporalTls } from './temporal-tls.ts';
 import { readTenants, type TenantConfig } from './tenant-settings.ts';
@@ -18,6 +19,7 @@ import type { UpstreamConfig, UpstreamCredentials } from './upstreams-file.ts';
 import { isLoopback, withoutCredentials } from './wire-values.ts';
 import type { TlsFiles } from '../upstream/client/open-connection.ts';
 import type { Limits } from '../domain/limits.ts';
+import type { Prices } from '../domain/prices.ts';
 import { cutText } from '../domain/shown-text.ts';
 
 /** Everything a process of ours is told from outside: checked, frozen, and printable but for `secrets`. Times are milliseconds. */
@@ -56,11 +58,15 @@ export interface Config {
     /** Further endpoints than those of the wire contract. */
     endpoints: string[];
     limits: Limits;
+    /** Null without a file of prices. */
+    prices: Prices | null;
     /** Null lets the size of slices follow the pace. */
     linesPerActivity: number | null;
     activitiesPerSecond: number;
     maxInFlight: number;
     cancelGraceMs: number;
+    /** Whether the completion window of a batch stands still while it is paused. */
+    pauseStopsWindow: boolean;
     heartbeatTimeoutMs: number;
   };
   housekeeping: { uploadMarkerMaxAgeMs: number; sweepIntervalMs: number; sweepMinAgeMs: number };
@@ -148,6 +154,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
     faults.push(...defaultSecrets(settings, tenants.keys));
   }
   const { upstreams, credentials } = role === 'api' ? { upstreams: [], credentials: {} } : readUpstreams(settings, env, faults);
+  const prices = role === 'worker' ? null : readPrices(settings.PRICES_FILE, faults);
   const dataDir = resolve(settings.DATA_DIR);
   const tracing = readTracing(env, faults);
   const temporalTls = readTemporalTls(settings, faults);
@@ -198,10 +205,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv, role: Role, { makesKe
         maxLineBytes: settings.MAX_LINE_BYTES,
         maxEmbeddingInputs: settings.MAX_EMBEDDING_INPUTS,
       },
+      prices,
       linesPerActivity: settings.LINES_PER_ACTIVITY ?? null,
       activitiesPerSecond: settings.ACTIVITIES_PER_SECOND,
       maxInFlight: settings.MAX_IN_FLIGHT_PER_BATCH,
       cancelGraceMs: settings.CANCEL_GRACE_SECONDS * 1000,
+      pauseStopsWindow: settings.PAUSE_STOPS_WINDOW,
       heartbeatTimeoutMs: settings.HEARTBEAT_TIMEOUT_SECONDS * 1000,
     },
     housekeeping: {

@@ -41,7 +41,6 @@ export const settingsSchema = z.object({
     (item) => readPriority(item) !== null,
     'must be tenant=priority, separated by commas, priorities from 1 to 5',
   ),
-  OPERATOR_TENANTS: list('', isTenantName, 'must be names of tenants, separated by commas'),
   TENANT_REQUESTS_PER_MINUTE: limit(LIMIT_BOUNDS.count),
   TENANT_BATCHES_PER_HOUR: limit(LIMIT_BOUNDS.count),
   TENANT_MAX_OPEN_BATCHES: limit(LIMIT_BOUNDS.count),
@@ -96,11 +95,13 @@ export const settingsSchema = z.object({
   MAX_RESUMABLE_UPLOAD_BYTES: integer(8_589_934_592, 1024, 80_000_000_000),
   MAX_LINE_BYTES: integer(67_108_864, 1024, 536_870_912),
   MAX_EMBEDDING_INPUTS: integer(50_000, 1, 100_000_000),
+  PRICES_FILE: optional(),
 
   LINES_PER_ACTIVITY: limit(1000),
   ACTIVITIES_PER_SECOND: integer(100, 1, 100_000),
   MAX_IN_FLIGHT_PER_BATCH: integer(1024, 1, 10_000),
   CANCEL_GRACE_SECONDS: integer(30, 0, 600),
+  PAUSE_STOPS_WINDOW: flag(false),
   HEARTBEAT_TIMEOUT_SECONDS: integer(30, 5, 600),
   UPLOAD_MARKER_MAX_AGE_HOURS: integer(24, 1, 8760),
   SWEEP_INTERVAL_SECONDS: integer(60, 1, 86_400),
@@ -134,11 +135,6 @@ export const settingsSchema = z.object({
 });
 export type Settings = z.output<typeof settingsSchema>;
 export type SettingName = keyof Settings;
-
-/** Whether a tenant can have this name. */
-function isTenantName(name: string): boolean {
-  return /^[A-Za-z0-9_-]{1,64}$/.test(name);
-}
 
 /** `tenant=weight`; null for what is none. The bounds are Temporal's. */
 export function readWeight(item: string): [tenant: string, weight: number] | null {

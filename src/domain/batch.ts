@@ -1,6 +1,4 @@
-import type { ModelUsage } from './usage.ts';
-
-/** The eight statuses of the wire contract (reference: Batch API, "State machine"); no other is ever shown. */
+/** The eight statuses (docs/contract.md, "Statuses"). */
 export const BATCH_STATUSES = [
   'validating',
   'failed',
@@ -70,7 +68,12 @@ export interface Batch {
   usage: Usage;
   metadata: Record<string, string> | null;
   /** Additions to OpenAI's object; absent where there is nothing to say. */
-  nightshift?: { retry_of?: string; retried_by?: string[] };
+  nightshift?: {
+    /** Since when the batch is paused; absent while it is not. */
+    paused_at?: number;
+    retry_of?: string;
+    retried_by?: string[];
+  };
 }
 
 /** What the bucket holds of a batch: the wire object and what only Nightshift needs to know. */
@@ -79,8 +82,18 @@ export interface BatchRecord {
   tenant: string;
   /** Life of the result files from their own creation, in seconds; null for the default. */
   output_expires_after_seconds: number | null;
-  /** What it came to, by model; absent until it has ended with results. */
-  usage_by_model?: ModelUsage[];
+  /** Absent until the batch is paused for the first time. */
+  pause?: PauseState;
+}
+
+/** What clients do not see of the pauses of a batch. */
+export interface PauseState {
+  /** Pauses and resumes so far: of two reads, the one with more is later. */
+  changes: number;
+  /** Whether the workflow has read the last change. */
+  isHeard: boolean;
+  /** Whether the completion window stands still while the batch is paused. */
+  stopsWindow: boolean;
 }
 
 /** No tokens at all: the usage of a batch at its creation. */

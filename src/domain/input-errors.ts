@@ -3,7 +3,7 @@ import { closestName } from './closest-name.ts';
 import { MAX_BATCH_ERRORS } from './limits.ts';
 import { shownText } from './shown-text.ts';
 
-/** The faults of an input file (reference: Batch API, "Input validation"): codes, params and texts in one place. */
+/** The faults of an input file: codes, params and texts. V1 to V18 are the rules of docs/contract.md. */
 
 /** V1: unknown, deleted, expired or another tenant's. */
 export function inputFileNotFound(fileId: string): BatchError {

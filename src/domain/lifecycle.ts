@@ -1,6 +1,7 @@
 import { type Batch, type BatchRecord, type BatchStatus, isTerminal, type RequestCounts } from './batch.ts';
+import { withoutPause } from './pause.ts';
 
-/** The legal moves, all of them (reference: Batch API, "State machine"). */
+/** The legal moves, all of them (docs/contract.md, "Statuses"). */
 const NEXT: Record<BatchStatus, readonly BatchStatus[]> = {
   validating: ['failed', 'in_progress', 'cancelling', 'expired'],
   in_progress: ['finalizing', 'cancelling', 'expired'],
@@ -24,13 +25,13 @@ const TIMESTAMP_OF = {
 
 /**
  * The batch in its next status, with the timestamp of that status set, never below one already there, nor `expired_at` below
- * the end of the window; null when the move is not legal. `nowSeconds` is Unix time.
+ * the end of the window; null when the move is not legal. `nowSeconds` is Unix time. A pause ends with the last request.
  */
 export function transition(batch: Batch, to: BatchStatus, nowSeconds: number): Batch | null {
   if (to === 'validating' || !NEXT[batch.status].includes(to)) return null;
   const earlier = Object.values(TIMESTAMP_OF).map((field) => batch[field] ?? 0);
   return {
-    ...batch,
+    ...(to === 'in_progress' ? batch : withoutPause(batch)),
     status: to,
     [TIMESTAMP_OF[to]]: Math.max(nowSeconds, to === 'expired' ? batch.expires_at : batch.created_at, ...earlier),
   };

@@ -43,7 +43,7 @@ const FALSE_TEXTS: ReadonlySet<string> = new Set(['', '0', 'false', 'no', 'off',
 const CUSTOM_ID_MAX_LENGTH = 512;
 
 /**
- * Checks lines against the rules of an endpoint (reference: Batch API, "Input validation", V3 to V13). `lineOf` is asked once
+ * Checks lines against the rules of an endpoint (docs/contract.md, V3 to V13). `lineOf` is asked once
  * per usable custom_id and answers which earlier line had it; the caller decides how to remember them.
  */
 export function createRequestLineChecker(given: {

@@ -1,6 +1,6 @@
 /**
  * The lines of output and error files, as bytes without the line break. Bodies go through as they came, except for what
- * would break a line for some reader (reference: Batch API, decisions 5, 14, 18 and 19).
+ * would break a line for some reader (docs/contract.md, "Result lines").
  */
 
 /** An HTTP answer, good or bad. `body` must be a JSON object by `inspectAnswer`, or come from `wrapNonJson`. */

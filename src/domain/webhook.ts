@@ -1,6 +1,6 @@
 import type { Batch, TerminalStatus } from './batch.ts';
 
-/** What a webhook may be called for: the ends of a batch (reference: Batch API, "Webhooks"). */
+/** What a webhook may be called for: the ends of a batch (docs/webhooks.md). */
 export const WEBHOOK_EVENT_TYPES = ['batch.cancelled', 'batch.completed', 'batch.expired', 'batch.failed'] as const;
 export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number];
 

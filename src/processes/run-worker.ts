@@ -21,6 +21,7 @@ import { createShutdown, type Shutdown } from './shutdown.ts';
 import { freeLoopbackAddress, serveOperatorPort, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
 import { retryUntilUp } from './retry-until-up.ts';
+import { createPaces } from './paces.ts';
 import { warnOfLimits } from './warn-of-limits.ts';
 import { heartbeatThrottleMs } from '../../activities/heartbeat-timing.ts';
 import { createActivities } from '../../activities/index.ts';
@@ -34,7 +35,6 @@ import { createLimitStore } from '../storage/limit-store.ts';
 import { createHousekeeping } from '../storage/housekeeping.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
-import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -110,10 +110,11 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const { roles } = config.worker;
   const sends = roles.includes('requests');
   if (sends) void checkUpstreams(config, logger);
+  const paces = createPaces({ monotonicMs });
   const upstreams = createUpstreams(
     config.upstreams,
     config.secrets.upstreams,
-    watchUpstreams({ metrics, tracing, nowMs, logger }),
+    paces.around(watchUpstreams({ metrics, tracing, nowMs, logger })),
     undefined,
     {
       workerId: randomHex(16),
@@ -160,6 +161,10 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   });
   const models = createModelStore({ store, nowMs });
   const workerCounts = createWorkerCounts({ connection, namespace, upstreams: [...upstreams.keys()], nowMs });
+  const answersPerSecond = (name: string) => {
+    const [limit, meanMs] = [upstreams.get(name)?.limit ?? 0, paces.meanMs(name)];
+    return meanMs === null ? null : (1000 * limit * workerCounts.of(name)) / meanMs;
+  };
   const parts = createPartPool(UPLOAD_PARTS);
   const newNonce = () => randomHex(24);
   const throttleMs = heartbeatThrottleMs(config.batches.heartbeatTimeoutMs);
@@ -175,7 +180,6 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       },
     }),
     runs,
-    usage: createUsageStore(store),
     webhooks: createWebhookStore({ store }),
     webhookSender: openWebhooks(config, shutdown),
     queuedBatches: createQueuedBatches({ client }),
@@ -187,6 +191,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     heartbeatThrottleMs: throttleMs,
     sweepMinAgeMs: config.housekeeping.sweepMinAgeMs,
     cancelGraceMs: config.batches.cancelGraceMs,
+    pauseStopsWindow: config.batches.pauseStopsWindow,
     onOpenBatches: metrics.batchesFoundOpen,
     uploadMarkerMaxAgeMs: config.housekeeping.uploadMarkerMaxAgeMs,
     nowMs,
@@ -228,7 +233,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     async () => {
       await workerCounts.refresh();
       await provision(provisioning);
-      await tellModels(config.upstreams, { lists: modelLists, models });
+      await tellModels(config.upstreams, { lists: modelLists, models, answersPerSecond });
       await ensureQueues(queues);
     },
     signal,

@@ -17,6 +17,7 @@ import { createApiKeys, NO_KEYS } from '../api/middleware/authentication.ts';
 import { loadConfig, printable } from '../config/config.ts';
 import { parseCompletionWindow } from '../domain/completion-window.ts';
 import { DEFAULT_ENDPOINTS } from '../domain/endpoint.ts';
+import { createPriceTable } from '../domain/prices.ts';
 import { environment } from '../config/environment.ts';
 import { isDefaultKey } from '../config/default-secrets.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -24,7 +25,6 @@ import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
-import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -87,7 +87,7 @@ export async function serveApi(args: string[]): Promise<number> {
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
     models: createModelStore({ store: objectStore, nowMs }),
-    usage: createUsageStore(objectStore),
+    prices: config.batches.prices === null ? null : createPriceTable(config.batches.prices),
     webhooks: createWebhookStore({ store: objectStore }),
     webhookSigner: openWebhooks(config, shutdown),
     runs,
@@ -97,6 +97,7 @@ export async function serveApi(args: string[]): Promise<number> {
     settingsOf: tenants.settingsOf,
     endpoints: [...new Set([...DEFAULT_ENDPOINTS, ...config.batches.endpoints])],
     completionWindows: new Map(config.batches.completionWindows.map((name) => [name, parseCompletionWindow(name) ?? 0])),
+    pauseStopsWindow: config.batches.pauseStopsWindow,
     bodyPace: config.api.bodyPace,
     browserRules: config.api,
     draining: shutdown.draining,

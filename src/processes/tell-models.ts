@@ -3,16 +3,24 @@ import { createNameTable } from '../domain/name-table.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { UpstreamConfig } from '../config/upstreams-file.ts';
 
-/** Tells the API which models the upstreams serve: those that the operator names, aliases included, and those that servers list. */
+/** Tells the API what it needs to know of the upstreams, and which models they serve: those that the operator names, aliases included, and those that servers list. */
 export async function tellModels(
-  upstreams: readonly Pick<UpstreamConfig, 'name' | 'models' | 'aliases'>[],
-  { lists, models }: { lists: ModelLists; models: Pick<ModelStore, 'tell'> },
+  upstreams: readonly Pick<UpstreamConfig, 'name' | 'models' | 'aliases' | 'requestsPerMinute'>[],
+  {
+    lists,
+    models,
+    answersPerSecond,
+  }: { lists: ModelLists; models: Pick<ModelStore, 'tell'>; answersPerSecond: (name: string) => number | null },
 ): Promise<void> {
-  for (const { name, models: named, aliases } of upstreams) {
+  for (const [place, { name, models: named, aliases, requestsPerMinute }] of upstreams.entries()) {
+    const all = await lists.of(name);
     const patterns = (named ?? ['*']).filter((model) => model.includes('*'));
-    const listed = patterns.length === 0 ? [] : ((await lists.of(name)) ?? []).filter((model) => isServed(model, patterns));
+    const listed = patterns.length === 0 ? [] : (all ?? []).filter((model) => isServed(model, patterns));
     const exact = (named ?? []).filter((model) => !model.includes('*'));
-    await models.tell(name, [...new Set([...exact, ...Object.keys(aliases ?? {}), ...listed])].toSorted());
+    await models.tell(
+      { name, place, models: named, aliases, listed: all, requestsPerMinute, answersPerSecond: answersPerSecond(name) },
+      [...new Set([...exact, ...Object.keys(aliases), ...listed])].toSorted(),
+    );
   }
 }
 

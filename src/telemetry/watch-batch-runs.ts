@@ -3,7 +3,7 @@ import type { Metrics } from './metrics.ts';
 import type { Tracing } from './tracing.ts';
 
 /** The calls to Temporal whose errors are counted. `progress` is not among them: it answers null instead of failing. */
-export const TEMPORAL_OPERATIONS = ['start', 'restart', 'cancel', 'running', 'describe', 'ping'] as const;
+export const TEMPORAL_OPERATIONS = ['start', 'restart', 'cancel', 'tell', 'running', 'describe', 'ping'] as const;
 type Operation = (typeof TEMPORAL_OPERATIONS)[number];
 
 /** The same door to Temporal, with its errors counted and the start of a batch in the trace of whoever wanted it. */
@@ -29,6 +29,7 @@ export function watchBatchRuns(
     restart: (record, run) => counted('restart', () => runs.restart(record, run)),
     describe: (batchId) => counted('describe', () => runs.describe(batchId)),
     cancel: (batchId) => counted('cancel', () => runs.cancel(batchId)),
+    tellChanged: (batchId) => counted('tell', () => runs.tellChanged(batchId)),
     running: () => counted('running', () => runs.running()),
     ping: () => counted('ping', () => runs.ping()),
   };

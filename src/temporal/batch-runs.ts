@@ -16,6 +16,7 @@ import {
   type BatchInput,
   type BatchPolicy,
   CANCEL_SIGNAL,
+  CHANGED_SIGNAL,
   type DeliverWebhookInput,
   fairnessKey,
   type Progress,
@@ -29,6 +30,8 @@ export interface BatchRuns {
   start(record: BatchRecord): Promise<void>;
   /** Tells a running batch to look at its record; no running batch is no error. */
   cancel(batchId: string): Promise<void>;
+  /** Tells a running batch that its record has changed; no running batch is no error. */
+  tellChanged(batchId: string): Promise<void>;
   /** What the workflow of a batch knows, in one query; null when it does not run, has no plan yet or does not answer in time. */
   progress(batchId: string): Promise<Progress | null>;
   /** Ids of batches with a running workflow. */
@@ -111,18 +114,21 @@ export function createBatchRuns({
     });
   }
 
+  async function signal(batchId: string, name: string): Promise<void> {
+    await ask('take a signal', async () => {
+      try {
+        await client.workflow.getHandle(batchId).signal(name);
+      } catch (error) {
+        if (!(error instanceof WorkflowNotFoundError)) throw error;
+      }
+    });
+  }
+
   return {
     start: async (record) => await start(record, {}),
 
-    async cancel(batchId) {
-      await ask('take a cancel', async () => {
-        try {
-          await client.workflow.getHandle(batchId).signal(CANCEL_SIGNAL);
-        } catch (error) {
-          if (!(error instanceof WorkflowNotFoundError)) throw error;
-        }
-      });
-    },
+    cancel: async (batchId) => await signal(batchId, CANCEL_SIGNAL),
+    tellChanged: async (batchId) => await signal(batchId, CHANGED_SIGNAL),
 
     async progress(batchId) {
       try {

@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OpenBatches } from '../../activities/deps.ts';
 import type { Batch } from '../../src/domain/batch.ts';
+import { pauseRecord } from '../../src/domain/pause.ts';
 import { newBatch } from '../../src/domain/new-batch.ts';
 import type { Logger } from '../../src/telemetry/logger.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
@@ -11,9 +12,8 @@ import type { BatchRun } from '../../src/temporal/batch-run.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
 import type { ReviveResult } from '../../workflows/contract.ts';
 import { chatLines } from '../helpers/lines.ts';
-import { createUsageStore } from '../../src/storage/usage-store.ts';
 import { collect } from '../storage/test-bucket.ts';
-import { ENDPOINT, run, slice, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
+import { ENDPOINT, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
 
 const MINUTE_MS = 60_000;
 const NOW_MS = 1_800_000_000_000;
@@ -42,6 +42,7 @@ after(async () => await stage[Symbol.asyncDispose]());
 async function sweep(given: { inMs?: number; running?: string[]; start?: BatchRuns['start']; batches?: BatchStore } = {}) {
   const started: string[] = [];
   const cancelled: string[] = [];
+  const told: string[] = [];
   const runs: BatchRuns = {
     ...stage.deps.runs,
     running: async () => new Set(given.running ?? []),
@@ -50,10 +51,11 @@ async function sweep(given: { inMs?: number; running?: string[]; start?: BatchRu
       started.push(record.batch.id);
     },
     cancel: async (batchId) => void cancelled.push(batchId),
+    tellChanged: async (batchId) => void told.push(batchId),
   };
   const { batches = stage.deps.batches } = given;
   const worker = stage.worker({ runs, batches, nowMs: () => Date.now() + (given.inMs ?? 2 * MINUTE_MS) });
-  return { started, cancelled, result: await run(async () => await worker.reviveBatches(), undefined) };
+  return { started, cancelled, told, result: await run(async () => await worker.reviveBatches(), undefined) };
 }
 
 const isOpen = async (batch: StagedBatch) => (await collect(stage.deps.batches.listOpen())).some(({ id }) => id === batch.batchId);
@@ -68,6 +70,18 @@ describe('reviveBatches', () => {
     assert.deepEqual((await sweep({ inMs: 0 })).started, []);
     assert.deepEqual((await sweep()).started, [batch.batchId]);
     assert.deepEqual((await sweep({ running: [batch.batchId] })).started, []);
+    await finish(batch);
+  });
+
+  it('tells a batch of a pause until the batch has read its record', async () => {
+    const batch = await stage.submit(chatLines(1));
+    await stage.deps.batches.update(TENANT, batch.batchId, (found) =>
+      pauseRecord(found, { nowSeconds: Math.floor(Date.now() / 1000), stopsWindow: false }),
+    );
+    assert.deepEqual((await sweep({ running: [batch.batchId] })).told, [batch.batchId]);
+    const saved = await run(stage.worker().saveBatch, { ...batch, to: null, counts: null });
+    assert.deepEqual([saved.pause.isPaused, saved.pause.changes], [true, 1]);
+    assert.deepEqual((await sweep({ running: [batch.batchId] })).told, []);
     await finish(batch);
   });
 
@@ -90,28 +104,6 @@ describe('reviveBatches', () => {
     assert.equal(await isOpen(batch), true);
     assert.deepEqual((await sweep()).started, []);
     assert.equal(await isOpen(batch), false);
-  });
-
-  it('counts the usage of a batch whose worker died right after the terminal record', async () => {
-    const batch = await stage.begin(chatLines(3));
-    const worker = stage.worker();
-    await run(worker.runRequests, slice(batch, 1, 3));
-    for (const range of batch.plan.shards) await run(worker.closeShard, { ...batch, range });
-    await run(worker.saveBatch, { ...batch, to: 'finalizing', counts: null });
-    const dying = stage.worker({ usage: { add: async () => await Promise.reject(new Error('killed')) } });
-    await assert.rejects(run(dying.publishResults, { ...batch, to: 'completed' }));
-    const day = new Date().toISOString().slice(0, 10);
-    const counted = async () =>
-      (await collect(createUsageStore(stage.bucket.store).read({ tenant: batch.tenant, from: '2000-01-01', to: day }))).map(
-        ({ model, requests }) => [model, requests],
-      );
-    assert.deepEqual(await counted(), []);
-    await sweep();
-    assert.deepEqual(await counted(), [['example-model', 3]]);
-    assert.equal(await isOpen(batch), false);
-    // The workflow comes to its end as well.
-    await run(worker.publishResults, { ...batch, to: 'completed' });
-    assert.deepEqual(await counted(), [['example-model', 3]]);
   });
 
   it('removes a marker without a record after an hour, not before', async () => {

@@ -321,6 +321,28 @@ describe('runRequests, stopped', () => {
     assert.deepEqual([ran.covered, ran.completed, ran.again], [[[1, 1]], 1, []]);
   });
 
+  it('lets requests in flight finish while the batch is paused, and gives them the grace once it is cancelled', async () => {
+    const batch = await stage.begin(scripted('marker=long; delay=2500', 'marker=hangs; mode=hang'));
+    const worker = stage.worker();
+    await run(worker.saveBatch, { ...batch, to: null, counts: null, pause: true });
+    const { run: runAttempt, cancel } = attempt();
+    const running = runAttempt(worker.runRequests, slice(batch, 1, 2, { cancelGraceMs: 0 }));
+    await arrived('long');
+    await arrived('hangs');
+    cancel();
+    await until(async () => (await stage.entries(batch)).length === 1, { what: 'the long answer' });
+    await run(worker.saveBatch, { ...batch, to: 'cancelling', counts: null });
+    const ran = await running;
+    assert.deepEqual([ran.covered, ran.completed], [[[1, 1]], 1]);
+  });
+
+  it('sends nothing on an attempt after the first while the batch is paused', async () => {
+    const batch = await stage.begin(scripted('marker=held'));
+    await run(stage.worker().saveBatch, { ...batch, to: null, counts: null, pause: true });
+    const ran = await attempt({ attempt: 2 }).run(stage.worker().runRequests, slice(batch, 1, 1));
+    assert.deepEqual([ran.covered, ran.again, callsOf('held')], [[], [], 0]);
+  });
+
   it('aborts everything at the end of the window', async () => {
     const batch = await stage.begin(scripted('', 'marker=hung; mode=hang'));
     const beganMs = Date.now();

@@ -12,7 +12,6 @@ import { newBatch } from '../../src/domain/new-batch.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore } from '../../src/storage/file-store.ts';
-import { createUsageStore } from '../../src/storage/usage-store.ts';
 import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createHousekeeping } from '../../src/storage/housekeeping.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
@@ -99,6 +98,7 @@ export async function startStage(): Promise<Stage> {
     runs: {
       start: async () => undefined,
       cancel: async () => undefined,
+      tellChanged: async () => undefined,
       progress: async () => null,
       running: async () => new Set(),
       describe: async () => null,
@@ -106,7 +106,6 @@ export async function startStage(): Promise<Stage> {
       startDelivery: async () => undefined,
       ping: async () => undefined,
     },
-    usage: createUsageStore(store),
     webhooks: createWebhookStore({ store }),
     webhookSender: null,
     queuedBatches: { askToEnter: async () => null, ended: async () => [] },
@@ -118,6 +117,7 @@ export async function startStage(): Promise<Stage> {
     heartbeatThrottleMs: 10_000,
     sweepMinAgeMs: 60_000,
     cancelGraceMs: 30_000,
+    pauseStopsWindow: false,
     onOpenBatches: () => undefined,
     uploadMarkerMaxAgeMs: DAY_MS,
     nowMs: Date.now,

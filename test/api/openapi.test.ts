@@ -5,7 +5,7 @@ import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { startWebhookReceiver } from '../helpers/webhook-receiver.ts';
 import { type DescribedApi, describedAnswers } from './described-answers.ts';
-import { startWholeTestApi, type TestApi } from './test-api.ts';
+import { anUpstream, startWholeTestApi, type TestApi } from './test-api.ts';
 
 const LINE = '{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n';
 const headers = { 'content-type': 'application/json' };
@@ -105,6 +105,8 @@ describe('GET /openapi.json', () => {
       await described.call('GET /v1/batches/{id}', 400, { id, query: '?wait=x' });
       await described.call('GET /v1/batches/{id}/events', 200, { id });
       await described.call('GET /v1/batches/{id}/events', 404, { id: 'x' });
+      await described.call('POST /v1/batches/estimate', 200, json(request));
+      await described.call('POST /v1/batches/estimate', 400, json({}));
       await described.call('POST /v1/batches/{id}/retry', 400, { id, ...json({ status: 'x' }) });
       await described.call('POST /v1/batches/{id}/retry', 404, { id: 'x', ...json({}) });
       await described.call('POST /v1/batches/{id}/retry', 409, { id, ...json({}) });
@@ -134,26 +136,10 @@ describe('GET /openapi.json', () => {
     });
 
     it('models', async () => {
-      await createModelStore({ store: api.store, nowMs: Date.now }).tell('gpu', ['Qwen/Qwen3-8B']);
+      await createModelStore({ store: api.store, nowMs: Date.now }).tell(anUpstream('gpu'), ['Qwen/Qwen3-8B']);
       await described.call('GET /v1/models', 200);
       await described.call('GET /v1/models/{id}', 200, { id: 'Qwen/Qwen3-8B' });
       await described.call('GET /v1/models/{id}', 404, { id: 'gpt-4o' });
-    });
-
-    it('usage', async () => {
-      const ended = { completed_at: 1_770_000_000, status: 'completed' } as const;
-      const request = { input_file_id: 'file-x', endpoint: '/v1/chat/completions', completion_window: '24h' };
-      const id = idOf(await described.call('POST /v1/batches', 200, json(request)));
-      const sums = { requests: 1, failed: 0, input_tokens: 1, output_tokens: 1, total_tokens: 2 };
-      const change = { usage_by_model: [{ model: null, ...sums }] };
-      await api.batches.update('tenant-a', id, (found) => ({ ...found, ...change, batch: { ...found.batch, ...ended } }));
-      await described.call('DELETE /v1/batches/{id}', 200, { id });
-      for (const format of ['json', 'csv']) {
-        const query = `?from=2026-01-01&to=2026-12-31&group_by=day,model,tenant&format=${format}`;
-        const found = await described.call('GET /v1/nightshift/usage', 200, { query });
-        assert.match(JSON.stringify(found), /tenant-a/);
-      }
-      await described.call('GET /v1/nightshift/usage', 400, { query: '?from=x' });
     });
 
     it('uploads', async () => {

@@ -5,7 +5,7 @@ import OpenAI from 'openai';
 import type { Batch } from '../../src/domain/batch.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { until } from '../helpers/until.ts';
-import { envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
+import { anUpstream, envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
 
 let api: TestApi;
 let client: OpenAI;
@@ -213,8 +213,8 @@ describe('GET /v1/batches/{id}/events', () => {
 describe('GET /v1/models', () => {
   it('lists what workers told of late, for the SDK too', async () => {
     const models = createModelStore({ store: api.store, nowMs: () => api.nowSeconds() * 1000 });
-    await models.tell('gpu', ['Qwen/Qwen3-8B', 'constructor']);
-    await models.tell('hosted', ['Qwen/Qwen3-8B', 'gpt-4o-mini']);
+    await models.tell(anUpstream('gpu'), ['Qwen/Qwen3-8B', 'constructor']);
+    await models.tell(anUpstream('hosted'), ['Qwen/Qwen3-8B', 'gpt-4o-mini']);
     const listed = (await client.models.list()).data;
     assert.deepEqual(
       listed.map(({ id, owned_by }) => [id, owned_by]),
@@ -227,12 +227,64 @@ describe('GET /v1/models', () => {
     assert.ok(listed.every(({ created }) => Math.abs(created - api.nowSeconds()) < 10));
     assert.equal((await client.models.retrieve('Qwen/Qwen3-8B')).owned_by, 'gpu');
     await assert.rejects(client.models.retrieve('gpt-5'), OpenAI.NotFoundError);
-    await models.tell('gpu', []);
+    await models.tell(anUpstream('gpu'), []);
     assert.deepEqual(
       (await client.models.list()).data.map(({ id }) => id),
       ['Qwen/Qwen3-8B', 'gpt-4o-mini'],
     );
     api.advance(61 * 60_000);
     assert.deepEqual((await client.models.list()).data, []);
+  });
+});
+
+describe('POST /v1/batches/{id}/pause and /resume', () => {
+  const post = async (path: string, key = 'key-a') =>
+    await api.fetch(`/v1/batches/${path}`, { method: 'POST', headers: { authorization: `Bearer ${key}` } });
+  const batchOf = async (answer: Response): Promise<Batch> => {
+    assert.equal(answer.status, 200);
+    return Object(await answer.json());
+  };
+
+  it('pauses and resumes a batch, tells Temporal once for each change, and may be repeated', async () => {
+    const id = await batchWith(RUNNING);
+    const paused = await batchOf(await post(`${id}/pause`));
+    assert.ok(Math.abs((paused.nightshift?.paused_at ?? 0) - api.nowSeconds()) < 60);
+    assert.deepEqual(await batchOf(await post(`${id}/pause`)), paused);
+    assert.deepEqual(Object(await client.batches.retrieve(id)).nightshift, paused.nightshift);
+    const resumed = await batchOf(await post(`${id}/resume`));
+    assert.deepEqual([resumed.nightshift, resumed.expires_at], [undefined, paused.expires_at]);
+    assert.deepEqual(await batchOf(await post(`${id}/resume`)), resumed);
+    assert.deepEqual(
+      api.runs.told.filter((told) => told === id),
+      [id, id],
+    );
+  });
+
+  it('pauses while Temporal is away, and leaves it to the sweep to tell', async () => {
+    const id = await batchWith({});
+    api.runs.state = 'away';
+    try {
+      assert.ok((await batchOf(await post(`${id}/pause`))).nightshift?.paused_at);
+    } finally {
+      api.runs.state = 'up';
+    }
+    assert.equal((await api.batches.get('tenant-a', id))?.pause?.isHeard, false);
+  });
+
+  it('answers 409 where there is nothing to hold back, and 404 for a batch of another tenant', async () => {
+    for (const status of ['finalizing', 'cancelling', 'completed', 'failed', 'expired', 'cancelled'] as const) {
+      const id = await batchWith({ status });
+      const refused = await post(`${id}/pause`);
+      assert.deepEqual([refused.status, (await envelopeOf(refused)).code], [409, 'cannot_pause'], status);
+      const resumed = await post(`${id}/resume`);
+      assert.equal(resumed.status, status === 'finalizing' || status === 'cancelling' ? 200 : 409, status);
+    }
+    const late = await batchWith({ ...RUNNING, expires_at: 1 });
+    assert.match((await envelopeOf(await post(`${late}/pause`))).message, /its completion window has ended/);
+    const id = await batchWith(RUNNING);
+    for (const call of ['pause', 'resume']) {
+      assert.equal((await post(`${id}/${call}`, 'key-b')).status, 404);
+      assert.equal((await post(`batch_x/${call}`)).status, 404);
+    }
   });
 });

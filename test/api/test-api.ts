@@ -11,10 +11,10 @@ import type { BatchRecord } from '../../src/domain/batch.ts';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
 import { DEFAULT_LIMITS, type TenantLimits } from '../../src/domain/limits.ts';
 import { DEFAULT_TENANT, type TenantSettingsOf } from '../../src/domain/tenant.ts';
+import type { UpstreamFacts } from '../../src/domain/upstream-facts.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
-import { createUsageStore } from '../../src/storage/usage-store.ts';
 import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createWebhooks } from '../../src/webhooks/webhooks.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -29,6 +29,8 @@ import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 export interface TestRuns extends BatchRuns {
   readonly started: string[];
   readonly cancelled: string[];
+  /** Batches that were told of a changed record. */
+  readonly told: string[];
   /** Batches whose progress was asked for. */
   readonly asked: string[];
   state: 'up' | 'away' | 'silent';
@@ -92,7 +94,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     uploads: createUploadStore({ store, newNonce, parts }),
     batches,
     models: createModelStore({ store, nowMs }),
-    usage: createUsageStore(store),
+    prices: null,
     webhooks: createWebhookStore({ store }),
     webhookSigner: createWebhooks({ key: 'test', allowPrivate: true, nowMs }),
     runs,
@@ -105,6 +107,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
     browserRules: { allowedHosts: null, corsOrigins: [] },
+    pauseStopsWindow: false,
     bodyPace: { idleTimeoutMs: 10_000, minBytesPerSecond: 1024 },
     nowMs,
     monotonicMs: () => performance.now() + offsetMs,
@@ -183,6 +186,7 @@ function createTestRuns(): TestRuns {
   const runs: TestRuns = {
     started: [],
     cancelled: [],
+    told: [],
     asked: [],
     state: 'up',
     takesMs: 0,
@@ -194,6 +198,10 @@ function createTestRuns(): TestRuns {
     async cancel(id) {
       await reach();
       runs.cancelled.push(id);
+    },
+    async tellChanged(id) {
+      await reach();
+      runs.told.push(id);
     },
     async progress(id) {
       runs.asked.push(id);
@@ -213,4 +221,10 @@ function createTestRuns(): TestRuns {
     if (runs.state === 'away') throw Object.assign(new Error('Temporal is away'), { name: 'TemporalUnavailable' });
   }
   return runs;
+}
+
+/** An upstream that serves every model, as a worker tells it. */
+export function anUpstream(name: string, given: Partial<UpstreamFacts> = {}): UpstreamFacts {
+  const unknown = { models: null, aliases: {}, listed: null, requestsPerMinute: null, answersPerSecond: null };
+  return { name, place: 0, ...unknown, ...given };
 }

@@ -301,6 +301,25 @@ describe('nightshift retry', () => {
   });
 });
 
+describe('nightshift pause and resume', () => {
+  it('pause and resume several batches, and status shows since when a batch is paused', async () => {
+    const paused = { nightshift: { paused_at: 1_700_000_009 } };
+    await using api = await startFakeApi((method, path) => {
+      const [, , , id = '', call] = path.split('/');
+      return { body: aBatch({ id, ...(call === 'pause' || method === 'GET' ? paused : {}) }) };
+    });
+    const pause = await nightshift(api.baseUrl, ['pause', 'batch_1', 'batch_2'], folder);
+    assert.deepEqual([pause.code, pause.stdout], [0, 'batch_1 is paused\nbatch_2 is paused\n']);
+    const status = await nightshift(api.baseUrl, ['status', 'batch_1'], folder);
+    assert.match(status.stdout, /^status +in_progress, paused since 2023-11-14 22:13:29$/m);
+    const resume = await nightshift(api.baseUrl, ['resume', 'batch_1'], folder);
+    assert.deepEqual([resume.code, resume.stdout], [0, 'batch_1 is in_progress\n']);
+    const asJson = await nightshift(api.baseUrl, ['pause', 'batch_1', '--json'], folder);
+    assert.equal(JSON.parse(asJson.stdout).nightshift.paused_at, 1_700_000_009);
+    assert.deepEqual(api.calls.slice(0, 2), ['POST /v1/batches/batch_1/pause', 'POST /v1/batches/batch_2/pause']);
+  });
+});
+
 describe('nightshift cancel', () => {
   it('cancels several batches, and waits for their end with --wait', async () => {
     await using api = await startFakeApi((method, path) => {

@@ -210,6 +210,66 @@ describe('nightshift check', () => {
   });
 });
 
+describe('nightshift estimate', () => {
+  const found = {
+    object: 'batch.estimate',
+    input_file_id: 'file-in',
+    endpoint: '/v1/embeddings',
+    valid: true,
+    errors: null,
+    requests: 1200,
+    models: [
+      {
+        model: 'small',
+        upstream: 'gpu',
+        upstream_model: 'Qwen',
+        requests: 1200,
+        cost: { currency: 'EUR', input: 0.5, max_output: null, max_total: null },
+      },
+    ],
+    upstreams: [{ name: 'gpu', requests: 1200, requests_per_second: 10, seconds: 120 }],
+    input_tokens: 5000,
+    max_output_tokens: null,
+    token_method: 'bytes_per_token_4',
+    requests_with_media: 0,
+    seconds: 120,
+    cost: null,
+  };
+
+  it('uploads a file, or takes the id of one, and prints what a batch would amount to', async () => {
+    let body: unknown;
+    await using api = await startFakeApi((_method, path, content) => {
+      if (path === '/v1/batches/estimate') body = JSON.parse(content.toString());
+      return { body: path === '/v1/batches/estimate' ? found : path.endsWith('/content') ? LINE : { id: 'file-in' } };
+    });
+    await writeFile(join(folder, 'in.jsonl'), LINE);
+    const byPath = await nightshift(api.baseUrl, ['estimate', 'in.jsonl'], folder);
+    assert.equal(byPath.code, 0, byPath.stderr);
+    assert.deepEqual(byPath.stdout.split('\n'), [
+      'requests    1,200 for /v1/embeddings',
+      'model       small, 1,200 requests, upstream gpu as Qwen, 0.5 EUR for the input, the output is not limited',
+      'tokens      about 5,000 in (four bytes of text each), output not limited',
+      'time        about 2 min 0 s, if no other batch runs',
+      'cost        not known',
+      '',
+    ]);
+    assert.match(byPath.stderr, /nightshift submit --file-id file-in --endpoint \/v1\/embeddings/);
+    assert.deepEqual(body, { input_file_id: 'file-in', endpoint: '/v1/embeddings', completion_window: '24h' });
+    const byId = await nightshift(api.baseUrl, ['estimate', 'file-in', '--json'], folder);
+    assert.deepEqual([byId.code, JSON.parse(byId.stdout)], [0, found], byId.stderr);
+    assert.ok(api.calls.includes('GET /v1/files/file-in/content'));
+  });
+
+  it('ends with 1 and the faults where the batch would fail', async () => {
+    const errors = [1, 2].map((line) => ({ code: 'c', message: 'wrong', param: null, line }));
+    await using api = await startFakeApi(() => ({ body: { ...found, valid: false, errors: { object: 'list', data: errors } } }));
+    const refused = await nightshift(api.baseUrl, ['estimate', 'file-in', '--endpoint', '/v1/embeddings'], folder);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stdout, /^error {7}2 lines: 1, 2: wrong \(c\)\n/);
+    assert.match(refused.stderr, /file-in has 2 faults/);
+  });
+});
+
 describe('package.json', () => {
   it('names the Node version that the launcher asks for', async () => {
     const { default: packageJson } = await import('../../package.json', { with: { type: 'json' } });

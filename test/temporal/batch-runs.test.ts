@@ -234,7 +234,6 @@ describe('createBatchRuns', () => {
         cancelGraceMs: 1_000,
         onOpenBatches: () => undefined,
         logger: createLogger({ level: 'fatal', format: 'json' }, 'test'),
-        endBatch: async () => undefined,
       };
       return new MockActivityEnvironment().run<[], ReviveResult, () => Promise<ReviveResult>>(createReviveBatches(sweepsWith));
     };

@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import type { Activities } from '../../activities/index.ts';
-import { type Batch, type BatchStatus, isTerminal } from '../../src/domain/batch.ts';
+import { asSaved } from '../../activities/save-batch.ts';
+import { type Batch, type BatchRecord, type BatchStatus, isTerminal, type PauseState } from '../../src/domain/batch.ts';
 import { raiseCounts, started, transition } from '../../src/domain/lifecycle.ts';
 import { lineRanges } from '../../src/domain/line-ranges.ts';
+import { isHeld, pauseRecord, resumeRecord, windowEndMs } from '../../src/domain/pause.ts';
 import { newBatch } from '../../src/domain/new-batch.ts';
 import type { ShardRange } from '../../src/domain/plan.ts';
 import type { BatchInput, BatchPolicy, RanRequests, RunRequestsInput, SaveBatchInput, SavedBatch } from '../../workflows/contract.ts';
@@ -28,6 +30,8 @@ export interface ModelOptions {
   workers?: number;
   /** What validation reports as the requests that the upstream can have in flight; nothing by default. */
   capacity?: number;
+  /** Whether the window stands still while the batch is paused; false by default. */
+  pauseStopsWindow?: boolean;
   /** Whether slices report that an earlier attempt lost its worker; false by default. */
   workerLost?: boolean;
   /** The fate of a line in its n-th attempt, counted from 1; all completed by default. Awaited, so it may hold the line. */
@@ -64,6 +68,9 @@ export interface Model {
   isPlanGone: boolean;
   /** Lines being answered right now. */
   readonly inFlight: Set<number>;
+  /** What the API does on a pause or resume, without the signal. */
+  pause(): void;
+  resume(): void;
   /** What the API does on a cancel, without the signal. */
   requestCancel(): void;
 }
@@ -85,6 +92,7 @@ export function createModel(options: ModelOptions): Model {
   }
   const total = options.shards.reduce((sum, requests) => sum + requests, 0);
   const expiresAtMs = Date.now() + windowMs;
+  let pauseState: PauseState | null = null;
   const model: Model = {
     id,
     input: {
@@ -129,6 +137,8 @@ export function createModel(options: ModelOptions): Model {
     isPlanGone: false,
     inFlight: new Set(),
     requestCancel: () => void move('cancelling'),
+    pause: () => change((found) => pauseRecord(found, { nowSeconds: nowSeconds(), stopsWindow: options.pauseStopsWindow ?? false })),
+    resume: () => change((found) => resumeRecord(found, nowSeconds())),
     activities: {
       async validateInput({ isPlanned }) {
         model.validations.count += 1;
@@ -175,7 +185,8 @@ export function createModel(options: ModelOptions): Model {
         const lines = linesOf(range);
         const missing = lines.filter((line) => !model.outcomes.has(line));
         // By Temporal's clock, which the time-skipping server turns on.
-        const ending = model.record.status === 'cancelling' || Context.current().info.currentAttemptScheduledTimestampMs >= expiresAtMs;
+        const endMs = windowEnd() ?? Infinity;
+        const ending = model.record.status === 'cancelling' || Context.current().info.currentAttemptScheduledTimestampMs >= endMs;
         if (missing.length > 0 && !ending) return { closed: false, missing: lineRanges(missing) };
         const completed = lines.filter((line) => model.outcomes.get(line) === 'completed').length;
         const failed = lines.filter((line) => model.outcomes.get(line) === 'failed').length;
@@ -200,9 +211,11 @@ export function createModel(options: ModelOptions): Model {
         return move(to);
       },
 
-      async saveBatch({ to, counts }) {
+      async saveBatch({ to, counts, pause }) {
         await options.before?.saveBatch?.(to);
+        if (pause !== undefined) (pause ? model.pause : model.resume)();
         if (to === null) return saved();
+        if (to === 'finalizing' && isHeld(record(), Date.now())) return saved();
         // Once a batch has started, it ends with files.
         if ((to === 'cancelled' || to === 'expired') && started(model.record)) return saved();
         move(to);
@@ -271,8 +284,30 @@ export function createModel(options: ModelOptions): Model {
     return saved();
   }
 
+  function record(): BatchRecord {
+    return {
+      batch: model.record,
+      tenant: 'acme',
+      output_expires_after_seconds: null,
+      ...(pauseState === null ? {} : { pause: pauseState }),
+    };
+  }
+
+  /** To the millisecond, as long as no pause has moved it. */
+  function windowEnd(): number | null {
+    return pauseState === null ? expiresAtMs : windowEndMs(record());
+  }
+
+  function change(by: (found: BatchRecord) => BatchRecord | null): void {
+    const next = by(record());
+    if (next === null) return;
+    model.record = next.batch;
+    pauseState = next.pause ?? null;
+  }
+
   function saved(): SavedBatch {
-    return { status: model.record.status, started: started(model.record) };
+    const found = asSaved(record());
+    return { ...found, pause: { ...found.pause, windowEndMs: windowEnd() } };
   }
 
   return model;

@@ -43,3 +43,48 @@ export function batchWasDeleted(id: string): ApiError {
     headers: { 'x-should-retry': 'false' },
   });
 }
+
+/** 409: a batch that has nothing to hold back; `why` says it. */
+export function cannotPause(status: BatchStatus, why: 'status' | 'window'): ApiError {
+  const reason =
+    why === 'window'
+      ? 'its completion window has ended, and its results are about to be published'
+      : "only a batch with status 'validating' or 'in_progress' has requests that can be held back";
+  return new ApiError({
+    status: 409,
+    code: 'cannot_pause',
+    message: `Cannot pause a batch with status '${status}': ${reason}.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
+/** 409: a batch that has ended. */
+export function cannotResume(status: BatchStatus): ApiError {
+  return new ApiError({
+    status: 409,
+    code: 'cannot_resume',
+    message: `Cannot resume a batch with status '${status}': it has ended. To run its failed lines again, retry it.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}
+
+/** 400: more than a process of the API reads for an estimate. */
+export function tooLargeToEstimate(id: string, bytes: number, most: number): ApiError {
+  return new ApiError({
+    status: 400,
+    code: 'file_too_large',
+    param: 'input_file_id',
+    message: `The file '${truncate(id)}' has ${bytes} bytes, but estimates are made of files of up to ${most} bytes. Estimate a part of it, or check it on your machine: nightshift check FILE.`,
+  });
+}
+
+/** 503: the bucket or this process is too slow for an estimate of this file. */
+export function estimateTookTooLong(id: string, seconds: number, line: number): ApiError {
+  return new ApiError({
+    status: 503,
+    type: 'server_error',
+    code: 'estimate_timeout',
+    message: `The estimate of file '${truncate(id)}' was stopped after ${seconds} seconds, at line ${line}. Estimate a part of it, or check it on your machine: nightshift check FILE.`,
+    headers: { 'x-should-retry': 'false' },
+  });
+}

@@ -63,6 +63,13 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
         errors: [400],
       }),
     },
+    '/v1/batches/estimate': {
+      post: operation('estimateBatch', 'Say what a batch would amount to, without creating it', {
+        requestBody: body(request),
+        success: { 200: answers('The estimate', 'BatchEstimate') },
+        errors: [400, 408, 413],
+      }),
+    },
     '/v1/batches/{id}': {
       parameters: [pathId('batch')],
       get: operation('retrieveBatch', 'Look at a batch', {
@@ -107,6 +114,20 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
         }),
         success: { 200: answers('The new batch', 'Batch') },
         errors: [400, 404, 408, 409, 413],
+      }),
+    },
+    '/v1/batches/{id}/pause': {
+      parameters: [pathId('batch')],
+      post: operation('pauseBatch', 'Pause a batch: it starts no new request, and those in flight finish', {
+        success: { 200: answers('The batch', 'Batch') },
+        errors: [404, 409],
+      }),
+    },
+    '/v1/batches/{id}/resume': {
+      parameters: [pathId('batch')],
+      post: operation('resumeBatch', 'Let a paused batch go on', {
+        success: { 200: answers('The batch', 'Batch') },
+        errors: [404, 409],
       }),
     },
     '/v1/batches/{id}/cancel': {

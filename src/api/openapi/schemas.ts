@@ -15,7 +15,7 @@ import {
   unixSeconds,
   unixSecondsOrNull,
 } from './json-schema.ts';
-import { usageSchemas } from './usage-paths.ts';
+import { estimateSchemas } from './estimate-schemas.ts';
 import { webhookSchemas } from './webhook-paths.ts';
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
@@ -58,6 +58,7 @@ const batch: Schema = {
     nightshift: {
       type: 'object',
       properties: {
+        paused_at: { ...unixSeconds, description: 'Since when the batch is paused; absent while it is not' },
         retry_of: { ...text, description: 'The batch whose lines this one runs again' },
         retried_by: { type: 'array', items: text, description: 'The batches that run lines of this one again' },
       },
@@ -107,8 +108,8 @@ export const schemas: Readonly<Record<string, Schema>> = {
   }),
   Model: whole({ id: text, object: always('model'), created: unixSeconds, owned_by: text }),
   ModelList: whole({ object: always('list'), data: { type: 'array', items: named('Model') } }),
+  ...estimateSchemas,
   ...webhookSchemas,
-  ...usageSchemas,
   Health: whole({ status: always('ok') }),
   Readiness: {
     type: 'object',

@@ -1,11 +1,10 @@
-import { wrongPurpose } from '../errors/file-errors.ts';
-import { isFileId } from '../../domain/ids.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import type { BatchMaker } from '../batch-maker.ts';
 import { type OpenChoices, readBatchRequest } from '../batch-request.ts';
 import { type Route, tenantOf } from '../context.ts';
 import { createOf } from '../create-try.ts';
+import { inputFileOf } from '../input-file-of.ts';
 import { readJsonBody } from '../json-body.ts';
 import type { BodyPace } from '../request-body.ts';
 
@@ -25,14 +24,9 @@ export function createBatch(deps: Deps): Route {
     const { value, bytes } = await readJsonBody(ctx.req, deps.bodyPace);
     const request = readBatchRequest(value, deps, deps.settingsOf(tenant).bestPriority);
     await maker.accept(ctx, createOf(ctx, tenant, bytes), async () => {
-      await refuseOtherPurposes(tenant, request.inputFileId);
+      // A file that is not found is no error here: the batch will fail, as it does at OpenAI.
+      await inputFileOf(files, tenant, request.inputFileId);
       return request;
     });
   };
-
-  /** A file that is not found is no error here: the batch will fail, as it does at OpenAI. */
-  async function refuseOtherPurposes(tenant: string, inputFileId: string): Promise<void> {
-    const file = isFileId(inputFileId) ? await files.get(tenant, inputFileId) : null;
-    if (file !== null && file.purpose !== 'batch') throw wrongPurpose(file.id, file.purpose);
-  }
 }

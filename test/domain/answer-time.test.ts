@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createAnswerTime } from '../../activities/run-requests/answer-time.ts';
+import { createAnswerTime } from '../../src/domain/answer-time.ts';
 
 function clocked() {
   let nowMs = 1_000_000;

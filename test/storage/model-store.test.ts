@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createModelStore } from '../../src/storage/model-store.ts';
+import { paceOf, type UpstreamFacts } from '../../src/domain/upstream-facts.ts';
+import { startTestBucket, type TestBucket } from './test-bucket.ts';
+
+const told = (name: string, given: Partial<UpstreamFacts> = {}): UpstreamFacts => ({
+  name,
+  place: 0,
+  models: null,
+  aliases: {},
+  listed: null,
+  requestsPerMinute: null,
+  answersPerSecond: null,
+  ...given,
+});
+
+describe('createModelStore', () => {
+  function withClock({ store }: TestBucket) {
+    let nowMs = 1_000_000_000;
+    let writes = 0;
+    const put: typeof store.put = async (key, body) => {
+      writes += 1;
+      await store.put(key, body);
+    };
+    const models = createModelStore({ store: { ...store, put }, nowMs: () => nowMs });
+    return { models, pass: (ms: number) => void (nowMs += ms), writes: () => writes };
+  }
+
+  it('answers the upstreams in the order of the configuration, and forgets those that no worker tells of', async () => {
+    await using bucket = await startTestBucket();
+    const { models, pass } = withClock(bucket);
+    const [a, b] = [told('a', { place: 1, requestsPerMinute: 60 }), told('b', { aliases: { x: 'y' }, listed: ['y'] })];
+    await models.tell(a, []);
+    await models.tell(b, ['y']);
+    assert.deepEqual(await models.upstreams(), [b, a]);
+    pass(61 * 60_000);
+    await models.tell(a, []);
+    assert.deepEqual(await models.upstreams(), [a]);
+  });
+
+  it('writes a pace once it is another, and keeps it when a worker that has not sent yet tells', async () => {
+    await using bucket = await startTestBucket();
+    const { models, writes } = withClock(bucket);
+    await models.tell(told('a', { answersPerSecond: 10 }), []);
+    for (const answersPerSecond of [11, 9, null]) await models.tell(told('a', { answersPerSecond }), []);
+    assert.deepEqual([writes(), (await models.upstreams())[0]?.answersPerSecond], [1, 10]);
+    await models.tell(told('a', { answersPerSecond: 20 }), []);
+    await models.tell(told('a', { requestsPerMinute: 6 }), []);
+    assert.deepEqual([writes(), (await models.upstreams()).map(paceOf)], [3, [0.1]]);
+  });
+});
