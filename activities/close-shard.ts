@@ -6,6 +6,7 @@ import { windowEndMs } from '../src/domain/pause.ts';
 import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import type { PieceEntry, ShardResult } from '../src/domain/piece.ts';
+import { shardUsage } from '../src/domain/usage.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
@@ -123,6 +124,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
       failed: failed.length,
       notRun: missing.length,
       usage: completed.reduce((sum, { usage }) => (usage === null ? sum : addUsage(sum, usage)), zeroUsage()),
+      models: shardUsage(plan.lines, decided),
       output,
       error,
     });

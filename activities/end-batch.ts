@@ -6,12 +6,20 @@ import type { ActivityDeps } from './deps.ts';
 export type EndBatch = (record: BatchRecord) => Promise<void>;
 
 /**
- * Starts the deliveries to the webhooks of the tenant, then removes the open marker. A second run starts none again, because a delivery has the
- * id of its event; one that dies before the marker is gone is made up for by the next that finds the record terminal.
+ * Counts the usage of the batch, starts the deliveries to the webhooks of the tenant, then removes the open marker. A second run counts
+ * and starts nothing again, because usage names its batches and a delivery has the id of its event. One that dies before the marker is
+ * gone is made up for by the next that finds the record terminal.
  */
-export function createEndBatch({ batches, webhooks, runs }: Pick<ActivityDeps, 'batches' | 'webhooks' | 'runs'>): EndBatch {
-  return async ({ tenant, batch }) => {
+export function createEndBatch({
+  batches,
+  usage,
+  webhooks,
+  runs,
+}: Pick<ActivityDeps, 'batches' | 'usage' | 'webhooks' | 'runs'>): EndBatch {
+  return async (record) => {
+    const { tenant, batch } = record;
     if (!hasEnded(batch)) return;
+    await usage.add(record);
     const event = endEventOf(batch);
     for (const { endpoint } of await webhooks.all(tenant)) {
       if (!endpoint.event_types.includes(event.type)) continue;

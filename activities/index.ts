@@ -88,7 +88,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     publishResults: createPublishResults({ ...deps, controlMemory, endBatch }),
     saveBatch: createSaveBatch({ ...deps, endBatch }),
     deliverWebhook: createDeliverWebhook(deps),
-    reviveBatches: createReviveBatches(deps),
+    reviveBatches: createReviveBatches({ ...deps, endBatch }),
     cleanBucket: createCleanBucket(deps),
     askToEnter: async ({ upstream, from }) => await deps.queuedBatches.askToEnter(upstream, from),
     findEnded: async ({ batchIds }) => await deps.queuedBatches.ended(batchIds),

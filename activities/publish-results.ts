@@ -5,6 +5,7 @@ import { newFileId } from '../src/domain/ids.ts';
 import type { JoinedObject } from '../src/domain/join-parts.ts';
 import { transition } from '../src/domain/lifecycle.ts';
 import type { Publication, ShardResult } from '../src/domain/piece.ts';
+import { batchUsage, type ModelUsage } from '../src/domain/usage.ts';
 import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
@@ -33,9 +34,9 @@ export function createPublishResults(
 ) {
   const { files, batches, pieces, nowMs, controlMemory, endBatch } = deps;
 
-  async function shardResults(batchId: string): Promise<ShardResult[]> {
+  async function shardResults(batchId: string): Promise<{ results: ShardResult[]; usage: ModelUsage[] }> {
     const [head, results] = await Promise.all([pieces.getPlanHead(batchId), pieces.listShardResults(batchId)]);
-    if (head?.verdict === 'accepted' && head.shards.length === results.length) return results;
+    if (head?.verdict === 'accepted' && head.shards.length === results.length) return { results, usage: batchUsage(results, head.models) };
     // The workflow is wrong about its shards; started again by the sweep it begins with what is closed.
     throw ApplicationFailure.nonRetryable(`${results.length} shards are closed, the plan has another number.`, 'ShardsMissing');
   }
@@ -118,7 +119,7 @@ export function createPublishResults(
     if (found === null) throw unknownBatch();
     if (isTerminal(found.batch.status)) return await finish(found);
 
-    const results = await shardResults(batchId);
+    const { results, usage } = await shardResults(batchId);
     const lifeSeconds = found.output_expires_after_seconds ?? DEFAULT_FILE_LIFE_SECONDS;
     const publication = await standingPublication(tenant, batchId, lifeSeconds);
     const createdAt = publication.createdAt ?? Math.floor(nowMs() / 1000);
@@ -140,7 +141,10 @@ export function createPublishResults(
     await assertStands(batchId, publication);
     const ids = { output: idOf(output), error: idOf(error) };
     const nowSeconds = Math.floor(nowMs() / 1000);
-    const record = await batches.update(tenant, batchId, (current) => endedRecord(current, to, results, ids, nowSeconds));
+    const record = await batches.update(tenant, batchId, (current) => {
+      const ended = endedRecord(current, to, results, ids, nowSeconds);
+      return ended === null ? null : { ...ended, usage_by_model: usage };
+    });
     if (record === null) throw unknownBatch();
     // Not terminal: a cancel came first. The files stand, and are those of the cancelled batch.
     return isTerminal(record.batch.status) ? await finish(record) : asSaved(record);

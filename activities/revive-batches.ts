@@ -5,6 +5,7 @@ import type { ReviveResult } from '../workflows/contract.ts';
 import { atATime } from './at-a-time.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import type { ActivityDeps, OpenStatus } from './deps.ts';
+import type { EndBatch } from './end-batch.ts';
 
 /** A marker without a record that is older was left by a creation that nobody finished. */
 const ORPHAN_AGE_MS = 3_600_000;
@@ -28,9 +29,9 @@ export function createReviveBatches(
   deps: Pick<
     ActivityDeps,
     'batches' | 'runs' | 'nowMs' | 'monotonicMs' | 'random' | 'sweepMinAgeMs' | 'cancelGraceMs' | 'onOpenBatches' | 'logger'
-  >,
+  > & { endBatch: EndBatch },
 ): () => Promise<ReviveResult> {
-  const { batches, runs, nowMs, monotonicMs, random, sweepMinAgeMs, cancelGraceMs, onOpenBatches, logger } = deps;
+  const { batches, runs, nowMs, monotonicMs, random, sweepMinAgeMs, cancelGraceMs, onOpenBatches, logger, endBatch } = deps;
 
   async function listOpen(step: () => Promise<void> | void): Promise<OpenMarker[]> {
     const open: OpenMarker[] = [];
@@ -94,13 +95,18 @@ export function createReviveBatches(
   /** Revives one batch that has not ended, or has and left its marker. Answers its status; null when it is open no more. */
   async function reviveOne(marker: OpenMarker, running: ReadonlySet<string> | null, result: ReviveResult): Promise<OpenStatus | null> {
     const record = await batches.get(marker.tenant, marker.id);
-    const isOver = record === null ? nowMs() - marker.since.getTime() >= ORPHAN_AGE_MS : isTerminal(record.batch.status);
-    if (isOver) {
+    if (record === null) {
+      if (nowMs() - marker.since.getTime() < ORPHAN_AGE_MS) return 'new';
       await removeMarker(marker);
       result.removed += 1;
       return null;
     }
-    if (record === null) return 'new';
+    if (isTerminal(record.batch.status)) {
+      // The worker that ended it may have died before it counted its usage or told its webhooks, and Temporal may have lost its workflow.
+      await endBatch(record);
+      result.removed += 1;
+      return null;
+    }
     await reviveRecord(record, running, result);
     return record.batch.status;
   }

@@ -30,6 +30,7 @@ export const HTTP_ERRORS: Samples<typeof http, ApiError> = {
   unknownParameter: [http.unknownParameter('endpiont'), 'Remove the parameter, or correct its name.'],
   invalidType: [http.invalidType('endpoint', 'a string', 'a number'), 'Send a value of the type that the message names.'],
   invalidValue: [http.invalidValue('completion_window', '2h', ['24h']), 'Use one of the values that the message lists.'],
+  invalidSpan: [http.invalidSpan('from', "'2026-02-01' is after 'to', '2026-01-01'. Send an earlier day."), 'Ask for other days.'],
   priorityNotAllowed: [
     http.priorityNotAllowed('metadata.nightshift_priority', '1', ['3', '4', '5']),
     'Ask for a priority that the message lists.',

@@ -7,6 +7,7 @@ import type { FileStore } from '../storage/file-store.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
+import type { UsageStore } from '../storage/usage-store.ts';
 import type { WebhookStore } from '../storage/webhook-store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
@@ -32,6 +33,7 @@ export interface AppDeps {
   models: Pick<ModelStore, 'list' | 'upstreams'>;
   /** Null where the operator has none. */
   prices: PriceTable | null;
+  usage: UsageStore;
   webhooks: WebhookStore;
   /** Null where nothing can be signed. */
   webhookSigner: Webhooks | null;

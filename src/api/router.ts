@@ -32,6 +32,7 @@ import { resumeBatch } from './routes/resume-batch.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
 import { retryBatch } from './routes/retry-batch.ts';
 import { retrieveFile } from './routes/retrieve-file.ts';
+import { usage } from './routes/usage.ts';
 import { testWebhookEndpoint } from './routes/test-webhook-endpoint.ts';
 import {
   createWebhookEndpoint,
@@ -93,6 +94,8 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
 
   router.get('/v1/models', listModels(deps));
   router.get('/v1/models/:id', retrieveModel(deps));
+
+  router.get('/v1/nightshift/usage', usage({ ...deps, lists }));
 
   router.get('/health', health());
   router.get('/ready', ready(deps));

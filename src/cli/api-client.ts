@@ -2,6 +2,7 @@ import type { Http } from './http.ts';
 import type { OpenInput } from './open-input.ts';
 import { type Page, readBatch, readEstimate, readFile, readPage } from './read-batch.ts';
 import { readContent } from './read-content.ts';
+import { readUsage, type UsageAnswer } from './read-usage.ts';
 import { type OnBytes, uploadBody } from './upload-body.ts';
 import type { Batch } from '../domain/batch.ts';
 import type { BatchEstimate } from '../domain/batch-estimate.ts';
@@ -27,11 +28,21 @@ export interface ApiClient {
   resumeBatch(id: string): Promise<Batch>;
   /** Makes a batch of the lines with these statuses; of all that were not answered where there are none. Repeated like a create. */
   retryBatch(id: string, statuses: readonly string[], idempotencyKey: string): Promise<Batch>;
+  usage(query: UsageQuery): Promise<UsageAnswer>;
+  /** The same as CSV, with line feeds. */
+  usageCsv(query: UsageQuery): Promise<string>;
 }
 
 export interface PageQuery {
   limit: number;
   after: string | null;
+}
+
+/** Days are `YYYY-MM-DD`; null for the default. */
+export interface UsageQuery {
+  from: string | null;
+  to: string | null;
+  groupBy: string;
 }
 
 export interface NewBatch {
@@ -50,6 +61,8 @@ const UPLOAD_ANSWER_MS = 24 * 3_600_000;
 
 export function createApiClient(http: Http): ApiClient {
   const batchPath = (id: string) => `/batches/${encodeURIComponent(id)}`;
+  const usagePath = ({ from, to, groupBy }: UsageQuery, format: string) =>
+    `/nightshift/usage?${query({ from, to, group_by: groupBy, format })}`;
   const filePath = (id: string) => `/files/${encodeURIComponent(id)}`;
   return {
     async uploadFile(input, { purpose = 'batch', onBytes } = {}) {
@@ -104,6 +117,11 @@ export function createApiClient(http: Http): ApiClient {
     },
     pauseBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/pause` })),
     resumeBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/resume` })),
+    usage: async (wanted) => readUsage(await http.json({ method: 'GET', path: usagePath(wanted, 'json') })),
+    async usageCsv(wanted) {
+      const answer = await http.open({ method: 'GET', path: usagePath(wanted, 'csv') });
+      return (await answer.text()).replaceAll('\r\n', '\n');
+    },
     cancelBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/cancel` })),
   };
 }

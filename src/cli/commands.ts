@@ -11,6 +11,7 @@ export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
   resume: { summary: 'let paused batches go on', load: async () => (await import('./pause.ts')).resume },
   retry: { summary: 'run the failed lines of a batch again', load: async () => (await import('./retry.ts')).retry },
   download: { summary: 'download the results of a batch', load: async () => (await import('./download.ts')).download },
+  usage: { summary: 'show requests and tokens by day and model', load: async () => (await import('./usage.ts')).usage },
   check: { summary: 'check a file of requests on this machine', load: async () => (await import('./check.ts')).check },
   estimate: { summary: 'ask what a batch would amount to', load: async () => (await import('./estimate.ts')).estimate },
   'files list': { summary: 'list files, newest first', load: async () => (await import('./files.ts')).filesList },

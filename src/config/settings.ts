@@ -41,6 +41,7 @@ export const settingsSchema = z.object({
     (item) => readPriority(item) !== null,
     'must be tenant=priority, separated by commas, priorities from 1 to 5',
   ),
+  OPERATOR_TENANTS: list('', isTenantName, 'must be names of tenants, separated by commas'),
   TENANT_REQUESTS_PER_MINUTE: limit(LIMIT_BOUNDS.count),
   TENANT_BATCHES_PER_HOUR: limit(LIMIT_BOUNDS.count),
   TENANT_MAX_OPEN_BATCHES: limit(LIMIT_BOUNDS.count),
@@ -135,6 +136,11 @@ export const settingsSchema = z.object({
 });
 export type Settings = z.output<typeof settingsSchema>;
 export type SettingName = keyof Settings;
+
+/** Whether a tenant can have this name. */
+function isTenantName(name: string): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(name);
+}
 
 /** `tenant=weight`; null for what is none. The bounds are Temporal's. */
 export function readWeight(item: string): [tenant: string, weight: number] | null {

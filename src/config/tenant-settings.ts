@@ -6,10 +6,10 @@ import { cannotRead } from './secret-files.ts';
 import { PREFIX, readPriority, readWeight, type Settings } from './settings.ts';
 import { parseTenants, type Tenants } from './tenants-file.ts';
 import type { TenantLimits } from '../domain/limits.ts';
-import { DEFAULT_TENANT, type TenantSettingsOf } from '../domain/tenant.ts';
+import { DEFAULT_TENANT, ONLY_TENANT, type TenantSettingsOf } from '../domain/tenant.ts';
 
 /** The variables that a file of tenants replaces. */
-const REPLACED = ['API_KEYS', 'API_KEYS_FILE', 'TENANT_WEIGHTS', 'TENANT_PRIORITIES'] as const;
+const REPLACED = ['API_KEYS', 'API_KEYS_FILE', 'TENANT_WEIGHTS', 'TENANT_PRIORITIES', 'OPERATOR_TENANTS'] as const;
 
 /** What a process is told of its tenants when it starts. */
 export interface TenantConfig {
@@ -46,10 +46,17 @@ export function readTenants(
 function settingsOfVariables(settings: Settings, limits: TenantLimits): Tenants['settings'] {
   const weights = new Map(settings.TENANT_WEIGHTS.map(readWeight).filter((item) => item !== null));
   const priorities = new Map(settings.TENANT_PRIORITIES.map(readPriority).filter((item) => item !== null));
+  // Without keys everybody is the one tenant there is.
+  const operators = new Set(settings.API_KEYS === undefined ? [ONLY_TENANT] : settings.OPERATOR_TENANTS);
   const { weight, bestPriority } = DEFAULT_TENANT;
-  const own = [...new Set([...weights.keys(), ...priorities.keys()])].map((tenant) => [
+  const own = [...new Set([...weights.keys(), ...priorities.keys(), ...operators])].map((tenant) => [
     tenant,
-    { limits, weight: weights.get(tenant) ?? weight, bestPriority: priorities.get(tenant) ?? bestPriority },
+    {
+      limits,
+      weight: weights.get(tenant) ?? weight,
+      bestPriority: priorities.get(tenant) ?? bestPriority,
+      isOperator: operators.has(tenant),
+    },
   ]);
   return Object.fromEntries(own);
 }

@@ -39,6 +39,7 @@ const tenantSchema = z.strictObject({
   max_stored_bytes: limit(LIMIT_BOUNDS.bytes),
   weight: z.number(WEIGHT).min(0.001, WEIGHT).max(1000, WEIGHT).default(DEFAULT_TENANT.weight),
   best_priority: z.int(PRIORITY).min(1, PRIORITY).max(5, PRIORITY).default(DEFAULT_TENANT.bestPriority),
+  operator: z.boolean('must be true or false').default(DEFAULT_TENANT.isOperator),
 });
 
 const fileSchema = z.array(tenantSchema, 'must be a list of tenants');
@@ -68,7 +69,12 @@ export function parseTenants(text: string, defaults: TenantLimits, faults: strin
   for (const given of parsed.data) {
     if (names.has(given.name.toLowerCase())) faults.push(`two tenants are named ${given.name}, which may not differ in case only`);
     names.add(given.name.toLowerCase());
-    settings[given.name] = { limits: limitsOf(given, defaults), weight: given.weight, bestPriority: given.best_priority };
+    settings[given.name] = {
+      limits: limitsOf(given, defaults),
+      weight: given.weight,
+      bestPriority: given.best_priority,
+      isOperator: given.operator,
+    };
     for (const [index, { name, sha256, expires_at }] of given.keys.entries()) {
       const sha256Hex = sha256.toLowerCase();
       if (keys.some((other) => other.sha256Hex === sha256Hex))

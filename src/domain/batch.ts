@@ -1,3 +1,5 @@
+import type { ModelUsage } from './usage.ts';
+
 /** The eight statuses (docs/contract.md, "Statuses"). */
 export const BATCH_STATUSES = [
   'validating',
@@ -84,6 +86,8 @@ export interface BatchRecord {
   output_expires_after_seconds: number | null;
   /** Absent until the batch is paused for the first time. */
   pause?: PauseState;
+  /** What it came to, by model; absent until it has ended with results. */
+  usage_by_model?: ModelUsage[];
 }
 
 /** What clients do not see of the pauses of a batch. */

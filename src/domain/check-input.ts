@@ -12,7 +12,7 @@ import { createRequestLineChecker } from './request-line.ts';
 /** What the lines of an input amount to. */
 export type CheckedInput =
   | { verdict: 'refused'; errors: BatchError[] }
-  | { verdict: 'accepted'; total: number; model: string | null; upstreams: string[] };
+  | { verdict: 'accepted'; total: number; model: string | null; models: (string | null)[]; upstreams: string[] };
 
 /** Takes the lines of an input one after the other; memory does not grow with the input but for 20 bytes per custom_id. */
 export interface InputChecker {
@@ -25,6 +25,8 @@ export interface InputChecker {
   readonly isClean: boolean;
   /** Number of the upstream of the line that was taken last, by the order in which upstreams were first needed. */
   readonly upstream: number;
+  /** Number of the model of that line, by the order in which models were first named. */
+  readonly model: number;
   /** The custom_id of the last line without faults. */
   readonly customId: string;
   readonly requests: number;
@@ -114,6 +116,9 @@ export function createInputChecker({
     get upstream() {
       return models.upstream;
     },
+    get model() {
+      return models.number;
+    },
     get customId() {
       return customId;
     },
@@ -126,7 +131,7 @@ export function createInputChecker({
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > mostErrors) return { verdict: 'refused', errors: [...all.slice(0, mostErrors), fault.tooManyErrors(mostErrors)] };
       if (all.length > 0) return { verdict: 'refused', errors: all };
-      return { verdict: 'accepted', total: requests, model: models.model, upstreams: models.upstreams };
+      return { verdict: 'accepted', total: requests, model: models.model, models: [...models.names], upstreams: models.upstreams };
     },
   };
 }
@@ -159,8 +164,9 @@ export async function readThroughChecker(given: {
       if (!(typeof goesOn === 'boolean' ? goesOn : await goesOn)) return 'checked';
       const { line, offset, length } = found;
       const ofOther = checker.upstream > 0 ? { upstream: checker.upstream } : {};
-      const { customId } = checker;
-      if (checker.isClean && !(await plan({ line, offset, length, customId, ...ofOther }))) return 'plan_full';
+      const { customId, model } = checker;
+      const others = { ...ofOther, ...(model > 0 ? { model } : {}) };
+      if (checker.isClean && !(await plan({ line, offset, length, customId, ...others }))) return 'plan_full';
       const saved = taken({ line, end: offset + length });
       if (saved !== null) await saved;
     }

@@ -3,6 +3,7 @@ import * as fault from './input-errors.ts';
 import { createListCheck, type ModelLists } from './model-list.ts';
 import type { ModelRoute, ModelRoutes } from './model-routes.ts';
 import type { CheckedSoFar } from './plan.ts';
+import { createModelNumbers } from './usage.ts';
 
 /** Finds the upstream of each line by the model that it names. */
 export interface ModelCheck {
@@ -16,6 +17,10 @@ export interface ModelCheck {
   readonly upstreams: string[];
   /** Number of the upstream of the last line among them. */
   readonly upstream: number;
+  /** Number of the model of the last line among `names`. */
+  readonly number: number;
+  /** The models that lines name, see `PlanHead`. */
+  readonly names: readonly (string | null)[];
   /** For another check that goes on from here. */
   state(): CheckedSoFar['models'];
 }
@@ -33,7 +38,8 @@ export function createModelCheck({
   /** Of the upstreams that were asked; null for one that does not tell, which may have every model. */
   const lists = new Map<string, { names: readonly string[]; has: (model: string) => boolean } | null>();
   const upstreams: string[] = [...(from?.upstreams ?? [])];
-  let upstream = 0;
+  const numbers = createModelNumbers(from?.names);
+  let [upstream, number] = [0, 0];
   /** Undefined before the first line. */
   let common: string | null | undefined = from?.hasLines === true ? from.common : undefined;
   /** Most batches name one model: the route of the last one is known. */
@@ -62,6 +68,7 @@ export function createModelCheck({
       if (last === null || last.model !== model) {
         const route = routes.route(model);
         last = { model, route, error: errorOf(model, route) };
+        number = numbers.of(model);
       }
       const { route, error } = last;
       if (route !== null) {
@@ -70,12 +77,16 @@ export function createModelCheck({
       }
       return error === null ? [] : [error(line)];
     },
-    state: () => ({ hasLines: common !== undefined, common: common ?? null, upstreams: [...upstreams] }),
+    state: () => ({ hasLines: common !== undefined, common: common ?? null, upstreams: [...upstreams], names: [...numbers.names] }),
     get model() {
       return common ?? null;
     },
     get upstream() {
       return upstream;
     },
+    get number() {
+      return number;
+    },
+    names: numbers.names,
   };
 }

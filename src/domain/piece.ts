@@ -1,4 +1,5 @@
 import type { Usage } from './batch.ts';
+import type { NumberedUsage } from './usage.ts';
 
 /** The end of one line: its outcome and the bytes to be written, without the line break. */
 export interface LineResult {
@@ -31,6 +32,8 @@ export interface ShardResult {
   /** Lines written as `batch_cancelled` or `batch_expired`. */
   notRun: number;
   usage: Usage;
+  /** What the lines that have an outcome came to, by model. */
+  models: NumberedUsage[];
   output: { key: string; bytes: number } | null;
   error: { key: string; bytes: number } | null;
 }

@@ -28,6 +28,8 @@ export interface PlannedLine {
   customId: string;
   /** Number of the upstream that serves it, among those of the plan; absent for the first. */
   upstream?: number;
+  /** Number of the model it names, among those of the plan; absent for the first. */
+  model?: number;
 }
 
 /** One object per shard in the bucket: its lines in order, blank ones left out. */
@@ -47,6 +49,8 @@ export type PlanHead =
       total: number;
       /** The model all lines name; null when they name several. */
       model: string | null;
+      /** The models that lines name, in the order of their first lines, null for none; and a hundred at most. */
+      models: (string | null)[];
       /** Names of the upstreams that serve the models of the batch, in the order of their first lines. */
       upstreams: string[];
       /** Ascending; the first one begins at shard 0. */
@@ -81,7 +85,7 @@ export interface CheckedSoFar {
   requests: number;
   embeddingInputs: number;
   errors: BatchError[];
-  models: { hasLines: boolean; common: string | null; upstreams: string[] };
+  models: { hasLines: boolean; common: string | null; upstreams: string[]; names: (string | null)[] };
 }
 
 /** Cuts lines into shards as they come; a cut shard is answered by the `add` that no longer fits it, the last one by `end`. */

@@ -8,13 +8,19 @@ export interface TenantSettings {
   weight: number;
   /** The most urgent priority that it may ask for: 1, the most urgent of all, to 5. */
   bestPriority: number;
+  /** Whether its keys are those of operators, who see all tenants. */
+  isOperator: boolean;
 }
+
+/** The tenant of everybody as long as no key is configured. */
+export const ONLY_TENANT = 'default';
 
 /** The settings of a tenant about which the operator says nothing. */
 export const DEFAULT_TENANT: TenantSettings = {
   limits: { requestsPerMinute: null, batchesPerHour: null, maxOpenBatches: null, maxStoredBytes: null },
   weight: 1,
   bestPriority: DEFAULT_PRIORITY,
+  isOperator: false,
 };
 
 /** The settings of a tenant that are in force now. */

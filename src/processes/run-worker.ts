@@ -35,6 +35,7 @@ import { createLimitStore } from '../storage/limit-store.ts';
 import { createHousekeeping } from '../storage/housekeeping.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
+import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -180,6 +181,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       },
     }),
     runs,
+    usage: createUsageStore(store),
     webhooks: createWebhookStore({ store }),
     webhookSender: openWebhooks(config, shutdown),
     queuedBatches: createQueuedBatches({ client }),

@@ -25,6 +25,7 @@ import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
+import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -88,6 +89,7 @@ export async function serveApi(args: string[]): Promise<number> {
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
     models: createModelStore({ store: objectStore, nowMs }),
     prices: config.batches.prices === null ? null : createPriceTable(config.batches.prices),
+    usage: createUsageStore(objectStore),
     webhooks: createWebhookStore({ store: objectStore }),
     webhookSigner: openWebhooks(config, shutdown),
     runs,

@@ -29,6 +29,9 @@ export const keys = {
   webhooks: (tenant: string) => `webhooks/${tenant}/`,
   /** The models of an upstream, as a worker told last. */
   models: (upstream: string) => `models/${upstream}`,
+  /** What ended on a day (`YYYY-MM-DD`); `part` is the last hex digit of the ids of its batches. */
+  usage: (tenant: string, day: string, part: string) => `usage/${tenant}/${day}/${part}`,
+  usages: (tenant: string) => `usage/${tenant}/`,
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
   /** How far a validation had come; in the name is its nonce. */
@@ -64,6 +67,7 @@ export const prefixes = {
   uploads: 'uploads/',
   resumable: 'resumable/',
   models: 'models/',
+  usage: 'usage/',
   open: 'open/',
   work: 'work/',
   idempotency: 'idempotency/',

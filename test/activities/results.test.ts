@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { newFileId } from '../../src/domain/ids.ts';
+import { createUsageTable, dayOf } from '../../src/domain/usage.ts';
+import { createUsageStore } from '../../src/storage/usage-store.ts';
 import type { LineResult } from '../../src/domain/piece.ts';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
 import type { ShardRange } from '../../src/domain/plan.ts';
@@ -128,6 +130,43 @@ describe('a batch, from input to files', () => {
       const { output_file_id, error_file_id } = await stage.record(batch);
       assert.deepEqual([output_file_id !== null, error_file_id !== null], [has === 'output_file_id', has === 'error_file_id']);
     }
+  });
+});
+
+describe('the usage of a batch', () => {
+  it('is counted by model and once, without the lines that never ran', async () => {
+    const line = (id: string, model: string, script = '') =>
+      JSON.stringify({
+        custom_id: id,
+        method: 'POST',
+        url: '/v1/chat/completions',
+        body: { model, messages: [{ role: 'user', content: 'hi' }], user: script },
+      });
+    const input = [line('1', 'a'), line('2', 'b', 'status=400'), line('3', 'a'), line('4', 'b'), line('5', 'b')].join('\n');
+    const tenantUsage = async () => {
+      const table = createUsageTable(['model']);
+      const day = dayOf(Date.now() / 1000);
+      for (const each of await collect(createUsageStore(stage.bucket.store).read({ tenant: TENANT, from: day, to: day }))) table.add(each);
+      return new Map(table.rows().map(({ model, ...sums }) => [model, sums]));
+    };
+    const before = await tenantUsage();
+    const batch = await stage.begin(input);
+    const worker = stage.worker();
+    await run(worker.runRequests, slice(batch, 1, 4));
+    await move(batch, 'cancelling');
+    await run(worker.closeShard, { ...batch, range: range(batch) });
+    for (const each of [worker, stage.worker()]) await run(each.publishResults, { ...batch, to: 'cancelled' });
+    const [ended, used] = [await stage.record(batch), await tenantUsage()];
+    assert.deepEqual(
+      ['a', 'b'].map((model) => [used.get(model)?.requests, used.get(model)?.failed]),
+      [
+        [2, 0],
+        [2, 1],
+      ],
+    );
+    const tokens = (['a', 'b'] as const).reduce((sum, model) => sum + (used.get(model)?.total_tokens ?? 0), 0);
+    assert.deepEqual([before.has('a'), tokens], [false, ended.usage.total_tokens]);
+    assert.ok(tokens > 0);
   });
 });
 

@@ -12,8 +12,9 @@ import type { BatchRun } from '../../src/temporal/batch-run.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
 import type { ReviveResult } from '../../workflows/contract.ts';
 import { chatLines } from '../helpers/lines.ts';
+import { createUsageStore } from '../../src/storage/usage-store.ts';
 import { collect } from '../storage/test-bucket.ts';
-import { ENDPOINT, run, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
+import { ENDPOINT, run, slice, type Stage, type StagedBatch, startStage, TENANT } from './stage.ts';
 
 const MINUTE_MS = 60_000;
 const NOW_MS = 1_800_000_000_000;
@@ -104,6 +105,28 @@ describe('reviveBatches', () => {
     assert.equal(await isOpen(batch), true);
     assert.deepEqual((await sweep()).started, []);
     assert.equal(await isOpen(batch), false);
+  });
+
+  it('counts the usage of a batch whose worker died right after the terminal record', async () => {
+    const batch = await stage.begin(chatLines(3));
+    const worker = stage.worker();
+    await run(worker.runRequests, slice(batch, 1, 3));
+    for (const range of batch.plan.shards) await run(worker.closeShard, { ...batch, range });
+    await run(worker.saveBatch, { ...batch, to: 'finalizing', counts: null });
+    const dying = stage.worker({ usage: { add: async () => await Promise.reject(new Error('killed')) } });
+    await assert.rejects(run(dying.publishResults, { ...batch, to: 'completed' }));
+    const day = new Date().toISOString().slice(0, 10);
+    const counted = async () =>
+      (await collect(createUsageStore(stage.bucket.store).read({ tenant: batch.tenant, from: '2000-01-01', to: day }))).map(
+        ({ model, requests }) => [model, requests],
+      );
+    assert.deepEqual(await counted(), []);
+    await sweep();
+    assert.deepEqual(await counted(), [['example-model', 3]]);
+    assert.equal(await isOpen(batch), false);
+    // The workflow comes to its end as well.
+    await run(worker.publishResults, { ...batch, to: 'completed' });
+    assert.deepEqual(await counted(), [['example-model', 3]]);
   });
 
   it('removes a marker without a record after an hour, not before', async () => {

@@ -146,6 +146,7 @@ describe('a validation that is cut off', () => {
       if (one?.verdict === 'refused') assert.deepEqual(other, one);
       else
         assert.ok(one?.verdict === 'accepted' && other?.verdict === 'accepted' && other.model === one.model && other.total === one.total);
+      if (one?.verdict === 'accepted' && other?.verdict === 'accepted') assert.deepEqual(other.models, one.models);
     }
   });
 
@@ -605,6 +606,7 @@ describe('validateInput, a second time', () => {
       failed: 1,
       notRun: 0,
       usage,
+      models: [],
       output: null,
       error: null,
     });

@@ -43,7 +43,7 @@ export async function describedAnswers(api: TestApi): Promise<DescribedApi> {
         if (Object(header).required === true) assertValid([...pointer, 'headers', name, 'schema'], answer.headers.get(name));
       }
       const mediaType = answer.headers.get('content-type') ?? '';
-      assert.deepEqual(Object.keys(recordOf(described, 'content')), [mediaType], operation);
+      assert.ok(mediaType in recordOf(described, 'content'), `${operation}: ${mediaType}`);
       const body: unknown = mediaType === 'application/json' ? JSON.parse(text) : text;
       assertValid([...pointer, 'content', mediaType, 'schema'], body);
       return body;

@@ -142,6 +142,22 @@ describe('GET /openapi.json', () => {
       await described.call('GET /v1/models/{id}', 404, { id: 'gpt-4o' });
     });
 
+    it('usage', async () => {
+      const ended = { completed_at: 1_770_000_000, status: 'completed' } as const;
+      const request = { input_file_id: 'file-x', endpoint: '/v1/chat/completions', completion_window: '24h' };
+      const id = idOf(await described.call('POST /v1/batches', 200, json(request)));
+      const sums = { requests: 1, failed: 0, input_tokens: 1, output_tokens: 1, total_tokens: 2 };
+      const change = { usage_by_model: [{ model: null, ...sums }] };
+      await api.batches.update('tenant-a', id, (found) => ({ ...found, ...change, batch: { ...found.batch, ...ended } }));
+      await described.call('DELETE /v1/batches/{id}', 200, { id });
+      for (const format of ['json', 'csv']) {
+        const query = `?from=2026-01-01&to=2026-12-31&group_by=day,model,tenant&format=${format}`;
+        const found = await described.call('GET /v1/nightshift/usage', 200, { query });
+        assert.match(JSON.stringify(found), /tenant-a/);
+      }
+      await described.call('GET /v1/nightshift/usage', 400, { query: '?from=x' });
+    });
+
     it('uploads', async () => {
       const announcement = json({ bytes: LINE.length, filename: 'a', mime_type: 'b', purpose: 'batch' });
       const id = idOf(await described.call('POST /v1/uploads', 200, announcement));

@@ -15,6 +15,7 @@ import type { UpstreamFacts } from '../../src/domain/upstream-facts.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
+import { createUsageStore } from '../../src/storage/usage-store.ts';
 import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createWebhooks } from '../../src/webhooks/webhooks.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -95,6 +96,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     batches,
     models: createModelStore({ store, nowMs }),
     prices: null,
+    usage: createUsageStore(store),
     webhooks: createWebhookStore({ store }),
     webhookSigner: createWebhooks({ key: 'test', allowPrivate: true, nowMs }),
     runs,

@@ -134,3 +134,34 @@ describe('nightshift completion', () => {
     assert.equal((await nightshift(null, ['completion', 'cmd'], folder)).code, 2);
   });
 });
+
+describe('nightshift usage', () => {
+  const answer = {
+    from: '2026-05-01',
+    to: '2026-05-02',
+    group_by: ['model', 'day'],
+    data: [{ model: 'm', day: '2026-05-01', requests: 1200, failed: 3, input_tokens: 5, output_tokens: 6, total_tokens: 11 }],
+  };
+
+  it('prints a table of the groups, CSV, or the answer of the API', async () => {
+    await using api = await startFakeApi((_method, path) =>
+      path.includes('format=csv') ? { body: 'model,requests\r\nm,3\r\n', headers: { 'content-type': 'text/csv' } } : { body: answer },
+    );
+    const options = ['--from', '2026-05-01', '--to', '2026-05-02', '--by', 'model,day'];
+    const shown = await nightshift(api.baseUrl, ['usage', ...options], folder);
+    assert.match(
+      shown.stdout,
+      /^MODEL +DAY +REQUESTS +FAILED +INPUT TOKENS +OUTPUT TOKENS +TOTAL TOKENS\nm +2026-05-01 +1,200 +3 +5 +6 +11\n$/,
+    );
+    assert.equal(api.calls[0], 'GET /v1/nightshift/usage?from=2026-05-01&to=2026-05-02&group_by=model%2Cday&format=json');
+    assert.equal((await nightshift(api.baseUrl, ['usage', '--csv'], folder)).stdout, 'model,requests\nm,3\n');
+    assert.deepEqual(JSON.parse((await nightshift(api.baseUrl, ['usage', '--json'], folder)).stdout), answer);
+  });
+
+  it('says that another API has no usage', async () => {
+    await using api = await startFakeApi(() => ({ body: {} }));
+    const { code, stderr } = await nightshift(api.baseUrl, ['usage'], folder);
+    assert.equal(code, 1);
+    assert.match(stderr, /no usage\. Only Nightshift has this call/);
+  });
+});

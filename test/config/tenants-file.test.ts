@@ -30,12 +30,13 @@ describe('parseTenants', () => {
   max_stored_bytes: 1000
   weight: 2.5
   best_priority: 1
+  operator: true
 - name: team_b
 `;
     const expected = {
       settings: {
-        'team-a': { limits: { ...defaults, maxOpenBatches: null, maxStoredBytes: 1000 }, weight: 2.5, bestPriority: 1 },
-        team_b: { limits: defaults, weight: 1, bestPriority: 3 },
+        'team-a': { limits: { ...defaults, maxOpenBatches: null, maxStoredBytes: 1000 }, weight: 2.5, bestPriority: 1, isOperator: true },
+        team_b: { limits: defaults, weight: 1, bestPriority: 3, isOperator: false },
       },
       keys: [
         { tenant: 'team-a', sha256Hex: hash('one'), expiresAtMs: Date.UTC(2027, 0, 30, 23) },
@@ -119,8 +120,8 @@ describe('NIGHTSHIFT_TENANTS_FILE', () => {
       NIGHTSHIFT_TENANT_BATCHES_PER_HOUR: '7',
     });
     const settingsOf = createTenantSettings(config.tenants.defaults, () => ({ settings: config.tenants.settings, keys: [] }));
-    assert.deepEqual(settingsOf('a'), { limits: { ...NONE, batchesPerHour: 7 }, weight: 2, bestPriority: 3 });
-    assert.deepEqual(settingsOf('constructor'), { limits: { ...NONE, batchesPerHour: 7 }, weight: 1, bestPriority: 3 });
+    assert.deepEqual(settingsOf('a'), { limits: { ...NONE, batchesPerHour: 7 }, weight: 2, bestPriority: 3, isOperator: false });
+    assert.deepEqual(settingsOf('constructor'), { limits: { ...NONE, batchesPerHour: 7 }, weight: 1, bestPriority: 3, isOperator: false });
     assert.equal(config.secrets.apiKeys?.length, 1);
   });
 

@@ -19,6 +19,7 @@ before(async () => {
     NIGHTSHIFT_API_KEYS: TENANTS.map((tenant) => `${tenant.replace('tenant', 'key')}=${tenant}`).join(','),
     NIGHTSHIFT_TENANT_PRIORITIES: 'tenant-a=1',
     NIGHTSHIFT_TENANT_WEIGHTS: 'tenant-d=5',
+    NIGHTSHIFT_OPERATOR_TENANTS: 'tenant-b',
   };
   stack = await startStack({ env, upstream: ['--latency', '400'] });
 });
@@ -125,5 +126,23 @@ describe('batches of many lines that run at the same time', () => {
     assert.ok(after - before < 20, `${after - before} lines of the other batch were answered beside 40 urgent ones`);
     await b.batches.cancel(large.id);
     await ended(b, large.id);
+  });
+});
+
+describe('the usage', () => {
+  it('has a batch that was deleted, for its tenant and for operators', { timeout: 60_000 }, async () => {
+    const [d, operator] = [stack.client('key-d'), stack.client('key-b')];
+    const requests = async (client: OpenAI, tenant: string) => {
+      const found = await client.get('/nightshift/usage', { query: { group_by: 'tenant,model' } });
+      const rows: { tenant: string; model: string; requests: number }[] = Object(found).data;
+      return rows.find((row) => row.tenant === tenant && row.model === 'example-model')?.requests ?? 0;
+    };
+    const before = await requests(d, 'tenant-d');
+    const { id } = await submit(d, [chatLine('one'), chatLine('two')].join('\n'));
+    assert.equal((await ended(d, id)).status, 'completed');
+    await d.delete(`/batches/${id}`);
+    assert.equal(await requests(d, 'tenant-d'), before + 2);
+    assert.equal(await requests(operator, 'tenant-d'), before + 2);
+    assert.equal(await requests(d, 'tenant-b'), 0);
   });
 });

@@ -216,6 +216,7 @@ describe('PieceStore: plan and publication', () => {
     const { lines: _, ...range } = plan;
     const head = {
       verdict: 'accepted' as const,
+      models: [null],
       total: 2,
       model: null,
       upstreams: ['u'],
@@ -273,5 +274,5 @@ async function* linesFrom(count: number, bytes: number, letter = 'x'): AsyncGene
 }
 
 function shardResult(shard: number, completed: number): ShardResult {
-  return { shard, firstLine: 1, lastLine: 2, completed, failed: 0, notRun: 0, usage: zeroUsage(), output: null, error: null };
+  return { shard, firstLine: 1, lastLine: 2, completed, failed: 0, notRun: 0, usage: zeroUsage(), models: [], output: null, error: null };
 }

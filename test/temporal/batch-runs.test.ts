@@ -234,6 +234,7 @@ describe('createBatchRuns', () => {
         cancelGraceMs: 1_000,
         onOpenBatches: () => undefined,
         logger: createLogger({ level: 'fatal', format: 'json' }, 'test'),
+        endBatch: async () => undefined,
       };
       return new MockActivityEnvironment().run<[], ReviveResult, () => Promise<ReviveResult>>(createReviveBatches(sweepsWith));
     };

@@ -22,6 +22,11 @@ export function invalidType(param: string, expected: string, got: string): ApiEr
   return new ApiError({ status: 400, param, code: 'invalid_type', message });
 }
 
+/** 400: a span of time that cannot be asked for. */
+export function invalidSpan(param: string, why: string): ApiError {
+  return new ApiError({ status: 400, param, code: 'invalid_value', message: `Invalid '${param}': ${why}` });
+}
+
 /** 400: an integer that is too small; as text where a number would not show its digits. */
 export function integerBelowMin(param: string, min: number, got: number | string): ApiError {
   const message = `Invalid '${param}': integer below minimum value. Expected a value >= ${min}, but got ${got} instead.`;

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Middleware } from 'koa';
+import { ONLY_TENANT } from '../../domain/tenant.ts';
 import { invalidApiKey } from '../errors/request-errors.ts';
 import type { ApiState } from '../context.ts';
 
@@ -19,11 +20,9 @@ export interface ApiKeyEntry {
 
 /** Of a digest: enough to tell keys apart, far too little to try keys against. */
 const FINGERPRINT_BYTES = 4;
-/** The tenant of everybody as long as no key is configured. */
-const DEFAULT_TENANT = 'default';
 
 /** Lets everybody in as tenant `default`, whatever they send: no key is configured. */
-export const NO_KEYS: ApiKeys = { identify: () => ({ tenant: DEFAULT_TENANT, fingerprint: null }) };
+export const NO_KEYS: ApiKeys = { identify: () => ({ tenant: ONLY_TENANT, fingerprint: null }) };
 
 /** Keys known by their hashes. `entries` is asked for each request, because they may change while the API runs. */
 export function createApiKeys(entries: () => readonly ApiKeyEntry[], nowMs: () => number): ApiKeys {

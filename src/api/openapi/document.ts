@@ -5,6 +5,7 @@ import { filePaths } from './file-paths.ts';
 import type { Schema } from './json-schema.ts';
 import { answer, answers, operation, pathId } from './operation.ts';
 import { schemas } from './schemas.ts';
+import { usagePaths } from './usage-paths.ts';
 import { webhookPaths } from './webhook-paths.ts';
 import { uploadPaths } from './upload-paths.ts';
 
@@ -62,7 +63,15 @@ export function createOpenApiDocument(choices: OpenChoices & { limits: Limits })
     },
     servers: [{ url: '/' }],
     security: [{ key: [] }],
-    paths: { ...filePaths, ...uploadPaths(choices.limits), ...batchPaths(choices), ...modelPaths, ...webhookPaths, ...processPaths },
+    paths: {
+      ...filePaths,
+      ...uploadPaths(choices.limits),
+      ...batchPaths(choices),
+      ...modelPaths,
+      ...webhookPaths,
+      ...usagePaths,
+      ...processPaths,
+    },
     components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } }, schemas },
   };
 }

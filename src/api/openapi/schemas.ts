@@ -16,6 +16,7 @@ import {
   unixSecondsOrNull,
 } from './json-schema.ts';
 import { estimateSchemas } from './estimate-schemas.ts';
+import { usageSchemas } from './usage-paths.ts';
 import { webhookSchemas } from './webhook-paths.ts';
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
@@ -110,6 +111,7 @@ export const schemas: Readonly<Record<string, Schema>> = {
   ModelList: whole({ object: always('list'), data: { type: 'array', items: named('Model') } }),
   ...estimateSchemas,
   ...webhookSchemas,
+  ...usageSchemas,
   Health: whole({ status: always('ok') }),
   Readiness: {
     type: 'object',

@@ -4,13 +4,22 @@ import { batchNotFound, cannotDelete } from '../errors/batch-errors.ts';
 import { isBatchId } from '../../domain/ids.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
+import type { UsageStore } from '../../storage/usage-store.ts';
 import { pathParam, type Route, type RouteContext, sendJson, tenantOf } from '../context.ts';
 
 /**
  * `DELETE /v1/batches/{id}`: removes the record of a batch that has ended, and its result files where `delete_files=true` asks for it.
  * Throws the 409 for a batch that still runs.
  */
-export function deleteBatch({ batches, files }: { batches: BatchStore; files: Pick<FileStore, 'delete'> }): Route {
+export function deleteBatch({
+  batches,
+  files,
+  usage,
+}: {
+  batches: BatchStore;
+  files: Pick<FileStore, 'delete'>;
+  usage: Pick<UsageStore, 'add'>;
+}): Route {
   return async (ctx) => {
     const [tenant, id] = [tenantOf(ctx), pathParam(ctx, 'id')];
     const withFiles = readFlag(ctx, 'delete_files');
@@ -20,6 +29,8 @@ export function deleteBatch({ batches, files }: { batches: BatchStore; files: Pi
     } else {
       const { status, output_file_id, error_file_id } = record.batch;
       if (!isTerminal(status)) throw cannotDelete(status);
+      // The worker that ended it may not have come so far.
+      await usage.add(record);
       // The files first: with the record gone nobody would know which they were.
       for (const file of withFiles ? [output_file_id, error_file_id] : []) if (file !== null) await files.delete(tenant, file);
       await batches.delete(tenant, id);
