@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serverBinary } from '../../src/processes/local/server-binaries.ts';
 import { TEMPORAL_FILE_FLAGS, TEMPORAL_FLAGS } from '../../src/processes/local/temporal-flags.ts';
-import { logFolder } from '../helpers/environment.ts';
+import { GO_SERVER, logFolder } from '../helpers/environment.ts';
 import { freePort, minioAddresses } from '../helpers/servers.ts';
 import { type Call, type CallLink, startCallLink } from './calls.ts';
 import { type Link, startLink } from './link.ts';
@@ -99,7 +99,7 @@ export async function startHouse({
     name: 'temporal',
     command: temporalBinary,
     args: temporalArgs(temporalPort, temporalFile ? join(directory, 'temporal.db') : null),
-    env: {},
+    env: GO_SERVER,
     logFile: logFile('temporal'),
     ready: () => accepts(temporalPort),
   });
@@ -109,7 +109,7 @@ export async function startHouse({
           name: 'minio',
           command: await serverBinary('minio'),
           args: ['server', '--quiet', ...minioAddresses(minioPort, consolePort), minioDirectory],
-          env: { MINIO_ROOT_USER: ACCESS.accessKey, MINIO_ROOT_PASSWORD: ACCESS.secretKey, MINIO_BROWSER: 'off' },
+          env: { ...GO_SERVER, MINIO_ROOT_USER: ACCESS.accessKey, MINIO_ROOT_PASSWORD: ACCESS.secretKey, MINIO_BROWSER: 'off' },
           logFile: logFile('minio'),
           ready: () => answersOk(`http://127.0.0.1:${minioPort}/minio/health/ready`),
         })

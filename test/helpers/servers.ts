@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serverBinary } from '../../src/processes/local/server-binaries.ts';
 import { TEMPORAL_FLAGS } from '../../src/processes/local/temporal-flags.ts';
-import { testEnvironment } from './environment.ts';
+import { GO_SERVER, testEnvironment } from './environment.ts';
 
 /** A server that a test started; `await using` stops it. */
 export interface TestServer extends AsyncDisposable {
@@ -145,7 +145,7 @@ async function isOurs(port: number): Promise<boolean> {
 }
 
 async function start(binary: string, args: string[], port: number, env: Record<string, string>): Promise<TestServer> {
-  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], env: testEnvironment(env) });
+  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'], env: testEnvironment({ ...GO_SERVER, ...env }) });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4000)));
   const deadline = Date.now() + 60_000;

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import type { Activities } from '../../activities/index.ts';
 import { asSaved } from '../../activities/save-batch.ts';
@@ -9,6 +8,7 @@ import { isHeld, pauseRecord, resumeRecord, windowEndMs } from '../../src/domain
 import { newBatch } from '../../src/domain/new-batch.ts';
 import type { ShardRange } from '../../src/domain/plan.ts';
 import type { BatchInput, BatchPolicy, RanRequests, RunRequestsInput, SaveBatchInput, SavedBatch } from '../../workflows/contract.ts';
+import { until as patiently } from '../helpers/until.ts';
 
 /** What happens to a line in one attempt: an outcome, a fault, an answer whose piece gets lost, or not touched at all. */
 export type Fate = 'completed' | 'failed' | 'fault' | 'lost' | 'untouched';
@@ -325,7 +325,5 @@ export function gate(): { wait: () => Promise<void>; open: () => void } {
 
 /** Waits until the condition holds; fails after a minute, saying what it waited for. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + 60_000; !(await holds()); await delay(20)) {
-    if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
-  }
+  await patiently(holds, { what, everyMs: 20, upToMs: 200 });
 }
