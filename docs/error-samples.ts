@@ -7,6 +7,7 @@ import * as parameters from '../src/api/errors/parameter-errors.ts';
 import * as requests from '../src/api/errors/request-errors.ts';
 import * as input from '../src/domain/input-errors.ts';
 import * as uploads from '../src/api/errors/upload-errors.ts';
+import * as operators from '../src/api/errors/operator-errors.ts';
 import * as webhooks from '../src/api/errors/webhook-errors.ts';
 
 /** An error and what its reader can do about it. */
@@ -95,6 +96,18 @@ export const BATCH_ERRORS: Samples<typeof batches, ApiError> = {
   cannotPause: [batches.cannotPause('finalizing', 'status'), 'Nothing: the last requests have ended.'],
   cannotResume: [batches.cannotResume('completed'), 'Nothing: the batch has ended.'],
   cannotCancel: [batches.cannotCancel('completed'), 'Nothing: the batch has ended.'],
+};
+
+/** The errors of `src/api/errors/operator-errors.ts`. */
+export const OPERATOR_ERRORS: Samples<typeof operators, ApiError> = {
+  operatorsOnly: [
+    operators.operatorsOnly('acme'),
+    'Use the key of an operator. `NIGHTSHIFT_OPERATOR_TENANTS` or `operator: true` in the tenants file says which tenants are operators.',
+  ],
+  upstreamNotFound: [
+    operators.upstreamNotFound('gpu', ['main']),
+    'Use a name that the message lists. A new upstream is known seconds after a worker has started with it.',
+  ],
 };
 
 /** The errors of `src/api/errors/webhook-errors.ts`. */

@@ -8,6 +8,7 @@ import {
   FORM_ERRORS,
   HTTP_ERRORS,
   INPUT_ERRORS,
+  OPERATOR_ERRORS,
   type Explained,
   SOURCE_ERRORS,
   UPLOAD_ERRORS,
@@ -34,7 +35,7 @@ interface ApiRow {
 }
 
 async function apiTable(): Promise<string> {
-  const made = [HTTP_ERRORS, BATCH_ERRORS, UPLOAD_ERRORS, WEBHOOK_ERRORS]
+  const made = [HTTP_ERRORS, BATCH_ERRORS, UPLOAD_ERRORS, WEBHOOK_ERRORS, OPERATOR_ERRORS]
     .flatMap((each) => Object.values(each))
     .map(([{ status, code, param, message }, advice]): ApiRow => ({ status, code, param, message, advice }));
   const rows = [...made, ...(await errorsInSources())];

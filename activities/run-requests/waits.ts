@@ -24,6 +24,8 @@ export function describeEntering(upstream: Upstream, entrant: Entrant): Wait {
         return 'for the rate limit of the upstream';
       case 'hours':
         return `for the quiet hours of the upstream to end at ${reason.until}`;
+      case 'paused':
+        return `until an operator resumes ${reason.pause.what === 'everything' ? 'everything' : 'the upstream'}, paused since ${time(reason.pause.since * 1000)}`;
       case 'gate': {
         const { closed, model } = reason;
         const what = model === null || model === '' ? 'the upstream' : `the model "${model.slice(0, 80)}"`;

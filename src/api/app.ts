@@ -6,6 +6,7 @@ import type { BatchStore } from '../storage/batch-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import type { PauseStore } from '../storage/pause-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
 import type { UsageStore } from '../storage/usage-store.ts';
 import type { WebhookStore } from '../storage/webhook-store.ts';
@@ -34,6 +35,8 @@ export interface AppDeps {
   /** Null where the operator has none. */
   prices: PriceTable | null;
   usage: UsageStore;
+  /** What operators have paused. */
+  pauses: PauseStore;
   webhooks: WebhookStore;
   /** Null where nothing can be signed. */
   webhookSigner: Webhooks | null;

@@ -27,6 +27,7 @@ import { listFiles } from './routes/list-files.ts';
 import { listModels, retrieveModel } from './routes/models.ts';
 import { openApi } from './routes/open-api.ts';
 import { pauseBatch } from './routes/pause-batch.ts';
+import { steerEverything, steerUpstream } from './routes/pause-upstreams.ts';
 import { ready } from './routes/ready.ts';
 import { resumeBatch } from './routes/resume-batch.ts';
 import { retrieveBatch } from './routes/retrieve-batch.ts';
@@ -96,6 +97,10 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.get('/v1/models/:id', retrieveModel(deps));
 
   router.get('/v1/nightshift/usage', usage({ ...deps, lists }));
+  router.post('/v1/nightshift/pause', steerEverything(deps, 'pause'));
+  router.post('/v1/nightshift/resume', steerEverything(deps, 'resume'));
+  router.post('/v1/nightshift/upstreams/:id/pause', steerUpstream(deps, 'pause'));
+  router.post('/v1/nightshift/upstreams/:id/resume', steerUpstream(deps, 'resume'));
 
   router.get('/health', health());
   router.get('/ready', ready(deps));

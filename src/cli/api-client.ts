@@ -26,11 +26,18 @@ export interface ApiClient {
   cancelBatch(id: string): Promise<Batch>;
   pauseBatch(id: string): Promise<Batch>;
   resumeBatch(id: string): Promise<Batch>;
+  /** For operators: an upstream, or everything if `name` is null. */
+  steerUpstreams(call: 'pause' | 'resume', name: string | null): Promise<UpstreamPauseAnswer>;
   /** Makes a batch of the lines with these statuses; of all that were not answered where there are none. Repeated like a create. */
   retryBatch(id: string, statuses: readonly string[], idempotencyKey: string): Promise<Batch>;
   usage(query: UsageQuery): Promise<UsageAnswer>;
   /** The same as CSV, with line feeds. */
   usageCsv(query: UsageQuery): Promise<string>;
+}
+
+/** What is paused after a call of an operator. */
+export interface UpstreamPauseAnswer {
+  paused: string | null;
 }
 
 export interface PageQuery {
@@ -121,6 +128,12 @@ export function createApiClient(http: Http): ApiClient {
     async usageCsv(wanted) {
       const answer = await http.open({ method: 'GET', path: usagePath(wanted, 'csv') });
       return (await answer.text()).replaceAll('\r\n', '\n');
+    },
+    async steerUpstreams(call, name) {
+      const of = name === null ? '' : `/upstreams/${encodeURIComponent(name)}`;
+      const answer = await http.json({ method: 'POST', path: `/nightshift${of}/${call}` });
+      const { paused }: { paused?: unknown } = Object(answer);
+      return { ...Object(answer), paused: typeof paused === 'string' ? paused : null };
     },
     cancelBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/cancel` })),
   };

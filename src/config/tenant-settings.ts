@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { readApiKeys } from './api-keys.ts';
+import { type ApiKey, readApiKeys } from './api-keys.ts';
 import { isSet } from './environment.ts';
 import { cannotRead } from './secret-files.ts';
 import { PREFIX, readPriority, readWeight, type Settings } from './settings.ts';
@@ -34,7 +34,7 @@ export function readTenants(
   };
   if (settings.TENANTS_FILE === undefined) {
     const keys = readApiKeys(settings.API_KEYS, faults, warnings);
-    return { file: null, defaults, tenants: { settings: settingsOfVariables(settings, defaults), keys } };
+    return { file: null, defaults, tenants: { settings: settingsOfVariables(settings, defaults, keys), keys } };
   }
   for (const name of REPLACED) {
     if (isSet(env, name)) faults.push(`${PREFIX}${name} has no effect beside NIGHTSHIFT_TENANTS_FILE: remove one of the two`);
@@ -43,11 +43,17 @@ export function readTenants(
   return { file, defaults, tenants: readTenantsFile(file, defaults, faults) };
 }
 
-function settingsOfVariables(settings: Settings, limits: TenantLimits): Tenants['settings'] {
+/** The tenants that are named, or else the only one that there is: it sees and steers nothing of others. */
+function operatorsOf({ API_KEYS, OPERATOR_TENANTS }: Settings, keys: readonly ApiKey[]): ReadonlySet<string> {
+  if (API_KEYS === undefined) return new Set([ONLY_TENANT]);
+  const tenants = new Set(OPERATOR_TENANTS.length > 0 ? OPERATOR_TENANTS : keys.map(({ tenant }) => tenant));
+  return OPERATOR_TENANTS.length > 0 || tenants.size === 1 ? tenants : new Set();
+}
+
+function settingsOfVariables(settings: Settings, limits: TenantLimits, keys: readonly ApiKey[]): Tenants['settings'] {
   const weights = new Map(settings.TENANT_WEIGHTS.map(readWeight).filter((item) => item !== null));
   const priorities = new Map(settings.TENANT_PRIORITIES.map(readPriority).filter((item) => item !== null));
-  // Without keys everybody is the one tenant there is.
-  const operators = new Set(settings.API_KEYS === undefined ? [ONLY_TENANT] : settings.OPERATOR_TENANTS);
+  const operators = operatorsOf(settings, keys);
   const { weight, bestPriority } = DEFAULT_TENANT;
   const own = [...new Set([...weights.keys(), ...priorities.keys(), ...operators])].map((tenant) => [
     tenant,

@@ -8,6 +8,7 @@ import { batchPolicy } from './batch-policy.ts';
 import { cachedWorkflows, memoryLimit } from './cached-workflows.ts';
 import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
+import { applyPauses, followPauses } from './follow-pauses.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
@@ -37,6 +38,7 @@ import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
+import { createPauseStore } from '../storage/pause-store.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
 import { createWorkerCounts } from '../temporal/worker-counts.ts';
@@ -142,6 +144,10 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   };
   await serveOperatorPort({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   await prepareStore({ at: config.store, store, nonce: randomHex(24) }, { logger, signal });
+  const pauses = { pauses: createPauseStore({ store }), upstreams: [...upstreams.values()], logger };
+  // Before the first request.
+  await retryUntilUp('the list of paused upstreams', async () => await applyPauses(pauses), { logger, signal });
+  void followPauses({ ...pauses, signal });
   const { namespace } = config.temporal;
   const connect = async () => {
     const native = await NativeConnection.connect(connectionOptions(temporalAddress(config)));

@@ -24,6 +24,7 @@ import { createLogger } from '../telemetry/logger.ts';
 import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createModelStore } from '../storage/model-store.ts';
+import { createPauseStore } from '../storage/pause-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
@@ -90,6 +91,7 @@ export async function serveApi(args: string[]): Promise<number> {
     models: createModelStore({ store: objectStore, nowMs }),
     prices: config.batches.prices === null ? null : createPriceTable(config.batches.prices),
     usage: createUsageStore(objectStore),
+    pauses: createPauseStore({ store: objectStore }),
     webhooks: createWebhookStore({ store: objectStore }),
     webhookSigner: openWebhooks(config, shutdown),
     runs,

@@ -32,6 +32,8 @@ export const keys = {
   /** What ended on a day (`YYYY-MM-DD`); `part` is the last hex digit of the ids of its batches. */
   usage: (tenant: string, day: string, part: string) => `usage/${tenant}/${day}/${part}`,
   usages: (tenant: string) => `usage/${tenant}/`,
+  /** Which upstreams operators have paused. */
+  pauses: 'pauses',
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
   /** How far a validation had come; in the name is its nonce. */

@@ -63,7 +63,7 @@ export const ATTEMPT_RESULTS = [
 ] as const;
 export type AttemptResult = (typeof ATTEMPT_RESULTS)[number];
 /** What a request waits for: a place in flight, a rate limit, a closed gate, the hours of its upstream. */
-export const WAIT_REASONS = ['place', 'budget', 'gate', 'hours'] as const;
+export const WAIT_REASONS = ['place', 'budget', 'gate', 'hours', 'paused'] as const;
 export type WaitReason = (typeof WAIT_REASONS)[number];
 
 export interface UpstreamReading {

@@ -154,6 +154,12 @@ function createUpstream(
     get closedGates() {
       return servers.flatMap(({ label, closedGates }) => closedGates.map((gate) => ({ server: label, ...gate })));
     },
+    get pause() {
+      return admission.pause;
+    },
+    set pause(pause) {
+      admission.pause = pause;
+    },
     enter: (entrant, signal) => admission.enter(entrant, signal),
     numberOf: (server) => (server === null ? null : servers.indexOf(server)),
     serverAt: (number) => (number === null ? null : (servers[number] ?? null)),

@@ -1,3 +1,4 @@
+import type { UpstreamPause } from '../domain/upstream-pauses.ts';
 import type { RetryRules } from '../domain/retry.ts';
 import type { Entrant, Entry, WaitReason } from './admission/entrant.ts';
 import type { ClosedGate } from './admission/gate.ts';
@@ -25,6 +26,8 @@ export interface Upstream {
   readonly waiting: number;
   /** What holds requests back now; `model` is null for a whole server. */
   readonly closedGates: readonly { server: string; model: string | null; closed: ClosedGate }[];
+  /** What an operator has paused; requests in flight go on. Null lets requests go. */
+  pause: UpstreamPause | null;
   /** Leave to send one request; see `Admission.enter`. */
   enter(entrant: Entrant, signal: AbortSignal): Entry | Promise<Entry>;
   /** Why a request of the model would wait now. */

@@ -158,6 +158,17 @@ describe('GET /openapi.json', () => {
       await described.call('GET /v1/nightshift/usage', 400, { query: '?from=x' });
     });
 
+    it('pauses', async () => {
+      await createModelStore({ store: api.store, nowMs: Date.now }).tell(anUpstream('gpu'), []);
+      for (const to of ['pause', 'resume']) {
+        await described.call(`POST /v1/nightshift/${to}`, 200);
+        await described.call(`POST /v1/nightshift/upstreams/{id}/${to}`, 200, { id: 'gpu' });
+        await described.call(`POST /v1/nightshift/upstreams/{id}/${to}`, 404, { id: 'none' });
+        await described.call(`POST /v1/nightshift/${to}`, 403, { headers: { authorization: 'Bearer key-b' } });
+        await described.call(`POST /v1/batches/{id}/${to}`, 404, { id: 'none' });
+      }
+    });
+
     it('uploads', async () => {
       const announcement = json({ bytes: LINE.length, filename: 'a', mime_type: 'b', purpose: 'batch' });
       const id = idOf(await described.call('POST /v1/uploads', 200, announcement));

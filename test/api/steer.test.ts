@@ -288,3 +288,38 @@ describe('POST /v1/batches/{id}/pause and /resume', () => {
     }
   });
 });
+
+describe('the calls of operators', () => {
+  const call = async (path: string, key = 'key-a') =>
+    await api.fetch(`/v1/nightshift/${path}`, { method: 'POST', headers: { authorization: `Bearer ${key}` } });
+  const pauseOf = async (path: string) => {
+    const answer = await call(path);
+    assert.equal(answer.status, 200);
+    const { object, ...rest } = Object(await answer.json());
+    assert.equal(object, 'nightshift.pause');
+    return rest;
+  };
+
+  it('pause and resume an upstream and everything, may be repeated, and survive in the bucket', async () => {
+    await createModelStore({ store: api.store, nowMs: Date.now }).tell(anUpstream('gpu'), []);
+    const paused = await pauseOf('upstreams/gpu/pause');
+    assert.deepEqual([paused.upstream, paused.paused, await pauseOf('upstreams/gpu/pause')], ['gpu', 'upstream', paused]);
+    const all = await pauseOf('pause');
+    assert.deepEqual([all.upstream, all.paused], [null, 'everything']);
+    assert.deepEqual(await api.deps.pauses.read(), { all: all.paused_at, upstreams: { gpu: paused.paused_at } });
+    assert.equal((await pauseOf('upstreams/gpu/resume')).paused, 'everything');
+    assert.deepEqual(await pauseOf('resume'), { upstream: null, paused_at: null, paused: null });
+    assert.deepEqual(await api.deps.pauses.read(), { all: null, upstreams: {} });
+    assert.deepEqual(await pauseOf('resume'), { upstream: null, paused_at: null, paused: null });
+  });
+
+  it('are refused for other tenants, and know no upstream that no worker has told of', async () => {
+    for (const path of ['pause', 'resume', 'upstreams/gpu/pause', 'upstreams/none/resume']) {
+      const answer = await call(path, 'key-b');
+      assert.deepEqual([answer.status, (await envelopeOf(answer)).code], [403, 'operator_required'], path);
+    }
+    const answer = await call('upstreams/constructor/pause');
+    assert.equal(answer.status, 404);
+    assert.match((await envelopeOf(answer)).message, /No upstream found with name 'constructor'\. Known are: .*gpu/);
+  });
+});

@@ -19,6 +19,7 @@ import { createUsageStore } from '../../src/storage/usage-store.ts';
 import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createWebhooks } from '../../src/webhooks/webhooks.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { createPauseStore } from '../../src/storage/pause-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createUploadStore } from '../../src/storage/upload-store.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
@@ -97,6 +98,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     models: createModelStore({ store, nowMs }),
     prices: null,
     usage: createUsageStore(store),
+    pauses: createPauseStore({ store }),
     webhooks: createWebhookStore({ store }),
     webhookSigner: createWebhooks({ key: 'test', allowPrivate: true, nowMs }),
     runs,
@@ -105,7 +107,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     trustsProxy: false,
     keys: createApiKeys(() => ENTRIES, nowMs),
     limits: DEFAULT_LIMITS,
-    settingsOf: (tenant) => ({ ...DEFAULT_TENANT, bestPriority: tenant === 'tenant-a' ? 1 : 3 }),
+    settingsOf: (tenant) => ({ ...DEFAULT_TENANT, bestPriority: tenant === 'tenant-a' ? 1 : 3, isOperator: tenant === 'tenant-a' }),
     endpoints: DEFAULT_ENDPOINTS,
     completionWindows: new Map([['24h', 86_400_000]]),
     browserRules: { allowedHosts: null, corsOrigins: [] },

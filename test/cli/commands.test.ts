@@ -318,6 +318,23 @@ describe('nightshift pause and resume', () => {
     assert.equal(JSON.parse(asJson.stdout).nightshift.paused_at, 1_700_000_009);
     assert.deepEqual(api.calls.slice(0, 2), ['POST /v1/batches/batch_1/pause', 'POST /v1/batches/batch_2/pause']);
   });
+
+  it('pause an upstream or everything for operators, and want exactly one kind of target', async () => {
+    await using api = await startFakeApi((_method, path) => ({
+      body: { object: 'nightshift.pause', paused: path.endsWith('/resume') ? null : path.includes('gpu') ? 'upstream' : 'everything' },
+    }));
+    const upstream = await nightshift(api.baseUrl, ['pause', '--upstream', 'gpu', '--upstream', 'gpu b'], folder);
+    assert.deepEqual([upstream.code, upstream.stdout], [0, 'upstream gpu is paused\nupstream gpu b is paused\n']);
+    const all = await nightshift(api.baseUrl, ['pause', '--all'], folder);
+    const resumed = await nightshift(api.baseUrl, ['resume', '--all'], folder);
+    assert.deepEqual([all.stdout, resumed.stdout], ['everything is paused\n', 'everything is not paused\n']);
+    const calls = ['upstreams/gpu/pause', 'upstreams/gpu%20b/pause', 'pause', 'resume'].map((each) => `POST /v1/nightshift/${each}`);
+    assert.deepEqual(api.calls, calls);
+    for (const args of [['pause'], ['resume', 'batch_1', '--all']]) {
+      const wrong = await nightshift(api.baseUrl, args, folder);
+      assert.deepEqual([wrong.code, /Name what to/.test(wrong.stderr)], [EXIT.usage, true]);
+    }
+  });
 });
 
 describe('nightshift cancel', () => {

@@ -48,6 +48,19 @@ describe('loadConfig', () => {
     assert.equal(config.local.exampleUpstreamWanted, true);
   });
 
+  it('takes the tenants that are named for operators, or else the only one', () => {
+    const operators = (env: NodeJS.ProcessEnv) => {
+      const config = loadConfig({ ...S3, ...env }, 'api');
+      const settingsOf = createTenantSettings(config.tenants.defaults, () => ({ settings: config.tenants.settings, keys: [] }));
+      return ['default', 'acme', 'other', 'constructor'].filter((tenant) => settingsOf(tenant).isOperator);
+    };
+    const two = 'sk-acme-long-enough=acme,sk-other-long-enough=other';
+    assert.deepEqual(operators({}), ['default']);
+    assert.deepEqual(operators({ NIGHTSHIFT_API_KEYS: 'sk-acme-long-enough=acme,sk-acme-long-enough-2=acme' }), ['acme']);
+    assert.deepEqual(operators({ NIGHTSHIFT_API_KEYS: two }), []);
+    assert.deepEqual(operators({ NIGHTSHIFT_API_KEYS: two, NIGHTSHIFT_OPERATOR_TENANTS: 'other' }), ['other']);
+  });
+
   it('reads weights and best priorities of tenants', () => {
     const config = loadConfig({ ...S3, NIGHTSHIFT_TENANT_WEIGHTS: 'acme=2.5', NIGHTSHIFT_TENANT_PRIORITIES: 'acme=1, other=5' }, 'api');
     const settingsOf = createTenantSettings(config.tenants.defaults, () => ({ settings: config.tenants.settings, keys: [] }));

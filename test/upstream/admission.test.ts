@@ -413,6 +413,25 @@ describe('the hours of an upstream', () => {
   });
 });
 
+describe('the pause of an upstream', () => {
+  it('holds requests back, lets those in flight finish, says so, and ends', async () => {
+    await using server = await startServer(() => ({ delayMs: 30 }));
+    await using upstream = createUpstream([server.url], { maxInFlight: 1 });
+    const inFlight = await enterNow(upstream);
+    const waiting = upstream.enter(entrant(), never);
+    const pause = { what: 'everything', since: 5 } as const;
+    upstream.pause = pause;
+    assert.equal(await waiting, 'closed');
+    assert.equal((await sendWith(inFlight, 'm')).kind, 'answered');
+    assert.deepEqual(upstream.reasonFor({ model: 'm' }), { kind: 'paused', pause });
+    const answered = sendUntilAnswered(upstream);
+    assert.equal(server.calls.length, 1);
+    upstream.pause = null;
+    await answered;
+    assert.equal(server.calls.length, 2);
+  });
+});
+
 describe('several servers', () => {
   const lines = 60;
   async function share(bad: Answer | ((call: number) => Answer), changes: Partial<UpstreamOptions> = {}) {

@@ -3,6 +3,7 @@ import type { OpenChoices } from '../batch-request.ts';
 import { batchPaths } from './batch-paths.ts';
 import { filePaths } from './file-paths.ts';
 import type { Schema } from './json-schema.ts';
+import { operatorPaths } from './operator-paths.ts';
 import { answer, answers, operation, pathId } from './operation.ts';
 import { schemas } from './schemas.ts';
 import { usagePaths } from './usage-paths.ts';
@@ -70,6 +71,7 @@ export function createOpenApiDocument(choices: OpenChoices & { limits: Limits })
       ...modelPaths,
       ...webhookPaths,
       ...usagePaths,
+      ...operatorPaths,
       ...processPaths,
     },
     components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } }, schemas },

@@ -4,6 +4,7 @@ import { named, type Schema, text } from './json-schema.ts';
 const ERRORS = {
   400: 'A parameter or the body is missing, malformed or out of range; `param` names it',
   401: 'The key is missing or wrong',
+  403: 'The key is not that of an operator',
   404: 'The id is unknown, belongs to another tenant, was deleted, or has expired',
   408: 'The body stalled',
   409: 'The object is in a status that does not allow this',

@@ -110,6 +110,12 @@ export const schemas: Readonly<Record<string, Schema>> = {
   Model: whole({ id: text, object: always('model'), created: unixSeconds, owned_by: text }),
   ModelList: whole({ object: always('list'), data: { type: 'array', items: named('Model') } }),
   ...estimateSchemas,
+  UpstreamPause: whole({
+    object: always('nightshift.pause'),
+    upstream: { ...textOrNull, description: 'Its name; null for everything' },
+    paused_at: unixSecondsOrNull,
+    paused: { enum: ['upstream', 'everything', null], description: 'What is paused; null where requests go' },
+  }),
   ...webhookSchemas,
   ...usageSchemas,
   Health: whole({ status: always('ok') }),

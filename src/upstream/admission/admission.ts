@@ -2,6 +2,7 @@ import type { Sent } from '../../domain/attempt.ts';
 import { onAbort } from '../../async/on-abort.ts';
 import type { UpstreamRequest } from '../client/client.ts';
 import type { Entrant, Entry, WaitReason } from './entrant.ts';
+import type { UpstreamPause } from '../../domain/upstream-pauses.ts';
 import { NOTHING_SENT, Permit } from './permit.ts';
 import type { Schedule } from './schedule.ts';
 import type { SendBudget } from './send-budget.ts';
@@ -41,6 +42,7 @@ export class Admission {
   readonly #inFlight = new Map<string, number>();
   readonly #silence: Silence;
   #timer: NodeJS.Timeout | null = null;
+  #pause: UpstreamPause | null = null;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -51,10 +53,21 @@ export class Admission {
     return this.#waiters.size;
   }
 
+  /** What an operator has paused; null lets requests go again. */
+  get pause(): UpstreamPause | null {
+    return this.#pause;
+  }
+
+  set pause(pause: UpstreamPause | null) {
+    this.#pause = pause;
+    if (pause !== null) this.turnAway();
+    this.pump();
+  }
+
   /** Answers at once when nothing is to be waited for. Rejects with the signal's reason when that ends first. */
   enter(entrant: Entrant, signal: AbortSignal): Entry | Promise<Entry> {
     signal.throwIfAborted();
-    const isShut = this.#options.schedule.closed() !== null;
+    const isShut = this.#shut() !== null;
     if (!isShut && this.#waiters.size === 0) {
       const probed = this.#dueProbe(entrant.model);
       if (probed !== null) return this.#permit(entrant, probed, true);
@@ -67,8 +80,8 @@ export class Admission {
 
   /** Why it would wait if it came now. */
   reasonFor(entrant: Pick<Entrant, 'model'>): WaitReason {
-    const shut = this.#options.schedule.closed();
-    if (shut !== null) return { kind: 'hours', until: shut.inWords };
+    const shut = this.#shut();
+    if (shut !== null) return shut.reason;
     let first: WaitReason | null = null;
     for (const server of this.#options.servers) {
       const found = server.closedFor(entrant.model);
@@ -86,7 +99,7 @@ export class Admission {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (this.#waiters.size === 0) return;
-    const shut = this.#options.schedule.closed();
+    const shut = this.#shut();
     if (shut !== null) {
       this.turnAway();
       return this.#waiters.size === 0 ? undefined : this.#wakeIn(shut.untilMs - this.#options.nowMs());
@@ -106,8 +119,15 @@ export class Admission {
     }
   }
 
+  /** What keeps all requests back, whatever their model; null where nothing does. */
+  #shut(): { untilMs: number; reason: WaitReason } | null {
+    if (this.#pause !== null) return { untilMs: Infinity, reason: { kind: 'paused', pause: this.#pause } };
+    const closed = this.#options.schedule.closed();
+    return closed === null ? null : { untilMs: closed.untilMs, reason: { kind: 'hours', until: closed.inWords } };
+  }
+
   #isClosed(model: string): boolean {
-    return this.#options.schedule.closed() !== null || this.#options.servers.every((server) => server.closedFor(model) !== null);
+    return this.#shut() !== null || this.#options.servers.every((server) => server.closedFor(model) !== null);
   }
 
   #wait(entrant: Entrant, signal: AbortSignal): Promise<Entry> {

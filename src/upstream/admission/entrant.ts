@@ -1,3 +1,4 @@
+import type { UpstreamPause } from '../../domain/upstream-pauses.ts';
 import type { ClosedGate } from './gate.ts';
 import type { Permit } from './permit.ts';
 import type { UpstreamServer } from './server.ts';
@@ -28,9 +29,11 @@ export interface Entrant {
 /** What `enter` answers. `'closed'`: no server is open to it. `'given_up'`: none has been for longer than is configured. */
 export type Entry = Permit | 'closed' | 'given_up';
 
-/** Why an entrant waits: a free place, a closed gate, a rate limit, or the hours of the upstream. */
+/** Why an entrant waits: a free place, a closed gate, a rate limit, the hours of the upstream, or an operator who has paused it. */
 export type WaitReason =
   | { kind: 'place' | 'budget' }
   | { kind: 'gate'; closed: ClosedGate; model: string | null; server: string }
   /** Until when, for people: `19:00 Europe/Berlin`. */
-  | { kind: 'hours'; until: string };
+  | { kind: 'hours'; until: string }
+  /** By an operator, until another call. */
+  | { kind: 'paused'; pause: UpstreamPause };
