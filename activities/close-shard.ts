@@ -1,11 +1,12 @@
 import { Context } from '@temporalio/activity';
 import { addUsage, type BatchRecord, zeroUsage } from '../src/domain/batch.ts';
+import { type ClosedLine, OUTCOME_OF, toClosedLine } from '../src/domain/closed-lines.ts';
 import { newResultLineId } from '../src/domain/ids.ts';
 import { lineRanges } from '../src/domain/line-ranges.ts';
 import { windowEndMs } from '../src/domain/pause.ts';
 import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
 import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
-import type { PieceEntry, ShardResult } from '../src/domain/piece.ts';
+import { type PieceEntry, type ShardResult, takeOutcome } from '../src/domain/piece.ts';
 import { shardUsage } from '../src/domain/usage.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
@@ -35,9 +36,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     for await (const entries of pieces.listPieceEntries(batchId, plan.shard, { keepBytes: KEEP_BYTES })) {
       await heartbeat.step();
       for (const entry of entries) {
-        if (!wanted.has(entry.line)) continue;
-        const before = decided.get(entry.line);
-        if (before === undefined || (before.outcome === 'failed' && entry.outcome === 'completed')) decided.set(entry.line, entry);
+        if (wanted.has(entry.line)) takeOutcome(decided, entry);
       }
     }
     return decided;
@@ -57,7 +56,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   /** The lines of the error object in input order: what failed as its piece has it, and what never ran. */
   async function* errorLines(
     failed: readonly PieceEntry[],
-    unrun: Generator<UnrunLine, void, undefined>,
+    unrun: Iterator<UnrunLine, void, undefined>,
   ): AsyncGenerator<Buffer[], void, undefined> {
     let next = unrun.next();
     let at = 0;
@@ -72,8 +71,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   }
 
   /** Result lines for what never ran. The plan has their custom_ids, so that a batch ends even if its input is gone. */
-  function* unrunLines(missing: readonly PlannedLine[], reason: NotRunReason | null): Generator<UnrunLine, void, undefined> {
-    if (reason === null) return;
+  function* unrunLines(missing: readonly PlannedLine[], reason: NotRunReason): Generator<UnrunLine, void, undefined> {
     for (const { line, customId } of missing) {
       yield { line, resultLine: notRunLine({ id: newResultLineId(randomHex(32)), customId, reason }) };
     }
@@ -113,8 +111,8 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     const nonce = randomHex(16);
     const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, heartbeat);
     const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(pieces.readResultLines(completed)));
-    const unrun = unrunLines(missing, reason);
-    const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, unrun)));
+    const unrun: UnrunLine[] = reason === null ? [] : [...unrunLines(missing, reason)];
+    const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, unrun.values())));
     // Between the reading of the pieces and here another closer may have come to another result: the first one counts.
     const result = await pieces.createShardResult(batchId, {
       shard,
@@ -127,9 +125,24 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
       models: shardUsage(plan.lines, decided),
       output,
       error,
+      lines: closedLines(plan, decided, unrun, reason),
     });
     return asClosed(result);
   };
+}
+
+/** All lines of the shard that have an outcome now, in order. */
+function closedLines(
+  { lines }: ShardPlan,
+  decided: ReadonlyMap<number, PieceEntry>,
+  unrun: readonly UnrunLine[],
+  reason: NotRunReason | null,
+): ClosedLine[] {
+  const lengths = new Map(unrun.map(({ line, resultLine }) => [line, resultLine.length]));
+  return lines.map(({ line }) => {
+    const notRun = { line, outcome: OUTCOME_OF[reason ?? 'batch_expired'], attempts: 0, milliseconds: null, usage: null };
+    return toClosedLine(decided.get(line) ?? { ...notRun, length: lengths.get(line) ?? 0 });
+  });
 }
 
 function asClosed({ completed, failed }: ShardResult): ClosedShard {

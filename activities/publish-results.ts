@@ -138,8 +138,10 @@ export function createPublishResults(
       if (file.objects.length > 0) await publishFile({ tenant, batchId }, file, times, work);
     }
 
-    await assertStands(batchId, publication);
     const ids = { output: idOf(output), error: idOf(error) };
+    const fileId = ids.output ?? ids.error;
+    if (fileId !== null) await pieces.writeResultIndex({ tenant, batchId, fileId, shards: results.length }, heartbeat.step);
+    await assertStands(batchId, publication);
     const nowSeconds = Math.floor(nowMs() / 1000);
     const record = await batches.update(tenant, batchId, (current) => {
       const ended = endedRecord(current, to, results, ids, nowSeconds);

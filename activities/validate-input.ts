@@ -101,7 +101,9 @@ export function createValidateInput(
     }
     const checked = checker.verdict();
     // The shards of a refused input stay behind; the sweep takes them with everything else under `work/`.
-    return checked.verdict === 'refused' ? checked : { ...checked, ...(await writer.end()) };
+    if (checked.verdict === 'refused') return checked;
+    await pieces.putCustomIds(batchId, checker.customIdIndex());
+    return { ...checked, ...(await writer.end()) };
   }
 
   /** The bytes of the input from an offset on, which may be its end. */

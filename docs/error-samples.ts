@@ -92,6 +92,7 @@ export const BATCH_ERRORS: Samples<typeof batches, ApiError> = {
     'The end of the message says what is missing: wait for the end of the batch, or upload the lines again.',
   ],
   cannotDelete: [batches.cannotDelete('in_progress'), 'Cancel the batch, wait until it is `cancelled`, then delete it.'],
+  resultsGone: [batches.resultsGone('batch_…'), 'Create a new batch. Download results before they expire.'],
   batchWasDeleted: [batches.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
   cannotPause: [batches.cannotPause('finalizing', 'status'), 'Nothing: the last requests have ended.'],
   cannotResume: [batches.cannotResume('completed'), 'Nothing: the batch has ended.'],

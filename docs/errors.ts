@@ -107,7 +107,7 @@ const FAILURES: Readonly<Record<Extract<Outcome, { kind: 'errored' }>['code'], E
 
 function resultsTable(): string {
   const notRun = (reason: NotRunReason): string => messageOf(notRunLine({ id: '', customId: '', reason }));
-  const crashed = crashedLineResult({ line: 1, customId: '', randomHex: (digits) => '0'.repeat(digits) });
+  const crashed = crashedLineResult({ line: 1, customId: '', randomHex: (digits) => '0'.repeat(digits), attempts: 5, milliseconds: null });
   const rows: [code: string, message: string, advice: string][] = [
     ...Object.entries(FAILURES).map(([code, [message, advice]]): [string, string, string] => [code, message, advice]),
     [

@@ -155,7 +155,8 @@ class SliceRunner {
         rest.map(({ line }) => ({ line, faults: input.faults })),
       );
     }
-    if (only !== undefined && history.lossesOnWire >= MAX_LOSSES_ON_WIRE) return report(await this.#endCrashed(only, writer), []);
+    if (only !== undefined && history.lossesOnWire >= MAX_LOSSES_ON_WIRE)
+      return report(await this.#endCrashed(only, history.losses, writer), []);
     using content = this.#inputs.open(input, rest);
     const read = async (line: PlannedLine) => await content.read(line);
     const pauses = this.#pauses;
@@ -281,8 +282,9 @@ class SliceRunner {
     });
   }
 
-  async #endCrashed({ line, customId }: PlannedLine, writer: PieceWriter): Promise<SliceTally> {
-    writer.add(crashedLineResult({ line, customId, randomHex: this.#deps.randomHex }), () => undefined);
+  async #endCrashed({ line, customId }: PlannedLine, losses: number, writer: PieceWriter): Promise<SliceTally> {
+    const effort = { attempts: losses, milliseconds: null };
+    writer.add(crashedLineResult({ line, customId, randomHex: this.#deps.randomHex, ...effort }), () => undefined);
     await writer.end();
     return { ...NOTHING, stored: new Map([[line, 'failed']]) };
   }

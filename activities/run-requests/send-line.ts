@@ -1,7 +1,8 @@
 import type { Attempt, Outcome } from '../../src/domain/attempt.ts';
+import type { LineEffort } from '../../src/domain/piece.ts';
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import { readRequestLine } from '../../src/domain/request-line.ts';
-import { decide, timeoutFactor, type Tries, uncounted } from '../../src/domain/retry.ts';
+import { decide, sendsOf, timeoutFactor, type Tries, uncounted } from '../../src/domain/retry.ts';
 import type { Entrant, Entry } from '../../src/upstream/admission/entrant.ts';
 import type { Permit } from '../../src/upstream/admission/permit.ts';
 import type { UpstreamRequest } from '../../src/upstream/client/client.ts';
@@ -40,9 +41,10 @@ export async function sendLine(planned: PlannedLine, slice: Slice, passOn: () =>
     const { customId } = planned;
     slice.status.name(customId);
     const bytes = await readLine(planned, slice);
-    const end = bytes === null ? inputGone(slice) : await sendUntilEnd({ line, ...readRequestLine(bytes), lease }, slice, passOn);
+    const effort: LineEffort = { attempts: sendsOf(slice.tries, slice.upstream.rules), milliseconds: null };
+    const end = bytes === null ? inputGone(slice) : await sendUntilEnd({ line, ...readRequestLine(bytes), lease, effort }, slice, passOn);
     if (end.kind === 'outcome') {
-      const result = toLineResult(end.outcome, { line, customId, randomHex: slice.randomHex });
+      const result = toLineResult(end.outcome, { line, customId, randomHex: slice.randomHex, ...effort });
       lease.exchange(result.resultLine.length);
       slice.add(result);
     }
@@ -75,6 +77,7 @@ function inputGone({ input }: Slice): LineEnd {
 interface Course {
   readonly line: number;
   readonly lease: Lease;
+  readonly effort: LineEffort;
   readonly entrant: Entrant;
   readonly request: UpstreamRequest & { about: { attempt: number } };
   tries: Tries;
@@ -87,15 +90,15 @@ type Next = { kind: 'end'; end: LineEnd } | { kind: 'again' } | { kind: 'wait'; 
 
 /** Sends the request until it has an outcome, or until its next try is for another attempt of the activity. */
 async function sendUntilEnd(
-  { line, model, body, lease }: { line: number; model: string; body: Uint8Array; lease: Lease },
+  { line, model, body, lease, effort }: { line: number; model: string; body: Uint8Array; lease: Lease; effort: LineEffort },
   slice: Slice,
   passOn: () => void,
 ): Promise<LineEnd> {
   const { upstream, stop, status, isPaced, tries } = slice;
   const { batchId, endpoint } = slice.input;
-  const about = { batchId, line, attempt: tries.faults + tries.refusals };
+  const about = { batchId, line, attempt: effort.attempts };
   const request = { endpoint, body: upstream.rewrite(body), idempotencyKey: `${batchId}-${line}`, about, onBytes: lease.grow };
-  const course: Course = { line, lease, entrant: entrantOf(line, model, slice), request, tries, sharedResets: 0, denials: 0 };
+  const course: Course = { line, lease, effort, entrant: entrantOf(line, model, slice), request, tries, sharedResets: 0, denials: 0 };
   for (;;) {
     // In a function of its own, so that nothing holds the answer of a refused try while the line waits for the next one.
     const next = await tryOnce(course, slice, passOn);
@@ -111,7 +114,7 @@ async function sendUntilEnd(
 }
 
 async function tryOnce(course: Course, slice: Slice, passOn: () => void): Promise<Next> {
-  const { line, entrant, request } = course;
+  const { line, entrant, request, effort } = course;
   const { upstream, stop, status, isPaced } = slice;
   entrant.faults = course.tries.faults;
   const entry = await enter(entrant, line, slice, passOn);
@@ -123,9 +126,12 @@ async function tryOnce(course: Course, slice: Slice, passOn: () => void): Promis
   }
 
   request.about.attempt += 1;
+  const startedMs = slice.nowMs();
   const attempt = await sendWith(entry, { ...request, patience: timeoutFactor(course.tries) }, line, slice, passOn);
   if (attempt.kind === 'aborted') return { kind: 'end', end: { kind: 'stopped' } };
   const endedMs = slice.nowMs();
+  effort.attempts = request.about.attempt;
+  effort.milliseconds = Math.max(0, endedMs - startedMs);
   if (attempt.kind === 'failed' || attempt.kind === 'denied') {
     status.show(line, describeSettling(attempt));
     if (course.sharedResets < MAX_SHARED_RESETS && (await entry.isShared(stop.stopSending))) {

@@ -7,6 +7,7 @@ import type { FileStore } from '../storage/file-store.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { PauseStore } from '../storage/pause-store.ts';
+import type { ResultStore } from '../storage/result-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
 import type { UsageStore } from '../storage/usage-store.ts';
 import type { WebhookStore } from '../storage/webhook-store.ts';
@@ -37,6 +38,7 @@ export interface AppDeps {
   usage: UsageStore;
   /** What operators have paused. */
   pauses: PauseStore;
+  results: ResultStore;
   webhooks: WebhookStore;
   /** Null where nothing can be signed. */
   webhookSigner: Webhooks | null;

@@ -17,6 +17,7 @@ import { createBatch } from './routes/create-batch.ts';
 import { createFile } from './routes/create-file.ts';
 import { estimateBatch } from './routes/estimate-batch.ts';
 import { createUpload } from './routes/create-upload.ts';
+import { batchResults } from './routes/batch-results.ts';
 import { batchEvents } from './routes/batch-events.ts';
 import { deleteBatch } from './routes/delete-batch.ts';
 import { deleteFile } from './routes/delete-file.ts';
@@ -79,6 +80,7 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.get('/v1/batches/:id', retrieveBatch({ ...deps, watch, waits }));
   router.delete('/v1/batches/:id', deleteBatch(deps));
   router.get('/v1/batches/:id/events', batchEvents({ ...deps, watch, waits }));
+  router.get('/v1/batches/:id/results', batchResults({ ...deps, lists }));
   router.post('/v1/batches/:id/retry', retryBatch({ ...deps, maker, downloads }));
   router.post('/v1/batches/:id/pause', pauseBatch(deps));
   router.post('/v1/batches/:id/resume', resumeBatch(deps));

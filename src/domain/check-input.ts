@@ -34,6 +34,8 @@ export interface InputChecker {
   /** For another checker that goes on from here, with `takeCustomIds`: the custom_ids since the last call. */
   state(): CheckedSoFar;
   takeCustomIds(): Buffer;
+  /** See `CustomIds`. */
+  customIdIndex(): Buffer;
 }
 
 /** A line without faults, as the checker saw it. */
@@ -127,6 +129,7 @@ export function createInputChecker({
     },
     state: () => ({ requests, embeddingInputs, errors: [...errors], models: models.state() }),
     takeCustomIds: () => customIds.takeNew(),
+    customIdIndex: () => customIds.index(),
     verdict() {
       const all = [...errors, ...wholeFileErrors()];
       if (all.length > mostErrors) return { verdict: 'refused', errors: [...all.slice(0, mostErrors), fault.tooManyErrors(mostErrors)] };

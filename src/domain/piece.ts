@@ -1,8 +1,17 @@
 import type { Usage } from './batch.ts';
 import type { NumberedUsage } from './usage.ts';
+import type { ClosedLine } from './closed-lines.ts';
+
+/** What the outcome of a line took. */
+export interface LineEffort {
+  /** How often the request was sent; 0 if it never was. */
+  attempts: number;
+  /** From sending to the last byte of the answer, in the last attempt; null if it was never sent. */
+  milliseconds: number | null;
+}
 
 /** The end of one line: its outcome and the bytes to be written, without the line break. */
-export interface LineResult {
+export interface LineResult extends LineEffort {
   line: number;
   outcome: 'completed' | 'failed';
   usage: Usage | null;
@@ -10,7 +19,7 @@ export interface LineResult {
 }
 
 /** Where a result line lies. */
-export interface PieceEntry {
+export interface PieceEntry extends LineEffort {
   line: number;
   outcome: 'completed' | 'failed';
   usage: Usage | null;
@@ -20,6 +29,12 @@ export interface PieceEntry {
   length: number;
   /** The result line itself, where it was kept. */
   resultLine?: Buffer;
+}
+
+/** Takes an entry of a piece into the outcomes of a shard: completed before failed, then the first one that was taken, by key. */
+export function takeOutcome(decided: Map<number, PieceEntry>, entry: PieceEntry): void {
+  const before = decided.get(entry.line);
+  if (before === undefined || (before.outcome === 'failed' && entry.outcome === 'completed')) decided.set(entry.line, entry);
 }
 
 /** What a closed shard holds; everything published, counted and billed comes from these. */
@@ -36,6 +51,11 @@ export interface ShardResult {
   models: NumberedUsage[];
   output: { key: string; bytes: number } | null;
   error: { key: string; bytes: number } | null;
+}
+
+/** A shard result with all of its lines, as it lies in the bucket. */
+export interface ShardResultLines extends ShardResult {
+  lines: ClosedLine[];
 }
 
 /** Ids and times of the result files, decided once per batch, and again only where those files would be gone too soon. */

@@ -48,6 +48,45 @@ export function wrapNonJson(text: string): Buffer {
   return Buffer.from(`{"error":{"message":${quoted(message)},"type":"upstream_error","param":null,"code":null}}`);
 }
 
+/** What stands in a result line before the answer's body. */
+export interface ResultLineHead {
+  id: string;
+  customId: string;
+  status: number | null;
+  requestId: string | null;
+  /** Where the JSON of the body begins, or of the error if there is no answer. */
+  valueStart: number;
+}
+
+/** A custom_id has at most 512 characters, so the beginning is never longer. */
+export const RESULT_HEAD_BYTES = 16 * 1024;
+const STRING = /"(?:[^"\\]|\\.)*"/.source;
+const HEAD = new RegExp(
+  `^\\{"id":(${STRING}),"custom_id":(${STRING}),"response":(?:\\{"status_code":(\\d+),"request_id":(${STRING}),"body":|null,"error":)`,
+  's',
+);
+
+/** Reads the beginning of a result line that this file has written; the rest may be missing. Throws for any other text. */
+export function readResultLineHead(bytes: Uint8Array): ResultLineHead {
+  // One character per byte, so that places in the text are places in the bytes.
+  const [whole, id, customId, status, requestId] =
+    HEAD.exec(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', 0, RESULT_HEAD_BYTES)) ?? [];
+  if (whole === undefined || id === undefined || customId === undefined) throw new Error('not the beginning of a result line');
+  const parse = (json: string): string => JSON.parse(Buffer.from(json, 'latin1').toString());
+  return {
+    id: parse(id),
+    customId: parse(customId),
+    status: status === undefined ? null : Number(status),
+    requestId: requestId === undefined ? null : parse(requestId),
+    valueStart: whole.length,
+  };
+}
+
+/** The JSON of the body of a whole result line, or of its error if it has no answer. */
+export function resultLineValue(line: Uint8Array, { status, valueStart }: ResultLineHead): Uint8Array {
+  return line.subarray(valueStart, line.length - (status === null ? 1 : TAIL.length));
+}
+
 function opening({ id, customId }: { id: string; customId: string }): string {
   return `{"id":${quoted(id)},"custom_id":${quoted(customId)}`;
 }

@@ -80,6 +80,11 @@ export function uncounted(attempt: Attempt, tries: Tries): Tries {
   return isTimeout ? { ...tries, timeouts: tries.timeouts + 1 } : tries;
 }
 
+/** How often a request with these tries was sent; refusals of earlier activities are counted only where they are limited. */
+export function sendsOf({ faults, timeouts, refusals }: Tries, { maxFaults }: RetryRules): number {
+  return Math.max(0, faults - timeouts * (timeoutWeight(maxFaults) - 1)) + refusals;
+}
+
 /** How many times its request timeout the next try gets. */
 export function timeoutFactor({ timeouts }: Tries): number {
   return 2 ** Math.min(timeouts, MAX_DOUBLINGS);
@@ -92,7 +97,11 @@ function failureWaitMs(faults: number): number {
 
 function weightOf(attempt: Attempt & { kind: 'failed' }, maxFaults: number): number {
   if (!attempt.isCurable) return Math.ceil(maxFaults / 2);
-  return attempt.code === 'request_timeout' ? Math.ceil(maxFaults / 3) : 1;
+  return attempt.code === 'request_timeout' ? timeoutWeight(maxFaults) : 1;
+}
+
+function timeoutWeight(maxFaults: number): number {
+  return Math.ceil(maxFaults / 3);
 }
 
 /** What the server asks for is kept in full. */

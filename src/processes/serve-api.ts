@@ -25,6 +25,8 @@ import { createBatchStore } from '../storage/batch-store.ts';
 import { createFileStore } from '../storage/file-store.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPauseStore } from '../storage/pause-store.ts';
+import { createPieceStore } from '../storage/piece-store.ts';
+import { createResultStore } from '../storage/result-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
@@ -76,16 +78,19 @@ export async function serveApi(args: string[]): Promise<number> {
     metrics,
     tracing,
   });
+  const pieces = createPieceStore({ store: objectStore, newNonce, parts });
   const onMarkerLeft = (batch: string, err: unknown) => logger.warn({ err, batch }, 'the open marker of a batch was written only once');
+  const files = createFileStore({
+    store: objectStore,
+    nowMs: Date.now,
+    newNonce,
+    parts,
+    onBytesLeft: (content, err) =>
+      logger.warn({ err, content }, 'the content of a deleted file or an upload could not be removed; the sweep will remove it'),
+  });
   const app = createApp({
-    files: createFileStore({
-      store: objectStore,
-      nowMs: Date.now,
-      newNonce,
-      parts,
-      onBytesLeft: (content, err) =>
-        logger.warn({ err, content }, 'the content of a deleted file or an upload could not be removed; the sweep will remove it'),
-    }),
+    files,
+    results: createResultStore({ store: objectStore, pieces, files }),
     uploads: createUploadStore({ store: objectStore, newNonce, parts }),
     batches: watchBatchStore(createBatchStore({ store: objectStore, onMarkerLeft }), { metrics, nowMs, logger }),
     models: createModelStore({ store: objectStore, nowMs }),

@@ -9,6 +9,7 @@ import type { ByteRange, ObjectStore } from './object-store.ts';
 import { createOpenMarkers } from './open-markers.ts';
 import type { PartPool } from './part-pool.ts';
 import { createRecent } from './recent.ts';
+import { indexKeys } from './result-index.ts';
 import { bytesBelow } from './stored-bytes.ts';
 
 /** The files of all tenants: immutable records, their bytes, and tombstones of what was deleted. */
@@ -270,7 +271,7 @@ export function createFileStore({
       const file = await get(tenant, id);
       if (file === null) return false;
       await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
-      await store.remove([keys.file(tenant, id)]);
+      await store.remove([keys.file(tenant, id), ...(file.purpose === 'batch_output' ? indexKeys(tenant, id) : [])]);
       void removeContent(tenant, file);
       return true;
     },

@@ -7,6 +7,7 @@ import { keys, ownerOf, prefixes } from './keys.ts';
 import type { UploadMarker } from './upload-marker.ts';
 import { type ListedObject, type ObjectStore, ObjectStoreError } from './object-store.ts';
 import { createRecent } from './recent.ts';
+import { indexKeys } from './result-index.ts';
 import { type Cleaned, createStretches, type Stretch } from './stretches.ts';
 
 /**
@@ -108,7 +109,7 @@ export function createHousekeeping({
         const { tenant, id } = ownerOf(key);
         const isRemoved = await isDone(key, async () => {
           await store.create(keys.tombstone(tenant, id), Buffer.alloc(0));
-          await store.remove([key]);
+          await store.remove([key, ...indexKeys(tenant, id)]);
         });
         removed += isRemoved ? 1 : 0;
         // What cannot be removed now has its tombstone.
@@ -126,7 +127,7 @@ export function createHousekeeping({
         const content = keys.content(tenant, id);
         const left = (await store.stat(content)) === null ? 0 : 1;
         // A deletion that died half-way left the record too. The content goes by itself: somebody may be reading it.
-        await store.remove([keys.file(tenant, id)]);
+        await store.remove([keys.file(tenant, id), ...indexKeys(tenant, id)]);
         if (left > 0) await store.remove([content]);
         removed += left;
       }

@@ -11,6 +11,8 @@ export const keys = {
   resumables: (tenant: string) => `resumable/${tenant}/`,
   resumableParts: (tenant: string, id: string) => `resumable/${tenant}/${id}/parts/`,
   resumablePart: (tenant: string, id: string, part: string) => `resumable/${tenant}/${id}/parts/${part}`,
+  /** What finds the lines of a batch that has ended in its result files. It goes with the file that has this id. */
+  resultIndex: (tenant: string, fileId: string, part: 'head' | 'lines' | 'custom-ids') => `index/${tenant}/${fileId}/${part}`,
   batch: (tenant: string, id: string) => `batches/${tenant}/${id}`,
   batches: (tenant: string) => `batches/${tenant}/`,
   open: (tenant: string, id: string) => `open/${tenant}/${id}`,
@@ -36,6 +38,8 @@ export const keys = {
   pauses: 'pauses',
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
+  /** Where a line is found by its custom_id. */
+  customIds: (batch: string) => `work/${batch}/plan/custom-ids`,
   /** How far a validation had come; in the name is its nonce. */
   planSegment: (batch: string, name: string) => `work/${batch}/plan/segment-${name}`,
   /** The nonce keeps two validations apart, and the head says whose shards count. */
@@ -59,6 +63,12 @@ export const keys = {
 /** `shard-0007`: how a shard is called in keys and workflow ids. */
 function shardName(shard: number): string {
   return `shard-${String(shard).padStart(4, '0')}`;
+}
+
+/** The number in the name of a shard; null for any other name. */
+export function shardNumber(name: string): number | null {
+  const digits = /^shard-(\d{4,})$/.exec(name)?.[1];
+  return digits === undefined ? null : Number(digits);
 }
 
 /** Prefixes over all tenants and batches, for the sweep. */

@@ -7,7 +7,7 @@ import type { LineResult, PieceEntry } from '../domain/piece.ts';
  * counted), so that what a piece holds is known without reading it all, and a person can look at it with `head`.
  */
 interface PieceHeader {
-  entries: (Pick<PieceEntry, 'line' | 'outcome' | 'usage'> & { length: number })[];
+  entries: Omit<PieceEntry, 'key' | 'offset' | 'resultLine'>[];
 }
 
 /** Pieces up to this size are read whole, and of larger ones this much to begin with; the header of 1,000 lines fits. */
@@ -17,7 +17,7 @@ const LINE_BREAK = Buffer.from('\n');
 /** The bytes of a piece. */
 export function encodePiece(results: readonly LineResult[]): Buffer {
   const header: PieceHeader = {
-    entries: results.map(({ line, outcome, usage, resultLine }) => ({ line, outcome, usage, length: resultLine.length })),
+    entries: results.map(({ resultLine, ...entry }) => ({ ...entry, length: resultLine.length })),
   };
   const lines = results.flatMap(({ resultLine }) => [resultLine, LINE_BREAK]);
   return Buffer.concat([Buffer.from(JSON.stringify(header)), LINE_BREAK, ...lines]);
@@ -33,10 +33,10 @@ export async function readPieceEntries(
   const isKept = body.length >= size && size <= kept.bytesLeft;
   if (isKept) kept.bytesLeft -= size;
   let offset = headerEnd + LINE_BREAK.length;
-  return parseJson<PieceHeader>(key, body.subarray(0, headerEnd)).entries.map(({ line, outcome, usage, length }) => {
-    const entry: PieceEntry = { line, outcome, usage, key, offset, length };
-    if (isKept) entry.resultLine = body.subarray(offset, offset + length);
-    offset += length + LINE_BREAK.length;
+  return parseJson<PieceHeader>(key, body.subarray(0, headerEnd)).entries.map((listed) => {
+    const entry: PieceEntry = { ...listed, key, offset };
+    if (isKept) entry.resultLine = body.subarray(offset, offset + listed.length);
+    offset += listed.length + LINE_BREAK.length;
     return entry;
   });
 }

@@ -1,4 +1,4 @@
-import type { LineResult, PieceEntry, Publication, ShardResult } from '../domain/piece.ts';
+import type { LineResult, PieceEntry, Publication, ShardResult, ShardResultLines } from '../domain/piece.ts';
 import type { PlanHead, PlanNonce, PlanSegment, ShardPlan } from '../domain/plan.ts';
 import { mapInOrder } from './in-order.ts';
 import { createJson, getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
@@ -8,6 +8,7 @@ import { ObjectStoreError, type ObjectStore } from './object-store.ts';
 import type { PartPool } from './part-pool.ts';
 import { encodePiece, readPieceEntries } from './piece-format.ts';
 import { readLines } from './read-lines.ts';
+import { writeResultIndex } from './result-index.ts';
 import { createRecent } from './recent.ts';
 import { updateJson } from './update-json.ts';
 
@@ -20,6 +21,8 @@ export interface PieceStore {
   /** Writes how far a validation has come, under a name that has its nonce. */
   putPlanSegment(batchId: string, name: string, segment: PlanSegment): Promise<void>;
   getPlanSegment(batchId: string, name: string): Promise<PlanSegment | null>;
+  /** Writes the index by which a line is found by its custom_id; see `CustomIds`. The same for every validation of an input. */
+  putCustomIds(batchId: string, index: Buffer): Promise<void>;
   /** Create-only: answers the head that stands, which may be another's. */
   createPlanHead(batchId: string, head: PlanHead): Promise<PlanHead>;
   getPlanHead(batchId: string): Promise<PlanHead | null>;
@@ -40,12 +43,18 @@ export interface PieceStore {
     lines: AsyncIterable<readonly Buffer[]>,
   ): Promise<{ key: string; bytes: number } | null>;
   /** Create-only: a shard is closed once. Answers the shard result that stands, which may be another's. */
-  createShardResult(batchId: string, result: ShardResult): Promise<ShardResult>;
-  getShardResult(batchId: string, shard: number): Promise<ShardResult | null>;
+  createShardResult(batchId: string, result: ShardResultLines): Promise<ShardResultLines>;
+  getShardResult(batchId: string, shard: number): Promise<ShardResultLines | null>;
   /** The results of the shards from `first` to before `end`, in order. Throws where one is not closed. */
   readShardResults(batchId: string, first: number, end: number): Promise<ShardResult[]>;
   /** Shard results by number of shard. */
   listShardResults(batchId: string): Promise<ShardResult[]>;
+
+  /** Writes what finds the lines of the batch in its result files; all `shards` of it are closed. It goes with the file `fileId`. */
+  writeResultIndex(
+    at: { tenant: string; batchId: string; fileId: string; shards: number },
+    step: () => Promise<void> | void,
+  ): Promise<void>;
 
   /** Create-only: answers the publication that stands, so that two attempts write the same. */
   createPublication(batchId: string, publication: Publication): Promise<Publication>;
@@ -98,6 +107,14 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     return known.findLast(({ firstShard }) => firstShard <= shard)?.nonce ?? null;
   }
 
+  /** Without its lines, which are many where the results of a whole batch are read. */
+  async function getShardResult(key: string): Promise<ShardResult | null> {
+    const found = await getJson<ShardResultLines>(store, key);
+    if (found === null) return null;
+    const { lines: _, ...result } = found;
+    return result;
+  }
+
   return {
     getPlanHead,
 
@@ -113,6 +130,7 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     putPlanSegment: async (batchId, name, segment) => await store.put(keys.planSegment(batchId, name), toJsonBytes(segment)),
     getPlanSegment: (batchId, name) => getJson<PlanSegment>(store, keys.planSegment(batchId, name)),
 
+    putCustomIds: async (batchId, index) => await store.put(keys.customIds(batchId), index),
     createPlanHead: (batchId, head) => createJson(store, keys.planHead(batchId), head),
 
     async putPiece({ batchId, shard, writer, piece }, results) {
@@ -141,12 +159,12 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     },
 
     createShardResult: (batchId, result) => createJson(store, keys.shardResult(batchId, result.shard), result),
-    getShardResult: (batchId, shard) => getJson<ShardResult>(store, keys.shardResult(batchId, shard)),
+    getShardResult: (batchId, shard) => getJson<ShardResultLines>(store, keys.shardResult(batchId, shard)),
 
     async readShardResults(batchId, first, end) {
       const results: ShardResult[] = [];
       const wanted = Array.from({ length: Math.max(0, end - first) }, (_, at) => keys.shardResult(batchId, first + at));
-      const read = async (key: string) => ({ key, result: await getJson<ShardResult>(store, key) });
+      const read = async (key: string) => ({ key, result: await getShardResult(key) });
       for await (const { key, result } of mapInOrder(wanted, READS_AT_A_TIME, read)) {
         if (result === null) throw new ObjectStoreError('get', key, new Error('the shard has no result'));
         results.push(result);
@@ -157,12 +175,14 @@ export function createPieceStore({ store, newNonce, parts }: { store: ObjectStor
     async listShardResults(batchId) {
       const results: ShardResult[] = [];
       const listed = store.list(keys.shardResults(batchId));
-      for await (const result of mapInOrder(listed, READS_AT_A_TIME, ({ key }) => getJson<ShardResult>(store, key))) {
+      for await (const result of mapInOrder(listed, READS_AT_A_TIME, ({ key }) => getShardResult(key))) {
         if (result !== null) results.push(result);
       }
       // Numbers of five digits come before some of four in the order of keys.
       return results.sort((a, b) => a.shard - b.shard);
     },
+
+    writeResultIndex: async (at, step) => await writeResultIndex({ store, newNonce, parts }, at, step),
 
     createPublication: (batchId, publication) => createJson(store, keys.publish(batchId), publication),
     getPublication: (batchId) => getJson<Publication>(store, keys.publish(batchId)),

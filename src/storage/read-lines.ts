@@ -1,6 +1,13 @@
 import { mapInOrder } from './in-order.ts';
 import { ObjectStoreError, type ObjectStore } from './object-store.ts';
-import type { PieceEntry } from '../domain/piece.ts';
+
+/** Where the bytes of a line are: in an object, or here. */
+export interface LinePlace {
+  key: string;
+  offset: number;
+  length: number;
+  resultLine?: Buffer;
+}
 
 /** Result lines in memory at a time; a longer line is alone. */
 const WINDOW_BYTES = 24 * 1024 * 1024;
@@ -13,16 +20,19 @@ interface Span {
   key: string;
   start: number;
   end: number;
-  entries: PieceEntry[];
+  entries: LinePlace[];
 }
 
 /**
  * The lines of the entries, in their order, a window at a time. Read in windows of 24 MiB: in one, neighbours in a piece come in one GET, so
  * the usual shard costs one GET per piece, whatever order its lines are wanted in.
  */
-export async function* readLines(store: ObjectStore, entries: readonly PieceEntry[]): AsyncGenerator<Buffer[], void, undefined> {
+export async function* readLines(
+  store: Pick<ObjectStore, 'get'>,
+  entries: readonly LinePlace[],
+): AsyncGenerator<Buffer[], void, undefined> {
   for (const window of cutWindows(entries)) {
-    const lines = new Map<PieceEntry, Buffer>();
+    const lines = new Map<LinePlace, Buffer>();
     const unread = window.filter(({ resultLine }) => resultLine === undefined);
     for await (const read of mapInOrder(joinNeighbours(unread), READS_AT_A_TIME, (span) => readSpan(store, span))) {
       for (const [entry, line] of read) lines.set(entry, line);
@@ -31,8 +41,8 @@ export async function* readLines(store: ObjectStore, entries: readonly PieceEntr
   }
 }
 
-function* cutWindows(entries: readonly PieceEntry[]): Iterable<PieceEntry[]> {
-  let window: PieceEntry[] = [];
+function* cutWindows(entries: readonly LinePlace[]): Iterable<LinePlace[]> {
+  let window: LinePlace[] = [];
   let bytes = 0;
   for (const entry of entries) {
     if (window.length > 0 && bytes + entry.length > WINDOW_BYTES) {
@@ -46,7 +56,7 @@ function* cutWindows(entries: readonly PieceEntry[]): Iterable<PieceEntry[]> {
   if (window.length > 0) yield window;
 }
 
-function joinNeighbours(entries: readonly PieceEntry[]): Span[] {
+function joinNeighbours(entries: readonly LinePlace[]): Span[] {
   const byPlace = entries.toSorted((a, b) => (a.key === b.key ? a.offset - b.offset : a.key < b.key ? -1 : 1));
   const spans: Span[] = [];
   for (const entry of byPlace) {
@@ -62,7 +72,7 @@ function joinNeighbours(entries: readonly PieceEntry[]): Span[] {
   return spans;
 }
 
-async function readSpan(store: ObjectStore, { key, start, end, entries }: Span): Promise<[PieceEntry, Buffer][]> {
+async function readSpan(store: Pick<ObjectStore, 'get'>, { key, start, end, entries }: Span): Promise<[LinePlace, Buffer][]> {
   const found = await store.get(key, { start, end: end - 1 });
   if (found?.body.length !== end - start) {
     throw new ObjectStoreError('read', key, new Error(`bytes ${start} to ${end} of the piece are not there`));

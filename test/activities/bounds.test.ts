@@ -223,7 +223,7 @@ describe('the reading of pieces', () => {
       async *listPieceEntries() {
         const line = ++readings;
         if (line === 1) await gate.promise;
-        yield [{ line, outcome: 'completed', usage: null, key: '', offset: 0, length: 0 }];
+        yield [{ line, outcome: 'completed', usage: null, attempts: 1, milliseconds: 1, key: '', offset: 0, length: 0 }];
       },
     });
     const first = read('batch', 0);
@@ -244,7 +244,7 @@ describe('the reading of pieces', () => {
         gates.set(shard, held);
         await held.promise;
         if (shard === 0) throw new Error('the bucket is away');
-        yield [{ line: shard, outcome: 'completed', usage: null, key: '', offset: 0, length: 0 }];
+        yield [{ line: shard, outcome: 'completed', usage: null, attempts: 1, milliseconds: 1, key: '', offset: 0, length: 0 }];
       },
     });
     const readings = [0, 1, 2, 3, 4, 5].map(async (shard) => await read('batch', shard));

@@ -52,6 +52,8 @@ const plan = { shard: 0, firstLine: 1, lastLine: LINES, requests: LINES, lines }
 const entry = (line: number): PieceEntry => ({
   line,
   outcome: 'completed',
+  attempts: 1,
+  milliseconds: 1,
   usage: null,
   key: `piece-${Math.floor((line - 1) / LINES_PER_PIECE)}`,
   offset: ((line - 1) % LINES_PER_PIECE) * (LINE_BYTES + 1),

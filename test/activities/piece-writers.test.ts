@@ -39,7 +39,7 @@ function startWriters({ answers = true } = {}) {
 }
 
 function result(line: number, bytes = 10): LineResult {
-  return { line, outcome: 'completed', usage: null, resultLine: Buffer.alloc(bytes, 'x') };
+  return { line, outcome: 'completed', usage: null, attempts: 1, milliseconds: 1, resultLine: Buffer.alloc(bytes, 'x') };
 }
 
 const away = () => new ObjectStoreError('put', 'key', new Error('the bucket is away'));

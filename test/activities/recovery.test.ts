@@ -17,7 +17,7 @@ after(async () => await stage[Symbol.asyncDispose]());
 beforeEach(() => stage.upstream.reset());
 
 function stored(line: number, outcome: LineResult['outcome'] = 'completed'): LineResult {
-  return { line, outcome, usage: null, resultLine: Buffer.from(`{"custom_id":"line-${line}"}`) };
+  return { line, outcome, usage: null, attempts: 1, milliseconds: 1, resultLine: Buffer.from(`{"custom_id":"line-${line}"}`) };
 }
 
 async function storePieces({ batchId }: StagedBatch, lines: readonly number[], outcomeOf?: (line: number) => LineResult['outcome']) {

@@ -37,6 +37,8 @@ async function putPiece(
       line,
       outcome,
       usage: null,
+      attempts: 1,
+      milliseconds: 1,
       resultLine: Buffer.from(JSON.stringify({ custom_id: text })),
     })),
   );
@@ -362,7 +364,14 @@ describe('publishResults', () => {
           const line = firstLine + at;
           const outcome = line % 5 === 0 ? ('failed' as const) : ('completed' as const);
           const text = outcome === 'failed' ? narrow : wide;
-          return { line, outcome, usage: null, resultLine: Buffer.from(JSON.stringify({ custom_id: `line-${line}`, text })) };
+          return {
+            line,
+            outcome,
+            usage: null,
+            attempts: 1,
+            milliseconds: 1,
+            resultLine: Buffer.from(JSON.stringify({ custom_id: `line-${line}`, text })),
+          };
         }),
       );
       await run(stage.worker().closeShard, { ...batch, range: range(batch, shard) });

@@ -609,6 +609,7 @@ describe('validateInput, a second time', () => {
       models: [],
       output: null,
       error: null,
+      lines: [],
     });
     assert.equal(await files.delete(TENANT, batch.inputFileId), true);
     const again = await run(stage.worker().validateInput, { ...batch, endpoint: ENDPOINT });

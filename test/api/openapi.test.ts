@@ -107,6 +107,9 @@ describe('GET /openapi.json', () => {
       await described.call('GET /v1/batches/{id}/events', 404, { id: 'x' });
       await described.call('POST /v1/batches/estimate', 200, json(request));
       await described.call('POST /v1/batches/estimate', 400, json({}));
+      await described.call('GET /v1/batches/{id}/results', 200, { id });
+      await described.call('GET /v1/batches/{id}/results', 400, { id, query: '?status=x' });
+      await described.call('GET /v1/batches/{id}/results', 404, { id: 'x' });
       await described.call('POST /v1/batches/{id}/retry', 400, { id, ...json({ status: 'x' }) });
       await described.call('POST /v1/batches/{id}/retry', 404, { id: 'x', ...json({}) });
       await described.call('POST /v1/batches/{id}/retry', 409, { id, ...json({}) });

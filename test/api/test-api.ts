@@ -20,6 +20,8 @@ import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createWebhooks } from '../../src/webhooks/webhooks.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { createPauseStore } from '../../src/storage/pause-store.ts';
+import { createPieceStore } from '../../src/storage/piece-store.ts';
+import { createResultStore } from '../../src/storage/result-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createUploadStore } from '../../src/storage/upload-store.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
@@ -95,6 +97,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     files,
     uploads: createUploadStore({ store, newNonce, parts }),
     batches,
+    results: createResultStore({ store, pieces: createPieceStore({ store, newNonce, parts }), files }),
     models: createModelStore({ store, nowMs }),
     prices: null,
     usage: createUsageStore(store),

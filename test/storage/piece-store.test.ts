@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { zeroUsage } from '../../src/domain/batch.ts';
 import type { ShardPlan } from '../../src/domain/plan.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
-import type { LineResult, PieceEntry, ShardResult } from '../../src/domain/piece.ts';
+import type { LineResult, PieceEntry, ShardResultLines } from '../../src/domain/piece.ts';
 import { createPieceStore, type PieceStore } from '../../src/storage/piece-store.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { collect, newNonce, startTestBucket, type TestBucket } from './test-bucket.ts';
@@ -61,7 +61,10 @@ describe('PieceStore: pieces', () => {
     const batchId = newNonce();
     await pieces.putPiece({ batchId, shard: 0, writer: 'w', piece: 1 }, [lineResult(1), lineResult(2)]);
     const text = (await bucket.store.get(`work/${batchId}/shard-0000/w/0001`))?.body.toString() ?? '';
-    assert.match(text, /^{"entries":\[{"line":1,"outcome":"completed","usage":null,"length":\d+},.*\n{"line":1.*\n{"line":2.*\n$/);
+    assert.match(
+      text,
+      /^{"entries":\[{"line":1,"outcome":"completed","usage":null,"attempts":1,"milliseconds":1,"length":\d+},.*\n{"line":1.*\n{"line":2.*\n$/,
+    );
   });
 
   it('reads a header of megabytes, and one short line of a large piece', async () => {
@@ -254,7 +257,14 @@ describe('PieceStore: plan and publication', () => {
 });
 
 function lineResult(line: number, bytes = 20): LineResult {
-  return { line, outcome: 'completed', usage: null, resultLine: Buffer.from(`{"line":${line}}`.padEnd(bytes)) };
+  return {
+    line,
+    outcome: 'completed',
+    usage: null,
+    attempts: 1,
+    milliseconds: 1,
+    resultLine: Buffer.from(`{"line":${line}}`.padEnd(bytes)),
+  };
 }
 
 async function linesOf(entries: readonly (PieceEntry | undefined)[]): Promise<string[]> {
@@ -273,6 +283,18 @@ async function* linesFrom(count: number, bytes: number, letter = 'x'): AsyncGene
   for (let left = count; left > 0; left -= 3) yield Array.from({ length: Math.min(left, 3) }, () => line);
 }
 
-function shardResult(shard: number, completed: number): ShardResult {
-  return { shard, firstLine: 1, lastLine: 2, completed, failed: 0, notRun: 0, usage: zeroUsage(), models: [], output: null, error: null };
+function shardResult(shard: number, completed: number): ShardResultLines {
+  return {
+    shard,
+    firstLine: 1,
+    lastLine: 2,
+    completed,
+    failed: 0,
+    notRun: 0,
+    usage: zeroUsage(),
+    models: [],
+    output: null,
+    error: null,
+    lines: [],
+  };
 }

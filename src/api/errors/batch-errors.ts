@@ -34,6 +34,15 @@ export function cannotRetry(id: string, why: string): ApiError {
   });
 }
 
+/** 404: results that were deleted or have expired. */
+export function resultsGone(id: string): ApiError {
+  return new ApiError({
+    status: 404,
+    code: 'results_gone',
+    message: `The results of batch '${truncate(id)}' are gone: its result files were deleted or have expired. Create a new batch to get them again.`,
+  });
+}
+
 /** 409: an idempotency key whose batch was deleted. */
 export function batchWasDeleted(id: string): ApiError {
   return new ApiError({

@@ -1,7 +1,8 @@
 import { BATCH_STATUSES } from '../../domain/batch.ts';
+import { LINE_OUTCOMES } from '../../domain/closed-lines.ts';
 import type { OpenChoices } from '../batch-request.ts';
 import { expiresAfter } from './file-paths.ts';
-import { oneOf, open, type Schema, text, unixSeconds } from './json-schema.ts';
+import { always, named, oneOf, open, type Schema, text, unixSeconds } from './json-schema.ts';
 import { answer, answers, body, operation, pathId, query } from './operation.ts';
 
 const metadata: Schema = {
@@ -98,6 +99,30 @@ export function batchPaths({ endpoints, completionWindows }: OpenChoices): Schem
           ),
         },
         errors: [404],
+      }),
+    },
+    '/v1/batches/{id}/results': {
+      parameters: [pathId('batch')],
+      get: operation('listBatchResults', 'List the results of a batch line by line, also while it runs', {
+        parameters: [
+          query('after', 'Continue after this `id` of a result'),
+          query('limit', 'Results per page', { type: 'integer', minimum: 1, maximum: 1000, default: 20 }),
+          query('status', `Only lines that ended so, with commas between: ${LINE_OUTCOMES.join(', ')}`),
+          query('custom_id', 'Only the line with this custom_id'),
+          query('body', "Whether the answers' bodies come along", { type: 'boolean', default: false }),
+        ],
+        success: {
+          200: answer('One page, in the order of the input. It may be empty although `has_more` is true', named('BatchResultList'), {
+            headers: {
+              'x-nightshift-incomplete': {
+                description: 'There while the batch runs, when more lines may become known',
+                required: false,
+                schema: always('true'),
+              },
+            },
+          }),
+        },
+        errors: [400, 404],
       }),
     },
     '/v1/batches/{id}/retry': {

@@ -1,4 +1,5 @@
 import { BATCH_STATUSES } from '../../domain/batch.ts';
+import { LINE_OUTCOMES } from '../../domain/closed-lines.ts';
 import { UPLOAD_PURPOSES } from '../../domain/file.ts';
 import { UPLOAD_STATUSES } from '../../domain/upload.ts';
 import {
@@ -21,6 +22,14 @@ import { webhookSchemas } from './webhook-paths.ts';
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
 
+const usage = whole({
+  input_tokens: count,
+  input_tokens_details: whole({ cached_tokens: count }),
+  output_tokens: count,
+  output_tokens_details: whole({ reasoning_tokens: count }),
+  total_tokens: count,
+});
+
 const batchMembers = whole({
   id: id('^batch_[0-9a-f]{32}$'),
   object: always('batch'),
@@ -42,13 +51,7 @@ const batchMembers = whole({
   cancelling_at: unixSecondsOrNull,
   cancelled_at: unixSecondsOrNull,
   request_counts: whole({ total: count, completed: count, failed: count }),
-  usage: whole({
-    input_tokens: count,
-    input_tokens_details: whole({ cached_tokens: count }),
-    output_tokens: count,
-    output_tokens_details: whole({ reasoning_tokens: count }),
-    total_tokens: count,
-  }),
+  usage,
   metadata: orNull({ type: 'object', additionalProperties: text }),
 });
 /** Members that are there only where they say something. */
@@ -64,6 +67,29 @@ const batch: Schema = {
         retried_by: { type: 'array', items: text, description: 'The batches that run lines of this one again' },
       },
     },
+  },
+};
+
+const resultMembers = whole({
+  id: id('^line_[0-9]+$'),
+  object: always('batch.result'),
+  line: { type: 'integer', minimum: 1, description: 'Number of the line in the input file, blank lines counted' },
+  custom_id: text,
+  outcome: oneOf(LINE_OUTCOMES),
+  status: { type: ['integer', 'null'], description: 'HTTP status of the answer; null if there was none' },
+  error: orNull(whole({ code: textOrNull, message: text })),
+  attempts: { ...count, description: 'How often the request was sent' },
+  milliseconds: { type: ['integer', 'null'], minimum: 0, description: 'How long the last attempt took' },
+  usage: orNull(usage),
+  result_id: { ...text, description: 'The `id` of the line in the result file' },
+  request_id: textOrNull,
+});
+const result: Schema = {
+  ...resultMembers,
+  properties: {
+    ...Object(resultMembers['properties']),
+    body: { description: 'Body of the answer. There with `body=true`', type: ['object', 'null'] },
+    body_left_out: { type: 'boolean', description: 'Whether the line is too long for a page. There with `body=true`' },
   },
 };
 
@@ -97,6 +123,8 @@ export const schemas: Readonly<Record<string, Schema>> = {
   BatchError: whole({ code: text, message: text, param: textOrNull, line: { type: ['integer', 'null'], minimum: 1 } }),
   BatchDeleted: whole({ id: text, object: always('batch'), deleted: always(true) }),
   BatchList: listOf('Batch'),
+  BatchResult: result,
+  BatchResultList: listOf('BatchResult'),
   File: file,
   FileList: listOf('File'),
   FileDeleted: whole({ id: text, object: always('file'), deleted: always(true) }),

@@ -1,10 +1,10 @@
 import { isTerminal } from '../../domain/batch.ts';
-import { invalidValue } from '../errors/parameter-errors.ts';
 import { batchNotFound, cannotDelete } from '../errors/batch-errors.ts';
 import { isBatchId } from '../../domain/ids.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import type { UsageStore } from '../../storage/usage-store.ts';
+import { readFlag } from '../read-flag.ts';
 import { pathParam, type Route, type RouteContext, sendJson, tenantOf } from '../context.ts';
 
 /**
@@ -22,7 +22,7 @@ export function deleteBatch({
 }): Route {
   return async (ctx) => {
     const [tenant, id] = [tenantOf(ctx), pathParam(ctx, 'id')];
-    const withFiles = readFlag(ctx, 'delete_files');
+    const withFiles = readFlag(new URLSearchParams(ctx.querystring), 'delete_files');
     const record = isBatchId(id) ? await batches.get(tenant, id) : null;
     if (record === null) {
       if (!(await wasDeletedByThisCall(ctx, tenant, id))) throw batchNotFound(id);
@@ -42,10 +42,4 @@ export function deleteBatch({
   async function wasDeletedByThisCall(ctx: RouteContext, tenant: string, id: string): Promise<boolean> {
     return Number(ctx.get('x-stainless-retry-count')) > 0 && isBatchId(id) && (await batches.isDeleted(tenant, id));
   }
-}
-
-function readFlag(ctx: RouteContext, param: string): boolean {
-  const given = new URLSearchParams(ctx.querystring).get(param) ?? 'false';
-  if (given !== 'true' && given !== 'false') throw invalidValue(param, given, ['true', 'false']);
-  return given === 'true';
 }

@@ -1,0 +1,101 @@
+import { isTerminal } from '../../domain/batch.ts';
+import { LINE_OUTCOMES, type LineOutcome } from '../../domain/closed-lines.ts';
+import { isJsonRecord } from '../../domain/json-type.ts';
+import { cutText } from '../../domain/shown-text.ts';
+import type { BatchStore } from '../../storage/batch-store.ts';
+import type { KnownResult, ResultStore } from '../../storage/result-store.ts';
+import { batchOf } from '../batch-of.ts';
+import { clientGone, holdSlot, type Route, sendJsonText } from '../context.ts';
+import { resultsGone } from '../errors/batch-errors.ts';
+import { invalidValue, unknownCursor } from '../errors/parameter-errors.ts';
+import { readPageQuery } from '../pagination.ts';
+import { readFlag } from '../read-flag.ts';
+import type { Slots } from '../slots.ts';
+
+const BOUNDS = { defaultLimit: 20, maxLimit: 1000 };
+/** Characters of the message of an error. */
+const MESSAGE_CHARACTERS = 2000;
+
+/**
+ * `GET /v1/batches/{id}/results`: one page of the lines with an outcome, in the order of the input, while the batch runs and afterwards.
+ * The header `x-nightshift-incomplete` is there while it runs.
+ */
+export function batchResults({ batches, results, lists }: { batches: Pick<BatchStore, 'get'>; results: ResultStore; lists: Slots }): Route {
+  return async (ctx) => {
+    const query = new URLSearchParams(ctx.querystring);
+    const { limit, after } = readPageQuery(query, BOUNDS);
+    const wanted = { limit, after: readCursor(after), outcomes: readOutcomes(query), customId: query.get('custom_id') };
+    const withBody = readFlag(query, 'body');
+    const record = await batchOf(ctx, batches);
+    const signal = clientGone(ctx);
+    await holdSlot(ctx, lists, signal);
+    const page = await results.page(record, { ...wanted, withBody, signal });
+    if (page === 'gone') throw resultsGone(record.batch.id);
+    if (!isTerminal(record.batch.status)) ctx.set('x-nightshift-incomplete', 'true');
+    const { data, hasMore, last } = page;
+    const [firstId, lastId] = [data[0]?.line, hasMore || data.length > 0 ? last : undefined].map((line) =>
+      JSON.stringify(line === undefined ? null : idOf(line)),
+    );
+    const items = data.map((result) => toText(result, withBody)).join(',');
+    sendJsonText(ctx, `{"object":"list","data":[${items}],"first_id":${firstId},"last_id":${lastId},"has_more":${hasMore}}`);
+  };
+}
+
+function idOf(line: number): string {
+  return `line_${line}`;
+}
+
+function readCursor(after: string | null): number {
+  if (after === null) return 0;
+  const digits = /^line_(\d{1,12})$/.exec(after)?.[1];
+  if (digits === undefined) throw unknownCursor(after);
+  return Number(digits);
+}
+
+function readOutcomes(query: URLSearchParams): ReadonlySet<LineOutcome> | null {
+  const names = query
+    .getAll('status')
+    .flatMap((each) => each.split(','))
+    .filter((name) => name !== '');
+  const outcomes = names.map((name) => {
+    const outcome = LINE_OUTCOMES.find((each) => each === name);
+    if (outcome === undefined) throw invalidValue('status', name, LINE_OUTCOMES);
+    return outcome;
+  });
+  return outcomes.length === 0 ? null : new Set(outcomes);
+}
+
+/** The body goes through as the bytes of the answer, so its numbers keep all of their digits. */
+function toText(result: KnownResult, withBody: boolean): string {
+  const { line, outcome, attempts, milliseconds, usage, head } = result;
+  const text = JSON.stringify({
+    id: idOf(line),
+    object: 'batch.result',
+    line,
+    custom_id: head.customId,
+    outcome,
+    status: head.status,
+    error: errorOf(result),
+    attempts,
+    milliseconds,
+    usage,
+    result_id: head.id,
+    request_id: head.requestId,
+  });
+  if (!withBody) return text;
+  const body = head.status === null || result.value === null ? 'null' : result.value.toString();
+  const isLeftOut = head.status !== null && result.value === null;
+  return `${text.slice(0, -1)},"body_left_out":${isLeftOut},"body":${body}}`;
+}
+
+function errorOf({ outcome, value, head }: KnownResult): { code: string | null; message: string } | null {
+  if (outcome === 'completed') return null;
+  if (value === null)
+    return { code: null, message: 'The answer is too long to be read here. It is in the error file once the batch has ended.' };
+  const answer: unknown = JSON.parse(value.toString());
+  const inner = head.status === null || !isJsonRecord(answer) ? answer : (answer['error'] ?? answer);
+  const { code, message, type }: Record<string, unknown> = isJsonRecord(inner) ? inner : { message: inner };
+  const name = [code, type].find((each) => typeof each === 'string' && each !== '') ?? (typeof code === 'number' ? String(code) : null);
+  const said = typeof message === 'string' && message !== '' ? message : `The upstream answered with status ${head.status}.`;
+  return { code: name === null ? null : cutText(String(name), 80), message: cutText(said, MESSAGE_CHARACTERS) };
+}
