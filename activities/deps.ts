@@ -10,6 +10,7 @@ import type { BatchRuns } from '../src/temporal/batch-runs.ts';
 import type { QueuedBatches } from '../src/temporal/queued-batches.ts';
 import type { ModelLists } from '../src/domain/model-list.ts';
 import type { ModelRoutes } from '../src/domain/model-routes.ts';
+import type { ResultCopies } from '../src/storage/own-bucket.ts';
 import type { UsageStore } from '../src/storage/usage-store.ts';
 import type { WebhookStore } from '../src/storage/webhook-store.ts';
 import type { WebhookSender } from '../src/webhooks/sender.ts';
@@ -22,6 +23,8 @@ export interface ActivityDeps {
   pieces: PieceStore;
   housekeeping: Housekeeping;
   runs: BatchRuns;
+  /** Copies of result files in the buckets of tenants. */
+  copies: ResultCopies;
   usage: Pick<UsageStore, 'add'>;
   webhooks: Pick<WebhookStore, 'all' | 'get'>;
   /** Null where this process has nothing to sign with. */

@@ -7,6 +7,7 @@ import { transition } from '../src/domain/lifecycle.ts';
 import type { Publication, ShardResult } from '../src/domain/piece.ts';
 import { batchUsage, type ModelUsage } from '../src/domain/usage.ts';
 import type { PublishResultsInput, SavedBatch } from '../workflows/contract.ts';
+import type { ResultCopies } from '../src/storage/own-bucket.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
@@ -15,6 +16,9 @@ import { asSaved, unknownBatch } from './save-batch.ts';
 
 /** What a result file has left to live, at least, when its publishing begins: half of the shortest life that a client may ask for. */
 const LEAST_LIFE_SECONDS = 1800;
+
+/** The type of the failure while the bucket of a tenant is away or refuses. */
+const OWN_BUCKET_AWAY = 'OwnBucketAway';
 
 /** A result file to be: its id, name, and the objects of the shards that make it up. */
 interface ResultFile {
@@ -30,9 +34,12 @@ interface ResultFile {
  * are ids and times decided anew; whoever still goes by the old ones ends without a terminal record.
  */
 export function createPublishResults(
-  deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'nowMs' | 'randomHex'> & { controlMemory: ControlMemory; endBatch: EndBatch },
+  deps: Pick<ActivityDeps, 'files' | 'batches' | 'pieces' | 'copies' | 'nowMs' | 'randomHex'> & {
+    controlMemory: ControlMemory;
+    endBatch: EndBatch;
+  },
 ) {
-  const { files, batches, pieces, nowMs, controlMemory, endBatch } = deps;
+  const { files, batches, pieces, copies, nowMs, controlMemory, endBatch } = deps;
 
   async function shardResults(batchId: string): Promise<{ results: ShardResult[]; usage: ModelUsage[] }> {
     const [head, results] = await Promise.all([pieces.getPlanHead(batchId), pieces.listShardResults(batchId)]);
@@ -64,6 +71,16 @@ export function createPublishResults(
       purpose: 'batch_output',
       status: 'processed',
       status_details: null,
+    });
+  }
+
+  /** The batch waits for the bucket of its tenant: what was promised to be there is there when the batch has ended. */
+  async function copyToOwnBucket(file: Parameters<ResultCopies['copy']>[0], work: Parameters<ResultCopies['copy']>[1]): Promise<void> {
+    using _memory = await controlMemory.publishing(work.signal);
+    await copies.copy(file, work).catch((cause: unknown) => {
+      work.signal.throwIfAborted();
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw ApplicationFailure.create({ type: OWN_BUCKET_AWAY, message: `The batch waits for the bucket of its tenant: ${why}` });
     });
   }
 
@@ -134,8 +151,13 @@ export function createPublishResults(
       filename: `${batchId}_error.jsonl`,
       objects: objectsOf(results, 'error'),
     };
-    for (const file of [output, error]) {
-      if (file.objects.length > 0) await publishFile({ tenant, batchId }, file, times, work);
+    for (const [role, file] of [
+      ['output', output],
+      ['error', error],
+    ] as const) {
+      if (file.objects.length === 0) continue;
+      await publishFile({ tenant, batchId }, file, times, work);
+      await copyToOwnBucket({ tenant, batchId, fileId: file.id, role }, work);
     }
 
     const ids = { output: idOf(output), error: idOf(error) };

@@ -96,6 +96,10 @@ export const BATCH_ERRORS: Samples<typeof batches, ApiError> = {
   batchWasDeleted: [batches.batchWasDeleted('batch_…'), 'Use another `Idempotency-Key`.'],
   cannotPause: [batches.cannotPause('finalizing', 'status'), 'Nothing: the last requests have ended.'],
   cannotResume: [batches.cannotResume('completed'), 'Nothing: the batch has ended.'],
+  cannotReadInput: [
+    batches.cannotReadInput('s3://team-a/in.jsonl', 'there is no such object. Check its key, and that it is uploaded'),
+    'Name an object below the address that the operator gave you.',
+  ],
   cannotCancel: [batches.cannotCancel('completed'), 'Nothing: the batch has ended.'],
 };
 

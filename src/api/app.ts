@@ -9,6 +9,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import type { PauseStore } from '../storage/pause-store.ts';
 import type { ResultStore } from '../storage/result-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
+import type { OwnBucketOf } from '../storage/own-bucket.ts';
 import type { UsageStore } from '../storage/usage-store.ts';
 import type { WebhookStore } from '../storage/webhook-store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
@@ -39,6 +40,7 @@ export interface AppDeps {
   /** What operators have paused. */
   pauses: PauseStore;
   results: ResultStore;
+  ownBucketOf: OwnBucketOf;
   webhooks: WebhookStore;
   /** Null where nothing can be signed. */
   webhookSigner: Webhooks | null;

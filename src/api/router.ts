@@ -74,7 +74,7 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.post('/v1/uploads/:id/complete', completeUpload(deps));
   router.post('/v1/uploads/:id/cancel', cancelUpload(deps));
 
-  router.post('/v1/batches', createBatch({ ...deps, maker }));
+  router.post('/v1/batches', createBatch({ ...deps, maker, downloads }));
   router.post('/v1/batches/estimate', estimateBatch(deps));
   router.get('/v1/batches', listBatches({ ...deps, lists }));
   router.get('/v1/batches/:id', retrieveBatch({ ...deps, watch, waits }));

@@ -17,6 +17,11 @@ export const LIMIT_BOUNDS = { count: 1_000_000, bytes: 999_999_999_999_999 } as 
 export const WORKER_ROLES = ['workflows', 'control', 'requests'] as const;
 export type WorkerRole = (typeof WORKER_ROLES)[number];
 
+/** What a bucket and the prefix of keys in it may be, and how a fault says it. */
+export const BUCKET_PATTERN = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+export const BUCKET_NAME = 'must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen';
+export const KEY_PREFIX = 'must be names of letters, digits, dot, hyphen and underscore, separated by /, like team-a/nightshift';
+
 /** Where objects are kept. */
 export const STORE_KINDS = ['embedded', 's3'] as const;
 export type StoreKind = (typeof STORE_KINDS)[number];
@@ -69,11 +74,8 @@ export const settingsSchema = z.object({
     (given) => !isHttpUrl(given) || isPlainOrigin(given),
     'must be scheme, host and port only, like https://s3.example.com (a folder of the bucket is NIGHTSHIFT_S3_PREFIX, keys are NIGHTSHIFT_S3_ACCESS_KEY and NIGHTSHIFT_S3_SECRET_KEY)',
   ),
-  S3_BUCKET: text('nightshift', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name: 3 to 63 of a-z, 0-9, dot and hyphen'),
-  S3_PREFIX: z
-    .string()
-    .refine(isKeyPrefix, 'must be names of letters, digits, dot, hyphen and underscore, separated by /, like team-a/nightshift')
-    .optional(),
+  S3_BUCKET: text('nightshift', BUCKET_PATTERN, BUCKET_NAME),
+  S3_PREFIX: z.string().refine(isKeyPrefix, KEY_PREFIX).optional(),
   S3_REGION: text('us-east-1'),
   S3_ACCESS_KEY: secret(),
   S3_SECRET_KEY: secret(),
@@ -187,7 +189,7 @@ function url(value: string) {
 }
 
 /** Folders of a bucket without empty names, `.` and `..`, which some servers do not keep; a slash may end it. */
-function isKeyPrefix(given: string): boolean {
+export function isKeyPrefix(given: string): boolean {
   const names = given.replace(/\/$/, '').split('/');
   return given.length <= 256 && names.every((name) => /^[\w.-]+$/.test(name) && !/^\.\.?$/.test(name));
 }

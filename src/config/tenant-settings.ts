@@ -62,6 +62,7 @@ function settingsOfVariables(settings: Settings, limits: TenantLimits, keys: rea
       weight: weights.get(tenant) ?? weight,
       bestPriority: priorities.get(tenant) ?? bestPriority,
       isOperator: operators.has(tenant),
+      bucket: null,
     },
   ]);
   return Object.fromEntries(own);

@@ -2,9 +2,10 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import type { ApiKey } from './api-keys.ts';
 import type { TenantLimits } from '../domain/limits.ts';
-import { DEFAULT_TENANT, type TenantSettings } from '../domain/tenant.ts';
+import { DEFAULT_TENANT, type TenantBucket, type TenantSettings } from '../domain/tenant.ts';
 import { placeInList } from './place-in-list.ts';
-import { LIMIT_BOUNDS } from './settings.ts';
+import { BUCKET_NAME, BUCKET_PATTERN, isKeyPrefix, KEY_PREFIX, LIMIT_BOUNDS } from './settings.ts';
+import { isHttpUrl, isPlainOrigin } from './wire-values.ts';
 
 /** The tenants of a file: settings by name, and all their keys. */
 export interface Tenants {
@@ -30,6 +31,20 @@ const WEIGHT = 'must be a number from 0.001 to 1000';
 const PRIORITY = 'must be a whole number from 1 to 5';
 const NAME = 'must be 1 to 64 of letters, digits, _ and -';
 
+const bucketSchema = z
+  .strictObject({
+    endpoint: z.string().refine((given) => isHttpUrl(given) && isPlainOrigin(given), 'must be scheme, host and port only'),
+    region: z.string().min(1).default('us-east-1'),
+    bucket: z.string(BUCKET_NAME).regex(BUCKET_PATTERN, BUCKET_NAME),
+    prefix: z.string().refine(isKeyPrefix, KEY_PREFIX).optional(),
+    access_key_file: z.string().min(1).optional(),
+    secret_key_file: z.string().min(1).optional(),
+  })
+  .refine(
+    (given) => (given.access_key_file === undefined) === (given.secret_key_file === undefined),
+    'must have access_key_file and secret_key_file, or none of them for the role of the process',
+  );
+
 const tenantSchema = z.strictObject({
   name: z.string(NAME).regex(/^[A-Za-z0-9_-]{1,64}$/, NAME),
   keys: z.array(keySchema).default([]),
@@ -39,6 +54,7 @@ const tenantSchema = z.strictObject({
   max_stored_bytes: limit(LIMIT_BOUNDS.bytes),
   weight: z.number(WEIGHT).min(0.001, WEIGHT).max(1000, WEIGHT).default(DEFAULT_TENANT.weight),
   best_priority: z.int(PRIORITY).min(1, PRIORITY).max(5, PRIORITY).default(DEFAULT_TENANT.bestPriority),
+  bucket: bucketSchema.optional(),
   operator: z.boolean('must be true or false').default(DEFAULT_TENANT.isOperator),
 });
 
@@ -74,6 +90,7 @@ export function parseTenants(text: string, defaults: TenantLimits, faults: strin
       weight: given.weight,
       bestPriority: given.best_priority,
       isOperator: given.operator,
+      bucket: bucketOf(given.bucket),
     };
     for (const [index, { name, sha256, expires_at }] of given.keys.entries()) {
       const sha256Hex = sha256.toLowerCase();
@@ -83,6 +100,13 @@ export function parseTenants(text: string, defaults: TenantLimits, faults: strin
     }
   }
   return { settings, keys };
+}
+
+function bucketOf(given: z.output<typeof bucketSchema> | undefined): TenantBucket | null {
+  if (given === undefined) return null;
+  const { endpoint, region, bucket, prefix = '', access_key_file = null, secret_key_file = null } = given;
+  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+  return { endpoint, region, bucket, prefix: folder, accessKeyFile: access_key_file, secretKeyFile: secret_key_file };
 }
 
 function limitsOf(given: z.output<typeof tenantSchema>, defaults: TenantLimits): TenantLimits {

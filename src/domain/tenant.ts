@@ -10,6 +10,20 @@ export interface TenantSettings {
   bestPriority: number;
   /** Whether its keys are those of operators, who see all tenants. */
   isOperator: boolean;
+  /** Where its result files are copied, and where it may keep inputs; null for nowhere. */
+  bucket: TenantBucket | null;
+}
+
+/** A bucket of a tenant's own. */
+export interface TenantBucket {
+  endpoint: string;
+  region: string;
+  bucket: string;
+  /** What every key begins with: empty, or it ends in a slash. */
+  prefix: string;
+  /** Both or none; none stands for the role of the process. */
+  accessKeyFile: string | null;
+  secretKeyFile: string | null;
 }
 
 /** The tenant of everybody as long as no key is configured. */
@@ -21,6 +35,7 @@ export const DEFAULT_TENANT: TenantSettings = {
   weight: 1,
   bestPriority: DEFAULT_PRIORITY,
   isOperator: false,
+  bucket: null,
 };
 
 /** The settings of a tenant that are in force now. */

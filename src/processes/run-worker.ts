@@ -12,6 +12,7 @@ import { applyPauses, followPauses } from './follow-pauses.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
+import { createTenantBuckets } from './tenant-buckets.ts';
 import { tellModels } from './tell-models.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
@@ -36,6 +37,7 @@ import { createLimitStore } from '../storage/limit-store.ts';
 import { createHousekeeping } from '../storage/housekeeping.ts';
 import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
+import { createResultCopies } from '../storage/own-bucket.ts';
 import { createUsageStore } from '../storage/usage-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createPauseStore } from '../storage/pause-store.ts';
@@ -110,6 +112,8 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     metrics,
     tracing,
   });
+  const ownBuckets = createTenantBuckets({ settingsOf: tenants.settingsOf, monotonicMs });
+  shutdown.closes('buckets of tenants', () => ownBuckets.close());
   const { roles } = config.worker;
   const sends = roles.includes('requests');
   if (sends) void checkUpstreams(config, logger);
@@ -187,6 +191,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
       },
     }),
     runs,
+    copies: createResultCopies({ store, bucketOf: ownBuckets.of }),
     usage: createUsageStore(store),
     webhooks: createWebhookStore({ store }),
     webhookSender: openWebhooks(config, shutdown),

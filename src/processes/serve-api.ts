@@ -6,6 +6,7 @@ import { batchPolicy } from './batch-policy.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
+import { createTenantBuckets } from './tenant-buckets.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { limitHeapGrowth } from './limit-heap-growth.ts';
@@ -79,6 +80,8 @@ export async function serveApi(args: string[]): Promise<number> {
     tracing,
   });
   const pieces = createPieceStore({ store: objectStore, newNonce, parts });
+  const ownBuckets = createTenantBuckets({ settingsOf: tenants.settingsOf, answerMs: BUCKET_ANSWER_MS, monotonicMs });
+  shutdown.closes('buckets of tenants', () => ownBuckets.close());
   const onMarkerLeft = (batch: string, err: unknown) => logger.warn({ err, batch }, 'the open marker of a batch was written only once');
   const files = createFileStore({
     store: objectStore,
@@ -97,6 +100,7 @@ export async function serveApi(args: string[]): Promise<number> {
     prices: config.batches.prices === null ? null : createPriceTable(config.batches.prices),
     usage: createUsageStore(objectStore),
     pauses: createPauseStore({ store: objectStore }),
+    ownBucketOf: ownBuckets.of,
     webhooks: createWebhookStore({ store: objectStore }),
     webhookSigner: openWebhooks(config, shutdown),
     runs,

@@ -53,6 +53,8 @@ export const keys = {
   /** Output and error objects of a shard; the nonce keeps two closers apart. */
   shardObject: (batch: string, shard: number, nonce: string, role: 'output' | 'error') =>
     `work/${batch}/closed/${shardName(shard)}-${nonce}-${role}`,
+  /** How far the copy of a result file in the tenant's own bucket is. */
+  copied: (batch: string, role: 'output' | 'error') => `work/${batch}/copied/${role}`,
   publish: (batch: string) => `work/${batch}/publish`,
   /** Which lines of open shards have an outcome. */
   tallies: (batch: string) => `work/${batch}/tallies`,

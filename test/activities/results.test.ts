@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { newFileId } from '../../src/domain/ids.ts';
 import { createUsageTable, dayOf } from '../../src/domain/usage.ts';
+import { createResultCopies } from '../../src/storage/own-bucket.ts';
 import { createUsageStore } from '../../src/storage/usage-store.ts';
 import type { LineResult } from '../../src/domain/piece.ts';
 import type { PieceStore } from '../../src/storage/piece-store.ts';
@@ -524,6 +525,33 @@ describe('publishResults', () => {
   it('refuses to publish with a shard missing', async () => {
     const batch = await stage.begin(chatLines(2));
     await assert.rejects(run(stage.worker().publishResults, { ...batch, to: 'completed' }), { type: 'ShardsMissing', nonRetryable: true });
+  });
+});
+
+describe('publishResults and a bucket of the tenant', () => {
+  it('waits while the bucket is away, and ends once the files are there', async () => {
+    const batch = await stage.begin(chatLines(3));
+    await run(stage.worker().runRequests, slice(batch, 1, 3));
+    await run(stage.worker().closeShard, { ...batch, range: range(batch) });
+    await move(batch, 'finalizing');
+    const own = stage.bucket.connect({ bucket: `own-${randomHex(8)}` });
+    const worker = stage.worker({ copies: createResultCopies({ store: stage.bucket.store, bucketOf: () => ({ store: own, uri: '' }) }) });
+    await assert.rejects(
+      run(worker.publishResults, { ...batch, to: 'completed' }),
+      /The batch waits for the bucket of its tenant: .*does not exist/,
+    );
+    assert.deepEqual([(await stage.record(batch)).status, (await stage.record(batch)).output_file_id], ['finalizing', null]);
+    await own.ensureBucket();
+    assert.equal((await run(worker.publishResults, { ...batch, to: 'completed' })).status, 'completed');
+    const { output_file_id } = await stage.record(batch);
+    const copied = String((await own.get(`${batch.batchId}/output.jsonl`))?.body);
+    assert.deepEqual(
+      copied
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+      await stage.resultLines(output_file_id),
+    );
   });
 });
 

@@ -12,6 +12,7 @@ import { newBatch } from '../../src/domain/new-batch.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore } from '../../src/storage/file-store.ts';
+import { createResultCopies } from '../../src/storage/own-bucket.ts';
 import { createUsageStore } from '../../src/storage/usage-store.ts';
 import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createHousekeeping } from '../../src/storage/housekeeping.ts';
@@ -107,6 +108,7 @@ export async function startStage(): Promise<Stage> {
       startDelivery: async () => undefined,
       ping: async () => undefined,
     },
+    copies: createResultCopies({ store, bucketOf: () => null }),
     usage: createUsageStore(store),
     webhooks: createWebhookStore({ store }),
     webhookSender: null,

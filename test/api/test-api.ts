@@ -102,6 +102,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     prices: null,
     usage: createUsageStore(store),
     pauses: createPauseStore({ store }),
+    ownBucketOf: () => null,
     webhooks: createWebhookStore({ store }),
     webhookSigner: createWebhooks({ key: 'test', allowPrivate: true, nowMs }),
     runs,

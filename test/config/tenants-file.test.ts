@@ -35,8 +35,14 @@ describe('parseTenants', () => {
 `;
     const expected = {
       settings: {
-        'team-a': { limits: { ...defaults, maxOpenBatches: null, maxStoredBytes: 1000 }, weight: 2.5, bestPriority: 1, isOperator: true },
-        team_b: { limits: defaults, weight: 1, bestPriority: 3, isOperator: false },
+        'team-a': {
+          limits: { ...defaults, maxOpenBatches: null, maxStoredBytes: 1000 },
+          weight: 2.5,
+          bestPriority: 1,
+          isOperator: true,
+          bucket: null,
+        },
+        team_b: { limits: defaults, weight: 1, bestPriority: 3, isOperator: false, bucket: null },
       },
       keys: [
         { tenant: 'team-a', sha256Hex: hash('one'), expiresAtMs: Date.UTC(2027, 0, 30, 23) },
@@ -92,6 +98,42 @@ describe('parseTenants', () => {
   });
 });
 
+describe('the bucket of a tenant', () => {
+  const read = (bucket: string) => {
+    const faults: string[] = [];
+    return { tenants: parseTenants(`- { name: a, bucket: ${bucket} }`, NONE, faults), faults };
+  };
+
+  it('has an endpoint, a name, a prefix and the files of its keys', () => {
+    const { tenants, faults } = read(
+      '{ endpoint: "https://s3.example.com", bucket: team-a, prefix: nightshift/out, access_key_file: /k/a, secret_key_file: /k/s }',
+    );
+    assert.deepEqual(faults, []);
+    assert.deepEqual(tenants.settings['a']?.bucket, {
+      endpoint: 'https://s3.example.com',
+      region: 'us-east-1',
+      bucket: 'team-a',
+      prefix: 'nightshift/out/',
+      accessKeyFile: '/k/a',
+      secretKeyFile: '/k/s',
+    });
+  });
+
+  it('is refused with one key, a key itself, a path in the endpoint and a prefix that some stores change', () => {
+    for (const [bucket, fault] of [
+      [
+        '{ endpoint: "https://s3.example.com", bucket: team-a, access_key_file: /k/a }',
+        /bucket must have access_key_file and secret_key_file/,
+      ],
+      ['{ endpoint: "https://s3.example.com", bucket: team-a, secret_key: x }', /secret_key/],
+      ['{ endpoint: "https://s3.example.com/team-a", bucket: team-a }', /bucket\.endpoint must be scheme, host and port only/],
+      ['{ endpoint: "https://s3.example.com", bucket: team-a, prefix: "../x" }', /bucket\.prefix must be names/],
+      ['{ endpoint: "https://s3.example.com", bucket: Team }', /bucket\.bucket must be a bucket name/],
+    ] as const)
+      assert.match(read(bucket).faults.join(), fault);
+  });
+});
+
 describe('NIGHTSHIFT_TENANTS_FILE', () => {
   const S3 = { NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret-key' };
   let folder: string;
@@ -120,8 +162,20 @@ describe('NIGHTSHIFT_TENANTS_FILE', () => {
       NIGHTSHIFT_TENANT_BATCHES_PER_HOUR: '7',
     });
     const settingsOf = createTenantSettings(config.tenants.defaults, () => ({ settings: config.tenants.settings, keys: [] }));
-    assert.deepEqual(settingsOf('a'), { limits: { ...NONE, batchesPerHour: 7 }, weight: 2, bestPriority: 3, isOperator: false });
-    assert.deepEqual(settingsOf('constructor'), { limits: { ...NONE, batchesPerHour: 7 }, weight: 1, bestPriority: 3, isOperator: false });
+    assert.deepEqual(settingsOf('a'), {
+      limits: { ...NONE, batchesPerHour: 7 },
+      weight: 2,
+      bestPriority: 3,
+      isOperator: false,
+      bucket: null,
+    });
+    assert.deepEqual(settingsOf('constructor'), {
+      limits: { ...NONE, batchesPerHour: 7 },
+      weight: 1,
+      bestPriority: 3,
+      isOperator: false,
+      bucket: null,
+    });
     assert.equal(config.secrets.apiKeys?.length, 1);
   });
 

@@ -6,6 +6,12 @@ export function batchNotFound(id: string): ApiError {
   return new ApiError({ status: 404, message: `No batch found with id '${truncate(id)}'.` });
 }
 
+/** 400: an object of the tenant's bucket that cannot be the input of a batch. `why` says what to do. */
+export function cannotReadInput(uri: string, why: string): ApiError {
+  const message = `Invalid 'input_file_id': '${truncate(uri)}' cannot be read: ${why}.`;
+  return new ApiError({ status: 400, param: 'input_file_id', code: 'invalid_value', message });
+}
+
 /** 409: a cancel that comes too late. No repeat can help, and the SDKs are told so. */
 export function cannotCancel(status: BatchStatus): ApiError {
   return new ApiError({
