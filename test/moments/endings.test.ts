@@ -13,7 +13,7 @@ describe('a batch whose end arrives at an exact moment', () => {
   let stage: Stage;
   let terminated: Scene[];
   before(async () => {
-    stage = await startStage(['terminate', 'expire', 'both'], { sweepSeconds: 15, workers: 2, working: 2 });
+    stage = await startStage(['terminate', 'expire', 'both', 'cancel', 'drain'], { sweepSeconds: 15, workers: 2, working: 2 });
     // The sweep looks after what is a minute old: these begin first and end last.
     terminated = await stage.bringToMoments({ act: 'terminate', chosen: isRequest });
     const connection = await Connection.connect({ address: `127.0.0.1:${stage.house.temporalPort}` });
@@ -56,6 +56,29 @@ describe('a batch whose end arrives at an exact moment', () => {
         assert.ok(Math.max(...answers) <= 1, `answered ${answers.join(' ')} times`);
       });
     }
+  });
+
+  it('ends as it should when it is cancelled', { timeout: 240_000 }, async (t) => {
+    const scenes = await stage.bringToMoments({ act: 'cancel', chosen: isSignalMoment });
+    await Promise.all(scenes.map(async (scene) => assertTaken(scene, await stage.cancel(scene))));
+    for (const { hold } of scenes) hold.release();
+    await stage.checkEnds(t, scenes, ({ batch, answers }, { moment }) => {
+      assert.equal(batch.status, moment.cancelled, JSON.stringify(batch));
+      assert.ok(Math.max(...answers) <= 1, `answered ${answers.join(' ')} times`);
+    });
+  });
+
+  it('completes, and no line is sent twice, when its workers drain on SIGTERM', { timeout: 300_000 }, async (t) => {
+    const { workers } = stage.house;
+    const scenes = await stage.bringToMoments({ act: 'drain', chosen: isRequest });
+    const stopped = workers.map(async (worker) => await worker.stop('SIGTERM'));
+    for (const { hold } of scenes) hold.release();
+    assert.deepEqual(await Promise.all(stopped), [0, 0]);
+    await workers[0]?.start();
+    await stage.checkEnds(t, scenes, ({ batch, answers }) => {
+      assert.equal(batch.status, 'completed');
+      assert.deepEqual(new Set(answers), new Set([1]));
+    });
   });
 
   it('is started again by the sweep when it was terminated in Temporal, and completes', { timeout: 300_000 }, async (t) => {

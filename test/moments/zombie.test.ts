@@ -6,12 +6,18 @@ import { until } from '../helpers/until.ts';
 import { isWrite, type Moment } from './moments.ts';
 import { assertTaken, type Stage, startStage } from './stage.ts';
 
-describe('a worker that is paused at an exact moment and goes on when others have done its work', () => {
+/**
+ * Until the zombies go on, the others find what a killed worker leaves behind: what it was about to write is not there, and Temporal misses it
+ * after the same time. So every end that is reached by then is the end after a kill at this moment as well.
+ */
+describe('a worker that is lost at an exact moment, and goes on when others have done its work', () => {
   let stage: Stage;
-  before(async () => (stage = await startStage(['zombie', 'zombie-cancel', 'zombie-expire'], { workers: 3, working: 2 })));
+  before(
+    async () => (stage = await startStage(['zombie', 'zombie-cancel', 'zombie-expire'], { workers: 3, working: 2, sweepSeconds: 20 })),
+  );
   after(async () => await stage[Symbol.asyncDispose]());
 
-  it('changes nothing, whatever it was about to write', { timeout: 540_000 }, async (t) => {
+  it('costs no result, doubles none, and changes nothing any more, whatever it was about to write', { timeout: 540_000 }, async (t) => {
     const { house, client } = stage;
     const [zombies, successor] = [house.workers.slice(0, 2), house.workers[2]];
     assert.ok(successor);
@@ -60,7 +66,10 @@ describe('a worker that is paused at an exact moment and goes on when others hav
       await stage.checkEnds(t, some, ({ batch, answers }, scene) => {
         assert.equal(batch.status, endOf(scene.moment), JSON.stringify(batch));
         assert.equal(JSON.stringify(batch), before.get(scene), 'a terminal record never changes');
-        assert.ok(Math.max(...answers) <= (some === rest && scene.moment.name === 'before-piece' ? 2 : 1), answers.join(' '));
+        // Only where the pieces did not reach the bucket is anything sent again.
+        const most = Math.max(...answers);
+        if (some === rest) assert.equal(most, scene.moment.name === 'before-piece' ? 2 : 1, answers.join(' '));
+        else assert.ok(most <= 1, answers.join(' '));
       });
     }
     await t.test('does not bring back what was deleted', async () => {
