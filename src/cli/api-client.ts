@@ -1,6 +1,7 @@
 import type { Http } from './http.ts';
 import type { OpenInput } from './open-input.ts';
 import { type Page, readBatch, readEstimate, readFile, readPage } from './read-batch.ts';
+import { type LineResultPage, readResultPage, type ResultQuery } from './read-results.ts';
 import { readContent } from './read-content.ts';
 import { readUsage, type UsageAnswer } from './read-usage.ts';
 import { type OnBytes, uploadBody } from './upload-body.ts';
@@ -23,6 +24,7 @@ export interface ApiClient {
   estimateBatch(body: NewBatch): Promise<BatchEstimate>;
   getBatch(id: string, options?: { retries?: number }): Promise<Batch>;
   listBatches(query: PageQuery): Promise<Page<Batch>>;
+  listResults(id: string, query: ResultQuery): Promise<LineResultPage>;
   cancelBatch(id: string): Promise<Batch>;
   pauseBatch(id: string): Promise<Batch>;
   resumeBatch(id: string): Promise<Batch>;
@@ -109,6 +111,11 @@ export function createApiClient(http: Http): ApiClient {
     getBatch: async (id, options = {}) => readBatch(await http.json({ method: 'GET', path: batchPath(id), ...options })),
     async listBatches({ limit, after }) {
       return readPage(await http.json({ method: 'GET', path: `/batches?${query({ limit: String(limit), after })}` }), readBatch);
+    },
+    async listResults(id, { limit, after, status, customId, withBody = false }) {
+      const given = query({ limit: String(limit), after, status, custom_id: customId, body: withBody ? 'true' : undefined });
+      const answer = await http.open({ method: 'GET', path: `${batchPath(id)}/results?${given}` });
+      return readResultPage(await answer.text(), answer.headers.has('x-nightshift-incomplete'));
     },
     async retryBatch(id, statuses, idempotencyKey) {
       const content = JSON.stringify(statuses.length === 0 ? {} : { status: statuses });

@@ -10,6 +10,7 @@ export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
   pause: { summary: 'pause batches', load: async () => (await import('./pause.ts')).pause },
   resume: { summary: 'let paused batches go on', load: async () => (await import('./pause.ts')).resume },
   retry: { summary: 'run the failed lines of a batch again', load: async () => (await import('./retry.ts')).retry },
+  results: { summary: 'list the results of a batch, also while it runs', load: async () => (await import('./results.ts')).results },
   download: { summary: 'download the results of a batch', load: async () => (await import('./download.ts')).download },
   usage: { summary: 'show requests and tokens by day and model', load: async () => (await import('./usage.ts')).usage },
   check: { summary: 'check a file of requests on this machine', load: async () => (await import('./check.ts')).check },

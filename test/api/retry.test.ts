@@ -105,6 +105,14 @@ describe('POST /v1/batches/{id}/retry', () => {
     }));
     const second: Batch = Object(await (await retry(first.id)).json());
     assert.equal(await contentOf(second.input_file_id), `${line('d')}\n`);
+    assert.deepEqual(second.nightshift, { retry_of: first.id });
+    // The input of the first batch has the same lines.
+    await client.files.delete(first.input_file_id);
+    const third: Batch = Object(await (await retry(first.id)).json());
+    assert.equal(await contentOf(third.input_file_id), `${line('d')}\n`);
+    const root = await client.batches.retrieve(first.nightshift?.retry_of ?? '');
+    await client.files.delete(root.input_file_id);
+    assert.match((await envelopeOf(await retry(first.id))).message, /its input file 'file-.*' is gone, and so are those of the batches/);
   });
 
   it('says why a batch cannot be run again', async () => {
@@ -121,7 +129,7 @@ describe('POST /v1/batches/{id}/retry', () => {
       [refused, {}, /its input was refused/],
       [answered, {}, /all of its lines were answered/],
       [onlyFailed, { status: 'expired' }, /none of its lines is expired/],
-      [withoutInput, {}, /its input file 'file-.*' is gone.*Upload the lines again/],
+      [withoutInput, {}, /its input file 'file-.*' is gone.*upload the lines again/],
       [withoutErrors, {}, /its error file 'file-.*' is gone/],
     ] as const) {
       const answer = await retry(id, body);

@@ -115,15 +115,27 @@ export function retryBatch(deps: Deps): Route {
     if (!isTerminal(status)) throw cannotRetry(id, `it has the status '${status}', and only a batch that has ended can be run again`);
     if (status === 'failed') throw cannotRetry(id, "its input was refused: correct the errors in its member 'errors' and upload it again");
     if (error_file_id === null) throw cannotRetry(id, 'all of its lines were answered');
-    const input = await openFile(tenant, input_file_id);
+    const input = await openInput(tenant, batch);
     if (input === null) {
-      throw cannotRetry(id, `its input file '${input_file_id}' is gone, and only that file holds the requests. Upload the lines again`);
+      const others = batch.nightshift?.retry_of === undefined ? '' : ', and so are those of the batches that it retries';
+      throw cannotRetry(id, `its input file '${input_file_id}' is gone${others}. Result files hold no requests, so upload the lines again`);
     }
     opened(input);
     const errors = await openFile(tenant, error_file_id);
     if (errors === null) throw cannotRetry(id, `its error file '${error_file_id}' is gone, which says which lines failed`);
     opened(errors);
     return { input, errors };
+  }
+
+  /** The input of the batch; if it is gone, that of the batch which this one retries, because it has the same lines in the same order. */
+  async function openInput(tenant: string, batch: Batch): Promise<Readable | null> {
+    for (let at: Batch | undefined = batch; at !== undefined;) {
+      const input = await openFile(tenant, at.input_file_id);
+      if (input !== null) return input;
+      const earlier: string | undefined = at.nightshift?.retry_of;
+      at = earlier === undefined ? undefined : (await batches.get(tenant, earlier))?.batch;
+    }
+    return null;
   }
 
   async function openFile(tenant: string, id: string): Promise<Readable | null> {
