@@ -14,7 +14,7 @@ COPY src ./src
 COPY workflows ./workflows
 COPY activities ./activities
 # A workflow that does not bundle fails here, and not when a worker starts.
-RUN node --input-type=module -e "import { workflowBundle } from './src/temporal/workflow-bundle.ts'; await workflowBundle('dist')"
+RUN node --input-type=module -e "import { workflowBundle } from './src/temporal/workflow-bundle.ts'; await workflowBundle('bundle')"
 
 FROM node:24.21.0-bookworm-slim
 ARG VERSION=0.1.0
@@ -34,7 +34,7 @@ COPY src ./src
 COPY workflows ./workflows
 COPY activities ./activities
 COPY examples ./examples
-COPY --from=bundle /app/dist ./dist
+COPY --from=bundle /app/bundle ./bundle
 # A container is reached from outside or not at all. The port for operators stays on loopback, where the health check asks it.
 ENV NODE_ENV=production \
   NIGHTSHIFT_API_HOST=0.0.0.0 \

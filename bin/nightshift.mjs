@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that even a Node that cannot run TypeScript says what is wrong instead of failing to parse.
+import { existsSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -14,4 +15,6 @@ if (major < 22 || (major === 22 && minor < 18)) {
 // Compiled code, and TypeScript without its types, so that the next start need not load what strips them. Where nothing can be
 // written, as in a read-only container, Node goes on without.
 module.enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/nightshift', import.meta.url)));
-await import('../src/main.ts');
+// The sources of a checkout, or what `npm pack` compiled of them.
+const mains = ['../src/main.ts', '../src/main.js', '../dist/src/main.js'].map((path) => new URL(path, import.meta.url));
+await import((mains.find((main) => existsSync(main)) ?? mains[0]).href);

@@ -30,7 +30,7 @@ lie in NIGHTSHIFT_DATA_DIR (.nightshift). Ctrl-C ends all of it.
 `;
 
 const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
-const EXAMPLE_UPSTREAM = fileURLToPath(new URL('../../examples/upstream.ts', import.meta.url));
+const EXAMPLE_UPSTREAM = fileURLToPath(new URL(`../../examples/upstream${import.meta.url.slice(-3)}`, import.meta.url));
 
 /** `nightshift local`. Answers the exit code. */
 export async function runLocal(args: string[]): Promise<number> {

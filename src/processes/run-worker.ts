@@ -75,8 +75,8 @@ const FIRST_LOOK_MS = 5_000;
 const RETENTION_DAYS = 3;
 /** What closing connections may take once the workers have drained. */
 const CLOSING_MS = 3_000;
-/** Where the image keeps the workflows that were bundled when it was made. */
-const BUILT_AHEAD = fileURLToPath(new URL('../../dist', import.meta.url));
+/** Where the image and the package of npm keep the workflows that were bundled when they were made. */
+const BUILT_AHEAD = fileURLToPath(new URL('../../bundle', import.meta.url));
 
 /** `nightshift worker`: works until a signal ends it. Answers the exit code. */
 export async function runWorker(args: string[]): Promise<number> {

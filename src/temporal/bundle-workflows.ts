@@ -6,6 +6,9 @@ import { bundleWorkflowCode, type Logger } from '@temporalio/worker';
 
 const WORKFLOWS = fileURLToPath(new URL('../../workflows/', import.meta.url));
 
+/** `.ts`, or `.js` in the package that npm packs. */
+const EXTENSION = import.meta.url.slice(-3);
+
 const complaints: string[] = [];
 const ignore = (): void => undefined;
 const complain = (message: string): void => void complaints.push(message);
@@ -14,8 +17,8 @@ const [, , path] = argv;
 if (path === undefined) throw new Error('name the file to be written');
 // What is thrown here ends the process and stands in its stderr, which the caller shows.
 const { code } = await bundleWorkflowCode({
-  workflowsPath: `${WORKFLOWS}index.ts`,
-  workflowInterceptorModules: [`${WORKFLOWS}trace.ts`],
+  workflowsPath: `${WORKFLOWS}index${EXTENSION}`,
+  workflowInterceptorModules: [`${WORKFLOWS}trace${EXTENSION}`],
   logger,
 }).catch((cause: unknown) => {
   throw new Error(complaints.join('\n'), { cause });

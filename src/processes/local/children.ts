@@ -41,7 +41,7 @@ export function createChildren({
   const running: { pid: number; graceMs: number; name: string }[] = [];
   let isStopping = false;
   // Detached, like all of them: a Ctrl-C goes to the whole group of the terminal, and they are to end in order.
-  const watchdog = spawn(process.execPath, [fileURLToPath(new URL('watchdog.ts', import.meta.url))], {
+  const watchdog = spawn(process.execPath, [fileURLToPath(new URL(`watchdog${import.meta.url.slice(-3)}`, import.meta.url))], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   });
