@@ -301,7 +301,7 @@ describe('the calls of operators', () => {
   };
 
   it('pause and resume an upstream and everything, may be repeated, and survive in the bucket', async () => {
-    await createModelStore({ store: api.store, nowMs: Date.now }).tell(anUpstream('gpu'), []);
+    await createModelStore({ store: api.store, nowMs: () => api.nowSeconds() * 1000 }).tell(anUpstream('gpu'), []);
     const paused = await pauseOf('upstreams/gpu/pause');
     assert.deepEqual([paused.upstream, paused.paused, await pauseOf('upstreams/gpu/pause')], ['gpu', 'upstream', paused]);
     const all = await pauseOf('pause');
