@@ -11,6 +11,7 @@ import type { ResultStore } from '../storage/result-store.ts';
 import type { UploadStore } from '../storage/upload-store.ts';
 import type { OwnBucketOf } from '../storage/own-bucket.ts';
 import type { UsageStore } from '../storage/usage-store.ts';
+import type { WorkerStateStore } from '../storage/worker-state-store.ts';
 import type { WebhookStore } from '../storage/webhook-store.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
@@ -41,6 +42,8 @@ export interface AppDeps {
   pauses: PauseStore;
   results: ResultStore;
   ownBucketOf: OwnBucketOf;
+  /** What workers tell of themselves. */
+  workerStates: Pick<WorkerStateStore, 'list'>;
   webhooks: WebhookStore;
   /** Null where nothing can be signed. */
   webhookSigner: Webhooks | null;

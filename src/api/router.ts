@@ -8,6 +8,7 @@ import { createIdempotency, type Idempotency } from './idempotency.ts';
 import { createBatchMaker } from './batch-maker.ts';
 import { createBatchWatch } from './batch-watch.ts';
 import { createLiveCounts } from './live-counts.ts';
+import { createUpstreamOverview } from './upstream-overview.ts';
 import { createSlots } from './slots.ts';
 import { addUploadPart } from './routes/add-upload-part.ts';
 import { cancelBatch } from './routes/cancel-batch.ts';
@@ -25,6 +26,7 @@ import { downloadFile } from './routes/download-file.ts';
 import { health } from './routes/health.ts';
 import { listBatches } from './routes/list-batches.ts';
 import { listFiles } from './routes/list-files.ts';
+import { listUpstreams } from './routes/list-upstreams.ts';
 import { listModels, retrieveModel } from './routes/models.ts';
 import { openApi } from './routes/open-api.ts';
 import { pauseBatch } from './routes/pause-batch.ts';
@@ -99,6 +101,7 @@ export function createRouter(deps: AppDeps, idempotency: Idempotency = createIde
   router.get('/v1/models/:id', retrieveModel(deps));
 
   router.get('/v1/nightshift/usage', usage({ ...deps, lists }));
+  router.get('/v1/nightshift/upstreams', listUpstreams({ ...deps, overview: createUpstreamOverview(deps) }));
   router.post('/v1/nightshift/pause', steerEverything(deps, 'pause'));
   router.post('/v1/nightshift/resume', steerEverything(deps, 'resume'));
   router.post('/v1/nightshift/upstreams/:id/pause', steerUpstream(deps, 'pause'));

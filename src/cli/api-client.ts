@@ -28,6 +28,8 @@ export interface ApiClient {
   cancelBatch(id: string): Promise<Batch>;
   pauseBatch(id: string): Promise<Batch>;
   resumeBatch(id: string): Promise<Batch>;
+  /** For operators. */
+  listUpstreams(): Promise<{ data: UpstreamAnswer[] }>;
   /** For operators: an upstream, or everything if `name` is null. */
   steerUpstreams(call: 'pause' | 'resume', name: string | null): Promise<UpstreamPauseAnswer>;
   /** Makes a batch of the lines with these statuses; of all that were not answered where there are none. Repeated like a create. */
@@ -35,6 +37,23 @@ export interface ApiClient {
   usage(query: UsageQuery): Promise<UsageAnswer>;
   /** The same as CSV, with line feeds. */
   usageCsv(query: UsageQuery): Promise<string>;
+}
+
+/** An upstream as the API shows it to operators, as far as it is printed. */
+export interface UpstreamAnswer {
+  name: string;
+  paused: string | null;
+  paused_at: number | null;
+  quiet_until: string | null;
+  workers: number;
+  limit: number;
+  in_flight: number;
+  answers_per_second: number;
+  refusals_per_second: number;
+  faults_per_second: number;
+  admitted_batches: number | null;
+  waiting_batches: number | null;
+  servers: { server: string; gates: { model: string | null; reason: string; server_says: string }[] }[];
 }
 
 /** What is paused after a call of an operator. */
@@ -136,6 +155,7 @@ export function createApiClient(http: Http): ApiClient {
       const answer = await http.open({ method: 'GET', path: usagePath(wanted, 'csv') });
       return (await answer.text()).replaceAll('\r\n', '\n');
     },
+    listUpstreams: async () => Object(await http.json({ method: 'GET', path: '/nightshift/upstreams' })),
     async steerUpstreams(call, name) {
       const of = name === null ? '' : `/upstreams/${encodeURIComponent(name)}`;
       const answer = await http.json({ method: 'POST', path: `/nightshift${of}/${call}` });

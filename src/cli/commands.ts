@@ -9,6 +9,7 @@ export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
   cancel: { summary: 'cancel batches', load: async () => (await import('./cancel.ts')).cancel },
   pause: { summary: 'pause batches', load: async () => (await import('./pause.ts')).pause },
   resume: { summary: 'let paused batches go on', load: async () => (await import('./pause.ts')).resume },
+  upstreams: { summary: 'show upstreams, for operators', load: async () => (await import('./upstreams.ts')).upstreams },
   retry: { summary: 'run the failed lines of a batch again', load: async () => (await import('./retry.ts')).retry },
   results: { summary: 'list the results of a batch, also while it runs', load: async () => (await import('./results.ts')).results },
   download: { summary: 'download the results of a batch', load: async () => (await import('./download.ts')).download },

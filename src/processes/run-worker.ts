@@ -14,6 +14,7 @@ import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
 import { createTenantBuckets } from './tenant-buckets.ts';
 import { tellModels } from './tell-models.ts';
+import { createStateRecorder, tellState } from './tell-state.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { createRandomHex } from './random-hex.ts';
@@ -39,6 +40,7 @@ import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createResultCopies } from '../storage/own-bucket.ts';
 import { createUsageStore } from '../storage/usage-store.ts';
+import { createWorkerStateStore } from '../storage/worker-state-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createPauseStore } from '../storage/pause-store.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
@@ -118,13 +120,14 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   const sends = roles.includes('requests');
   if (sends) void checkUpstreams(config, logger);
   const paces = createPaces({ monotonicMs });
+  const workerId = randomHex(16);
   const upstreams = createUpstreams(
     config.upstreams,
     config.secrets.upstreams,
     paces.around(watchUpstreams({ metrics, tracing, nowMs, logger })),
     undefined,
     {
-      workerId: randomHex(16),
+      workerId,
       portFor: (server) => createLimitStore({ store, ...server }),
     },
   );
@@ -152,6 +155,11 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   // Before the first request.
   await retryUntilUp('the list of paused upstreams', async () => await applyPauses(pauses), { logger, signal });
   void followPauses({ ...pauses, signal });
+  if (sends) {
+    const record = createStateRecorder([...upstreams.values()], nowMs);
+    const telling = tellState({ workerId, states: createWorkerStateStore({ store }), record, nowMs, signal });
+    shutdown.closes('state of the worker', async () => await telling);
+  }
   const { namespace } = config.temporal;
   const connect = async () => {
     const native = await NativeConnection.connect(connectionOptions(temporalAddress(config)));

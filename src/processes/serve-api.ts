@@ -30,6 +30,7 @@ import { createPieceStore } from '../storage/piece-store.ts';
 import { createResultStore } from '../storage/result-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createUsageStore } from '../storage/usage-store.ts';
+import { createWorkerStateStore } from '../storage/worker-state-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
 import { createUploadStore } from '../storage/upload-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
@@ -101,6 +102,7 @@ export async function serveApi(args: string[]): Promise<number> {
     usage: createUsageStore(objectStore),
     pauses: createPauseStore({ store: objectStore }),
     ownBucketOf: ownBuckets.of,
+    workerStates: createWorkerStateStore({ store: objectStore }),
     webhooks: createWebhookStore({ store: objectStore }),
     webhookSigner: openWebhooks(config, shutdown),
     runs,

@@ -36,6 +36,8 @@ export const keys = {
   usages: (tenant: string) => `usage/${tenant}/`,
   /** Which upstreams operators have paused. */
   pauses: 'pauses',
+  /** What a worker process tells of its upstreams. */
+  worker: (id: string) => `workers/${id}`,
   work: (batch: string) => `work/${batch}/`,
   planHead: (batch: string) => `work/${batch}/plan/head`,
   /** Where a line is found by its custom_id. */
@@ -81,6 +83,7 @@ export const prefixes = {
   uploads: 'uploads/',
   resumable: 'resumable/',
   models: 'models/',
+  workers: 'workers/',
   usage: 'usage/',
   open: 'open/',
   work: 'work/',

@@ -10,6 +10,7 @@ import { NamespaceNotFoundError } from '@temporalio/common';
 import type { BatchRecord } from '../domain/batch.ts';
 import { isFileId } from '../domain/ids.ts';
 import { batchPriority, urgentFromMs } from '../domain/priority.ts';
+import type { QueueListing } from '../domain/upstream-queue.ts';
 import { DEFAULT_TENANT, type TenantSettings } from '../domain/tenant.ts';
 import { type BatchRun, openRun, restartedMemo } from './batch-run.ts';
 import {
@@ -21,6 +22,8 @@ import {
   fairnessKey,
   type Progress,
   PROGRESS_QUERY,
+  QUEUE_QUERY,
+  queueWorkflowId,
   WORKFLOW_TASK_QUEUE,
 } from '../../workflows/contract.ts';
 
@@ -34,6 +37,8 @@ export interface BatchRuns {
   tellChanged(batchId: string): Promise<void>;
   /** What the workflow of a batch knows, in one query; null when it does not run, has no plan yet or does not answer in time. */
   progress(batchId: string): Promise<Progress | null>;
+  /** The lines of batches in the queue of an upstream; null when there is no queue, or it does not answer in time. */
+  queue(upstream: string): Promise<QueueListing[] | null>;
   /** Ids of batches with a running workflow. */
   running(): Promise<Set<string>>;
   /** The run of a batch that is open now; null when none is. */
@@ -124,22 +129,23 @@ export function createBatchRuns({
     });
   }
 
+  async function query<T>(workflowId: string, name: string): Promise<T | null> {
+    try {
+      return await client.withDeadline(Date.now() + DEADLINE_MS, () => client.workflow.getHandle(workflowId).query<T>(name));
+    } catch (error) {
+      if (isTemporalError(error)) return null;
+      throw error;
+    }
+  }
+
   return {
     start: async (record) => await start(record, {}),
 
     cancel: async (batchId) => await signal(batchId, CANCEL_SIGNAL),
     tellChanged: async (batchId) => await signal(batchId, CHANGED_SIGNAL),
 
-    async progress(batchId) {
-      try {
-        return await client.withDeadline(Date.now() + DEADLINE_MS, () =>
-          client.workflow.getHandle(batchId).query<Progress | null>(PROGRESS_QUERY),
-        );
-      } catch (error) {
-        if (isTemporalError(error)) return null;
-        throw error;
-      }
-    },
+    progress: async (batchId) => await query<Progress | null>(batchId, PROGRESS_QUERY),
+    queue: async (upstream) => await query<QueueListing[]>(queueWorkflowId(upstream), QUEUE_QUERY),
 
     async running() {
       const ids = new Set<string>();

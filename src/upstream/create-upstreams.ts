@@ -154,6 +154,22 @@ function createUpstream(
     get closedGates() {
       return servers.flatMap(({ label, closedGates }) => closedGates.map((gate) => ({ server: label, ...gate })));
     },
+    get quietUntil() {
+      return schedule.closed()?.inWords ?? null;
+    },
+    serverStates: () =>
+      servers.map(({ label, limit, inFlight, ended, closedGates }) => ({
+        server: label,
+        limit,
+        inFlight,
+        ended: { ...ended },
+        gates: closedGates.map(({ model, closed }) => ({
+          model,
+          kind: closed.kind,
+          serverSays: closed.reason,
+          sinceMs: closed.sinceMs,
+        })),
+      })),
     get pause() {
       return admission.pause;
     },

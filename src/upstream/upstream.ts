@@ -1,5 +1,6 @@
 import type { UpstreamPause } from '../domain/upstream-pauses.ts';
 import type { RetryRules } from '../domain/retry.ts';
+import type { Rates, ServerState } from '../domain/worker-state.ts';
 import type { Entrant, Entry, WaitReason } from './admission/entrant.ts';
 import type { ClosedGate } from './admission/gate.ts';
 import type { Intake } from './admission/intake.ts';
@@ -26,6 +27,10 @@ export interface Upstream {
   readonly waiting: number;
   /** What holds requests back now; `model` is null for a whole server. */
   readonly closedGates: readonly { server: string; model: string | null; closed: ClosedGate }[];
+  /** When its quiet hours end, in words; null outside of them. */
+  readonly quietUntil: string | null;
+  /** How each server does now; `ended` counts since the process began. */
+  serverStates(): (Omit<ServerState, 'rates'> & { ended: Rates })[];
   /** What an operator has paused; requests in flight go on. Null lets requests go. */
   pause: UpstreamPause | null;
   /** Leave to send one request; see `Admission.enter`. */

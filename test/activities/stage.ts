@@ -102,6 +102,7 @@ export async function startStage(): Promise<Stage> {
       cancel: async () => undefined,
       tellChanged: async () => undefined,
       progress: async () => null,
+      queue: async () => null,
       running: async () => new Set(),
       describe: async () => null,
       restart: async () => undefined,

@@ -163,6 +163,8 @@ describe('GET /openapi.json', () => {
 
     it('pauses', async () => {
       await createModelStore({ store: api.store, nowMs: Date.now }).tell(anUpstream('gpu'), []);
+      await described.call('GET /v1/nightshift/upstreams', 200);
+      await described.call('GET /v1/nightshift/upstreams', 403, { headers: { authorization: 'Bearer key-b' } });
       for (const to of ['pause', 'resume']) {
         await described.call(`POST /v1/nightshift/${to}`, 200);
         await described.call(`POST /v1/nightshift/upstreams/{id}/${to}`, 200, { id: 'gpu' });

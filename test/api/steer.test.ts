@@ -4,6 +4,7 @@ import { toFile } from 'openai';
 import OpenAI from 'openai';
 import type { Batch } from '../../src/domain/batch.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
+import { createWorkerStateStore } from '../../src/storage/worker-state-store.ts';
 import { until } from '../helpers/until.ts';
 import { anUpstream, envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
 
@@ -311,6 +312,46 @@ describe('the calls of operators', () => {
     assert.deepEqual(await pauseOf('resume'), { upstream: null, paused_at: null, paused: null });
     assert.deepEqual(await api.deps.pauses.read(), { all: null, upstreams: {} });
     assert.deepEqual(await pauseOf('resume'), { upstream: null, paused_at: null, paused: null });
+  });
+
+  it('show upstreams with their servers, gates, rates, batches and the last hour', async () => {
+    const nowMs = api.nowSeconds() * 1000;
+    await createModelStore({ store: api.store, nowMs: () => nowMs }).tell(anUpstream('gpu'), ['small']);
+    const rates = { answers: 2, refusals: 0.5, faults: 0 };
+    const gates = [{ model: 'small', kind: 'refused', serverSays: '429 slow down', sinceMs: 5_000 }] as const;
+    const minutes = [{ at: api.nowSeconds() - 60, limit: 8, inFlight: 3.5, answers: 100, refusals: 30, faults: 0 }];
+    const servers = [{ server: 'gpu:8000', limit: 8, inFlight: 4, rates, gates: [...gates] }];
+    await createWorkerStateStore({ store: api.store }).write('w1', {
+      atMs: nowMs,
+      hasEnded: false,
+      upstreams: [{ name: 'gpu', quietUntil: null, waiting: 7, servers, minutes }],
+    });
+    const line = { tenant: 'a', model: null, share: 1, admitted: ['x', 'y'], waiting: ['z'], allWaiting: 3 };
+    api.runs.queues.set('gpu', [line, { ...line, tenant: 'b', allWaiting: 1 }]);
+    await pauseOf('upstreams/gpu/pause');
+    const listed = Object(await (await api.fetch('/v1/nightshift/upstreams')).json());
+    const gpu = listed.data.find(({ name }: { name: string }) => name === 'gpu');
+    const load = { limit: 8, in_flight: 4, answers_per_second: 2, refusals_per_second: 0.5, faults_per_second: 0 };
+    assert.deepEqual(gpu, {
+      object: 'nightshift.upstream',
+      name: 'gpu',
+      models: ['small'],
+      quiet_until: null,
+      workers: 1,
+      ...load,
+      waiting_requests: 7,
+      admitted_batches: 4,
+      waiting_batches: 4,
+      servers: [
+        { server: 'gpu:8000', ...load, gates: [{ model: 'small', reason: 'upstream_refuses', server_says: '429 slow down', since: 5 }] },
+      ],
+      history: [{ at: minutes[0]?.at, limit: 8, answers: 100, refusals: 30, faults: 0, in_flight: 3.5 }],
+      paused: 'upstream',
+      paused_at: gpu.paused_at,
+    });
+    await pauseOf('upstreams/gpu/resume');
+    const answer = await api.fetch('/v1/nightshift/upstreams', { headers: { authorization: 'Bearer key-b' } });
+    assert.equal(answer.status, 403);
   });
 
   it('are refused for other tenants, and know no upstream that no worker has told of', async () => {

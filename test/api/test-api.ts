@@ -16,6 +16,7 @@ import { type BatchStore, createBatchStore } from '../../src/storage/batch-store
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { createUsageStore } from '../../src/storage/usage-store.ts';
+import { createWorkerStateStore } from '../../src/storage/worker-state-store.ts';
 import { createWebhookStore } from '../../src/storage/webhook-store.ts';
 import { createWebhooks } from '../../src/webhooks/webhooks.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -25,6 +26,7 @@ import { createResultStore } from '../../src/storage/result-store.ts';
 import { createPartPool } from '../../src/storage/part-pool.ts';
 import { createUploadStore } from '../../src/storage/upload-store.ts';
 import type { BatchRuns } from '../../src/temporal/batch-runs.ts';
+import type { QueueListing } from '../../src/domain/upstream-queue.ts';
 import type { Progress } from '../../workflows/contract.ts';
 import { until } from '../helpers/until.ts';
 import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
@@ -33,6 +35,8 @@ import { startTestBucket, type TestBucket } from '../storage/test-bucket.ts';
 export interface TestRuns extends BatchRuns {
   readonly started: string[];
   readonly cancelled: string[];
+  /** What the queues of upstreams answer. */
+  queues: Map<string, QueueListing[]>;
   /** Batches that were told of a changed record. */
   readonly told: string[];
   /** Batches whose progress was asked for. */
@@ -103,6 +107,7 @@ export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps>
     usage: createUsageStore(store),
     pauses: createPauseStore({ store }),
     ownBucketOf: () => null,
+    workerStates: createWorkerStateStore({ store }),
     webhooks: createWebhookStore({ store }),
     webhookSigner: createWebhooks({ key: 'test', allowPrivate: true, nowMs }),
     runs,
@@ -195,6 +200,7 @@ function createTestRuns(): TestRuns {
     started: [],
     cancelled: [],
     told: [],
+    queues: new Map(),
     asked: [],
     state: 'up',
     takesMs: 0,
@@ -217,6 +223,7 @@ function createTestRuns(): TestRuns {
       const found = runs.progressOf.get(id);
       return found === undefined ? null : { unclosed: [], ...found };
     },
+    queue: async (upstream) => runs.queues.get(upstream) ?? null,
     startDelivery: reach,
     running: async () => new Set(runs.started),
     describe: async () => null,

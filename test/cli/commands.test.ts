@@ -301,6 +301,25 @@ describe('nightshift retry', () => {
   });
 });
 
+describe('nightshift upstreams', () => {
+  it('shows each upstream with what holds requests back', async () => {
+    const load = { limit: 8, in_flight: 4, answers_per_second: 2, refusals_per_second: 0, faults_per_second: 0 };
+    const open = { ...load, workers: 1, paused: null, paused_at: null, quiet_until: null, admitted_batches: 2, waiting_batches: null };
+    const gates = [{ model: null, reason: 'upstream_away', server_says: 'connect ECONNREFUSED' }];
+    const data = [
+      { name: 'gpu', ...open, servers: [] },
+      { name: 'away', ...open, servers: [{ server: 'h:80', gates }] },
+      { name: 'held', ...open, paused: 'upstream', paused_at: 1_700_000_009, servers: [] },
+    ];
+    await using api = await startFakeApi(() => ({ body: { object: 'list', paused_at: null, data } }));
+    const { code, stdout } = await nightshift(api.baseUrl, ['upstreams'], folder);
+    assert.equal(code, 0);
+    assert.match(stdout, /^gpu +1 +4 +8 +2 +0 +0 +2 +- +open$/m);
+    assert.match(stdout, /^away .* h:80 upstream_away: connect ECONNREFUSED$/m);
+    assert.match(stdout, /^held .* paused since 2023-11-14 22:13:29$/m);
+  });
+});
+
 describe('nightshift pause and resume', () => {
   it('pause and resume several batches, and status shows since when a batch is paused', async () => {
     const paused = { nightshift: { paused_at: 1_700_000_009 } };

@@ -18,6 +18,7 @@ import {
 } from './json-schema.ts';
 import { estimateSchemas } from './estimate-schemas.ts';
 import { usageSchemas } from './usage-paths.ts';
+import { operatorSchemas } from './operator-paths.ts';
 import { webhookSchemas } from './webhook-paths.ts';
 
 const id = (pattern: string): Schema => ({ type: 'string', pattern });
@@ -138,12 +139,7 @@ export const schemas: Readonly<Record<string, Schema>> = {
   Model: whole({ id: text, object: always('model'), created: unixSeconds, owned_by: text }),
   ModelList: whole({ object: always('list'), data: { type: 'array', items: named('Model') } }),
   ...estimateSchemas,
-  UpstreamPause: whole({
-    object: always('nightshift.pause'),
-    upstream: { ...textOrNull, description: 'Its name; null for everything' },
-    paused_at: unixSecondsOrNull,
-    paused: { enum: ['upstream', 'everything', null], description: 'What is paused; null where requests go' },
-  }),
+  ...operatorSchemas,
   ...webhookSchemas,
   ...usageSchemas,
   Health: whole({ status: always('ok') }),

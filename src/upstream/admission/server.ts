@@ -35,6 +35,8 @@ export class UpstreamServer {
   readonly label: string;
   readonly client: ServerClient;
   inFlight = 0;
+  /** How many attempts ended how, since the process began. */
+  readonly ended = { answers: 0, refusals: 0, faults: 0 };
   /** When it was last heard of, by the monotonic clock. */
   heardMs = -Infinity;
   /** How long it may answer nothing while other servers answer. */
@@ -131,6 +133,9 @@ export class UpstreamServer {
   }
 
   #hear({ answers }: ServedModel, { attempt, ms }: Sent): void {
+    if (attempt.kind === 'answered' || attempt.kind === 'rejected') this.ended.answers += 1;
+    else if (attempt.kind === 'refused') this.ended.refusals += 1;
+    else if (attempt.kind !== 'aborted') this.ended.faults += 1;
     if ('answer' in attempt && attempt.answer !== null) this.heardMs = this.#options.monotonicMs();
     if (attempt.kind !== 'answered') return;
     this.patienceMs = FIRST_PATIENCE_MS;
