@@ -75,6 +75,8 @@ const LOOK_EVERY_MS = 30_000;
 /** By then Temporal knows that this worker polls. */
 const FIRST_LOOK_MS = 5_000;
 const RETENTION_DAYS = 3;
+/** A worker that keeps being started again never checks. */
+const CHECK_LIMITS_AFTER_MS = 60_000;
 /** What closing connections may take once the workers have drained. */
 const CLOSING_MS = 3_000;
 /** Where the image and the package of npm keep the workflows that were bundled when they were made. */
@@ -249,7 +251,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   });
   isWorking = true;
   logger.info({ roles, upstreams: config.upstreams.map(({ name }) => name) }, 'working');
-  if (roles.includes('workflows')) void warnOfLimits(config, { nonce: newNonce(), signal, logger });
+  if (roles.includes('workflows')) void warnOfLimits(config, { afterMs: CHECK_LIMITS_AFTER_MS, nonce: newNonce(), signal, logger });
   void lookRegularly(
     async () => {
       await workerCounts.refresh();

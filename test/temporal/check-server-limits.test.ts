@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { loadConfig } from '../../src/config/config.ts';
+import { warnOfLimits } from '../../src/processes/warn-of-limits.ts';
 import { checkServerLimits } from '../../src/temporal/check-server-limits.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
 import { startTemporal } from '../helpers/servers.ts';
 
 const taskQueues = ['requests-a'];
+
+/** What a worker of this server logs, which checks after so long unless the signal comes first. */
+async function logged(address: string, afterMs: number, signal: AbortSignal): Promise<string[]> {
+  const s3 = { NIGHTSHIFT_S3_ENDPOINT: 'http://127.0.0.1:1', NIGHTSHIFT_S3_ACCESS_KEY: 'access', NIGHTSHIFT_S3_SECRET_KEY: 'secret' };
+  const config = loadConfig({ ...s3, NIGHTSHIFT_TEMPORAL_ADDRESS: address, NIGHTSHIFT_UPSTREAM_URL: 'http://127.0.0.1:1/v1' }, 'worker');
+  const lines: string[] = [];
+  const log = (line: unknown) => void lines.push(String(line));
+  await warnOfLimits(config, { afterMs, nonce: 'worker', signal, logger: { warn: log, info: log } });
+  return lines;
+}
 
 describe('checkServerLimits', () => {
   it('finds nothing wrong with the server that ships, leaves nothing there, and checks once at a time', async () => {
@@ -26,6 +38,9 @@ describe('checkServerLimits', () => {
     const address = { address: server.address, namespace: 'default', apiKey: null, tls: false };
     const found = (await checkServerLimits(address, { nonce: '1', taskQueues })) ?? [];
     assert.equal(found.length, 4);
+    const ofWorker = await logged(server.address, 1, new AbortController().signal);
+    assert.equal(ofWorker.length, 4, ofWorker.join('\n'));
+    assert.match(ofWorker[0] ?? '', /MaxBufferedQueryCount.*See docs\/operations\.md/);
     for (const [at, expected] of [
       /MaxBufferedQueryCount.*Set it to 100/,
       /maximumBufferedEventsBatch.*Set it to 1000/,
@@ -44,5 +59,9 @@ describe('checkServerLimits', () => {
     const address = { address: server.address, namespace: 'default', apiKey: null, tls: false };
     const found = (await checkServerLimits(address, { nonce: '1', taskQueues })) ?? [];
     assert.match(found.at(-1) ?? '', /has no matching\.enableFairness/);
+  });
+
+  it('is left out by a worker that ends before', async () => {
+    assert.deepEqual(await logged('127.0.0.1:1', 60_000, AbortSignal.timeout(1)), []);
   });
 });
