@@ -7,13 +7,18 @@ export function logFolder(): string | null {
   return process.env['TEST_LOG_FOLDER'] ?? null;
 }
 
+/** What a developer's shell may set, and what decides where the product and the SDKs send their requests. */
+const SHELL_SETTINGS = /^(NIGHTSHIFT_(?!.*_BIN$)|OPENAI_)/;
+/** A proxy of the shell is for pip, and for nothing that runs on this machine. */
+const PAST_PROXIES = { NO_PROXY: '127.0.0.1,localhost', no_proxy: '127.0.0.1,localhost' };
+
 /**
- * The environment for processes that tests start: that of this process without `NIGHTSHIFT_*`, which a developer may have set,
- * and with these variables. Only the paths of server binaries are kept.
+ * The environment for processes that tests start: that of this process without the settings of Nightshift and of the OpenAI SDKs, which a
+ * developer may have set, and with these variables. Only the paths of server binaries are kept.
  */
 export function testEnvironment(variables: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('NIGHTSHIFT_') || name.endsWith('_BIN'));
-  return { ...Object.fromEntries(own), ...variables };
+  const own = Object.entries(process.env).filter(([name]) => !SHELL_SETTINGS.test(name));
+  return { ...Object.fromEntries(own), ...PAST_PROXIES, ...variables };
 }
 
 /** The environment for processes that must see nothing of this one: what Node needs, and these variables. */
