@@ -4,6 +4,7 @@ import { checkReply } from './check-clients.ts';
 import { type Client, jsonOf, type Reply } from './client.ts';
 import { makeInput, type Input, type MadeInput, PADDING } from './make-input.ts';
 import type { Random } from './random.ts';
+import { pauseBatch } from './pause-batch.ts';
 import { giveUpUpload, type Persist, uploadInParts } from './upload-in-parts.ts';
 
 export type { Input };
@@ -26,12 +27,14 @@ export interface Deeds {
   uploadsInParts: number;
   /** By batch, what each cancel was answered, in order. */
   cancels: Map<string, CancelAnswer[]>;
+  /** Pauses that were answered; each was followed by a resume. */
+  pauses: number;
   hangUps: number;
   /** Requests that were refused, and ought not to be. */
   complaints: string[];
 }
 
-type Choice = 'watch' | 'cancel' | 'delete' | 'hang up';
+type Choice = 'watch' | 'cancel' | 'pause' | 'delete' | 'hang up';
 /** A client goes on to its next batch after this, so that work piles up, but not without end. */
 const STAY_MS = 30_000;
 
@@ -60,6 +63,7 @@ export async function runLoad({
     givenUp: new Set(),
     uploadsInParts: 0,
     cancels: new Map(),
+    pauses: 0,
     hangUps: 0,
     complaints: [],
   };
@@ -118,6 +122,7 @@ export async function runLoad({
     const choice = random.weighted<Choice>([
       ['watch', isFirst ? 0 : 5],
       ['cancel', input.poison === null ? 2 : 0],
+      ['pause', isFirst ? 0 : 2],
       ['delete', isFirst ? 0 : 1],
       ['hang up', isFirst ? 0 : 2],
     ]);
@@ -159,6 +164,11 @@ export async function runLoad({
         const answer = toAnswer(await client.ask(tenant, 'POST', `/v1/batches/${batch.id}/cancel`));
         deeds.cancels.set(batch.id, [...(deeds.cancels.get(batch.id) ?? []), answer]);
         hasActed = answer !== 'nothing';
+      } else if (choice === 'pause') {
+        const { isPaused, complaints } = await pauseBatch(client, { tenant, id: batch.id, forMs: random.between(100, 6_000) });
+        deeds.complaints.push(...complaints);
+        if (isPaused) deeds.pauses += 1;
+        hasActed = true;
       } else if (choice === 'delete' && now.in_progress_at) {
         // Before, because a request that is not answered may be carried out.
         deeds.deletedFiles.add(file.id);

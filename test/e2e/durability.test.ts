@@ -20,6 +20,7 @@ describe('when a process dies', () => {
         NIGHTSHIFT_SWEEP_INTERVAL_SECONDS: '5',
         NIGHTSHIFT_HEARTBEAT_TIMEOUT_SECONDS: '',
         NIGHTSHIFT_SWEEP_MIN_AGE_SECONDS: '',
+        NIGHTSHIFT_OPERATOR_TENANTS: 'tenant-b',
       },
       upstream: ['--latency', '900'],
     });
@@ -61,6 +62,54 @@ describe('when a process dies', () => {
 
     await Promise.all(processes.map(async (each) => await each.stop('SIGTERM')));
     await stack.startWorker();
+  });
+
+  it('holds a paused batch back when its worker dies, and sends each line once in all', async () => {
+    const ids = Array.from({ length: 200 }, (_, index) => `paused-${index + 1}`);
+    const callsOfIds = async () => {
+      const calls = await stack.upstream.calls();
+      return ids.map((id) => calls[id] ?? 0);
+    };
+    const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);
+    const created = await submit(client, ids.map((id) => chatLine(id, `marker=${id}`)).join('\n'));
+    await until(async () => sum(await callsOfIds()) >= 20, { what: '20 calls' });
+    const paused: Record<string, unknown> = await client.post(`/batches/${created.id}/pause`);
+    assert.equal(typeof Object(paused['nightshift']).paused_at, 'number');
+    // A slice hears of it by its next heartbeat, and what it has sent by then is answered.
+    let calls = -1;
+    await until(
+      async () => {
+        const before = calls;
+        calls = sum(await callsOfIds());
+        return calls === before;
+      },
+      { what: 'no more calls', everyMs: 3_000 },
+    );
+    assert.ok(calls < 200, `${calls} calls`);
+    await stack.worker.stop('SIGKILL');
+    await stack.startWorker();
+    await until(async () => (await client.batches.retrieve(created.id)).request_counts?.completed === calls, {
+      what: 'their answers to count',
+    });
+    assert.equal(sum(await callsOfIds()), calls);
+    await client.post(`/batches/${created.id}/resume`);
+    assert.deepEqual((await ended(client, created.id, 120)).request_counts, { total: 200, completed: 200, failed: 0 });
+    assert.deepEqual(new Set(await callsOfIds()), new Set([1]));
+  });
+
+  it('holds all batches back while an operator has paused their upstream, also in a worker that starts, and shows it', async () => {
+    const operator = stack.client('key-b');
+    const upstream = async () => Object(await operator.get('/nightshift/upstreams')).data[0];
+    await operator.post('/nightshift/upstreams/default/pause');
+    await stack.worker.stop('SIGKILL');
+    await stack.startWorker();
+    const created = await submit(client, chatLine('held', 'marker=held'));
+    await until(async () => (await upstream()).waiting_requests === 1, { what: 'the request to wait in a worker' });
+    const { paused, servers, workers } = await upstream();
+    assert.deepEqual([paused, servers.length, workers >= 1, (await stack.upstream.calls())['held']], ['upstream', 1, true, undefined]);
+    await assert.rejects(client.post('/nightshift/upstreams/default/resume'), { status: 403, code: 'operator_required' });
+    await operator.post('/nightshift/upstreams/default/resume');
+    assert.equal((await ended(client, created.id, 120)).status, 'completed');
   });
 
   it('answers create, cancel and read while Temporal is away, and catches up', async () => {

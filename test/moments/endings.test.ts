@@ -7,13 +7,15 @@ import { assertTaken, type Scene, type Stage, startStage } from './stage.ts';
 
 /** Long enough for a cancel to be answered on a busy machine, and short enough for both to be heard together. */
 const CANCEL_BEFORE_END_MS = 500;
+/** A batch that went on would have ended by then. */
+const PAUSED_MS = 5_000;
 
 /** What has not run yet has no promise to keep; it ends without files. */
 describe('a batch whose end arrives at an exact moment', () => {
   let stage: Stage;
   let terminated: Scene[];
   before(async () => {
-    stage = await startStage(['terminate', 'expire', 'both', 'cancel', 'drain'], { sweepSeconds: 15, workers: 2, working: 2 });
+    stage = await startStage(['terminate', 'expire', 'both', 'cancel', 'pause', 'drain'], { sweepSeconds: 15, workers: 2, working: 2 });
     // The sweep looks after what is a minute old: these begin first and end last.
     terminated = await stage.bringToMoments({ act: 'terminate', chosen: isRequest });
     const connection = await Connection.connect({ address: `127.0.0.1:${stage.house.temporalPort}` });
@@ -65,6 +67,25 @@ describe('a batch whose end arrives at an exact moment', () => {
     await stage.checkEnds(t, scenes, ({ batch, answers }, { moment }) => {
       assert.equal(batch.status, moment.cancelled, JSON.stringify(batch));
       assert.ok(Math.max(...answers) <= 1, `answered ${answers.join(' ')} times`);
+    });
+  });
+
+  it('does not end while it is paused, and sends no line twice when it goes on', { timeout: 240_000 }, async (t) => {
+    const scenes = await stage.bringToMoments({ act: 'pause', chosen: isRequest });
+    const statuses = await Promise.all(scenes.map(async (scene) => await stage.steer(scene, 'pause')));
+    const paused = scenes.filter((_, at) => statuses[at] === 200);
+    // From `finalizing` on there is nothing to hold back.
+    assert.deepEqual(new Set(statuses), new Set([200, 409]));
+    for (const { hold } of scenes) hold.release();
+    await delay(PAUSED_MS);
+    for (const scene of paused) {
+      const batch = await stage.get(scene);
+      assert.ok(batch !== null && ['validating', 'in_progress'].includes(batch.status), `${scene.tenant} is ${batch?.status}`);
+    }
+    for (const scene of paused) assert.equal(await stage.steer(scene, 'resume'), 200);
+    await stage.checkEnds(t, scenes, ({ batch, answers }) => {
+      assert.equal(batch.status, 'completed');
+      assert.deepEqual(new Set(answers), new Set([1]));
     });
   });
 

@@ -42,6 +42,8 @@ export interface Stage extends AsyncDisposable {
   get(scene: Pick<Scene, 'tenant' | 'batch'>): Promise<OpenAI.Batch | null>;
   /** Cancels a batch, which only one that has ended refuses; answers the status of the answer. */
   cancel(scene: Scene): Promise<number | undefined>;
+  /** Pauses a batch, or lets it go on; answers the status of the answer. */
+  steer(scene: Scene, call: 'pause' | 'resume'): Promise<number | undefined>;
   ended(scenes: readonly Scene[], seconds: number): Promise<void>;
   /** A subtest for each batch, when all have ended; what does not end within 150 s fails. */
   checkEnds(t: TestContext, scenes: readonly Scene[], check: (found: Found, scene: Scene) => void): Promise<void>;
@@ -218,6 +220,7 @@ export async function startStage(
 
     ended,
     assertWhole,
+    steer: async ({ tenant, batch }, call) => (await client.ask(tenant, 'POST', `/v1/batches/${batch.id}/${call}`))?.status,
     cancel: async ({ tenant, batch }) => (await client.ask(tenant, 'POST', `/v1/batches/${batch.id}/cancel`))?.status,
 
     async checkEnds(t, scenes, check) {
