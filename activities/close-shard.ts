@@ -5,13 +5,14 @@ import { newResultLineId } from '../src/domain/ids.ts';
 import { lineRanges } from '../src/domain/line-ranges.ts';
 import { windowEndMs } from '../src/domain/pause.ts';
 import type { PlannedLine, ShardPlan } from '../src/domain/plan.ts';
-import { notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
+import { copiedLine, notRunLine, type NotRunReason } from '../src/domain/result-line.ts';
 import { type PieceEntry, type ShardResult, takeOutcome } from '../src/domain/piece.ts';
 import { shardUsage } from '../src/domain/usage.ts';
 import type { ClosedShard, CloseShardInput } from '../workflows/contract.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
 import type { ControlMemory } from './control-memory.ts';
 import type { ActivityDeps } from './deps.ts';
+import { createFindCopied } from './find-copied.ts';
 import { unknownBatch } from './save-batch.ts';
 
 /** Result lines of small pieces that are kept from their listing to their writing: all, where a shard had an activity per line. */
@@ -28,10 +29,11 @@ interface UnrunLine {
  */
 export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' | 'randomHex'> & { controlMemory: ControlMemory }) {
   const { batches, pieces, randomHex, controlMemory } = deps;
+  const findCopied = createFindCopied(pieces);
 
   /** The one outcome of each line: completed before failed, then the lowest key, which comes first. */
   async function decide(batchId: string, plan: ShardPlan, heartbeat: Heartbeat): Promise<Map<number, PieceEntry>> {
-    const wanted = new Set(plan.lines.map(({ line }) => line));
+    const wanted = new Set(plan.lines.filter(({ copyOf }) => copyOf === undefined).map(({ line }) => line));
     const decided = new Map<number, PieceEntry>();
     for await (const entries of pieces.listPieceEntries(batchId, plan.shard, { keepBytes: KEEP_BYTES })) {
       await heartbeat.step();
@@ -56,11 +58,12 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   /** The lines of the error object in input order: what failed as its piece has it, and what never ran. */
   async function* errorLines(
     failed: readonly PieceEntry[],
+    read: (entries: readonly PieceEntry[]) => AsyncIterable<Buffer[]>,
     unrun: Iterator<UnrunLine, void, undefined>,
   ): AsyncGenerator<Buffer[], void, undefined> {
     let next = unrun.next();
     let at = 0;
-    for await (const lines of pieces.readResultLines(failed)) {
+    for await (const lines of read(failed)) {
       for (const line of lines) {
         const failedLine = failed[at++]?.line ?? 0;
         for (; next.done !== true && next.value.line < failedLine; next = unrun.next()) yield [next.value.resultLine];
@@ -92,27 +95,49 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     await batches.tallies.freeze(batchId, shard);
     const without = (found: ReadonlyMap<number, PieceEntry>) => plan.lines.filter(({ line }) => !found.has(line));
     let decided = await decide(batchId, plan, heartbeat);
-    let missing = without(decided);
+    let copied = await findCopied(batchId, plan, decided, { isEnding: false });
+    let missing = without(new Map([...decided, ...copied]));
     const reason = missing.length === 0 ? null : await reasonNotToRun(input);
     if (missing.length > 0 && reason === null) {
       await batches.tallies.thaw(batchId, shard);
-      return { closed: false, missing: lineRanges(missing.map(({ line }) => line)) };
+      // Lines that wait for the answer of an equal one in another shard are not sent: the shard is closed when that is answered.
+      const unsent = missing.filter(({ copyOf }) => copyOf === undefined);
+      return { closed: false, missing: lineRanges(unsent.map(({ line }) => line)) };
     }
     if (reason !== null) {
       // If this process stood still in between, another one may have sent missing lines before the batch began to end.
       decided = await decide(batchId, plan, heartbeat);
-      missing = without(decided);
+      copied = await findCopied(batchId, plan, decided, { isEnding: true });
+      missing = without(new Map([...decided, ...copied]));
     }
 
-    const inOrder = plan.lines.flatMap(({ line }) => decided.get(line) ?? []);
+    const outcomes = new Map([...decided, ...copied]);
+    const customIds = new Map(plan.lines.map(({ line, customId }) => [line, customId]));
+    const lengths = new Map<number, number>();
+    /** The result lines of these entries; those of copies get an id and a custom_id of their own. */
+    async function* read(entries: readonly PieceEntry[]): AsyncGenerator<Buffer[], void, undefined> {
+      let at = 0;
+      for await (const lines of pieces.readResultLines(entries)) {
+        yield lines.map((bytes) => {
+          const line = entries[at++]?.line ?? 0;
+          if (!copied.has(line)) return bytes;
+          const own = copiedLine(bytes, { id: newResultLineId(randomHex(32)), customId: customIds.get(line) ?? '' });
+          lengths.set(line, own.length);
+          return own;
+        });
+      }
+    }
+
+    const inOrder = plan.lines.flatMap(({ line }) => outcomes.get(line) ?? []);
     const completed = inOrder.filter(({ outcome }) => outcome === 'completed');
     const failed = inOrder.filter(({ outcome }) => outcome === 'failed');
     await memory.fit(inOrder, heartbeat.signal);
     const nonce = randomHex(16);
     const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, heartbeat);
-    const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(pieces.readResultLines(completed)));
+    const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(read(completed)));
     const unrun: UnrunLine[] = reason === null ? [] : [...unrunLines(missing, reason)];
-    const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, unrun.values())));
+    const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, read, unrun.values())));
+    for (const { line, resultLine } of unrun) lengths.set(line, resultLine.length);
     // Between the reading of the pieces and here another closer may have come to another result: the first one counts.
     const result = await pieces.createShardResult(batchId, {
       shard,
@@ -121,11 +146,12 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
       completed: completed.length,
       failed: failed.length,
       notRun: missing.length,
+      copied: copied.size,
       usage: completed.reduce((sum, { usage }) => (usage === null ? sum : addUsage(sum, usage)), zeroUsage()),
       models: shardUsage(plan.lines, decided),
       output,
       error,
-      lines: closedLines(plan, decided, unrun, reason),
+      lines: closedLines(plan, { outcomes, lengths }, reason),
     });
     return asClosed(result);
   };
@@ -134,14 +160,13 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
 /** All lines of the shard that have an outcome now, in order. */
 function closedLines(
   { lines }: ShardPlan,
-  decided: ReadonlyMap<number, PieceEntry>,
-  unrun: readonly UnrunLine[],
+  { outcomes, lengths }: { outcomes: ReadonlyMap<number, PieceEntry>; lengths: ReadonlyMap<number, number> },
   reason: NotRunReason | null,
 ): ClosedLine[] {
-  const lengths = new Map(unrun.map(({ line, resultLine }) => [line, resultLine.length]));
   return lines.map(({ line }) => {
     const notRun = { line, outcome: OUTCOME_OF[reason ?? 'batch_expired'], attempts: 0, milliseconds: null, usage: null };
-    return toClosedLine(decided.get(line) ?? { ...notRun, length: lengths.get(line) ?? 0 });
+    const known = { ...notRun, length: 0, ...outcomes.get(line) };
+    return toClosedLine({ ...known, length: lengths.get(line) ?? known.length });
   });
 }
 

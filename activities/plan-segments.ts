@@ -19,6 +19,7 @@ export interface ValidatedPart {
   shards: PlanSegment['shards'];
   /** Of all segments, in order. */
   customIds: Buffer[];
+  bodies: Buffer[];
 }
 
 /** Reads the segments up to this one; null where it is not there. */
@@ -31,16 +32,19 @@ export async function readSegments(
   if (last === null) return null;
   const shards: PlanSegment['shards'] = [];
   const customIds: Buffer[] = [];
+  const bodies: Buffer[] = [];
   // One after the other, because the JSON of a segment is several times as large as what is kept of it.
   for (const earlier of last.earlier) {
     const segment = await pieces.getPlanSegment(batchId, earlier);
     if (segment === null) return null;
     shards.push(...segment.shards);
     customIds.push(Buffer.from(segment.customIds, 'base64'));
+    bodies.push(Buffer.from(segment.bodies, 'base64'));
   }
   shards.push(...last.shards);
   customIds.push(Buffer.from(last.customIds, 'base64'));
-  return { names: [...last.earlier, name], last, shards, customIds };
+  bodies.push(Buffer.from(last.bodies, 'base64'));
+  return { names: [...last.earlier, name], last, shards, customIds, bodies };
 }
 
 /** Writes a segment whenever enough of the input has been validated; an attempt after this one goes on from there. */
@@ -75,6 +79,7 @@ export function createSegmentWriter(given: {
       ...plan.state(began.shards),
       checked: checker.state(),
       customIds: checker.takeCustomIds().toString('base64'),
+      bodies: checker.takeBodies().toString('base64'),
     });
     names.push(name);
     began = { requests: checker.requests, end, shards: plan.shards };

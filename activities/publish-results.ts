@@ -116,6 +116,7 @@ export function createPublishResults(
     if (moved === null) return null;
     const completed = results.reduce((sum, result) => sum + result.completed, 0);
     const failed = results.reduce((sum, result) => sum + result.failed, 0);
+    const copied = results.reduce((sum, result) => sum + result.copied, 0);
     return {
       ...found,
       batch: {
@@ -124,6 +125,7 @@ export function createPublishResults(
         error_file_id: ids.error,
         request_counts: { total: moved.request_counts.total, completed, failed },
         usage: results.reduce((sum, { usage }) => addUsage(sum, usage), zeroUsage()),
+        ...(copied === 0 ? {} : { nightshift: { ...moved.nightshift, deduplicated: copied } }),
       },
     };
   }

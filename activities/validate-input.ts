@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { Context } from '@temporalio/activity';
 import { createInputChecker, readThroughChecker } from '../src/domain/check-input.ts';
+import { deduplicates } from '../src/domain/deduplicate.ts';
 import type { File } from '../src/domain/file.ts';
 import { FIRST_MODEL_BYTES, readFirstModel } from '../src/domain/first-model.ts';
 import { isFileId } from '../src/domain/ids.ts';
@@ -31,14 +32,15 @@ const MAX_LOSSES = 3;
 export function createValidateInput(
   deps: Pick<
     ActivityDeps,
-    'files' | 'pieces' | 'routes' | 'modelLists' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex' | 'segmentSize'
+    'files' | 'batches' | 'pieces' | 'routes' | 'modelLists' | 'limits' | 'upstreams' | 'workersOf' | 'randomHex' | 'segmentSize'
   > & {
     batchesRunning: BatchesRunning;
     controlMemory: ControlMemory;
     heavyWork: HeavyWork;
   },
 ) {
-  const { files, pieces, routes, modelLists, limits, upstreams, workersOf, randomHex, batchesRunning, controlMemory, heavyWork } = deps;
+  const { files, batches, pieces, routes, modelLists, limits, upstreams, workersOf, randomHex, batchesRunning, controlMemory, heavyWork } =
+    deps;
   const { segmentSize = SEGMENT_SIZE } = deps;
 
   /** Held while a line is checked that is not short. */
@@ -75,7 +77,8 @@ export function createValidateInput(
       routes,
       modelLists,
       digest: (bytes) => hash('sha256', bytes, 'buffer'),
-      from: from === null ? null : { checked: from.last.checked, customIds: from.customIds },
+      from: from === null ? null : { checked: from.last.checked, customIds: from.customIds, bodies: from.bodies },
+      deduplicates: deduplicates((await batches.get(tenant, batchId))?.batch.metadata ?? null),
     });
     const nonce = randomHex(16);
     const writer = createPlanWriter(pieces, { batchId, nonce }, { from });

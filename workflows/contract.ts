@@ -117,7 +117,7 @@ export interface ShardInput extends BatchRef {
   shardsHandingOut: number;
   /** True when pieces of an earlier run may exist: the shard asks for them once, before it hands out lines. */
   resumed: boolean;
-  /** The upstreams of a shard whose lines go to several, the one above included; absent where all go to that one. */
+  /** The upstreams of a shard whose lines go to several or not all to one, the one above included; absent where all go to that one. */
   mixed?: MixedUpstream[];
 }
 

@@ -102,7 +102,7 @@ export function createShardPool(
     const { name: upstream, linesPerActivity, pace, shardsHandingOut } = first;
     const common = { tenant, batchId, endpoint, inputFileId, upstream, ...endOfWindow(input, ending) };
     const sizes = { policy: { ...policy, linesPerActivity }, pace, shardsHandingOut };
-    return { ...common, ...sizes, range, resumed: mayHavePieces, ...(mixed.length > 1 ? { mixed } : {}) };
+    return { ...common, ...sizes, range, resumed: mayHavePieces, ...(mixed.length > 1 || range.copies !== undefined ? { mixed } : {}) };
   }
 
   function learn(range: ShardRange, { pace, paces }: ShardEnd): void {

@@ -1,4 +1,4 @@
-import type { PlannedLine } from '../../src/domain/plan.ts';
+import { type PlannedLine, upstreamOf } from '../../src/domain/plan.ts';
 
 /** The lines of a plan in a fraction of the memory that their objects take. */
 export interface PackedLines {
@@ -12,7 +12,7 @@ export function packLines(lines: readonly PlannedLine[]): PackedLines {
   const numbers = Uint32Array.from(lines, ({ line }) => line);
   const offsets = Float64Array.from(lines, ({ offset }) => offset);
   const lengths = Uint32Array.from(lines, ({ length }) => length);
-  const upstreams = Uint16Array.from(lines, ({ upstream = 0 }) => upstream);
+  const upstreams = Uint16Array.from(lines, upstreamOf);
   const customIds = lines.map(({ customId }) => customId).join('');
   const idEnds = new Uint32Array(lines.length);
   for (let at = 0, end = 0; at < lines.length; at++) idEnds[at] = end += lines[at]?.customId.length ?? 0;

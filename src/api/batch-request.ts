@@ -9,6 +9,7 @@ import {
   stringAboveMaxLength,
   unknownParameter,
 } from './errors/parameter-errors.ts';
+import { DEDUPLICATE_KEY, DEDUPLICATE_VALUES } from '../domain/deduplicate.ts';
 import { describeJsonType, isJsonRecord } from '../domain/json-type.ts';
 import { allowedPriorities, PRIORITIES, PRIORITY_KEY } from '../domain/priority.ts';
 import { codePoints } from '../domain/shown-text.ts';
@@ -80,8 +81,10 @@ function readMetadataValue(key: string, value: unknown, bestPriority: number): s
   if (typeof value !== 'string') throw invalidType(`metadata.${key}`, 'a string', describeJsonType(value));
   const length = codePoints(value);
   if (length > MAX_VALUE_LENGTH) throw stringAboveMaxLength(`metadata.${key}`, MAX_VALUE_LENGTH, length);
-  // Nightshift acts on this key, so a value that it would not honour is refused.
+  // Nightshift acts on these keys, so a value that it would not honour is refused.
   if (key === PRIORITY_KEY) checkPriority(value, bestPriority);
+  if (key === DEDUPLICATE_KEY && !DEDUPLICATE_VALUES.some((each) => each === value))
+    throw invalidValue(`metadata.${key}`, value, DEDUPLICATE_VALUES);
   return value;
 }
 

@@ -75,6 +75,8 @@ export interface Batch {
     paused_at?: number;
     retry_of?: string;
     retried_by?: string[];
+    /** How many requests got the answer of an equal one; known at the end. */
+    deduplicated?: number;
   };
 }
 

@@ -7,7 +7,7 @@ import { type Limits, LONG_LINE_BYTES, MAX_BATCH_ERRORS } from './limits.ts';
 import type { ModelLists } from './model-list.ts';
 import type { ModelRoutes } from './model-routes.ts';
 import type { CheckedSoFar, PlannedLine } from './plan.ts';
-import { createRequestLineChecker } from './request-line.ts';
+import { createRequestLineChecker, readRequestLine } from './request-line.ts';
 
 /** What the lines of an input amount to. */
 export type CheckedInput =
@@ -29,11 +29,14 @@ export interface InputChecker {
   readonly model: number;
   /** The custom_id of the last line without faults. */
   readonly customId: string;
+  /** The earlier line with the same body as the last line without faults; null where there is none, or where equal ones are not looked for. */
+  readonly copyOf: number | null;
   readonly requests: number;
   verdict(): CheckedInput;
   /** For another checker that goes on from here, with `takeCustomIds`: the custom_ids since the last call. */
   state(): CheckedSoFar;
   takeCustomIds(): Buffer;
+  takeBodies(): Buffer;
   /** See `CustomIds`. */
   customIdIndex(): Buffer;
 }
@@ -61,14 +64,17 @@ export function createInputChecker({
   from = null,
   mostErrors = MAX_BATCH_ERRORS,
   onRequest = () => undefined,
+  deduplicates = false,
 }: {
   endpoint: string;
   limits: Limits;
   routes: ModelRoutes;
   modelLists: ModelLists;
   digest: Digest;
-  /** What an earlier checker has found; its `customIds` are taken out. */
-  from?: { checked: CheckedSoFar; customIds: Buffer[] } | null;
+  /** What an earlier checker has found; its `customIds` and `bodies` are taken out. */
+  from?: { checked: CheckedSoFar; customIds: Buffer[]; bodies: Buffer[] } | null;
+  /** Whether to look for equal bodies. */
+  deduplicates?: boolean;
   /** Errors after which checking stops. */
   mostErrors?: number;
   onRequest?: (request: CheckedRequest) => void;
@@ -77,6 +83,9 @@ export function createInputChecker({
   const customIds = createCustomIds(digest);
   // Taken out, because those of ten million lines are 200 MB.
   for (const bytes of from?.customIds.splice(0) ?? []) customIds.restore(bytes);
+  const bodies = createCustomIds(digest);
+  for (const bytes of from?.bodies.splice(0) ?? []) bodies.restore(bytes);
+  let copyOf: number | null = null;
   const checker = createRequestLineChecker({ endpoint, limits, lineOf: customIds.lineOf });
   const errors: BatchError[] = [...checked.errors];
   let { requests, embeddingInputs } = checked;
@@ -105,6 +114,7 @@ export function createInputChecker({
       embeddingInputs += checked.embeddingInputs;
       const addModel = () => {
         const wrong = models.add(model, line);
+        copyOf = deduplicates && bytes !== null ? bodies.lineOfBytes(readRequestLine(bytes).body, line) : null;
         if (wrong.length === 0 && bytes !== null)
           onRequest({ bytes, model, upstream: models.upstreams[models.upstream] ?? '', embeddingInputs: checked.embeddingInputs });
         return add(wrong);
@@ -121,6 +131,9 @@ export function createInputChecker({
     get model() {
       return models.number;
     },
+    get copyOf() {
+      return copyOf;
+    },
     get customId() {
       return customId;
     },
@@ -128,6 +141,7 @@ export function createInputChecker({
       return requests;
     },
     state: () => ({ requests, embeddingInputs, errors: [...errors], models: models.state() }),
+    takeBodies: () => bodies.takeNew(),
     takeCustomIds: () => customIds.takeNew(),
     customIdIndex: () => customIds.index(),
     verdict() {
@@ -167,8 +181,8 @@ export async function readThroughChecker(given: {
       if (!(typeof goesOn === 'boolean' ? goesOn : await goesOn)) return 'checked';
       const { line, offset, length } = found;
       const ofOther = checker.upstream > 0 ? { upstream: checker.upstream } : {};
-      const { customId, model } = checker;
-      const others = { ...ofOther, ...(model > 0 ? { model } : {}) };
+      const { customId, model, copyOf } = checker;
+      const others = { ...ofOther, ...(model > 0 ? { model } : {}), ...(copyOf === null ? {} : { copyOf }) };
       if (checker.isClean && !(await plan({ line, offset, length, customId, ...others }))) return 'plan_full';
       const saved = taken({ line, end: offset + length });
       if (saved !== null) await saved;

@@ -6,6 +6,8 @@ const HASH_WORDS = 4;
 export interface CustomIds {
   /** The line that had it before; null when none had, and then this line is remembered. */
   lineOf(customId: string, line: number): number | null;
+  /** The same for any bytes. */
+  lineOfBytes(bytes: Uint8Array, line: number): number | null;
   /** What was remembered since the last call, 20 bytes each, to be restored by another process. */
   takeNew(): Buffer;
   /** Eight bytes for each: its hash and its line, by hash, to find the line of a custom_id in few bytes. See `customIdHash`. */
@@ -59,18 +61,22 @@ export function createCustomIds(digest: Digest): CustomIds {
     slots = size;
   }
 
+  function lineOfBytes(bytes: Uint8Array, line: number): number | null {
+    const words = hashWords(bytes, digest);
+    const { at, found } = place(table, slots, words);
+    if (found) return table[at + HASH_WORDS] ?? 0;
+    const entry = new Uint32Array(WORDS);
+    entry.set(words);
+    entry[HASH_WORDS] = line;
+    note(entry);
+    remember(entry);
+    return null;
+  }
+
   return {
-    lineOf(customId, line) {
-      const words = hashWords(customId, digest);
-      const { at, found } = place(table, slots, words);
-      if (found) return table[at + HASH_WORDS] ?? 0;
-      const entry = new Uint32Array(WORDS);
-      entry.set(words);
-      entry[HASH_WORDS] = line;
-      note(entry);
-      remember(entry);
-      return null;
-    },
+    // As UTF-16, because UTF-8 would make all lone surrogates the same.
+    lineOf: (customId, line) => lineOfBytes(Buffer.from(customId, 'utf16le'), line),
+    lineOfBytes,
 
     takeNew() {
       const taken = Buffer.from(added.subarray(0, addedBytes));
@@ -103,16 +109,15 @@ export function createCustomIds(digest: Digest): CustomIds {
 
 /** The hash under which `index` has a custom_id. */
 export function customIdHash(customId: string, digest: Digest): number {
-  return hashWords(customId, digest)[0] ?? 0;
+  return hashWords(Buffer.from(customId, 'utf16le'), digest)[0] ?? 0;
 }
 
 function isSame(table: Uint32Array, at: number, words: Uint32Array): boolean {
   return table[at] === words[0] && table[at + 1] === words[1] && table[at + 2] === words[2] && table[at + 3] === words[3];
 }
 
-function hashWords(customId: string, digest: Digest): Uint32Array {
-  // As UTF-16, because UTF-8 would make all lone surrogates the same.
-  const hash = digest(Buffer.from(customId, 'utf16le'));
+function hashWords(bytes: Uint8Array, digest: Digest): Uint32Array {
+  const hash = digest(bytes);
   const view = new DataView(hash.buffer, hash.byteOffset, hash.byteLength);
   const words = new Uint32Array(HASH_WORDS);
   for (let word = 0; word < HASH_WORDS; word++) words[word] = view.getUint32(word * 4, true);

@@ -46,6 +46,8 @@ export interface ShardResult {
   failed: number;
   /** Lines written as `batch_cancelled` or `batch_expired`. */
   notRun: number;
+  /** Lines that have the answer of an equal one. They are completed or failed as that is, and have no usage of their own. */
+  copied: number;
   usage: Usage;
   /** What the lines that have an outcome came to, by model. */
   models: NumberedUsage[];

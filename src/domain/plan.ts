@@ -15,6 +15,8 @@ export interface ShardRange {
   requests: number;
   /** Numbers of the upstreams that serve them, among those of the plan, ascending; absent for the first one alone. */
   upstreams?: number[];
+  /** How many of the requests get the answer of an equal one; absent for none. */
+  copies?: number;
 }
 
 /**
@@ -28,6 +30,8 @@ export interface PlannedLine {
   customId: string;
   /** Number of the upstream that serves it, among those of the plan; absent for the first. */
   upstream?: number;
+  /** An earlier line with an equal request, whose answer this one gets; it is not sent. */
+  copyOf?: number;
   /** Number of the model it names, among those of the plan; absent for the first. */
   model?: number;
 }
@@ -78,6 +82,8 @@ export interface PlanSegment {
   checked: CheckedSoFar;
   /** Hashes of the custom_ids since the segment before, as base64. */
   customIds: string;
+  /** Hashes of the requests since the segment before, as base64, where equal ones are sent once. */
+  bodies: string;
 }
 
 /** What all lines so far amount to. */
@@ -112,9 +118,18 @@ export function createPlanner({
     const first = lines[0];
     const last = lines.at(-1);
     if (first === undefined || last === undefined) return null;
-    const upstreams = [...new Set(lines.map(upstreamOf))].sort((a, b) => a - b);
+    const copies = lines.filter(({ copyOf }) => copyOf !== undefined).length;
+    const upstreams = [...new Set(lines.map(upstreamOf))].filter((upstream) => upstream !== NO_UPSTREAM).sort((a, b) => a - b);
     const ofOthers = upstreams.some((upstream) => upstream > 0) ? { upstreams } : {};
-    const plan = { shard: shard++, firstLine: first.line, lastLine: last.line, requests: lines.length, ...ofOthers, lines };
+    const plan = {
+      shard: shard++,
+      firstLine: first.line,
+      lastLine: last.line,
+      requests: lines.length,
+      ...ofOthers,
+      ...(copies > 0 ? { copies } : {}),
+      lines,
+    };
     lines = [];
     return plan;
   };
@@ -134,9 +149,12 @@ export function createPlanner({
   };
 }
 
-/** Number of the upstream that serves a line. */
-export function upstreamOf({ upstream = 0 }: Pick<PlannedLine, 'upstream'>): number {
-  return upstream;
+/** The number of no upstream; numbers are kept in 16 bits. */
+const NO_UPSTREAM = 0xffff;
+
+/** Number of the upstream to which a line is sent; that of no upstream if it is not sent, so that nothing hands it out. */
+export function upstreamOf({ upstream = 0, copyOf }: Pick<PlannedLine, 'upstream' | 'copyOf'>): number {
+  return copyOf === undefined ? upstream : NO_UPSTREAM;
 }
 
 /** The lines of a shard between two, of one upstream where `mixed` names it. */

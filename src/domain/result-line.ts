@@ -56,6 +56,8 @@ export interface ResultLineHead {
   requestId: string | null;
   /** Where the JSON of the body begins, or of the error if there is no answer. */
   valueStart: number;
+  /** Where the bytes after the custom_id begin. */
+  restStart: number;
 }
 
 /** A custom_id has at most 512 characters, so the beginning is never longer. */
@@ -79,7 +81,13 @@ export function readResultLineHead(bytes: Uint8Array): ResultLineHead {
     status: status === undefined ? null : Number(status),
     requestId: requestId === undefined ? null : parse(requestId),
     valueStart: whole.length,
+    restStart: '{"id":,"custom_id":'.length + id.length + customId.length,
   };
+}
+
+/** The result line of a request that gets the answer of an equal one. */
+export function copiedLine(line: Uint8Array, given: { id: string; customId: string }): Buffer {
+  return Buffer.concat([Buffer.from(opening(given)), line.subarray(readResultLineHead(line).restStart)]);
 }
 
 /** The JSON of the body of a whole result line, or of its error if it has no answer. */

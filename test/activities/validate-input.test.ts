@@ -605,6 +605,7 @@ describe('validateInput, a second time', () => {
       completed: 2,
       failed: 1,
       notRun: 0,
+      copied: 0,
       usage,
       models: [],
       output: null,

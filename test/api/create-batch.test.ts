@@ -97,6 +97,13 @@ describe('POST /v1/batches', () => {
       assert.match(error.message, /: '2'\. The priorities that you may ask for are: '3', '4' and '5'\. .*NIGHTSHIFT_TENANT_PRIORITIES/);
     });
 
+    it('takes true or false for nightshift_deduplicate, and refuses anything else', async () => {
+      assert.equal((await post({ ...minimal(), metadata: { nightshift_deduplicate: 'true' } })).status, 200);
+      const refused = await post({ ...minimal(), metadata: { nightshift_deduplicate: 'yes' } });
+      assert.equal(refused.status, 400);
+      assert.equal((await envelopeOf(refused)).param, 'metadata.nightshift_deduplicate');
+    });
+
     it('echoes metadata unchanged everywhere, and takes null', async () => {
       const metadata = { b: 'x', a: '', ключ: '🌙'.repeat(512), ['k'.repeat(64)]: 'v' };
       const batch = await client.batches.create({ ...minimal(), completion_window: '24h', endpoint: '/v1/chat/completions', metadata });

@@ -157,6 +157,42 @@ describe('the command line', () => {
     assert.equal(await readFile(join(folder, 'again', saved[1] ?? ''), 'utf8'), await readFile(join(folder, output), 'utf8'));
   });
 
+  it('sends equal requests once, retries those that failed, and joins the results of both batches', async () => {
+    const equal = (id: string, text: string, script: string) => chatLine(text, `marker=${text};${script}`).replace(`"${text}"`, `"${id}"`);
+    const input = Array.from({ length: 1200 }, (_, at) => equal(`r${at}`, `equal-${at % 4}`, at % 4 === 3 ? 'status=400,200' : '')).join(
+      '\n',
+    );
+    const { id } = await submit(client, input, { metadata: { nightshift_deduplicate: 'true' } });
+    const batch = await ended(client, id);
+    assert.deepEqual([batch.status, batch.request_counts], ['completed', { total: 1200, completed: 900, failed: 300 }]);
+    assert.deepEqual(Object(batch).nightshift, { deduplicated: 1196 });
+    const failed = await nightshift('results', id, '--status', 'failed', '--limit', '2', '--json');
+    assert.deepEqual(
+      failed.stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => [JSON.parse(line).custom_id, JSON.parse(line).status]),
+      [
+        ['r3', 400],
+        ['r7', 400],
+      ],
+    );
+    assert.equal((await nightshift('retry', id, '--wait', '-o', 'retried')).code, 0);
+    const merged = await nightshift('download', id, '--merged', '-o', 'merged');
+    assert.equal(merged.code, 0, merged.stderr);
+    const lines = (await readFile(join(folder, 'merged', `${id}_merged.jsonl`), 'utf8')).trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line).custom_id),
+      Array.from({ length: 1200 }, (_, at) => `r${at}`),
+    );
+    assert.ok(lines.every((line) => JSON.parse(line).response.status_code === 200));
+    const calls = await stack.upstream.calls();
+    assert.deepEqual(
+      [0, 1, 2, 3].map((at) => calls[`equal-${at}`]),
+      [1, 1, 1, 2],
+    );
+  });
+
   it('cancels a batch that runs, and says so of one that has ended', async () => {
     await writeFile(join(folder, 'slow.jsonl'), Array.from({ length: 20 }, (_, n) => chatLine(`slow-${n}`, 'delay=60000')).join('\n'));
     const { stdout } = await nightshift('submit', 'slow.jsonl');

@@ -291,6 +291,7 @@ function shardResult(shard: number, completed: number): ShardResultLines {
     completed,
     failed: 0,
     notRun: 0,
+    copied: 0,
     usage: zeroUsage(),
     models: [],
     output: null,

@@ -65,6 +65,7 @@ const batch: Schema = {
       properties: {
         paused_at: { ...unixSeconds, description: 'Since when the batch is paused; absent while it is not' },
         retry_of: { ...text, description: 'The batch whose lines this one runs again' },
+        deduplicated: { ...count, description: 'How many requests were not sent, because they got the answer of an equal one' },
         retried_by: { type: 'array', items: text, description: 'The batches that run lines of this one again' },
       },
     },
