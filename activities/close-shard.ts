@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { addUsage, type BatchRecord, zeroUsage } from '../src/domain/batch.ts';
 import { type ClosedLine, OUTCOME_OF, toClosedLine } from '../src/domain/closed-lines.ts';
+import { type Failure, type FailureGroup, groupFailures } from '../src/domain/failures.ts';
 import { newResultLineId } from '../src/domain/ids.ts';
 import { lineRanges } from '../src/domain/line-ranges.ts';
 import { windowEndMs } from '../src/domain/pause.ts';
@@ -17,6 +18,9 @@ import { unknownBatch } from './save-batch.ts';
 
 /** Result lines of small pieces that are kept from their listing to their writing: all, where a shard had an activity per line. */
 const KEEP_BYTES = 8 * 1024 * 1024;
+
+/** Of a piece that does not say why a line failed. */
+const UNKNOWN: Failure = { status: null, code: 'unknown', message: '' };
 
 interface UnrunLine {
   line: number;
@@ -86,7 +90,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     const progress = { shard, lines: 0 };
     using heartbeat = startHeartbeat(() => progress);
     const standing = await pieces.getShardResult(batchId, shard);
-    if (standing !== null) return asClosed(standing);
+    if (standing !== null) return await told(batchId, standing);
 
     const plan = await pieces.getPlanShard(batchId, shard);
     if (plan === null) throw new Error(`shard ${shard} has no plan`);
@@ -149,12 +153,24 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
       copied: copied.size,
       usage: completed.reduce((sum, { usage }) => (usage === null ? sum : addUsage(sum, usage)), zeroUsage()),
       models: shardUsage(plan.lines, decided),
+      failures: groupsOf(plan, failed),
       output,
       error,
       lines: closedLines(plan, { outcomes, lengths }, reason),
     });
-    return asClosed(result);
+    return await told(batchId, result);
   };
+
+  /** A later attempt comes here again, so what failed is told however often this is cut off. */
+  async function told(batchId: string, result: ShardResult): Promise<ClosedShard> {
+    if (result.failures.length > 0) await batches.tallies.addClosed(batchId, result.shard, result.failures);
+    return asClosed(result);
+  }
+}
+
+function groupsOf({ lines }: ShardPlan, failed: readonly PieceEntry[]): FailureGroup[] {
+  const customIds = new Map(lines.map(({ line, customId }) => [line, customId]));
+  return groupFailures(failed.map(({ line, failure = UNKNOWN }) => ({ failure, customId: customIds.get(line) ?? '' })));
 }
 
 /** All lines of the shard that have an outcome now, in order. */

@@ -1,6 +1,7 @@
 import { ApplicationFailure } from '@temporalio/activity';
-import { addUsage, type BatchRecord, isTerminal, zeroUsage } from '../src/domain/batch.ts';
+import { addUsage, type Batch, type BatchRecord, isTerminal, zeroUsage } from '../src/domain/batch.ts';
 import { DEFAULT_FILE_LIFE_SECONDS } from '../src/domain/file.ts';
+import { type FailureGroup, sumFailures } from '../src/domain/failures.ts';
 import { newFileId } from '../src/domain/ids.ts';
 import type { JoinedObject } from '../src/domain/join-parts.ts';
 import { transition } from '../src/domain/lifecycle.ts';
@@ -117,6 +118,7 @@ export function createPublishResults(
     const completed = results.reduce((sum, result) => sum + result.completed, 0);
     const failed = results.reduce((sum, result) => sum + result.failed, 0);
     const copied = results.reduce((sum, result) => sum + result.copied, 0);
+    const failures = sumFailures(results.map((result) => result.failures));
     return {
       ...found,
       batch: {
@@ -125,7 +127,7 @@ export function createPublishResults(
         error_file_id: ids.error,
         request_counts: { total: moved.request_counts.total, completed, failed },
         usage: results.reduce((sum, { usage }) => addUsage(sum, usage), zeroUsage()),
-        ...(copied === 0 ? {} : { nightshift: { ...moved.nightshift, deduplicated: copied } }),
+        ...withAdditions(moved, { failures, copied }),
       },
     };
   }
@@ -180,6 +182,16 @@ export function createPublishResults(
     await endBatch(record);
     return asSaved(record);
   }
+}
+
+/** The additions to a batch that has ended, where there are any. */
+function withAdditions(
+  { nightshift }: Pick<Batch, 'nightshift'>,
+  { failures, copied }: { failures: FailureGroup[]; copied: number },
+): Pick<Batch, 'nightshift'> {
+  if (failures.length === 0 && copied === 0) return {};
+  const deduplicated = copied === 0 ? {} : { deduplicated: copied };
+  return { nightshift: { ...nightshift, ...deduplicated, ...(failures.length === 0 ? {} : { failures }) } };
 }
 
 function idOf({ id, objects }: ResultFile): string | null {

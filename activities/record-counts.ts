@@ -1,7 +1,12 @@
+import type { FailedLine } from '../src/domain/failures.ts';
+import type { LineRange } from '../src/domain/line-ranges.ts';
+import type { WaitFact } from '../src/domain/waiting.ts';
 import { isTerminal } from '../src/domain/batch.ts';
 import { withCounts } from '../src/domain/lifecycle.ts';
 import { addOutcome, addTallies, emptyTally, type ShardTally, type Tallies } from '../src/domain/shard-tally.ts';
+import type { WorkerReport } from '../src/domain/batch-facts.ts';
 import type { BatchRef, Progress } from '../workflows/contract.ts';
+import { BatchReport, type SliceFacts } from './batch-report.ts';
 import type { ActivityDeps } from './deps.ts';
 
 /** How often counts are written. */
@@ -14,10 +19,22 @@ export interface CountTimes {
   mostMs: number;
   /** Between two times that it raises the counts in the record, for lists, which read nothing else. */
   saveMs: number;
+  /** Between two looks at what the lines of a batch wait for. */
+  lookMs: number;
+  /** A report is repeated after this, even if nothing has changed: readers forget those that are older than 30 s. */
+  reportMs: number;
 }
 
 /** `mostMs` and `saveMs` together keep lists younger than 30 s. A process writes four times a second at most, unless it runs over 40 batches. */
-const TIMES: Readonly<CountTimes> = { settleMs: 1_000, perBatchMs: 250, leastMs: 3_000, mostMs: 10_000, saveMs: 15_000 };
+const TIMES: Readonly<CountTimes> = {
+  settleMs: 1_000,
+  perBatchMs: 250,
+  leastMs: 3_000,
+  mostMs: 10_000,
+  saveMs: 15_000,
+  lookMs: 2_000,
+  reportMs: 10_000,
+};
 /** A process that ends tells what it has as soon as it can. */
 const DRAIN_SETTLE_MS = 50;
 /** Batches whose counts are written at the same time. */
@@ -31,7 +48,13 @@ export interface RecordCounts {
 
 export interface CountedShard extends Disposable {
   /** The outcome of a line lies in a piece, and nothing can change it any more. */
-  add(line: number, outcome: 'completed' | 'failed'): void;
+  add(line: number, outcome: 'completed' | 'failed', failed?: FailedLine): void;
+  /** Looks at these facts now and then, until disposed. */
+  watch(facts: () => SliceFacts): void;
+  /** The line waits outside of this process for so many milliseconds. */
+  backOff(line: number, waitMs: number, fact: WaitFact): void;
+  /** Lines that waited are at work again. */
+  resume(range: LineRange): void;
 }
 
 interface CountedBatch extends BatchRef {
@@ -41,6 +64,7 @@ interface CountedBatch extends BatchRef {
   readonly news: Set<number>;
   /** Shards that are closed and still in the tallies. */
   readonly closed: Set<number>;
+  readonly report: BatchReport;
   slices: number;
   /** Whether the record may be behind. */
   isUnsaved: boolean;
@@ -53,10 +77,11 @@ interface CountedBatch extends BatchRef {
 
 /** Costs bucket and Temporal nothing for a batch in which nothing happens. */
 export function createRecordCounts(
-  deps: Pick<ActivityDeps, 'batches' | 'runs' | 'monotonicMs' | 'draining' | 'logger'>,
+  deps: Pick<ActivityDeps, 'batches' | 'runs' | 'monotonicMs' | 'nowMs' | 'randomHex' | 'draining' | 'logger'>,
   times: CountTimes = TIMES,
 ): RecordCounts {
-  const { monotonicMs, draining } = deps;
+  const { monotonicMs, nowMs, draining } = deps;
+  const worker = deps.randomHex(16);
   const counted = new Map<string, CountedBatch>();
   const due: CountedBatch[] = [];
   let lanes = 0;
@@ -64,7 +89,7 @@ export function createRecordCounts(
   function batchOf({ tenant, batchId }: BatchRef): CountedBatch {
     const found = counted.get(batchId);
     if (found !== undefined) return found;
-    const sets = { shards: new Map(), news: new Set<number>(), closed: new Set<number>() };
+    const sets = { shards: new Map(), news: new Set<number>(), closed: new Set<number>(), report: new BatchReport() };
     const state = { slices: 0, isUnsaved: false, toldMs: -Infinity, savedMs: -Infinity, timer: null, dueMs: Infinity };
     const begun: CountedBatch = { tenant, batchId, ...sets, ...state };
     counted.set(batchId, begun);
@@ -73,11 +98,12 @@ export function createRecordCounts(
 
   /** Makes sure that the batch is looked at in time for what it has to tell or to save. */
   function schedule(batch: CountedBatch): void {
-    const nowMs = monotonicMs();
+    const atMs = monotonicMs();
     const betweenMs = Math.min(times.mostMs, Math.max(times.leastMs, counted.size * times.perBatchMs));
-    const tellMs = batch.news.size === 0 ? Infinity : draining.aborted ? nowMs : batch.toldMs + betweenMs;
+    const tellMs = batch.news.size === 0 ? Infinity : draining.aborted ? atMs : batch.toldMs + betweenMs;
     const saveMs = batch.isUnsaved && !draining.aborted ? batch.savedMs + times.saveMs : Infinity;
-    const nextMs = Math.max(nowMs + (draining.aborted ? DRAIN_SETTLE_MS : times.settleMs), Math.min(tellMs, saveMs));
+    const lookMs = batch.report.isWatching && !draining.aborted ? atMs + times.lookMs : Infinity;
+    const nextMs = Math.max(atMs + (draining.aborted ? DRAIN_SETTLE_MS : times.settleMs), Math.min(tellMs, saveMs, lookMs));
     if (nextMs >= batch.dueMs || nextMs === Infinity) return;
     if (batch.timer !== null) clearTimeout(batch.timer);
     batch.dueMs = nextMs;
@@ -86,7 +112,7 @@ export function createRecordCounts(
       batch.dueMs = Infinity;
       due.push(batch);
       void writeDue();
-    }, nextMs - nowMs);
+    }, nextMs - atMs);
     batch.timer.unref();
   }
 
@@ -94,7 +120,10 @@ export function createRecordCounts(
     if (lanes >= AT_A_TIME) return;
     lanes += 1;
     for (let next = due.shift(); next !== undefined; next = due.shift()) {
-      const isOpen = await write(deps, next, monotonicMs() - next.savedMs >= times.saveMs && !draining.aborted);
+      const isSaveDue = monotonicMs() - next.savedMs >= times.saveMs && !draining.aborted && next.isUnsaved;
+      const report = next.report.look(worker, nowMs());
+      const isReportDue = next.report.isDue(report, times.reportMs);
+      const isOpen = await write(deps, next, { isSaveDue, report: isReportDue || next.news.size > 0 ? report : null });
       if (isOpen) schedule(next);
       else if (counted.get(next.batchId) === next) counted.delete(next.batchId);
       for (const [batchId, batch] of counted) if (isIdle(batch)) counted.delete(batchId);
@@ -103,8 +132,8 @@ export function createRecordCounts(
   }
 
   /** Whether nothing is lost by forgetting a batch. */
-  function isIdle({ slices, news, isUnsaved, savedMs }: CountedBatch): boolean {
-    return slices === 0 && news.size === 0 && !isUnsaved && monotonicMs() - savedMs >= times.saveMs;
+  function isIdle({ slices, news, report, isUnsaved, savedMs }: CountedBatch): boolean {
+    return slices === 0 && !report.isWatching && news.size === 0 && !isUnsaved && monotonicMs() - savedMs >= times.saveMs;
   }
 
   draining.addEventListener('abort', () => counted.forEach(schedule));
@@ -112,20 +141,32 @@ export function createRecordCounts(
   return {
     enter(ref, shard) {
       const batch = batchOf(ref);
+      let unwatch = (): void => undefined;
       batch.slices += 1;
       // Results of a worker that was lost may not be in the record yet.
       batch.isUnsaved = true;
       schedule(batch);
       return {
-        add(line, outcome) {
+        watch(facts) {
+          unwatch = batch.report.watch(facts);
+          schedule(batch);
+        },
+        backOff(line, waitMs, fact) {
+          batch.report.backOff(line, nowMs() + waitMs, fact);
+          schedule(batch);
+        },
+        resume: (range) => batch.report.resume(range),
+        add(line, outcome, failed) {
           const tally = batch.shards.get(shard) ?? emptyTally();
           batch.shards.set(shard, tally);
-          if (!addOutcome(tally, line, outcome)) return;
+          if (!addOutcome(tally, line, outcome, failed)) return;
+          batch.report.lineEnded(nowMs());
           batch.news.add(shard);
           batch.isUnsaved = true;
           schedule(batch);
         },
         [Symbol.dispose]() {
+          unwatch();
           batch.slices -= 1;
           batch.isUnsaved = true;
           schedule(batch);
@@ -139,8 +180,9 @@ export function createRecordCounts(
 async function write(
   { batches, runs, monotonicMs, logger }: Pick<ActivityDeps, 'batches' | 'runs' | 'monotonicMs' | 'logger'>,
   batch: CountedBatch,
-  isSaveDue: boolean,
+  { isSaveDue, report }: { isSaveDue: boolean; report: WorkerReport | null },
 ): Promise<boolean> {
+  if (batch.news.size === 0 && !isSaveDue && report === null) return true;
   const { tenant, batchId, shards, news, closed } = batch;
   // Taken before the first wait: what comes meanwhile is news again.
   const told = new Map([...news].flatMap((shard) => withTally(shard, shards)));
@@ -151,8 +193,14 @@ async function write(
   try {
     const record = await batches.get(tenant, batchId);
     if (record === null || isTerminal(record.batch.status)) return false;
-    const tallies = told.size > 0 ? await batches.tallies.add(batchId, told, gone) : isSaveDue ? await batches.tallies.read(batchId) : null;
-    if (told.size > 0) for (const shard of gone) closed.delete(shard);
+    const hasNews = told.size > 0 || report !== null;
+    const tallies = hasNews
+      ? await batches.tallies.add(batchId, told, gone, report ?? undefined)
+      : isSaveDue
+        ? await batches.tallies.read(batchId)
+        : null;
+    if (report !== null) batch.report.told(report);
+    if (hasNews) for (const shard of gone) closed.delete(shard);
     if (tallies === null || !isSaveDue) return true;
     const progress = await runs.progress(batchId);
     if (progress === null) return true;

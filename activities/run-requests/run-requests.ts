@@ -135,8 +135,10 @@ class SliceRunner {
     using taken = upstream.intake.take(isSuspicious ? 0 : linesIn(input));
     const lines = await this.#inputs.lines(input);
     using counted = this.#deps.recordCounts.enter(input, input.shard);
+    counted.resume([input.firstLine, input.lastLine]);
     const isContested = input.contested || history.mayHavePieces;
-    const counter = createStoredCounter({ counted, isContested, confirm: heartbeat.confirm });
+    const customIdOf = (wanted: number) => lines.find(({ line }) => line === wanted)?.customId ?? '';
+    const counter = createStoredCounter({ counted, isContested, confirm: heartbeat.confirm, customIdOf });
     const found = input.resumed || history.mayHavePieces ? await this.#storedOutcomes(input, lines, counted) : new Map<number, never>();
     const rest = lines.filter(({ line }) => !found.has(line));
     const only = lines.length === 1 ? rest[0] : undefined;
@@ -147,6 +149,7 @@ class SliceRunner {
       isContested,
     });
     run.status = status;
+    counted.watch(status.facts);
     const report = (tally: SliceTally, again: RanRequests['again']) => this.#toRanRequests(run, { lines, found, tally, again, upstream });
 
     if (lines.length > 1 && isSuspicious) {
@@ -187,6 +190,7 @@ class SliceRunner {
         return !writer.isLate;
       },
     });
+    for (const [line, { fact, waitMs }] of [...tally.retried, ...tally.postponed]) counted.backOff(line, waitMs, fact);
     return only === undefined ? report(tally, toAgain(tally, upstream)) : this.#endOfOne(run, only, tally, report);
   }
 

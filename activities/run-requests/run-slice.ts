@@ -76,12 +76,12 @@ export async function runSlice(lines: readonly PlannedLine[], given: Omit<Slice,
   };
   const failures: unknown[] = [];
 
-  function settled({ line, outcome, resultLine }: LineResult, isStored: boolean): void {
+  function settled({ line, outcome, failure, resultLine }: LineResult, isStored: boolean): void {
     memory.release(resultLine.length);
     if (!isStored) return;
     tally.stored.set(line, outcome);
     status.stored[outcome] += 1;
-    counter.stored(line, outcome);
+    counter.stored(line, outcome, failure);
   }
 
   async function runLine(planned: PlannedLine, passOn: () => void): Promise<void> {

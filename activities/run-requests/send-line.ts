@@ -3,6 +3,7 @@ import type { LineEffort } from '../../src/domain/piece.ts';
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import { readRequestLine } from '../../src/domain/request-line.ts';
 import { decide, sendsOf, timeoutFactor, type Tries, uncounted } from '../../src/domain/retry.ts';
+import type { WaitFact } from '../../src/domain/waiting.ts';
 import type { Entrant, Entry } from '../../src/upstream/admission/entrant.ts';
 import type { Permit } from '../../src/upstream/admission/permit.ts';
 import type { UpstreamRequest } from '../../src/upstream/client/client.ts';
@@ -11,15 +12,25 @@ import type { Lease } from '../memory-budget.ts';
 import { InputGoneError } from '../read-input.ts';
 import { toLineResult } from './line-results.ts';
 import type { Slice } from './run-slice.ts';
-import { describeEntering, describeGate, describeRetry, describeSettling, reasonOf } from './waits.ts';
+import {
+  backoffFact,
+  describeBucket,
+  describeEntering,
+  describeGate,
+  describeRetry,
+  describeSettling,
+  enteringFact,
+  momentary,
+  reasonOf,
+} from './waits.ts';
 
 /** What became of a line. */
 export type LineEnd =
   | { kind: 'outcome'; outcome: Outcome }
   /** It failed by itself. Another attempt of the activity tries it again after `waitMs`, at another server than `server`. */
-  | { kind: 'retry'; tries: Tries; waitMs: number; code: string; status: number | null; server: number | null }
+  | { kind: 'retry'; tries: Tries; waitMs: number; code: string; status: number | null; server: number | null; fact: WaitFact }
   /** No server took it. Another attempt of the activity sends it after `waitMs`. `status` is null when it was not refused. */
-  | { kind: 'postponed'; tries: Tries; waitMs: number; status: number | null }
+  | { kind: 'postponed'; tries: Tries; waitMs: number; status: number | null; fact: WaitFact }
   /** It was aborted in flight. */
   | { kind: 'stopped' };
 
@@ -106,9 +117,11 @@ async function sendUntilEnd(
     lease.dropAnswer();
     if (next.kind === 'again') continue;
     const { waitMs } = next;
-    if (isPaced || mayNotStandAside(slice)) return { kind: 'postponed', tries: course.tries, waitMs, status: next.status };
+    if (isPaced || mayNotStandAside(slice)) {
+      return { kind: 'postponed', tries: course.tries, waitMs, status: next.status, fact: backoffFact(upstream, next.reason) };
+    }
     passOn();
-    status.show(line, describeRetry(next.reason, slice.nowMs() + waitMs));
+    status.show(line, describeRetry(upstream, next.reason, slice.nowMs() + waitMs));
     await aside(slice, async () => await slice.sleep(waitMs, stop.stopSending));
   }
 }
@@ -122,7 +135,8 @@ async function tryOnce(course: Course, slice: Slice, passOn: () => void): Promis
   // Temporal times each request of an upstream with a budget: what waited at a gate must not go out beside it.
   if (entry === 'postponed' || (isPaced && entry.isLate)) {
     if (entry !== 'postponed') entry.release();
-    return { kind: 'end', end: { kind: 'postponed', tries: course.tries, waitMs: entry === 'postponed' ? POSTPONED_MS : 0, status: null } };
+    const waitMs = entry === 'postponed' ? POSTPONED_MS : 0;
+    return { kind: 'end', end: { kind: 'postponed', tries: course.tries, waitMs, status: null, fact: enteringFact(upstream, entrant) } };
   }
 
   request.about.attempt += 1;
@@ -155,7 +169,17 @@ async function tryOnce(course: Course, slice: Slice, passOn: () => void): Promis
   const waitMs = Math.max(0, endedMs + verdict.waitMs - slice.nowMs());
   const cause = causeOf(attempt);
   if (verdict.kind === 'wait') return { kind: 'wait', waitMs, status: cause.status, reason: reasonOf(attempt) };
-  return { kind: 'end', end: { kind: 'retry', tries, waitMs, server: upstream.numberOf(entry.server), ...cause } };
+  return {
+    kind: 'end',
+    end: {
+      kind: 'retry',
+      tries,
+      waitMs,
+      server: upstream.numberOf(entry.server),
+      ...cause,
+      fact: backoffFact(upstream, reasonOf(attempt)),
+    },
+  };
 }
 
 /** Waits for a permit. Where nothing is to be waited for, nothing is awaited: this happens thousands of times a second. */
@@ -238,13 +262,13 @@ async function sendWith(permit: Permit, request: UpstreamRequest, line: number, 
 
 async function waitForBucket(line: number, slice: Slice): Promise<void> {
   do {
-    slice.status.show(line, () => 'for the bucket');
+    slice.status.show(line, describeBucket);
     await slice.writer.arrival(slice.stop.stopSending);
   } while (!slice.bucketKeepsUp());
 }
 
 async function reserveMemory({ line, length }: PlannedLine, { upstream, status, memory, writer, stop }: Slice): Promise<Lease> {
-  status.show(line, () => 'for memory');
+  status.show(line, () => momentary('for memory'));
   // A body that is changed lies in memory beside the line.
   const reserved = memory.reserve(upstream.copiesBodies ? 2 * length : length, stop.stopSending);
   // A line that waits for memory must not wait for results that are being gathered.

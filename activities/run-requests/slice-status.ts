@@ -1,3 +1,4 @@
+import { type SliceFacts, sumWaits } from '../batch-report.ts';
 import type { Tries } from '../../src/domain/retry.ts';
 import type { SliceCounts } from '../../workflows/contract.ts';
 import type { Wait } from './waits.ts';
@@ -18,6 +19,8 @@ export interface SliceStatus {
   readonly stored: SliceCounts;
   /** Whether any request is on the wire. */
   readonly sent: boolean;
+  /** What clients are told of its lines. */
+  facts(): SliceFacts;
   /** What a person wants to know of it. */
   describe(): Record<string, unknown>;
 }
@@ -42,7 +45,7 @@ export function createSliceStatus(given: {
 
   /** The first line that waits speaks for all. */
   function waiting(): string | null {
-    for (const state of states.values()) if (state !== 'sent') return state();
+    for (const state of states.values()) if (state !== 'sent') return state().text;
     return null;
   }
 
@@ -66,6 +69,17 @@ export function createSliceStatus(given: {
     stored,
     get sent() {
       return inFlight() > 0;
+    },
+    facts() {
+      const sent = inFlight();
+      const waits = [...states.values()].flatMap((state) => {
+        const fact = state === 'sent' ? null : state().fact;
+        return fact === null ? [] : [{ ...fact, lines: 1 }];
+      });
+      const [first] = waits;
+      // Lines that have not begun wait for what holds up the first one.
+      if (first !== undefined && sent === 0) first.lines += Math.max(0, lines.length - stored.completed - stored.failed - states.size);
+      return { inFlight: sent, waiting: sumWaits(waits) };
     },
     describe() {
       if (lines.length === 1) return { custom_id: customId, line: lines[0], waiting: waiting() };

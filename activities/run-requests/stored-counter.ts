@@ -1,3 +1,4 @@
+import type { Failure } from '../../src/domain/failures.ts';
 import type { CountedShard } from '../record-counts.ts';
 
 /** Failures that are new wait this long for more, because each confirmation costs Temporal a heartbeat. */
@@ -5,7 +6,7 @@ const GATHER_MS = 1_000;
 
 /** Counts what a slice has stored while it runs, so that one slow line does not hide the results of the others. */
 export interface StoredCounter {
-  stored(line: number, outcome: 'completed' | 'failed'): void;
+  stored(line: number, outcome: 'completed' | 'failed', failure?: Failure): void;
   /** Resolves when all that is stored counts, as far as it may count before the shard is closed. Comes before the slice returns. */
   settle(): Promise<void>;
 }
@@ -19,9 +20,10 @@ export function createStoredCounter(given: {
   counted: Pick<CountedShard, 'add'>;
   isContested: boolean;
   confirm: () => Promise<boolean>;
+  customIdOf: (line: number) => string;
 }): StoredCounter {
-  const { counted, isContested, confirm } = given;
-  let failed: number[] = [];
+  const { counted, isContested, confirm, customIdOf } = given;
+  let failed: { line: number; failure: Failure | undefined }[] = [];
   let timer: NodeJS.Timeout | null = null;
 
   async function confirmFailed(): Promise<void> {
@@ -30,15 +32,17 @@ export function createStoredCounter(given: {
     if (failed.length === 0) return;
     const lines = failed;
     failed = [];
-    if (await confirm()) for (const line of lines) counted.add(line, 'failed');
-    else failed.push(...lines);
+    if (!(await confirm())) return void failed.push(...lines);
+    for (const { line, failure } of lines) {
+      counted.add(line, 'failed', failure === undefined ? undefined : { failure, customId: customIdOf(line) });
+    }
   }
 
   return {
-    stored(line, outcome) {
+    stored(line, outcome, failure) {
       if (outcome === 'completed') counted.add(line, outcome);
       else if (!isContested) {
-        failed.push(line);
+        failed.push({ line, failure });
         timer ??= setTimeout(() => void confirmFailed(), GATHER_MS);
       }
     },

@@ -1,10 +1,18 @@
 import type { Attempt } from '../../src/domain/attempt.ts';
+import { describeWait, type WaitFact, type WaitingReason } from '../../src/domain/waiting.ts';
 import type { GateClass } from '../../src/upstream/admission/gate.ts';
 import type { Entrant } from '../../src/upstream/admission/entrant.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 
-/** Why a line waits, for heartbeats. It is asked for only when a heartbeat goes out, and then tells how things stand. */
-export type Wait = () => string;
+/** What a line waits for. It is asked for only when somebody looks, and then tells how things stand. */
+export type Wait = () => WaitView;
+
+export interface WaitView {
+  /** For heartbeats. */
+  text: string;
+  /** The reason that clients see; null where a line waits for something of this worker, for a moment. */
+  fact: WaitFact | null;
+}
 
 const IN_WORDS: Readonly<Record<GateClass, string>> = {
   away: 'it cannot be reached',
@@ -13,26 +21,37 @@ const IN_WORDS: Readonly<Record<GateClass, string>> = {
   denied: 'it denies access',
 };
 
+const REASONS: Readonly<Record<GateClass, WaitingReason>> = {
+  away: 'upstream_away',
+  refused: 'upstream_refuses',
+  failed: 'upstream_fails',
+  denied: 'upstream_denies',
+};
+
+/** Why a request of the entrant's model waits now. */
+export function enteringFact(upstream: Upstream, entrant: Pick<Entrant, 'model'>): WaitFact {
+  const reason = upstream.reasonFor(entrant);
+  const common = { upstream: upstream.name, serverSays: null, sinceMs: null };
+  switch (reason.kind) {
+    case 'place':
+      return { ...common, reason: 'places' };
+    case 'budget':
+      return { ...common, reason: 'budget' };
+    case 'hours':
+      return { ...common, reason: 'quiet_hours', until: reason.until };
+    case 'paused':
+      return { ...common, reason: 'paused', sinceMs: reason.pause.since * 1000, pausedBy: reason.pause.what };
+    case 'gate': {
+      const { closed, model } = reason;
+      const of = { serverSays: closed.reason, sinceMs: closed.sinceMs, model: model === '' ? null : model };
+      return { ...common, ...of, reason: REASONS[closed.kind] };
+    }
+  }
+}
+
 /** Why the entrant waits to be sent. */
 export function describeEntering(upstream: Upstream, entrant: Entrant): Wait {
-  return () => {
-    const reason = upstream.reasonFor(entrant);
-    switch (reason.kind) {
-      case 'place':
-        return 'for a place upstream';
-      case 'budget':
-        return 'for the rate limit of the upstream';
-      case 'hours':
-        return `for the quiet hours of the upstream to end at ${reason.until}`;
-      case 'paused':
-        return `until an operator resumes ${reason.pause.what === 'everything' ? 'everything' : 'the upstream'}, paused since ${time(reason.pause.since * 1000)}`;
-      case 'gate': {
-        const { closed, model } = reason;
-        const what = model === null || model === '' ? 'the upstream' : `the model "${model.slice(0, 80)}"`;
-        return `for ${what}: ${IN_WORDS[closed.kind]} since ${time(closed.sinceMs)}: ${closed.reason}`;
-      }
-    }
-  };
+  return () => viewOf(enteringFact(upstream, entrant));
 }
 
 /** How the upstream has been unavailable, and the last words of its server, the last reason first; nothing where it is available. */
@@ -43,7 +62,7 @@ export function describeGate(upstream: Upstream, entrant: Entrant): string[] {
 
 /** That it is not known yet whether the attempt failed by itself. */
 export function describeSettling(attempt: Attempt & { message: string }): Wait {
-  return () => `to learn whether other requests fail too: ${attempt.message}`;
+  return () => momentary(`to learn whether other requests fail too: ${attempt.message}`);
 }
 
 /** What went wrong, in words. */
@@ -51,11 +70,25 @@ export function reasonOf(attempt: Attempt): string {
   return 'message' in attempt ? attempt.message : attempt.kind;
 }
 
-/** That the line waits for its next try. */
-export function describeRetry(reason: string, nextTryMs: number): Wait {
-  return () => `for its next try ${time(nextTryMs)}: ${reason}`;
+/** That a line waits for its next try. */
+export function backoffFact(upstream: Upstream, says: string): WaitFact {
+  return { reason: 'backoff', upstream: upstream.name, serverSays: says, sinceMs: null };
 }
 
-function time(unixMs: number): string {
-  return new Date(unixMs).toISOString();
+/** That the line waits for its next try. */
+export function describeRetry(upstream: Upstream, says: string, nextTryMs: number): Wait {
+  return () => ({ text: `for its next try ${new Date(nextTryMs).toISOString()}: ${says}`, fact: backoffFact(upstream, says) });
+}
+
+export function describeBucket(): WaitView {
+  return viewOf({ reason: 'bucket', upstream: null, serverSays: null, sinceMs: null });
+}
+
+/** A wait of which clients are not told. */
+export function momentary(text: string): WaitView {
+  return { text, fact: null };
+}
+
+function viewOf(fact: WaitFact): WaitView {
+  return { text: describeWait(fact), fact };
 }

@@ -1,3 +1,4 @@
+import { type BatchFacts, describeFacts } from '../domain/batch-facts.ts';
 import { type Batch, type BatchRecord, isTerminal } from '../domain/batch.ts';
 import { withCounts } from '../domain/lifecycle.ts';
 import { addTallies } from '../domain/shard-tally.ts';
@@ -18,6 +19,8 @@ interface Refresh {
   patienceMs: number;
   running: boolean;
   done: Promise<void>;
+  /** What the last refresh that succeeded has found. */
+  facts: BatchFacts | null;
 }
 
 /** Age from which counts are asked for again. */
@@ -37,21 +40,24 @@ const MAX_REMEMBERED = 10_000;
 export function createLiveCounts({
   batches,
   runs,
+  nowMs,
   monotonicMs,
   logger,
 }: {
   batches: BatchStore;
   runs: BatchRuns;
+  nowMs: () => number;
   monotonicMs: () => number;
   logger: Logger;
 }): LiveCounts {
   const refreshes = new Map<string, Refresh>();
 
-  async function refresh({ tenant, batch: { id } }: BatchRecord): Promise<void> {
+  async function refresh({ tenant, batch: { id } }: BatchRecord, begun: () => Refresh): Promise<void> {
     try {
-      const [progress, tallies] = await Promise.all([runs.progress(id), batches.tallies.read(id)]);
+      const [progress, told] = await Promise.all([runs.progress(id), batches.tallies.readAll(id)]);
       if (progress === null) return;
-      const counts = addTallies(progress, tallies);
+      begun().facts = { ...told, unclosed: progress.unclosed, queues: progress.waiting ?? [] };
+      const counts = addTallies(progress, told.tallies);
       await batches.update(tenant, id, (found) => withCounts(found, counts));
     } catch (error) {
       logger.debug({ batch: id, err: error }, 'counts could not be refreshed; the record is shown');
@@ -69,7 +75,8 @@ export function createLiveCounts({
       startedMs,
       patienceMs: isSeldom ? PATIENCE_IF_SELDOM_MS : PATIENCE_MS,
       running: true,
-      done: refresh(record).finally(() => (begun.running = false)),
+      done: refresh(record, () => begun).finally(() => (begun.running = false)),
+      facts: found?.facts ?? null,
     };
     refreshes.delete(id);
     refreshes.set(id, begun);
@@ -81,19 +88,26 @@ export function createLiveCounts({
     return begun;
   }
 
+  /** A batch that has not ended, with what else is known of it. */
+  function withFacts(batch: Batch): Batch {
+    if (isTerminal(batch.status)) return batch;
+    const facts = refreshes.get(batch.id)?.facts ?? null;
+    return { ...batch, nightshift: { ...batch.nightshift, ...describeFacts(batch, facts, nowMs()) } };
+  }
+
   return {
     async show(record) {
       const { tenant, batch } = record;
       const { total, completed, failed } = batch.request_counts;
       if (isTerminal(batch.status)) refreshes.delete(batch.id);
       // Before its lines are counted and after the last of them there is nothing to ask for.
-      if (isTerminal(batch.status) || completed + failed >= total) return batch;
+      if (isTerminal(batch.status) || completed + failed >= total) return withFacts(batch);
 
       const { running, startedMs, patienceMs, done } = latestRefresh(record);
       const leftMs = patienceMs - (monotonicMs() - startedMs);
-      if (!running || leftMs <= 0) return batch;
+      if (!running || leftMs <= 0) return withFacts(batch);
       await settledWithin(done, leftMs);
-      return (await batches.get(tenant, batch.id))?.batch ?? batch;
+      return withFacts((await batches.get(tenant, batch.id))?.batch ?? batch);
     },
   };
 }

@@ -4,6 +4,7 @@ import type { CommandEntry } from './command.ts';
 export const CLIENT_COMMANDS: Readonly<Record<string, CommandEntry>> = {
   submit: { summary: 'upload a file and make a batch of it', load: async () => (await import('./submit.ts')).submit },
   status: { summary: 'show a batch', load: async () => (await import('./status.ts')).status },
+  errors: { summary: 'show why lines of a batch failed', load: async () => (await import('./errors.ts')).errors },
   wait: { summary: 'wait until batches have ended', load: async () => (await import('./wait.ts')).wait },
   list: { summary: 'list batches, newest first', load: async () => (await import('./list.ts')).list },
   cancel: { summary: 'cancel batches', load: async () => (await import('./cancel.ts')).cancel },

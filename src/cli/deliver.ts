@@ -39,7 +39,8 @@ export async function deliver(
   }
   const saved = await saveResults(client, batch, { folder: delivery.folder, force, transfers: createTransfers(output) });
   if (describe) output.note(describeBatch(batch).trimEnd());
-  if (saved.error !== null) for (const each of await describeFailedLines(saved.error)) output.note(`failed      ${each}`);
+  if (saved.error !== null && (batch.nightshift?.failures ?? []).length === 0)
+    for (const each of await describeFailedLines(saved.error)) output.note(`failed      ${each}`);
   if (asJson) output.printJson({ ...batch, output_path: saved.output, error_path: saved.error });
   else for (const path of [saved.output, saved.error]) if (path !== null) output.print(`${path}\n`);
   return saved;

@@ -25,6 +25,8 @@ export function describeBatch(batch: Batch): string {
     ['output file', batch.output_file_id],
     ['error file', batch.error_file_id],
     ['metadata', describeMetadata(batch)],
+    ...describeWaiting(batch).map((text): [string, string] => ['waiting', text]),
+    ...describeFailures(batch).map((text): [string, string] => ['failed', text]),
     ...describeErrors(batch).map((text): [string, string] => ['error', text]),
   ];
   return rows.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)}${oneLine(value)}\n`])).join('');
@@ -38,6 +40,24 @@ export function describeErrors({ errors }: Pick<Batch, 'errors'>): string[] {
     const places = describePlaces(group, 'line');
     return places === '' ? group.text : `${places}: ${group.text}`;
   });
+}
+
+/** Why lines wait, a sentence for each reason, the one with most lines first. */
+export function describeWaiting({ nightshift }: Pick<Batch, 'nightshift'>): string[] {
+  return (nightshift?.waiting ?? []).map(({ message, lines }) => (lines === null ? message : `${message} (${linesInWords(lines)})`));
+}
+
+/** Why lines failed, the most frequent cause first: `120 lines: 400 invalid_request_error: …: a, b, c, …`. */
+export function describeFailures({ nightshift }: Pick<Batch, 'nightshift'>): string[] {
+  return (nightshift?.failures ?? []).map(({ status, code, message, lines, custom_ids }) => {
+    const cause = [status === null ? code : `${status} ${code}`, message].filter((each) => each !== '').join(': ');
+    const more = lines > custom_ids.length ? ', …' : '';
+    return `${linesInWords(lines)}: ${cause} (${custom_ids.join(', ')}${more})`;
+  });
+}
+
+function linesInWords(lines: number): string {
+  return lines === 1 ? '1 line' : `${count(lines)} lines`;
 }
 
 /** `{"team":"nights"}`; null without metadata. */

@@ -49,13 +49,29 @@ export function createProgressLine(): (batch: Batch, atMs: number) => string[] {
 export interface StatusLine {
   /** Shows the first variant that fits; `isNews` prints it at once where lines are printed. */
   show(variants: readonly string[], isNews?: boolean): void;
+  /** Shows these under the line. Where lines are printed, prints those that are new. */
+  notes(texts: readonly string[]): void;
   /** Ends the line, so that what comes next begins on one of its own. */
   end(): void;
 }
 
 export function createStatusLine(screen: Screen): StatusLine {
   let [shown, shownMs] = ['', -Infinity];
+  let noted: readonly string[] = [];
+  /** The cursor stays on the line above. */
+  const draw = (texts: readonly string[]) => {
+    const columns = (screen.columns || 80) - 1;
+    const rows = texts.map((each) => `\n\r\x1b[K${each.slice(0, columns)}`);
+    screen.write(`${rows.join('')}${rows.length > 0 ? `\x1b[${rows.length}A` : ''}`);
+  };
   return {
+    notes(texts) {
+      if (!screen.isTTY) for (const each of texts) if (!noted.includes(each)) screen.write(`${each}\n`);
+      if (screen.isTTY && (texts.length > 0 || noted.length > 0)) {
+        draw([...texts, ...Array.from({ length: Math.max(0, noted.length - texts.length) }, () => '')]);
+      }
+      noted = texts;
+    },
     show(variants, isNews = false) {
       if (screen.isTTY) {
         const columns = (screen.columns || 80) - 1;
@@ -70,7 +86,7 @@ export function createStatusLine(screen: Screen): StatusLine {
       [shown, shownMs] = [text, performance.now()];
     },
     end() {
-      if (screen.isTTY && shown !== '') screen.write('\n');
+      if (screen.isTTY && shown !== '') screen.write('\n'.repeat(1 + noted.length));
       shown = '';
     },
   };

@@ -2,6 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiClient } from './api-client.ts';
 import { isTransient } from './api-fault.ts';
 import type { Screen } from './output.ts';
+import { describeWaiting } from './describe-batch.ts';
+import { oneLine } from './terminal-text.ts';
 import { createProgressLine, createStatusLine, duration } from './progress-line.ts';
 import { type Batch, isTerminal } from '../domain/batch.ts';
 
@@ -41,6 +43,7 @@ export async function waitForBatch(client: Pick<ApiClient, 'getBatch'>, id: stri
         const batch = await client.getBatch(id, { retries: 0 });
         const isNews = batch.status !== status;
         show(progress(batch, performance.now()), isNews);
+        line?.notes(describeWaiting(batch).map((text) => `  ${oneLine(text)}`));
         if (isTerminal(batch.status)) return batch;
         intervalMs = isNews || failures > 0 ? POLL_MS.first : Math.min(POLL_MS.longest, intervalMs * POLL_MS.factor);
         [status, failures] = [batch.status, 0];

@@ -1,4 +1,6 @@
+import type { FailureGroup } from './failures.ts';
 import type { ModelUsage } from './usage.ts';
+import type { Waiting } from './waiting.ts';
 
 /** The eight statuses (docs/contract.md, "Statuses"). */
 export const BATCH_STATUSES = [
@@ -70,14 +72,27 @@ export interface Batch {
   usage: Usage;
   metadata: Record<string, string> | null;
   /** Additions to OpenAI's object; absent where there is nothing to say. */
-  nightshift?: {
-    /** Since when the batch is paused; absent while it is not. */
-    paused_at?: number;
-    retry_of?: string;
-    retried_by?: string[];
-    /** How many requests got the answer of an equal one; known at the end. */
-    deduplicated?: number;
-  };
+  nightshift?: BatchAdditions;
+}
+
+/** Members of a batch that OpenAI's API does not have. */
+export interface BatchAdditions {
+  /** The batch whose lines this one runs again. */
+  retry_of?: string;
+  retried_by?: string[];
+  /** How many requests got the answer of an equal one; known at the end. */
+  deduplicated?: number;
+  /** Why lines failed, the most frequent cause first; at most 50. */
+  failures?: FailureGroup[];
+  /** Lines that ended per second, over the last half minute; null until there is a rate. Until the batch has ended, as all that follows. */
+  lines_per_second?: number | null;
+  /** When the batch ends at this rate, in Unix seconds; null if nobody knows. */
+  eta_at?: number | null;
+  /** Requests that wait for their answer. */
+  in_flight?: number;
+  /** Since when the batch is paused; null or absent while it is not. */
+  paused_at?: number | null;
+  waiting?: Waiting[];
 }
 
 /** What the bucket holds of a batch: the wire object and what only Nightshift needs to know. */

@@ -1,4 +1,5 @@
 import type { Usage } from './batch.ts';
+import type { Failure, FailureGroup } from './failures.ts';
 import type { NumberedUsage } from './usage.ts';
 import type { ClosedLine } from './closed-lines.ts';
 
@@ -15,6 +16,8 @@ export interface LineResult extends LineEffort {
   line: number;
   outcome: 'completed' | 'failed';
   usage: Usage | null;
+  /** Why the line failed; absent if it completed. */
+  failure?: Failure;
   resultLine: Buffer;
 }
 
@@ -23,6 +26,7 @@ export interface PieceEntry extends LineEffort {
   line: number;
   outcome: 'completed' | 'failed';
   usage: Usage | null;
+  failure?: Failure;
   /** Key of the piece, and where the result line lies in it. */
   key: string;
   offset: number;
@@ -51,6 +55,8 @@ export interface ShardResult {
   usage: Usage;
   /** What the lines that have an outcome came to, by model. */
   models: NumberedUsage[];
+  /** Why lines failed, `notRun` apart. */
+  failures: FailureGroup[];
   output: { key: string; bytes: number } | null;
   error: { key: string; bytes: number } | null;
 }

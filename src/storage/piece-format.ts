@@ -1,5 +1,6 @@
 import { parseJson } from './json-objects.ts';
 import { type ListedObject, type ObjectStore, ObjectStoreError } from './object-store.ts';
+import { type Failure, failureKey } from '../domain/failures.ts';
 import type { LineResult, PieceEntry } from '../domain/piece.ts';
 
 /**
@@ -7,7 +8,9 @@ import type { LineResult, PieceEntry } from '../domain/piece.ts';
  * counted), so that what a piece holds is known without reading it all, and a person can look at it with `head`.
  */
 interface PieceHeader {
-  entries: Omit<PieceEntry, 'key' | 'offset' | 'resultLine'>[];
+  entries: (Omit<PieceEntry, 'key' | 'offset' | 'resultLine' | 'failure'> & { failure?: number })[];
+  /** Why lines failed. An entry names its place in here, because many lines fail for the same reason. */
+  failures?: Failure[];
 }
 
 /** Pieces up to this size are read whole, and of larger ones this much to begin with; the header of 1,000 lines fits. */
@@ -16,9 +19,19 @@ const LINE_BREAK = Buffer.from('\n');
 
 /** The bytes of a piece. */
 export function encodePiece(results: readonly LineResult[]): Buffer {
-  const header: PieceHeader = {
-    entries: results.map(({ resultLine, ...entry }) => ({ ...entry, length: resultLine.length })),
+  const failures: Failure[] = [];
+  const places = new Map<string, number>();
+  const placeOf = (failure: Failure): number => {
+    const key = failureKey(failure);
+    const place = places.get(key) ?? failures.push(failure) - 1;
+    places.set(key, place);
+    return place;
   };
+  const entries = results.map(({ failure, resultLine, ...entry }) => ({
+    ...{ ...entry, length: resultLine.length },
+    ...(failure === undefined ? {} : { failure: placeOf(failure) }),
+  }));
+  const header: PieceHeader = { entries, ...(failures.length === 0 ? {} : { failures }) };
   const lines = results.flatMap(({ resultLine }) => [resultLine, LINE_BREAK]);
   return Buffer.concat([Buffer.from(JSON.stringify(header)), LINE_BREAK, ...lines]);
 }
@@ -33,8 +46,10 @@ export async function readPieceEntries(
   const isKept = body.length >= size && size <= kept.bytesLeft;
   if (isKept) kept.bytesLeft -= size;
   let offset = headerEnd + LINE_BREAK.length;
-  return parseJson<PieceHeader>(key, body.subarray(0, headerEnd)).entries.map((listed) => {
-    const entry: PieceEntry = { ...listed, key, offset };
+  const { entries, failures = [] } = parseJson<PieceHeader>(key, body.subarray(0, headerEnd));
+  return entries.map(({ failure: place, ...listed }) => {
+    const failure = place === undefined ? undefined : failures[place];
+    const entry: PieceEntry = { ...listed, ...(failure === undefined ? {} : { failure }), key, offset };
     if (isKept) entry.resultLine = body.subarray(offset, offset + listed.length);
     offset += listed.length + LINE_BREAK.length;
     return entry;

@@ -1,4 +1,7 @@
-import { type ShardTally, type Tallies, uniteTallies } from '../domain/shard-tally.ts';
+import { type FailureGroup, failureKey, sumFailures } from '../domain/failures.ts';
+import { containsLine, type LineRange, lineRanges, linesIn } from '../domain/line-ranges.ts';
+import { type ShardTally, type Tallies, type TalliedFailure, uniteTallies } from '../domain/shard-tally.ts';
+import type { WorkerReport } from '../domain/batch-facts.ts';
 import { getJson, toJsonBytes } from './json-objects.ts';
 import { keys } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -11,11 +14,15 @@ import { updateJson } from './update-json.ts';
 export interface TallyStore {
   /** Empty where no worker has told anything. */
   read(batchId: string): Promise<Tallies>;
+  /** The same, and what else is known of a batch that runs. */
+  readAll(batchId: string): Promise<ToldFacts>;
   /**
    * Adds lines, except to frozen shards, and removes the shards in `closed`. Returns what stands then. The `added` tallies may grow
-   * meanwhile.
+   * meanwhile. A `report` takes the place of what this worker reported before.
    */
-  add(batchId: string, added: Tallies, closed: Iterable<number>): Promise<Tallies>;
+  add(batchId: string, added: Tallies, closed: Iterable<number>, report?: WorkerReport): Promise<Tallies>;
+  /** Adds the failures of a closed shard, once however often it is called. */
+  addClosed(batchId: string, shard: number, failures: readonly FailureGroup[]): Promise<void>;
   /**
    * Nothing is added to the shard any more. Called before its pieces are read for the last time, so that no line counts that its
    * shard result does not have. Does nothing where no worker has told anything: then no line counts before the shard is closed.
@@ -25,26 +32,46 @@ export interface TallyStore {
   thaw(batchId: string, shard: number): Promise<void>;
 }
 
+/** What workers told of a batch that runs. */
+export interface ToldFacts {
+  tallies: Tallies;
+  /** Why lines of closed shards failed, and which shards are in that sum. */
+  closed: ClosedFailures;
+  reports: WorkerReport[];
+}
+
+export interface ClosedFailures {
+  shards: LineRange[];
+  failures: FailureGroup[];
+}
+
 /** Sets in base64. */
 interface StoredTally {
   completed: string;
   failed: string;
+  failures?: (Omit<TalliedFailure, 'lines'> & { lines: string })[];
   frozen?: true;
 }
 
 interface StoredTallies {
   shards: Record<string, StoredTally>;
+  closed?: ClosedFailures;
+  /** By id of the worker. */
+  reports?: Record<string, WorkerReport>;
 }
 
 const EMPTY: StoredTally = { completed: '', failed: '' };
+const NO_FAILURES: ClosedFailures = { shards: [], failures: [] };
+/** Reports of workers that are gone for so long are removed. */
+const FORGET_REPORT_MS = 10 * 60_000;
 
 /** The tallies in a bucket. */
 export function createTallyStore(store: ObjectStore): TallyStore {
   async function setFrozen(batchId: string, shard: number, isFrozen: boolean): Promise<void> {
-    await updateJson<StoredTallies>(store, keys.tallies(batchId), ({ shards }) => {
+    await updateJson<StoredTallies>(store, keys.tallies(batchId), ({ shards, ...others }) => {
       const { frozen = false, ...tally } = shards[shard] ?? EMPTY;
       if (frozen === isFrozen) return null;
-      return { shards: { ...shards, [shard]: isFrozen ? { ...tally, frozen: true } : tally } };
+      return { ...others, shards: { ...shards, [shard]: isFrozen ? { ...tally, frozen: true } : tally } };
     });
   }
 
@@ -53,13 +80,31 @@ export function createTallyStore(store: ObjectStore): TallyStore {
       return toTallies((await getJson<StoredTallies>(store, keys.tallies(batchId))) ?? { shards: {} });
     },
 
-    async add(batchId, added, closed) {
+    async readAll(batchId) {
+      const found = (await getJson<StoredTallies>(store, keys.tallies(batchId))) ?? { shards: {} };
+      return { tallies: toTallies(found), closed: found.closed ?? NO_FAILURES, reports: Object.values(found.reports ?? {}) };
+    },
+
+    async addClosed(batchId, shard, failures) {
+      const key = keys.tallies(batchId);
+      const withClosed = (found: StoredTallies): StoredTallies | null => {
+        const { shards, failures: before } = found.closed ?? NO_FAILURES;
+        if (containsLine(shards, shard)) return null;
+        const summed = lineRanges([...linesIn(shards), shard].sort((a, b) => a - b));
+        return { ...found, closed: { shards: summed, failures: sumFailures([before, failures]) } };
+      };
+      while ((await updateJson<StoredTallies>(store, key, withClosed)) === null) {
+        if ((await store.create(key, toJsonBytes(withClosed({ shards: {} })))) === 'created') return;
+      }
+    },
+
+    async add(batchId, added, closed, report) {
       const key = keys.tallies(batchId);
       const gone = new Set(closed);
       for (;;) {
-        const standing = await updateJson<StoredTallies>(store, key, (found) => withAdded(found, added, gone));
+        const standing = await updateJson<StoredTallies>(store, key, (found) => withReport(found, withAdded(found, added, gone), report));
         if (standing !== null) return toTallies(standing);
-        const first = withAdded({ shards: {} }, added, gone);
+        const first = withReport({ shards: {} }, withAdded({ shards: {} }, added, gone), report);
         if (first === null || (await store.create(key, toJsonBytes(first))) === 'created') return toTallies(first ?? { shards: {} });
       }
     },
@@ -70,7 +115,7 @@ export function createTallyStore(store: ObjectStore): TallyStore {
 }
 
 /** Null where that changes nothing. */
-function withAdded({ shards: found }: StoredTallies, added: Tallies, closed: ReadonlySet<number>): StoredTallies | null {
+function withAdded({ shards: found, ...others }: StoredTallies, added: Tallies, closed: ReadonlySet<number>): StoredTallies | null {
   const shards = Object.fromEntries(Object.entries(found).filter(([shard]) => !closed.has(Number(shard))));
   let isChanged = Object.keys(shards).length < Object.keys(found).length;
   for (const [shard, tally] of added) {
@@ -81,19 +126,30 @@ function withAdded({ shards: found }: StoredTallies, added: Tallies, closed: Rea
     shards[shard] = after;
     isChanged = true;
   }
-  return isChanged ? { shards } : null;
+  return isChanged ? { ...others, shards } : null;
+}
+
+function withReport(found: StoredTallies, changed: StoredTallies | null, report: WorkerReport | undefined): StoredTallies | null {
+  if (report === undefined) return changed;
+  const others = Object.values(found.reports ?? {}).filter(
+    ({ worker, atMs }) => worker !== report.worker && report.atMs - atMs < FORGET_REPORT_MS,
+  );
+  return { ...(changed ?? found), reports: Object.fromEntries([...others, report].map((each) => [each.worker, each])) };
 }
 
 function toTallies({ shards }: StoredTallies): Tallies {
   return new Map(Object.entries(shards).map(([shard, tally]) => [Number(shard), toTally(tally)]));
 }
 
-function toTally({ completed, failed }: StoredTally): ShardTally {
-  return { completed: Buffer.from(completed, 'base64'), failed: Buffer.from(failed, 'base64') };
+function toTally({ completed, failed, failures = [] }: StoredTally): ShardTally {
+  const groups = failures.map(({ lines, ...group }): TalliedFailure => ({ ...group, lines: Buffer.from(lines, 'base64') }));
+  const byKey = new Map(groups.map((group) => [failureKey(group.failure), group]));
+  return { completed: Buffer.from(completed, 'base64'), failed: Buffer.from(failed, 'base64'), failures: byKey };
 }
 
-function toStored({ completed, failed }: ShardTally): StoredTally {
-  return { completed: toBase64(completed), failed: toBase64(failed) };
+function toStored({ completed, failed, failures }: ShardTally): StoredTally {
+  const groups = [...failures.values()].map(({ lines, ...group }) => ({ ...group, lines: toBase64(lines) }));
+  return { completed: toBase64(completed), failed: toBase64(failed), ...(groups.length === 0 ? {} : { failures: groups }) };
 }
 
 /** Without the zeros at the end: most shards have no failure. */

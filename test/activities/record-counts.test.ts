@@ -7,7 +7,7 @@ import { chatLines } from '../helpers/lines.ts';
 import { until } from '../helpers/until.ts';
 import { run, type Stage, type StagedBatch, startStage } from './stage.ts';
 
-const TIMES = { settleMs: 20, perBatchMs: 0, leastMs: 50, mostMs: 50, saveMs: 200 };
+const TIMES = { settleMs: 20, perBatchMs: 0, leastMs: 50, mostMs: 50, saveMs: 200, lookMs: 2_000, reportMs: 10_000 };
 const SHARD = 0;
 
 describe('createRecordCounts', () => {
@@ -31,7 +31,7 @@ describe('createRecordCounts', () => {
         temporal.asked.push(batchId);
         temporal.atATime += 1;
         temporal.most = Math.max(temporal.most, temporal.atATime);
-        await delay(5);
+        await delay(20);
         temporal.atATime -= 1;
         return temporal.progress;
       },
@@ -96,6 +96,33 @@ describe('createRecordCounts', () => {
     await until(() => lost.temporal.told === 1, { what: 'a line to be told and not saved', everyMs: 5 });
     using _ = worker().counts.enter(batch, SHARD);
     await showing(batch, 1);
+  });
+
+  it('reports what lines wait for and why they failed, again when a reason begins, and nothing once no slice runs', async () => {
+    const batch = await stage.begin(chatLines(9));
+    const { counts, temporal } = worker({ times: { ...TIMES, lookMs: 30 } });
+    const failure = { status: 400, code: 'bad', message: 'Too long.' };
+    const away = { reason: 'upstream_away', upstream: 'gpu', serverSays: 'refused', sinceMs: 1, lines: 3 } as const;
+    const facts = { inFlight: 1, waiting: new Array<typeof away>() };
+    const told = async () => await stage.deps.batches.tallies.readAll(batch.batchId);
+    {
+      using shard = counts.enter(batch, SHARD);
+      shard.watch(() => facts);
+      shard.add(2, 'failed', { failure, customId: 'line-2' });
+      await until(async () => (await told()).reports[0]?.inFlight === 1, { what: 'the first report', everyMs: 5 });
+      facts.waiting.push(away);
+      await until(async () => (await told()).reports[0]?.waiting.length === 1, { what: 'the reason to be told', everyMs: 5 });
+    }
+    const { reports, tallies } = await told();
+    assert.deepEqual(reports[0]?.waiting, [away]);
+    const [tally] = tallies.values();
+    assert.deepEqual(
+      [...(tally?.failures.values() ?? [])].map((group) => [group.failure, group.examples]),
+      [[failure, [{ line: 2, customId: 'line-2' }]]],
+    );
+    const before = temporal.told;
+    await delay(200);
+    assert.equal(temporal.told, before);
   });
 
   it('removes shards from the tallies that the workflow calls closed, and counts them no more', async () => {

@@ -8,6 +8,7 @@ function counterWith({ isContested = false, answers = [] }: { isContested?: bool
   const counter = createStoredCounter({
     counted: { add: (line, outcome) => void counted.push([line, outcome]) },
     isContested,
+    customIdOf: (line) => `line-${line}`,
     confirm: async () => answers[confirmations++] ?? true,
   });
   return { counter, counted, confirmations: () => confirmations };

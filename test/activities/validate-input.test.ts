@@ -609,6 +609,7 @@ describe('validateInput, a second time', () => {
       usage,
       models: [],
       output: null,
+      failures: [],
       error: null,
       lines: [],
     });

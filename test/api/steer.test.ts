@@ -251,7 +251,12 @@ describe('POST /v1/batches/{id}/pause and /resume', () => {
     const paused = await batchOf(await post(`${id}/pause`));
     assert.ok(Math.abs((paused.nightshift?.paused_at ?? 0) - api.nowSeconds()) < 60);
     assert.deepEqual(await batchOf(await post(`${id}/pause`)), paused);
-    assert.deepEqual(Object(await client.batches.retrieve(id)).nightshift, paused.nightshift);
+    const { nightshift: shown } = await batchOf(await api.fetch(`/v1/batches/${id}`));
+    assert.equal(shown?.paused_at, paused.nightshift?.paused_at);
+    assert.deepEqual(
+      shown?.waiting?.map(({ reason, message }) => [reason, message.replace(/since .* UTC/, 'since then')]),
+      [['paused', 'The batch is paused since then. Resume it to go on.']],
+    );
     const resumed = await batchOf(await post(`${id}/resume`));
     assert.deepEqual([resumed.nightshift, resumed.expires_at], [undefined, paused.expires_at]);
     assert.deepEqual(await batchOf(await post(`${id}/resume`)), resumed);

@@ -294,6 +294,7 @@ function shardResult(shard: number, completed: number): ShardResultLines {
     copied: 0,
     usage: zeroUsage(),
     models: [],
+    failures: [],
     output: null,
     error: null,
     lines: [],

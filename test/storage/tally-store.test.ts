@@ -29,6 +29,26 @@ describe('createTallyStore', () => {
     assert.deepEqual(countsOf(await tallies.read('batch_unknown')), {});
   });
 
+  it('adds the failures of a closed shard once, and keeps the last report of each worker beside the lines', async () => {
+    const group = { status: 400, code: 'bad', message: 'Too long.', lines: 2, example: 'a', custom_ids: ['a', 'b'] };
+    await Promise.all([1, 1, 4].map(async (shard) => await tallies.addClosed('batch_f', shard, [group])));
+    const report = { worker: 'w', atMs: 1_000_000, inFlight: 1, linesPerSecond: 2, waiting: [] };
+    await tallies.add('batch_f', told(5, 1), [], report);
+    await tallies.add('batch_f', told(5, 2), [], { ...report, inFlight: 3 });
+    await tallies.freeze('batch_f', 5);
+    await tallies.addClosed('batch_f', 4, [group]);
+    const { closed, reports, tallies: lines } = await tallies.readAll('batch_f');
+    assert.deepEqual(closed.shards, [
+      [1, 1],
+      [4, 4],
+    ]);
+    assert.deepEqual(
+      closed.failures.map((each) => each.lines),
+      [4],
+    );
+    assert.deepEqual([countsOf(lines), reports], [{ 5: 2 }, [{ ...report, inFlight: 3 }]]);
+  });
+
   it('removes closed shards, and answers what stands', async () => {
     await tallies.add('batch_b', told(0, 1, 2), []);
     await tallies.add('batch_b', told(1, 1), []);

@@ -41,7 +41,7 @@ function onlyBatch(record: BatchRecord): BatchStore {
     ...{ create: nothing, update: nothing, list: nothing, countOpen: nothing, markOpen: nothing, removeOpen: nothing },
     ...{ claimIdempotency: nothing, putIdempotency: nothing, getIdempotency: nothing, updateIdempotency: nothing },
     ...{ delete: nothing, isDeleted: nothing, retriesOf: nothing },
-    tallies: { read: nothing, add: nothing, freeze: nothing, thaw: nothing },
+    tallies: { read: nothing, readAll: nothing, add: nothing, addClosed: nothing, freeze: nothing, thaw: nothing },
     get: async () => record,
     listOpen: () => assert.fail('not asked for here'),
     async *listOpenMarkers() {

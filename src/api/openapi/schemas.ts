@@ -1,5 +1,7 @@
 import { BATCH_STATUSES } from '../../domain/batch.ts';
 import { LINE_OUTCOMES } from '../../domain/closed-lines.ts';
+import { MAX_FAILURE_GROUPS } from '../../domain/failures.ts';
+import { WAITING_REASONS } from '../../domain/waiting.ts';
 import { UPLOAD_PURPOSES } from '../../domain/file.ts';
 import { UPLOAD_STATUSES } from '../../domain/upload.ts';
 import {
@@ -63,7 +65,20 @@ const batch: Schema = {
     nightshift: {
       type: 'object',
       properties: {
+        lines_per_second: {
+          type: ['number', 'null'],
+          description: 'Lines that ended per second, over the last half minute, until the batch has ended',
+        },
+        eta_at: { ...unixSecondsOrNull, description: 'When the batch ends at this rate' },
+        in_flight: { ...count, description: 'Requests that wait for their answer' },
         paused_at: { ...unixSeconds, description: 'Since when the batch is paused; absent while it is not' },
+        waiting: { type: 'array', items: named('Waiting'), description: 'Why lines wait, until the batch has ended' },
+        failures: {
+          type: 'array',
+          items: named('FailureGroup'),
+          maxItems: MAX_FAILURE_GROUPS,
+          description: 'Why lines failed, the most frequent cause first',
+        },
         retry_of: { ...text, description: 'The batch whose lines this one runs again' },
         deduplicated: { ...count, description: 'How many requests were not sent, because they got the answer of an equal one' },
         retried_by: { type: 'array', items: text, description: 'The batches that run lines of this one again' },
@@ -122,6 +137,22 @@ const upload = whole({
 /** What the API answers with, by name. */
 export const schemas: Readonly<Record<string, Schema>> = {
   Batch: batch,
+  Waiting: whole({
+    reason: oneOf(WAITING_REASONS),
+    message: { ...text, description: 'The reason in a sentence for people' },
+    upstream: textOrNull,
+    server_says: { ...textOrNull, description: "The status and the server's own words" },
+    since: unixSecondsOrNull,
+    lines: orNull(count),
+  }),
+  FailureGroup: whole({
+    status: { type: ['integer', 'null'], description: 'HTTP status of the answers; null if there were none' },
+    code: text,
+    message: { ...text, description: 'The first 80 characters' },
+    lines: { ...count, description: 'How many lines failed like this' },
+    example: { ...text, description: 'The custom_id of the first of them' },
+    custom_ids: { type: 'array', items: text, maxItems: 3 },
+  }),
   BatchError: whole({ code: text, message: text, param: textOrNull, line: { type: ['integer', 'null'], minimum: 1 } }),
   BatchDeleted: whole({ id: text, object: always('batch'), deleted: always(true) }),
   BatchList: listOf('Batch'),

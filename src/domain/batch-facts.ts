@@ -1,0 +1,111 @@
+import { type Batch, type BatchAdditions, isTerminal } from './batch.ts';
+import { type FailureGroup, sumFailures } from './failures.ts';
+import { containsLine, type LineRange } from './line-ranges.ts';
+import { pausedAt } from './pause.ts';
+import { failuresOf, type Tallies } from './shard-tally.ts';
+import { toWaiting, type WaitFact, waitKey, type Waiting } from './waiting.ts';
+
+/** What one worker last told of a batch. */
+export interface WorkerReport {
+  worker: string;
+  /** Unix milliseconds. */
+  atMs: number;
+  inFlight: number;
+  /** Lines that ended per second, over the last half minute. */
+  linesPerSecond: number;
+  waiting: (WaitFact & { lines: number; /** When the wait ends by itself. */ untilMs?: number })[];
+}
+
+/** What is known of a batch that runs. */
+export interface BatchFacts {
+  /** The queues in which the batch waits to be admitted. */
+  queues: readonly { upstream: string; place: number | null; of: number | null }[];
+  /** Shards that are not closed. */
+  unclosed: readonly LineRange[];
+  tallies: Tallies;
+  closed: { shards: readonly LineRange[]; failures: readonly FailureGroup[] };
+  reports: readonly WorkerReport[];
+}
+
+/** A worker reports at least every 10 s while it has lines of the batch. */
+const REPORT_COUNTS_MS = 30_000;
+
+/** The additions to a batch that has not ended. `facts` is null where nothing is known. */
+export function describeFacts(batch: Batch, facts: BatchFacts | null, nowMs: number): BatchAdditions {
+  const reports = (facts?.reports ?? []).filter(({ atMs }) => nowMs - atMs < REPORT_COUNTS_MS);
+  const rate = reports.reduce((sum, { linesPerSecond }) => sum + linesPerSecond, 0);
+  const inFlight = reports.reduce((sum, report) => sum + report.inFlight, 0);
+  const waiting = waitingOf(batch, facts, { reports, inFlight, nowMs });
+  return {
+    lines_per_second: rate === 0 ? null : toTwoDigits(rate),
+    eta_at: etaOf(batch, rate, reports),
+    in_flight: inFlight,
+    waiting,
+    failures: facts === null ? [] : failuresSoFar(facts),
+  };
+}
+
+/** A worker's clock and no reader's, so that the same facts give the same answer. */
+function etaOf(
+  { status, request_counts: { total, completed, failed } }: Batch,
+  rate: number,
+  reports: readonly WorkerReport[],
+): number | null {
+  const left = total - completed - failed;
+  if (rate === 0 || left <= 0 || status !== 'in_progress') return null;
+  const atMs = Math.max(...reports.map((report) => report.atMs));
+  return Math.ceil(atMs / 1000 + left / rate);
+}
+
+function waitingOf(
+  batch: Batch,
+  facts: BatchFacts | null,
+  { reports, inFlight, nowMs }: { reports: readonly WorkerReport[]; inFlight: number; nowMs: number },
+): Waiting[] {
+  const { total, completed, failed } = batch.request_counts;
+  const left = total - completed - failed;
+  const paused = pausedAt(batch);
+  if (paused !== null && !isTerminal(batch.status)) {
+    const fact: WaitFact = { reason: 'paused', upstream: null, serverSays: null, sinceMs: paused * 1000, pausedBy: 'batch' };
+    return [toWaiting(fact, total === 0 ? null : left)];
+  }
+  if (batch.status !== 'in_progress' || left === 0 || facts === null) return [];
+  if (facts.queues.length > 0) {
+    return facts.queues.map(({ upstream, place, of }) => {
+      const position = place === null || of === null ? null : { place, of };
+      const since = batch.in_progress_at === null ? null : batch.in_progress_at * 1000;
+      return toWaiting({ reason: 'places', upstream, serverSays: null, sinceMs: since, place: position }, left);
+    });
+  }
+  if (reports.length === 0) {
+    // Unknown is not the same as none: the first worker needs a moment.
+    const sinceMs = Math.max((batch.in_progress_at ?? 0) * 1000, ...facts.reports.map(({ atMs }) => atMs));
+    if (nowMs - sinceMs < REPORT_COUNTS_MS) return [];
+    return [toWaiting({ reason: 'no_worker', upstream: null, serverSays: null, sinceMs }, left)];
+  }
+  const sums = new Map<string, WaitFact & { lines: number }>();
+  for (const { lines, untilMs, ...fact } of reports.flatMap((report) => report.waiting)) {
+    if (untilMs !== undefined && untilMs <= nowMs) continue;
+    // A batch that has requests in flight waits for its own answers.
+    if (fact.reason === 'places' && inFlight > 0) continue;
+    const key = waitKey(fact);
+    const before = sums.get(key);
+    const sinceMs = Math.min(before?.sinceMs ?? Infinity, fact.sinceMs ?? Infinity);
+    sums.set(key, { ...fact, sinceMs: sinceMs === Infinity ? null : sinceMs, lines: (before?.lines ?? 0) + lines });
+  }
+  return [...sums.values()].sort((a, b) => b.lines - a.lines).map(({ lines, ...fact }) => toWaiting(fact, lines));
+}
+
+function failuresSoFar({ tallies, closed, unclosed }: BatchFacts): FailureGroup[] {
+  const open = [...tallies]
+    .sort(([a], [b]) => a - b)
+    .flatMap(([shard, tally]) => {
+      const isSummed = containsLine(closed.shards, shard) || !containsLine(unclosed, shard);
+      return isSummed ? [] : [failuresOf(tally)];
+    });
+  return sumFailures([closed.failures, ...open]);
+}
+
+function toTwoDigits(rate: number): number {
+  return Number(rate.toPrecision(2));
+}
