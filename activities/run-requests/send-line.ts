@@ -147,7 +147,7 @@ async function tryOnce(course: Course, slice: Slice, passOn: () => void): Promis
   effort.attempts = request.about.attempt;
   effort.milliseconds = Math.max(0, endedMs - startedMs);
   if (attempt.kind === 'failed' || attempt.kind === 'denied') {
-    status.show(line, describeSettling(attempt));
+    status.show(line, describeSettling(upstream, attempt));
     if (course.sharedResets < MAX_SHARED_RESETS && (await entry.isShared(stop.stopSending))) {
       if (isReset(attempt) && !entry.isProbe) course.sharedResets += 1;
       course.tries = uncounted(attempt, course.tries);

@@ -61,8 +61,8 @@ export function describeGate(upstream: Upstream, entrant: Entrant): string[] {
 }
 
 /** That it is not known yet whether the attempt failed by itself. */
-export function describeSettling(attempt: Attempt & { message: string }): Wait {
-  return () => momentary(`to learn whether other requests fail too: ${attempt.message}`);
+export function describeSettling(upstream: Upstream, { message }: Attempt & { message: string }): Wait {
+  return () => ({ text: `to learn whether other requests fail too: ${message}`, fact: backoffFact(upstream, message) });
 }
 
 /** What went wrong, in words. */

@@ -30,6 +30,7 @@ const PATIENCE_MS = 150;
 /** Who reads once a minute would always see those of a minute ago. */
 const SELDOM_MS = 10_000;
 const PATIENCE_IF_SELDOM_MS = 1_500;
+const ALL_SHARDS: [first: number, last: number][] = [[0, Infinity]];
 /** Batches whose last refresh is remembered; forgetting one costs a query. */
 const MAX_REMEMBERED = 10_000;
 
@@ -55,8 +56,10 @@ export function createLiveCounts({
   async function refresh({ tenant, batch: { id } }: BatchRecord, begun: () => Refresh): Promise<void> {
     try {
       const [progress, told] = await Promise.all([runs.progress(id), batches.tallies.readAll(id)]);
+      // Without an answer of the workflow, what workers told still says why nothing moves.
+      const { unclosed, waiting = [] } = progress ?? { unclosed: ALL_SHARDS, waiting: begun().facts?.queues.slice() };
+      begun().facts = { ...told, unclosed, queues: waiting };
       if (progress === null) return;
-      begun().facts = { ...told, unclosed: progress.unclosed, queues: progress.waiting ?? [] };
       const counts = addTallies(progress, told.tallies);
       await batches.update(tenant, id, (found) => withCounts(found, counts));
     } catch (error) {
