@@ -27,6 +27,8 @@ const NOT_PASSED: Record<string, string> = {
   NIGHTSHIFT_TEMPORAL_UI_PORT: 'a published port',
   NIGHTSHIFT_EXAMPLE_UPSTREAM_PORT: 'a published port',
   NIGHTSHIFT_S3_ENDPOINT: 'the file brings its own bucket',
+  NIGHTSHIFT_STORE: 'the file brings MinIO',
+  NIGHTSHIFT_STORE_DIR: 'the file brings MinIO',
   NIGHTSHIFT_DATA_DIR: 'for `nightshift local`',
   NIGHTSHIFT_TEMPORAL_BIN: 'for `nightshift local`',
   NIGHTSHIFT_MINIO_BIN: 'for `nightshift local`',
