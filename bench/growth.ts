@@ -65,6 +65,7 @@ async function row(lines: number, workers: number): Promise<string[]> {
     warmLines: 0,
     behind: false,
     linesPerActivity: null,
+    store: 'minio',
   });
   const { temporal, wholeSeconds, use } = figures;
   const rss = (name: string) => String(figures.others[name]?.peakRssMb);

@@ -4,7 +4,7 @@
  * `npm run bench -- --lines 10000 --latency 50 --in-flight 256`; `--sigma 1` makes the time of an answer log-normal,
  * `--capacity 32` has the upstream work on so many at a time and queue the rest, as vLLM does,
  * `--warm 3000` runs a batch of so many lines before (0: a worker that has just started), `--behind` sends a one-line batch of another tenant after it, `--long-line BYTES` puts one such line in the middle,
- * `--workers 2` runs so many worker processes, `--polling` has 100 clients read the status of 20 batches that share the lines.
+ * `--store embedded` runs without MinIO, `--workers 2` runs so many worker processes, `--polling` has 100 clients read the status of 20 batches that share the lines.
  */
 import { parseArgs } from 'node:util';
 import { describeMachine } from './run/machine.ts';
@@ -28,6 +28,7 @@ const { values } = parseArgs({
     bytes: { type: 'string', default: '400' },
     'long-line': { type: 'string' },
     'lines-per-activity': { type: 'string' },
+    store: { type: 'string', default: 'minio' },
   },
 });
 const lines = Number(values.lines);
@@ -51,13 +52,14 @@ const figures = await measureRun({
   warmLines: Number(values.warm),
   behind: values.behind,
   linesPerActivity: values['lines-per-activity'] === undefined ? null : Number(values['lines-per-activity']),
+  store: values.store === 'embedded' ? 'embedded' : 'minio',
 });
 const { bare, reads, temporal } = figures;
 
 console.log(
   `\n${lines} lines in ${batches === 1 ? 'one batch' : `${batches} batches`} of about ${values.bytes} bytes, ${values.latency} ms upstream (sigma ${values.sigma}${values.capacity === undefined ? '' : `, ${values.capacity} at a time`}), ${inFlight} in flight` +
     `${workers === 1 ? '' : ` shared evenly by ${workers} worker processes`};` +
-    ` ${machine} before it\n`,
+    `${values.store === 'embedded' ? ' embedded store;' : ''} ${machine} before it\n`,
 );
 const rate = (seconds: number) => ({ seconds: round(seconds), rate: `${Math.round(lines / seconds)}/s` });
 console.table({

@@ -33,6 +33,7 @@ export interface RunOptions extends InputShape {
   /** Sends a one-line batch of another tenant after the first answers. */
   behind: boolean;
   linesPerActivity: number | null;
+  store: 'minio' | 'embedded';
 }
 
 export interface RunFigures {
@@ -59,7 +60,11 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
   const { lines, inFlight, capacity } = options;
   const places = Math.min(inFlight, capacity ?? inFlight);
   const [ownShare, ...shares] = sharesInFlight(inFlight, options.workers);
-  await using stack = await startStack({ env: { ...environment(options), ...ownShare }, upstream: upstreamFlags(options) });
+  await using stack = await startStack({
+    env: { ...environment(options), ...ownShare },
+    upstream: upstreamFlags(options),
+    store: options.store,
+  });
   const directory = await mkdtemp(join(tmpdir(), 'nightshift-bench-'));
   try {
     const workers = await startWorkers(stack, shares);
@@ -79,7 +84,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
       ...Object.fromEntries(workers.map(({ child }, at) => [at === 0 ? 'worker' : `worker ${at + 1}`, child.pid])),
       api: stack.api.child.pid,
       temporal: stack.temporal.process.pid,
-      minio: stack.minio.process.pid,
+      ...(options.store === 'minio' ? { minio: stack.minio.process.pid } : {}),
     });
     let createdMs = 0;
     const ids = await createBatches(client, fileIds, () => (createdMs ||= unixMs()));
@@ -110,7 +115,7 @@ export async function measureRun(options: RunOptions): Promise<RunFigures> {
       others: {
         api: await processCost(stack.api.child.pid),
         temporal: await processCost(stack.temporal.process.pid),
-        minio: await processCost(stack.minio.process.pid),
+        ...(options.store === 'minio' ? { minio: await processCost(stack.minio.process.pid) } : {}),
         'example upstream': await processCost(stack.upstream.child.pid),
       },
       memory: memoryOverTime,

@@ -64,11 +64,15 @@ export function createContentFiles(folder: string, { syncFolder = syncPath } = {
       const body = Buffer.allocUnsafe(extents.reduce((sum, { bytes }) => sum + bytes, 0));
       let filled = 0;
       for (const { file, start, bytes } of extents) {
-        await using handle = await files.open(file);
-        for (let at = 0; at < bytes;) {
-          const { bytesRead } = await handle.read(body, filled + at, bytes - at, start + at);
-          if (bytesRead === 0) throw new Error(`the content file ${file} is too short`);
-          at += bytesRead;
+        const handle = await files.open(file);
+        try {
+          for (let at = 0; at < bytes;) {
+            const { bytesRead } = await handle.read(body, filled + at, bytes - at, start + at);
+            if (bytesRead === 0) throw new Error(`the content file ${file} is too short`);
+            at += bytesRead;
+          }
+        } finally {
+          await handle.close();
         }
         filled += bytes;
       }
@@ -150,6 +154,10 @@ export async function makeFolder(path: string): Promise<void> {
 
 /** Waits until the entries of a folder are on the disk. */
 export async function syncPath(folder: string): Promise<void> {
-  await using handle = await open(folder, 'r');
-  await handle.sync();
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
