@@ -10,6 +10,8 @@ const LARGE_BODY_BYTES = 64 * 1024;
 
 const KEYS_PER_REMOVE = 1000;
 
+const FIRST_BYTE = { start: 0, end: 0 };
+
 /** An `ObjectStore` on MinIO or any S3 server. Bodies are Buffers only: a stream handed to minio-js can end the process. */
 export function createMinioObjectStore(options: MinioOptions): ObjectStore {
   const { bucket } = options;
@@ -54,8 +56,10 @@ export function createMinioObjectStore(options: MinioOptions): ObjectStore {
       const response = await calls.makeRequestAsync(request, '', [200, 404]);
       await readAll(response);
       if (response.statusCode === 200) return { size: Number(response.headers['content-length']), etag: etagOf(response) };
-      // An answer to HEAD has no body; MinIO says in a header what is missing.
-      if (response.headers['x-minio-error-code'] === 'NoSuchBucket') throw new Error('the bucket does not exist');
+      // An answer to HEAD has no body. MinIO says in a header what is missing; of other stores a GET finds out.
+      const code = response.headers['x-minio-error-code'];
+      if (code === 'NoSuchBucket') throw new Error('the bucket does not exist');
+      if (code === undefined) (await send(askForRecord, key, FIRST_BYTE))?.destroy();
       return null;
     });
   }

@@ -4,19 +4,25 @@ import { type ObjectStore, ObjectStoreError } from './object-store.ts';
 /** Names in byte order. By number, by letter and by case the order would be another one. */
 const IN_ORDER = ['10', '9', 'B', 'a'];
 const WRITTEN = [IN_ORDER[2], IN_ORDER[0], IN_ORDER[3], IN_ORDER[1]];
+/** Tags may be hashes of the bytes, so what is replaced is never replaced by the same. */
+const CREATED = ['1', '2'].map((text) => Buffer.from(text));
+const REPLACING = ['3', '4'].map((text) => Buffer.from(text));
+/** With one race, a probe found that VersityGW 1.7.0 let both writers win on POSIX files in 5 tries of 60. With eight it found that in 120 of 120. */
+const RACES = 8;
 const WRONG_TAG = '0'.repeat(32);
 
 /**
- * Checks a store for the conditions that everything in it depends on, with a handful of calls on objects below `probe/<nonce>`, which
+ * Checks a store for the conditions that everything in it depends on, with some dozens of calls on objects below `probe/<nonce>`, which
  * it removes. Answers what the store does wrong, as the rest of a sentence that begins with "it"; null when it is fit for use.
  * Throws `ObjectStoreError` where the store cannot be reached or refuses access.
  */
 export async function findStoreFault(store: ObjectStore, nonce: string): Promise<string | null> {
   const key = keys.probe(nonce, 'record');
+  const raced = Array.from({ length: RACES }, (_, round) => keys.probe(nonce, `race-${round}`));
   const names = IN_ORDER.map((name) => keys.probe(nonce, `list/${name}`));
   try {
-    const [ofWrites, ofLists] = await Promise.allSettled([faultOfWrites(store, key), faultOfLists(store, nonce)]);
-    for (const outcome of [ofWrites, ofLists]) {
+    const outcomes = await Promise.allSettled([faultOfWrites(store, key), faultOfLists(store, nonce), faultOfRaces(store, raced)]);
+    for (const outcome of outcomes) {
       if (outcome.status === 'rejected') throw outcome.reason;
       if (outcome.value !== null) return outcome.value;
     }
@@ -26,7 +32,7 @@ export async function findStoreFault(store: ObjectStore, nonce: string): Promise
     return `does not implement a call that Nightshift needs (${error.operation})`;
   } finally {
     // What stays, the sweep removes.
-    await store.remove([key, ...names]).catch(() => undefined);
+    await store.remove([key, ...names, ...raced]).catch(() => undefined);
   }
 }
 
@@ -40,10 +46,25 @@ async function faultOfWrites(store: ObjectStore, key: string): Promise<string | 
   }
   const found = await store.get(key);
   if (found === null || found.body.toString() !== '1') return 'does not show an object right after it was written';
-  const races = await Promise.all(['4', '5'].map(async (body) => await store.replace(key, Buffer.from(body), found.etag)));
-  const won = races.filter((outcome) => outcome === 'replaced').length;
-  if (won === 0) return 'refuses If-Match: it did not replace an object whose ETag was the one it had told';
-  if (won === 2) return 'does not keep to If-Match: two writes at the same time both replaced the object with the same ETag';
+  if ((await store.replace(key, Buffer.from('4'), found.etag)) !== 'replaced') {
+    return 'refuses If-Match: it did not replace an object whose ETag was the one it had told';
+  }
+  return null;
+}
+
+/** A store that looks first and writes then is caught by a race in half of the rounds or less. */
+async function faultOfRaces(store: ObjectStore, raced: readonly string[]): Promise<string | null> {
+  for (const key of raced) {
+    const created = await Promise.all(CREATED.map(async (body) => await store.create(key, body)));
+    if (created.every((outcome) => outcome === 'created')) {
+      return 'does not keep to If-None-Match: two writes at the same time both created the object';
+    }
+    const etag = (await store.stat(key))?.etag ?? '';
+    const replaced = await Promise.all(REPLACING.map(async (body) => await store.replace(key, body, etag)));
+    if (replaced.every((outcome) => outcome === 'replaced')) {
+      return 'does not keep to If-Match: two writes at the same time both replaced the object with the same ETag';
+    }
+  }
   return null;
 }
 

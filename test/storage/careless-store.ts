@@ -5,13 +5,16 @@ import { Client } from 'minio';
 import type { TestMinio } from '../helpers/servers.ts';
 
 /**
- * What a store does not keep to. `checks-before` compares the ETag of If-Match and writes later, `refuses` answers 501 to conditions,
+ * What a store does not keep to. `checks-before` compares the ETag of If-Match and writes later, `checks-before-sometimes` does so for few
+ * keys, `creates-before` does it for If-None-Match, `refuses` answers 501 to conditions,
  * `always-412` fails every one. Lists come in the order of a dictionary, backwards, without their start-after, or anew with every page.
  */
 export type Carelessness =
   | 'no-if-none-match'
   | 'no-if-match'
   | 'checks-before'
+  | 'checks-before-sometimes'
+  | 'creates-before'
   | 'refuses'
   | 'always-412'
   | 'dictionary-order'
@@ -42,9 +45,19 @@ export async function startCarelessStore(
     if (careless === 'refuses') return (refuse(501, 'NotImplemented'), true);
     if (careless === 'always-412' && match !== undefined) return (refuse(412, 'PreconditionFailed'), true);
     const isIgnored = (careless === 'no-if-none-match' && none !== undefined) || (careless === 'no-if-match' && match !== undefined);
-    const isChecked = careless === 'checks-before' && match !== undefined;
-    if (!isIgnored && !isChecked) return false;
+    const isChecked =
+      match !== undefined && (careless === 'checks-before' || (careless === 'checks-before-sometimes' && key.endsWith('race-5')));
+    const isCreated = none !== undefined && careless === 'creates-before';
+    if (!isIgnored && !isChecked && !isCreated) return false;
     const body = await bodyOf(incoming);
+    if (isCreated) {
+      const isThere = await client.statObject(bucket, key).then(
+        () => true,
+        () => false,
+      );
+      if (isThere) return (refuse(412, 'PreconditionFailed'), true);
+      await delay(100);
+    }
     if (isChecked) {
       const { etag } = await client.statObject(bucket, key);
       if (`"${etag}"` !== match) return (refuse(412, 'PreconditionFailed'), true);

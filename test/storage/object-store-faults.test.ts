@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { after, afterEach, before, describe, it, mock } from 'node:test';
 import { ObjectStoreError, type ObjectStore } from '../../src/storage/object-store.ts';
@@ -224,6 +225,21 @@ describe('a write whose answer is lost', () => {
       );
       assert.equal((await store.stat(key))?.size, 5 * 1024 * 1024 + 1);
     }
+  });
+});
+
+describe('a server that does not say what a HEAD misses', () => {
+  it('is asked again, so that a missing bucket is no absent object', async (test) => {
+    let code = 'NoSuchKey';
+    const server = http.createServer((incoming, answer) => {
+      answer.writeHead(404).end(incoming.method === 'GET' ? `<Error><Code>${code}</Code><Message>none</Message></Error>` : '');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const plain = bucket.connect({ endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    test.after(() => (plain.close(), server.closeAllConnections(), server.close()));
+    assert.equal(await plain.stat('a'), null);
+    code = 'NoSuchBucket';
+    await assert.rejects(plain.stat('a'), ObjectStoreError);
   });
 });
 

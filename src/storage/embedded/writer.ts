@@ -22,7 +22,10 @@ export function createWriter(options: WriterOptions): Writer {
   let sent = 0;
 
   function start(): Worker {
-    const started = new Worker(new URL(`./writer-thread${import.meta.url.slice(-3)}`, import.meta.url), { workerData: options, execArgv: [] });
+    const started = new Worker(new URL(`./writer-thread${import.meta.url.slice(-3)}`, import.meta.url), {
+      workerData: options,
+      execArgv: [],
+    });
     started.unref();
     started.on('message', (message: Answer) => {
       const call = waiting.get(message.id);
