@@ -43,7 +43,7 @@ export function toText({
     `seed ${seed}, ${seconds} s`,
     `faults          ${[...faults.counts.values()].reduce((sum, count) => sum + count, 0)}: ${list(faults.counts)}`,
     `poison          ${poisonings === null ? 'none' : `${poisonings} deaths of workers`}`,
-    `clients         ${deeds.inputs.size} uploads, ${deeds.uploadsInParts} of them in parts, ${deeds.givenUp.size} given up, ${deeds.cancels.size} batches cancelled, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
+    `clients         ${deeds.inputs.size} uploads, ${deeds.uploadsInParts} of them in parts, ${deeds.givenUp.size} given up, ${deeds.cancels.size} batches cancelled, ${deeds.pauses} paused and resumed, ${deeds.deletedFiles.size} files deleted, ${deeds.hangUps} hang-ups`,
     `batches         ${batches}: ${list(statuses)}; shard results of ${shardsCompared} of ${ran} compared`,
     `lines           ${lines}, ${endedByFaults.length} of them ended by faults`,
     ...endedByFaults.map((line) => `  ${line}`),

@@ -43,7 +43,8 @@ describe('a batch that ends early', () => {
           if (to === 'in_progress') {
             starting.open();
             await released;
-          } else if (to === 'cancelling' || (to === null && (reads += 1) > 1)) {
+            // At the end of a window the batch reads its record too, and nobody cancels it.
+          } else if (how !== 'the end of the window' && (to === 'cancelling' || (to === null && (reads += 1) > 1))) {
             ending.open();
             await released;
             await delay(afterMs);
