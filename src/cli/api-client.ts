@@ -22,7 +22,8 @@ export interface ApiClient {
   createBatch(body: NewBatch, idempotencyKey: string): Promise<Batch>;
   /** What a batch of this body would amount to. */
   estimateBatch(body: NewBatch): Promise<BatchEstimate>;
-  getBatch(id: string, options?: { retries?: number }): Promise<Batch>;
+  /** With `waitSeconds` the answer comes at the next change, and after so many seconds at the latest. */
+  getBatch(id: string, options?: { retries?: number; waitSeconds?: number }): Promise<Batch>;
   listBatches(query: PageQuery): Promise<Page<Batch>>;
   listResults(id: string, query: ResultQuery): Promise<LineResultPage>;
   cancelBatch(id: string): Promise<Batch>;
@@ -127,7 +128,10 @@ export function createApiClient(http: Http): ApiClient {
         }),
       );
     },
-    getBatch: async (id, options = {}) => readBatch(await http.json({ method: 'GET', path: batchPath(id), ...options })),
+    async getBatch(id, { waitSeconds = 0, ...options } = {}) {
+      const path = waitSeconds === 0 ? batchPath(id) : `${batchPath(id)}?wait=${waitSeconds}`;
+      return readBatch(await http.json({ method: 'GET', path, ...options }));
+    },
     async listBatches({ limit, after }) {
       return readPage(await http.json({ method: 'GET', path: `/batches?${query({ limit: String(limit), after })}` }), readBatch);
     },

@@ -11,12 +11,14 @@ Shows a batch. The exit code tells how it ended: 0 completed (or still running),
 cancelled.`,
   options: {
     wait: { type: 'boolean', help: 'show progress until it has ended' },
+    watch: { type: 'boolean', help: 'the same' },
     json: { type: 'boolean', help: 'the batch as the API answers it' },
   },
   words: [1, 1],
   async run(values, [id = ''], { api, output, signal }) {
     const { client } = api();
-    const batch = values.wait ? await waitForBatch(client, id, { screen: output.screen, signal }) : await client.getBatch(id);
+    const batch =
+      values.wait || values.watch ? await waitForBatch(client, id, { screen: output.screen, signal }) : await client.getBatch(id);
     if (values.json) output.printJson(batch);
     else output.print(describeBatch(batch));
     return exitCodeOf(batch);

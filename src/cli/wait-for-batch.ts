@@ -19,10 +19,14 @@ export interface WaitOptions {
 
 /** The interval between two polls grows from the first to the second, and begins anew when the status changes. */
 const POLL_MS = { first: 500, longest: 5_000, factor: 1.3 };
+/** Asks the API to answer at the next change, and after so many seconds at the latest: less than the client waits for an answer. */
+const WAIT_SECONDS = 10;
+/** An API that keeps an answer back for so long knows `wait`, and sets the pace. */
+const KEPT_BACK_MS = 900;
 /** After an answer of 429 or none at all. */
 const AWAY_MS = { first: 500, longest: 15_000, factor: 2 };
 
-/** Polls a batch until it has ended, and shows how far it is. Waits while the API is away or busy, as long as it asks for. */
+/** Asks for a batch until it has ended, and shows how far it is. Waits while the API is away or busy, as long as it asks for. */
 export async function waitForBatch(client: Pick<ApiClient, 'getBatch'>, id: string, options: WaitOptions): Promise<Batch> {
   const { screen, signal, prefix = '' } = options;
   const sleep = options.sleep ?? (async (ms, aborted) => await delay(ms, undefined, { signal: aborted }));
@@ -40,12 +44,14 @@ export async function waitForBatch(client: Pick<ApiClient, 'getBatch'>, id: stri
     for (;;) {
       signal.throwIfAborted();
       try {
-        const batch = await client.getBatch(id, { retries: 0 });
+        const askedMs = performance.now();
+        const batch = await client.getBatch(id, { retries: 0, waitSeconds: status === null ? 0 : WAIT_SECONDS });
         const isNews = batch.status !== status;
+        const isKeptBack = performance.now() - askedMs >= KEPT_BACK_MS;
         show(progress(batch, performance.now()), isNews);
         line?.notes(describeWaiting(batch).map((text) => `  ${oneLine(text)}`));
         if (isTerminal(batch.status)) return batch;
-        intervalMs = isNews || failures > 0 ? POLL_MS.first : Math.min(POLL_MS.longest, intervalMs * POLL_MS.factor);
+        intervalMs = isNews || isKeptBack || failures > 0 ? POLL_MS.first : Math.min(POLL_MS.longest, intervalMs * POLL_MS.factor);
         [status, failures] = [batch.status, 0];
         await sleep(intervalMs, signal);
       } catch (error) {

@@ -31,7 +31,7 @@ async function apiThatEnds(end: Partial<Batch>) {
       keys.push(headers['idempotency-key']?.toString());
       return keys.length === 1 ? 'hang up' : { body: aBatch({ status: 'validating' }) };
     }
-    if (path === '/v1/batches/batch_1') {
+    if (/^\/v1\/batches\/batch_1(\?wait=10)?$/.test(path)) {
       polls += 1;
       if (polls === 1) return { status: 429, body: { error: { message: 'slow down' } }, headers: { 'retry-after': '0' } };
       if (polls === 2) return 'hang up';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApiFault } from '../../src/cli/api-fault.ts';
 import { waitForBatch } from '../../src/cli/wait-for-batch.ts';
 import type { Batch } from '../../src/domain/batch.ts';
@@ -57,6 +58,26 @@ describe('waitForBatch', () => {
     const waits = await waitsFor([...Array.from({ length: 20 }, () => aBatch()), aBatch({ status: 'finalizing' }), DONE]);
     assert.deepEqual(waits.slice(0, 3), [500, 650, 845]);
     assert.deepEqual(waits.slice(18), [5000, 5000, 500]);
+  });
+
+  it('leaves the pace to an API that answers at the next change', async () => {
+    const [asked, waits]: [number[], number[]] = [[], []];
+    const client = {
+      async getBatch(_: string, { waitSeconds = 0 } = {}): Promise<Batch> {
+        asked.push(waitSeconds);
+        if (waitSeconds > 0) await delay(1_000);
+        return asked.length === 4 ? DONE : aBatch();
+      },
+    };
+    const sleep = async (ms: number) => await Promise.resolve(void waits.push(ms));
+    await waitForBatch(client, 'batch_1', { screen: null, signal: new AbortController().signal, sleep });
+    assert.deepEqual(
+      [asked, waits],
+      [
+        [0, 10, 10, 10],
+        [500, 500, 500],
+      ],
+    );
   });
 
   it('waits out a 429 at any poll for as long as the API asks, also the first', async () => {
