@@ -1,6 +1,7 @@
+import { ApiFault } from './api-fault.ts';
 import type { Http } from './http.ts';
 import type { OpenInput } from './open-input.ts';
-import { type Page, readBatch, readEstimate, readFile, readPage } from './read-batch.ts';
+import { type Page, readBatch, readEstimate, readFile, readLimits, readPage } from './read-batch.ts';
 import { type LineResultPage, readResultPage, type ResultQuery } from './read-results.ts';
 import { readContent } from './read-content.ts';
 import { readUsage, type UsageAnswer } from './read-usage.ts';
@@ -8,11 +9,14 @@ import { type OnBytes, uploadBody } from './upload-body.ts';
 import type { Batch } from '../domain/batch.ts';
 import type { BatchEstimate } from '../domain/batch-estimate.ts';
 import type { File, UploadPurpose } from '../domain/file.ts';
+import type { Limits } from '../domain/limits.ts';
 
 /** The API as a client sees it, over HTTP. Failures are `ApiFault`s. */
 export interface ApiClient {
   /** Streams a file up; it is never held in memory. */
   uploadFile(input: OpenInput, options?: { purpose?: UploadPurpose; onBytes?: OnBytes }): Promise<File>;
+  /** What one batch may hold; OpenAI's limits where the API does not tell its own. */
+  limits(): Promise<Limits>;
   getFile(id: string): Promise<File>;
   listFiles(query: PageQuery & { purpose?: string }): Promise<Page<File>>;
   deleteFile(id: string): Promise<void>;
@@ -24,7 +28,8 @@ export interface ApiClient {
   estimateBatch(body: NewBatch): Promise<BatchEstimate>;
   /** With `waitSeconds` the answer comes at the next change, and after so many seconds at the latest. */
   getBatch(id: string, options?: { retries?: number; waitSeconds?: number }): Promise<Batch>;
-  listBatches(query: PageQuery): Promise<Page<Batch>>;
+  /** Only batches whose metadata has these values, where the API can choose them. */
+  listBatches(query: PageQuery & { metadata?: Record<string, string> }): Promise<Page<Batch>>;
   listResults(id: string, query: ResultQuery): Promise<LineResultPage>;
   cancelBatch(id: string): Promise<Batch>;
   pauseBatch(id: string): Promise<Batch>;
@@ -81,6 +86,8 @@ export interface NewBatch {
   metadata?: Record<string, string>;
 }
 
+/** An API that takes longer has no description worth waiting for. */
+const LIMITS_ANSWER_MS = 5_000;
 /** An API reads the whole input before it answers, and gives up before a minute has passed. */
 const ESTIMATE_ANSWER_MS = 120_000;
 /** An API copies the lines before it answers. */
@@ -98,6 +105,15 @@ export function createApiClient(http: Http): ApiClient {
       const body = () => uploadBody(input, { purpose, ...(onBytes === undefined ? {} : { onBytes }) });
       // The body itself says when it stalls.
       return readFile(await http.json({ method: 'POST', path: '/files', body, timeoutMs: UPLOAD_ANSWER_MS }));
+    },
+    async limits() {
+      // The description stands beside `/v1`.
+      const call = { method: 'GET', path: '/../openapi.json', retries: 0, timeoutMs: LIMITS_ANSWER_MS } as const;
+      const description = await http.json(call).catch((error: unknown) => {
+        if (error instanceof ApiFault) return null;
+        throw error;
+      });
+      return readLimits(description);
     },
     getFile: async (id) => readFile(await http.json({ method: 'GET', path: filePath(id) })),
     async listFiles({ limit, after, purpose }) {
@@ -132,8 +148,9 @@ export function createApiClient(http: Http): ApiClient {
       const path = waitSeconds === 0 ? batchPath(id) : `${batchPath(id)}?wait=${waitSeconds}`;
       return readBatch(await http.json({ method: 'GET', path, ...options }));
     },
-    async listBatches({ limit, after }) {
-      return readPage(await http.json({ method: 'GET', path: `/batches?${query({ limit: String(limit), after })}` }), readBatch);
+    async listBatches({ limit, after, metadata = {} }) {
+      const chosen = Object.fromEntries(Object.entries(metadata).map(([key, value]) => [`metadata[${key}]`, value]));
+      return readPage(await http.json({ method: 'GET', path: `/batches?${query({ limit: String(limit), after, ...chosen })}` }), readBatch);
     },
     async listResults(id, { limit, after, status, customId, withBody = false }) {
       const given = query({ limit: String(limit), after, status, custom_id: customId, body: withBody ? 'true' : undefined });

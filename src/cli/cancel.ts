@@ -1,5 +1,7 @@
 import { defineCommand } from './command.ts';
 import { EXIT, worstExitCode } from './exit-codes.ts';
+import { isGroupId, lastBatches } from './group.ts';
+import { cancelGroup } from './group-commands.ts';
 import { waitForBatch } from './wait-for-batch.ts';
 import type { Batch } from '../domain/batch.ts';
 
@@ -7,7 +9,7 @@ import type { Batch } from '../domain/batch.ts';
 export const cancel = defineCommand({
   usage: 'cancel ID… [options]',
   about: `
-Cancels batches. What is answered already is published; requests in flight get a short grace.
+Cancels batches, or all of a group. What is answered already is published; requests in flight get a short grace.
 With --wait the exit code is 0 once all are cancelled; a batch that ended in another way is told by 3 or 4 as in status.`,
   options: {
     wait: { type: 'boolean', help: 'show progress until they have ended' },
@@ -19,6 +21,12 @@ With --wait the exit code is 0 once all are cancelled; a batch that ended in ano
     const show = (batch: Batch) => (values.json ? output.printJson(batch) : output.print(`${batch.id} is ${batch.status}\n`));
     const cancelled: Batch[] = [];
     for (const id of ids) {
+      if (isGroupId(id)) {
+        const group = await cancelGroup(client, id);
+        cancelled.push(...lastBatches(group));
+        if (!values.wait) lastBatches(group).forEach(show);
+        continue;
+      }
       cancelled.push(await client.cancelBatch(id));
       if (!values.wait) cancelled.slice(-1).forEach(show);
     }

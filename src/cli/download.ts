@@ -3,6 +3,8 @@ import { defineCommand } from './command.ts';
 import { deliver, openDelivery } from './deliver.ts';
 import { deliverFamily } from './deliver-family.ts';
 import { EXIT } from './exit-codes.ts';
+import { isGroupId } from './group.ts';
+import { downloadGroup } from './group-commands.ts';
 import { findFamily } from './merge-results.ts';
 import { isTerminal } from '../domain/batch.ts';
 
@@ -14,7 +16,7 @@ Downloads the output and error file of a batch that has ended, and prints their 
 also by a later call: what has come is kept in a file that ends in ".part".
 With --partial or --merged it writes one file with a line for each request, completed or not, in the order of the input. --partial takes what is
 known so far, also while the batch runs. --merged takes the results of the batch, of the batches that retry its lines, and of those that it
-retries, whichever of them is named: a completed answer replaces a failed one.`,
+retries, whichever of them is named: a completed answer replaces a failed one. The files of a group are joined in the order of its input.`,
   options: {
     output: { type: 'string', short: 'o', value: 'DIR', default: '.', help: 'folder of the results, or - to print the output file' },
     force: { type: 'boolean', help: 'replace files that are there already' },
@@ -27,6 +29,10 @@ retries, whichever of them is named: a completed answer replaces a failed one.`,
     if (values.partial && values.merged)
       throw new WrongCall('Give --partial or --merged, not both. --merged takes what is known so far as well.');
     const { client } = context.api();
+    if (isGroupId(id)) {
+      const delivery = await openDelivery(values.output);
+      return await downloadGroup(client, id, { delivery, force: values.force, asJson: values.json, output: context.output });
+    }
     if (values.partial || values.merged) {
       const family = values.merged ? await findFamily(client, id) : { root: await client.getBatch(id), retries: [] };
       await deliverFamily(client, family, { ...values, kind: values.merged ? 'merged' : 'partial', context });

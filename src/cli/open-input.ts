@@ -18,6 +18,8 @@ export interface OpenInput extends AsyncDisposable {
   readonly filename: string;
   /** Where its bytes are. */
   readonly path: string;
+  /** Where it begins there; 0 unless it is a part of a file. */
+  readonly start?: number;
   readonly bytes: number;
 }
 

@@ -2,6 +2,7 @@ import { ApiFault } from './api-fault.ts';
 import { type Batch, zeroUsage } from '../domain/batch.ts';
 import type { BatchEstimate } from '../domain/batch-estimate.ts';
 import type { File } from '../domain/file.ts';
+import { DEFAULT_LIMITS, type Limits } from '../domain/limits.ts';
 
 /**
  * A batch as the API answers it. Members that other implementations of the Batch API leave out are filled in, so that
@@ -66,6 +67,19 @@ export function readEstimate(value: unknown): BatchEstimate {
   const given: BatchEstimate = Object(value);
   if (given.object !== 'batch.estimate' || !Array.isArray(given.models) || !Array.isArray(given.upstreams)) throw notA('estimate');
   return given;
+}
+
+/** The limits in a description of the API; the default where it does not tell one. */
+export function readLimits(description: unknown): Limits {
+  const told: Record<string, unknown> = Object(Object(description)['x-nightshift-limits']);
+  const limit = (name: string, otherwise: number) => (Number.isInteger(told[name]) ? Number(told[name]) : otherwise);
+  return {
+    ...DEFAULT_LIMITS,
+    maxRequestsPerBatch: limit('max_requests_per_batch', DEFAULT_LIMITS.maxRequestsPerBatch),
+    maxBatchInputBytes: limit('max_batch_input_bytes', DEFAULT_LIMITS.maxBatchInputBytes),
+    maxLineBytes: limit('max_line_bytes', DEFAULT_LIMITS.maxLineBytes),
+    maxEmbeddingInputs: limit('max_embedding_inputs', DEFAULT_LIMITS.maxEmbeddingInputs),
+  };
 }
 
 /** A page of a list. */

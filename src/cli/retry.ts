@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { awaitResults } from './await-results.ts';
 import { defineCommand } from './command.ts';
+import { isGroupId, lastBatches } from './group.ts';
+import { awaitGroupResults, retryGroup } from './group-commands.ts';
 import { openDelivery } from './deliver.ts';
 import { EXIT } from './exit-codes.ts';
 
@@ -9,7 +11,7 @@ export const retry = defineCommand({
   usage: 'retry ID [options]',
   about: `
 Makes a new batch of exactly the lines of a batch that failed, expired or were cancelled. Prints its id. The new batch names the old one, and
-the old one the new one. It needs the input file of the old batch.
+the old one the new one. Of a group, each batch with such lines is run again. It needs the input file of the old batch.
 With --wait the exit code tells how the new batch ended: 0 completed, 3 some lines failed, 4 failed, expired or cancelled.`,
   options: {
     status: {
@@ -28,6 +30,14 @@ With --wait the exit code tells how the new batch ended: 0 completed, 3 some lin
     const { output } = context;
     const { client } = context.api();
     const delivery = values.wait || values.output !== undefined ? await openDelivery(values.output ?? '.') : null;
+    if (isGroupId(id)) {
+      const group = await retryGroup(client, id, values.status, context);
+      if (values.json) for (const batch of lastBatches(group)) output.printJson(batch);
+      else if (delivery?.isStdout !== true)
+        for (const batch of lastBatches(group)) if (batch.nightshift?.retry_of !== undefined) output.print(`${batch.id}\n`);
+      if (delivery === null) return EXIT.ok;
+      return await awaitGroupResults(client, group, { delivery, force: values.force, asJson: values.json, context });
+    }
     const batch = await client.retryBatch(id, values.status, randomUUID());
     if (!values.json && delivery?.isStdout !== true) output.print(`${batch.id}\n`);
     else if (delivery !== null) output.note(`batch ${batch.id}`);

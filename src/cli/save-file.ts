@@ -64,7 +64,8 @@ async function fetchInto(client: Pick<ApiClient, 'readContent'>, { id, part, onB
   }
 }
 
-async function writeAt(handle: FileHandle, chunk: Uint8Array, at: number): Promise<void> {
+/** Writes all of a chunk. */
+export async function writeAt(handle: FileHandle, chunk: Uint8Array, at: number): Promise<void> {
   for (let done = 0; done < chunk.length;) done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten;
 }
 

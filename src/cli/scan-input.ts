@@ -2,6 +2,7 @@ import { createHash, hash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { createGroups, type Group } from './group-equal.ts';
 import type { OpenInput } from './open-input.ts';
+import type { OnBytes } from './upload-body.ts';
 import type { BatchError } from '../domain/batch.ts';
 import { createInputChecker, readThroughChecker, type CheckedRequest } from '../domain/check-input.ts';
 import { createPartCutter, type InputPart } from '../domain/cut-parts.ts';
@@ -43,7 +44,7 @@ const MAX_ERRORS = 10_000;
  */
 export async function scanInput(
   input: OpenInput,
-  { endpoint, limits, signal }: { endpoint: string; limits: Limits; signal: AbortSignal },
+  { endpoint, limits, signal, onBytes }: { endpoint: string; limits: Limits; signal: AbortSignal; onBytes?: OnBytes },
 ): Promise<ScannedInput> {
   const models = createGroups();
   const cutter = createPartCutter(limits);
@@ -90,7 +91,8 @@ export async function scanInput(
     step: () => signal.throwIfAborted(),
     longLine: async () => await Promise.resolve({ [Symbol.dispose]: () => undefined }),
     from: { line: 1, offset: 0 },
-    taken() {
+    taken({ end }) {
+      onBytes?.(end, input.bytes);
       // Nobody goes on from here: what is kept for that is let go.
       checker.takeCustomIds();
       return null;

@@ -7,7 +7,10 @@ import { awaitResults } from './await-results.ts';
 import { openDelivery } from './deliver.ts';
 import { EXIT } from './exit-codes.ts';
 import { firstLine, firstUrl, urlOf } from './first-request.ts';
+import type { Group } from './group.ts';
+import { awaitGroupResults } from './group-commands.ts';
 import { openInput } from './open-input.ts';
+import { needsGroup, submitGroup } from './submit-group.ts';
 import { createTransfers } from './transfer-line.ts';
 import type { Batch } from '../domain/batch.ts';
 
@@ -29,6 +32,8 @@ export const submit = defineCommand({
   about: `
 Uploads a file of requests (JSONL, also packed with gzip; - for standard input) and makes a batch of it. Prints the batch's id.
 A create that got no answer is repeated without making a second batch.
+An input that is larger than one batch is cut into a group of batches. Prints the group's id, which the other commands take like that of
+a batch. The same command goes on where it was interrupted.
 With --wait the exit code tells how the batch ended: 0 completed, 3 some lines failed, 4 failed, expired or cancelled.`,
   options: OPTIONS,
   words: [0, 1],
@@ -41,7 +46,12 @@ With --wait the exit code tells how the batch ended: 0 completed, 3 some lines f
     const isAwaited = values.wait || values.output !== undefined;
     const delivery = isAwaited ? await openDelivery(values.output ?? '.') : null;
 
-    const input = fileId === undefined ? await upload(client, path ?? '', values, context) : await known(client, fileId, values);
+    const input =
+      fileId === undefined ? await upload(client, path ?? '', { values, metadata, context }) : await known(client, fileId, values);
+    if ('parts' in input) {
+      if (delivery === null) return EXIT.ok;
+      return await awaitGroupResults(client, input, { delivery, force: values.force, asJson: values.json, context });
+    }
     const batch = await create(client, { ...input, metadata, values, context });
     const idGoesToStdout = !values.json && delivery?.isStdout !== true;
     if (idGoesToStdout) output.print(`${batch.id}\n`);
@@ -59,10 +69,29 @@ interface Input {
   endpoint: string;
 }
 
-async function upload(client: ApiClient, path: string, values: Values<typeof OPTIONS>, { output, signal, stdin }: Context): Promise<Input> {
+/** Uploads an input that fits into one batch. Of a larger one it makes a group. */
+async function upload(
+  client: ApiClient,
+  path: string,
+  { values, metadata, context }: { values: Values<typeof OPTIONS>; metadata: Record<string, string>; context: Context },
+): Promise<Input | Group> {
+  const { output, signal, stdin } = context;
   if (path === '-' && stdin.isTTY) output.note('Type the requests, one per line; Ctrl-D ends.');
   await using input = await openInput(path, { stdin, signal });
   const endpoint = values.endpoint ?? (await firstUrl(input));
+  const limits = await client.limits();
+  if (await needsGroup(input, endpoint, { limits, signal })) {
+    return await submitGroup(client, {
+      input,
+      request: { endpoint, completion_window: values['completion-window'], metadata },
+      limits,
+      salt: values['idempotency-key'] ?? '',
+      context,
+      onGroup: (id) => (values.json || values.output === '-' ? output.note(`group ${id}`) : output.print(`${id}\n`)),
+      onBatch: (batch) =>
+        values.json && values.output === undefined && !values.wait ? output.printJson(batch) : output.note(`batch ${batch.id}`),
+    });
+  }
   const progress = createTransfers(output).begin(`uploading ${input.name}`);
   try {
     const file = await client.uploadFile(input, { onBytes: progress.onBytes });

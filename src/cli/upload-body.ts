@@ -34,8 +34,9 @@ export function uploadBody(input: OpenInput, { purpose, onBytes = () => {} }: { 
     let done = 0;
     yield head;
     // The length is promised in a header: what a growing file has beyond it is left out.
-    const end = Math.max(0, input.bytes - 1);
-    const content = input.bytes === 0 ? Readable.from([]) : createReadStream(input.path, { end, highWaterMark: 256 * 1024 });
+    const { start = 0 } = input;
+    const end = start + Math.max(0, input.bytes - 1);
+    const content = input.bytes === 0 ? Readable.from([]) : createReadStream(input.path, { start, end, highWaterMark: 256 * 1024 });
     try {
       for await (const chunk of content as AsyncIterable<Buffer>) {
         yield chunk;

@@ -7,9 +7,10 @@ import { zeroUsage, type Batch } from '../../src/domain/batch.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-/** A small real HTTP server that answers as the API does; `handle` decides what. */
+/** A small real HTTP server that answers as the API does; `handle` decides what. It describes itself only if it is told to. */
 export async function startFakeApi(
   handle: (method: string, path: string, body: Buffer, headers: IncomingMessage['headers']) => Answer,
+  description: object | null = null,
 ): Promise<FakeApi> {
   const calls: string[] = [];
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
@@ -17,8 +18,10 @@ export async function startFakeApi(
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const path = request.url ?? '';
-      calls.push(`${request.method} ${path}`);
-      const answer = handle(request.method ?? '', path, Buffer.concat(chunks), request.headers);
+      const described = description === null ? { status: 404, body: {} } : { body: description };
+      if (path !== '/openapi.json') calls.push(`${request.method} ${path}`);
+      const answer: Answer =
+        path === '/openapi.json' ? described : handle(request.method ?? '', path, Buffer.concat(chunks), request.headers);
       if (answer === 'hang up') return void request.socket.destroy();
       const content = Buffer.from(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body));
       const { status = 200, headers = {}, breaksAfter } = answer;

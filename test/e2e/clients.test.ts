@@ -193,6 +193,50 @@ describe('the command line', () => {
     );
   });
 
+  it('runs an input larger than a batch as a group, retries it, and joins results in the order of the input', async () => {
+    await using api = await stack.startAnotherApi({ NIGHTSHIFT_MAX_REQUESTS_PER_BATCH: '3' });
+    const group = async (...args: string[]) => await nightshift(...args, '--base-url', `${api.origin}/v1`, '--api-key', 'key-a');
+    const ids = Array.from({ length: 7 }, (_, at) => `big-${at}`);
+    const script = (id: string) => (id === 'big-1' ? `marker=${id};status=400,200` : `marker=${id}`);
+    await writeFile(join(folder, 'big.jsonl.gz'), gzipSync(ids.map((id) => `${chatLine(id, script(id))}\n`).join('')));
+    const submitted = await group('submit', 'big.jsonl.gz', '-o', 'big');
+    assert.equal(submitted.code, 3, submitted.stderr);
+    const [id = '', output = '', errors = ''] = submitted.stdout.trim().split('\n');
+    const customIds = async (path: string) =>
+      (await readFile(join(folder, path), 'utf8'))
+        .trim()
+        .split('\n')
+        .map((line) => String(JSON.parse(line).custom_id));
+    assert.deepEqual([await customIds(output), await customIds(errors)], [ids.filter((each) => each !== 'big-1'), ['big-1']]);
+    assert.match(
+      (await group('status', id)).stdout,
+      /3: 3 completed\n[\s\S]*6 completed, 1 failed, 7 in all\n[\s\S]*part +1, batch_\w+: 1 requests failed/,
+    );
+
+    const retried = await group('retry', id, '-o', 'big-again');
+    assert.equal(retried.code, 0, retried.stderr);
+    assert.deepEqual(await customIds(join('big-again', `${id}_output.jsonl`)), ids);
+    const again = await group('submit', 'big.jsonl.gz', '-o', 'big-again', '--force');
+    assert.deepEqual([again.code, again.stdout.split('\n')[0]], [0, id], again.stderr);
+    const calls = await stack.upstream.calls();
+    assert.deepEqual(
+      ids.map((each) => calls[each]),
+      [1, 2, 1, 1, 1, 1, 1],
+    );
+  });
+
+  it('estimates a batch, and the SDK reads the same', async () => {
+    await writeFile(join(folder, 'estimate.jsonl'), [chatLine('a'), chatLine('b'), chatLine('a')].join('\n'));
+    const estimated = await nightshift('estimate', 'estimate.jsonl', '--json');
+    assert.equal(estimated.code, 1, estimated.stdout);
+    const found = JSON.parse(estimated.stdout);
+    assert.deepEqual([found.requests, found.errors.data[0].line, found.models[0].requests], [3, 3, 2]);
+    const body = { input_file_id: found.input_file_id, endpoint: found.endpoint, completion_window: '24h' };
+    // Where models go and how fast they are may be told in between.
+    const { errors, requests, input_tokens } = found;
+    assert.partialDeepStrictEqual(await client.post('/batches/estimate', { body }), { errors, requests, input_tokens });
+  });
+
   it('cancels a batch that runs, and says so of one that has ended', async () => {
     await writeFile(join(folder, 'slow.jsonl'), Array.from({ length: 20 }, (_, n) => chatLine(`slow-${n}`, 'delay=60000')).join('\n'));
     const { stdout } = await nightshift('submit', 'slow.jsonl');

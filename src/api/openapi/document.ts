@@ -74,6 +74,13 @@ export function createOpenApiDocument(choices: OpenChoices & { limits: Limits })
       ...operatorPaths,
       ...processPaths,
     },
+    // For clients that cut a large input into batches.
+    'x-nightshift-limits': {
+      max_requests_per_batch: choices.limits.maxRequestsPerBatch,
+      max_batch_input_bytes: choices.limits.maxBatchInputBytes,
+      max_line_bytes: choices.limits.maxLineBytes,
+      max_embedding_inputs: choices.limits.maxEmbeddingInputs,
+    },
     components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } }, schemas },
   };
 }

@@ -1,0 +1,42 @@
+import { batchesOf, type Group, lastBatches, sumOf } from './group.ts';
+import { describeErrors, utc } from './describe-batch.ts';
+import { count } from './progress-line.ts';
+import { oneLine } from './terminal-text.ts';
+
+/** A group in some lines for people: sums, and each part that did not complete. */
+export function describeGroup(group: Group): string {
+  const { request_counts: counts, usage, created_at, status, endpoint } = sumOf(group);
+  const byStatus = Map.groupBy(lastBatches(group), (batch) => batch.status);
+  const missing = group.parts.filter(({ batches }) => batches.length === 0);
+  const rows: [string, string | null][] = [
+    ['group', group.id],
+    ['status', status],
+    ['batches', `${batchesOf(group).length}: ${[...byStatus].map(([name, some]) => `${some.length} ${name}`).join(', ')}`],
+    ['endpoint', endpoint],
+    ['requests', `${count(counts.completed)} completed, ${count(counts.failed)} failed, ${count(counts.total)} in all`],
+    ['tokens', usage.total_tokens === 0 ? null : `${count(usage.input_tokens)} in, ${count(usage.output_tokens)} out`],
+    ['created', utc(created_at)],
+    ...faultyParts(group).map((text): [string, string] => ['part', text]),
+    ['missing', missing.length === 0 ? null : `${describeMissing(group)}. Submit the same input again to go on.`],
+  ];
+  return rows.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)}${oneLine(value)}\n`])).join('');
+}
+
+/** `2 of 12 parts were not submitted: 11, 12`. */
+export function describeMissing({ parts }: Group): string {
+  const missing = parts.filter(({ batches }) => batches.length === 0).map(({ part }) => part);
+  return `${missing.length} of ${parts.length} parts were not submitted: ${missing.join(', ')}`;
+}
+
+function faultyParts({ id, parts }: Group): string[] {
+  return parts.flatMap(({ part, batches }) =>
+    lastBatches({ id, parts: [{ part, requests: null, batches }] }).flatMap((batch) => {
+      const { status, request_counts: counts } = batch;
+      if (status === 'failed' || status === 'expired' || status === 'cancelled') {
+        const [reason] = describeErrors(batch);
+        return [`${part}, ${batch.id} is ${status}${reason === undefined ? '' : `: ${reason}`}`];
+      }
+      return counts.failed > 0 ? [`${part}, ${batch.id}: ${count(counts.failed)} requests failed`] : [];
+    }),
+  );
+}
