@@ -4,10 +4,9 @@ import { existsSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-const [major, minor] = process.versions.node.split('.').map(Number);
-if (major < 22 || (major === 22 && minor < 18)) {
+if (Number.parseInt(process.versions.node, 10) < 24) {
   console.error(
-    `Nightshift runs on Node 22.18 or later; this is Node ${process.versions.node}. Its npm scripts bring a Node of their own: ` +
+    `Nightshift runs on Node 24 or later; this is Node ${process.versions.node}. Its npm scripts bring a Node of their own: ` +
       'run `npm ci` (with install scripts allowed for the package "node"), then `npm start` or `npm run nightshift -- COMMAND`.',
   );
   process.exit(2);

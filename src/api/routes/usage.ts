@@ -59,7 +59,7 @@ function readSpan(query: URLSearchParams, nowSeconds: number): { from: string; t
 
 function readDay(query: URLSearchParams, param: string): string | null {
   const given = query.get(param);
-  if (given === null || given === '') return null;
+  if (given === null) return null;
   const isDay = /^\d{4}-\d\d-\d\d$/.test(given) && !Number.isNaN(secondsOf(given)) && dayOf(secondsOf(given)) === given;
   if (!isDay) throw invalidType(param, 'a day such as 2027-01-31', `'${truncate(given)}'`);
   return given;
