@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { addUsage, type BatchRecord, zeroUsage } from '../src/domain/batch.ts';
 import { type ClosedLine, OUTCOME_OF, toClosedLine } from '../src/domain/closed-lines.ts';
-import { type Failure, type FailureGroup, groupFailures } from '../src/domain/failures.ts';
+import { type Failure, type FailureGroup, groupFailures, readFailure } from '../src/domain/failures.ts';
 import { newResultLineId } from '../src/domain/ids.ts';
 import { lineRanges } from '../src/domain/line-ranges.ts';
 import { windowEndMs } from '../src/domain/pause.ts';
@@ -18,9 +18,6 @@ import { unknownBatch } from './save-batch.ts';
 
 /** Result lines of small pieces that are kept from their listing to their writing: all, where a shard had an activity per line. */
 const KEEP_BYTES = 8 * 1024 * 1024;
-
-/** Of a piece that does not say why a line failed. */
-const UNKNOWN: Failure = { status: null, code: 'unknown', message: '' };
 
 interface UnrunLine {
   line: number;
@@ -118,13 +115,16 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     const outcomes = new Map([...decided, ...copied]);
     const customIds = new Map(plan.lines.map(({ line, customId }) => [line, customId]));
     const lengths = new Map<number, number>();
+    /** Of copies of lines in closed shards, which do not say why they failed. */
+    const readFailures = new Map<number, Failure>();
     /** The result lines of these entries; those of copies get an id and a custom_id of their own. */
     async function* read(entries: readonly PieceEntry[]): AsyncGenerator<Buffer[], void, undefined> {
       let at = 0;
       for await (const lines of pieces.readResultLines(entries)) {
         yield lines.map((bytes) => {
-          const line = entries[at++]?.line ?? 0;
+          const { line = 0, outcome = 'completed', failure } = entries[at++] ?? {};
           if (!copied.has(line)) return bytes;
+          if (outcome === 'failed' && failure === undefined) readFailures.set(line, readFailure(bytes));
           const own = copiedLine(bytes, { id: newResultLineId(randomHex(32)), customId: customIds.get(line) ?? '' });
           lengths.set(line, own.length);
           return own;
@@ -153,7 +153,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
       copied: copied.size,
       usage: completed.reduce((sum, { usage }) => (usage === null ? sum : addUsage(sum, usage)), zeroUsage()),
       models: shardUsage(plan.lines, decided),
-      failures: groupsOf(plan, failed),
+      failures: groupsOf(plan, failed, readFailures),
       output,
       error,
       lines: closedLines(plan, { outcomes, lengths }, reason),
@@ -168,9 +168,13 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   }
 }
 
-function groupsOf({ lines }: ShardPlan, failed: readonly PieceEntry[]): FailureGroup[] {
+function groupsOf({ lines }: ShardPlan, failed: readonly PieceEntry[], readFailures: ReadonlyMap<number, Failure>): FailureGroup[] {
   const customIds = new Map(lines.map(({ line, customId }) => [line, customId]));
-  return groupFailures(failed.map(({ line, failure = UNKNOWN }) => ({ failure, customId: customIds.get(line) ?? '' })));
+  return groupFailures(
+    failed.flatMap(({ line, failure = readFailures.get(line) }) =>
+      failure === undefined ? [] : [{ failure, customId: customIds.get(line) ?? '' }],
+    ),
+  );
 }
 
 /** All lines of the shard that have an outcome now, in order. */

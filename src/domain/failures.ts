@@ -1,3 +1,4 @@
+import { errorOf } from './answer-error.ts';
 import { cutText } from './shown-text.ts';
 
 /** Why a line failed. Lines that agree in all three members make a group. */
@@ -35,6 +36,18 @@ const OTHERS: Failure = { status: null, code: 'other', message: 'Other failures.
 
 export function toFailure({ status, code, message }: Failure): Failure {
   return { status, code: cutText(oneLine(code), CODE_CHARACTERS), message: cutText(oneLine(message), MESSAGE_CHARACTERS) };
+}
+
+/** A longer result line is not parsed. */
+const MAX_PARSED_BYTES = 256 * 1024;
+
+/** Why a line failed, from its result line. */
+export function readFailure(resultLine: Uint8Array): Failure {
+  if (resultLine.length > MAX_PARSED_BYTES) return OTHERS;
+  const { response, error } = Object(JSON.parse(new TextDecoder().decode(resultLine)));
+  if (response === null) return toFailure({ status: null, code: String(error.code), message: String(error.message) });
+  const { code, message } = errorOf(response.body);
+  return toFailure({ status: response.status_code, code: code ?? 'upstream_error', message: message ?? 'The answer has no message.' });
 }
 
 export function failureKey({ status, code, message }: Failure): string {

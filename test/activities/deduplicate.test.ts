@@ -86,7 +86,17 @@ describe('equal requests of a batch with nightshift_deduplicate', () => {
     assert.equal(new Set([...output, ...errors].map(({ id }) => id)).size, 2001);
     assert.equal(new Set(output.slice(0, -1).map(({ response }) => JSON.stringify(response))).size, 1);
     assert.deepEqual(record.request_counts, { total: 2001, completed: 1001, failed: 1000 });
-    assert.deepEqual(record.nightshift, { deduplicated: 1998 });
+    assert.equal(record.nightshift?.deduplicated, 1998);
+    assert.deepEqual(record.nightshift?.failures, [
+      {
+        status: 400,
+        code: 'invalid_request_error',
+        message: 'This request was scripted to end with status 400.',
+        lines: 1000,
+        example: 'y',
+        custom_ids: ['y', 'c1', 'c3'],
+      },
+    ]);
     const calls = ['first', 'bad', 'other'].map((marker) => stage.upstream.calls.get(marker)?.length);
     assert.deepEqual(calls, [1, 1, 1]);
     const usages = [output[0], output.at(-1)].map((each) => Number(Object(each?.response?.body).usage.total_tokens));

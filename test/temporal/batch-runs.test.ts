@@ -92,10 +92,9 @@ describe('createBatchRuns', () => {
 
   it('hands priority and tenant on to the activities that send requests, and hurries at the end of the window', async () => {
     async function prioritiesWith({ windowSeconds, leftSeconds }: { windowSeconds: number; leftSeconds: number }) {
-      const { model, open } = halfHeld();
+      const { model, open } = halfHeld({ windowMs: leftSeconds * 1000 });
       // More than its tenant may ask for.
       model.record.metadata = { nightshift_priority: '1' };
-      model.record.expires_at = Math.floor(Date.now() / 1000) + leftSeconds;
       model.record.created_at = model.record.expires_at - windowSeconds;
       engine.add(model);
       await runs.start(recordOf(model));
