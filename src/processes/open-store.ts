@@ -36,13 +36,14 @@ export function describeStore(store: StoreConfig): string {
  * needs, or holds a part of a copy only.
  */
 export async function prepareStore(
-  { at, store, nonce }: { at: StoreConfig; store: ObjectStore; nonce: string },
+  { at, store, newNonce }: { at: StoreConfig; store: ObjectStore; newNonce: () => string },
   waiting: { logger: Logger; signal: AbortSignal },
 ): Promise<void> {
   waiting.logger.info({ store: at }, `objects are in ${describeStore(at)}`);
   const prepare = async () => {
     await store.ensureBucket();
-    const fault = await findStoreFault(store, nonce);
+    // A new one for each try: what a try that was cut off still sends may arrive in the middle of the next one.
+    const fault = await findStoreFault(store, newNonce());
     return { fault, isHalf: (await store.stat(keys.unfinishedCopy)) !== null };
   };
   const { fault, isHalf } = await retryUntilUp('the store', prepare, waiting);

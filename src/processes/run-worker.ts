@@ -152,7 +152,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     return { ready: working && found.temporal && found.bucket, working, ...found };
   };
   await serveOperatorPort({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
-  await prepareStore({ at: config.store, store, nonce: randomHex(24) }, { logger, signal });
+  await prepareStore({ at: config.store, store, newNonce: () => randomHex(24) }, { logger, signal });
   const pauses = { pauses: createPauseStore({ store }), upstreams: [...upstreams.values()], logger };
   // Before the first request.
   await retryUntilUp('the list of paused upstreams', async () => await applyPauses(pauses), { logger, signal });

@@ -164,7 +164,7 @@ export async function serveApi(args: string[]): Promise<number> {
   }
 
   // In the background, so that the API can say that the bucket is away instead of being away itself.
-  const bucket = prepareStore({ at: config.store, store: objectStore, nonce: newNonce() }, { logger, signal: shutdown.draining });
+  const bucket = prepareStore({ at: config.store, store: objectStore, newNonce }, { logger, signal: shutdown.draining });
   bucket.catch((error: unknown) => (shutdown.draining.aborted ? undefined : shutdown.fail(error)));
   return await shutdown.ended();
 }

@@ -90,10 +90,10 @@ describe('prepareStore', () => {
   it('refuses a store that holds a part of a copy only', async () => {
     const at = { kind: 'embedded', folder: join(data, 'half') } as const;
     const half = createEmbeddedObjectStore(at);
-    await prepareStore({ at, store: half, nonce: 'nonce' }, waiting);
+    await prepareStore({ at, store: half, newNonce: () => 'nonce' }, waiting);
     await half.put(keys.unfinishedCopy, Buffer.from('{}'));
     await assert.rejects(
-      prepareStore({ at, store: half, nonce: 'nonce' }, waiting),
+      prepareStore({ at, store: half, newNonce: () => 'nonce' }, waiting),
       /NIGHTSHIFT_STORE_DIR: a copy into the embedded store in .*half has not finished. Run the same `nightshift store copy` again/,
     );
     half.close();

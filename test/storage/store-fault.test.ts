@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { pino } from 'pino';
+import { prepareStore } from '../../src/processes/open-store.ts';
 import { ObjectStoreError } from '../../src/storage/object-store.ts';
 import { withKeyPrefix } from '../../src/storage/prefixed-object-store.ts';
 import { findStoreFault } from '../../src/storage/store-fault.ts';
@@ -63,5 +65,38 @@ describe('findStoreFault', () => {
     await using proxy = await startFaultProxy(bucket.minio.endpoint);
     proxy.fault = () => '503';
     await assert.rejects(findStoreFault(bucket.connect({ endpoint: proxy.endpoint }), newNonce()), ObjectStoreError);
+  });
+
+  it('is asked anew under other keys after a try that was cut off, whose late calls cannot disturb it', async () => {
+    const { store } = bucket;
+    const late: (readonly string[])[] = [];
+    let tries = 0;
+    const cutOff = {
+      ...store,
+      async *list(...given: Parameters<typeof store.list>) {
+        if (tries === 1) throw new ObjectStoreError('list', 'probe', new Error('cut off'));
+        yield* store.list(...given);
+      },
+      async remove(removed: readonly string[]) {
+        if (tries === 1) late.push(removed);
+        else await store.remove(removed);
+      },
+      async replace(...given: Parameters<typeof store.replace>) {
+        for (const removed of tries === 2 ? late.splice(0) : []) await store.remove(removed);
+        return await store.replace(...given);
+      },
+      ensureBucket: async () => void (tries += 1),
+    };
+    const at = {
+      kind: 's3',
+      endpoint: 'http://127.0.0.1:1',
+      bucket: 'nightshift',
+      region: 'us-east-1',
+      prefix: '',
+      credentials: 'settings',
+    } as const;
+    const logger = pino({ level: 'silent' });
+    await prepareStore({ at, store: cutOff, newNonce }, { logger, signal: new AbortController().signal });
+    assert.deepEqual([tries, late], [2, []]);
   });
 });
