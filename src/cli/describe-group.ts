@@ -1,4 +1,4 @@
-import { batchesOf, type Group, lastBatches, sumOf } from './group.ts';
+import { batchesOf, type Group, lastBatches, lastOf, sumOf } from './group.ts';
 import { describeErrors, utc } from './describe-batch.ts';
 import { count } from './progress-line.ts';
 import { oneLine } from './terminal-text.ts';
@@ -28,9 +28,9 @@ export function describeMissing({ parts }: Group): string {
   return `${missing.length} of ${parts.length} parts were not submitted: ${missing.join(', ')}`;
 }
 
-function faultyParts({ id, parts }: Group): string[] {
+function faultyParts({ parts }: Group): string[] {
   return parts.flatMap(({ part, batches }) =>
-    lastBatches({ id, parts: [{ part, requests: null, batches }] }).flatMap((batch) => {
+    lastOf(batches).flatMap((batch) => {
       const { status, request_counts: counts } = batch;
       if (status === 'failed' || status === 'expired' || status === 'cancelled') {
         const [reason] = describeErrors(batch);

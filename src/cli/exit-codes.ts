@@ -25,6 +25,10 @@ export function exitCodeOf({ status, request_counts: counts }: Pick<Batch, 'stat
 
 /** The exit code for several batches: that of the worst end. */
 export function worstExitCode(batches: readonly Pick<Batch, 'status' | 'request_counts'>[]): ExitCode {
-  const codes = batches.map(exitCodeOf);
+  return worstOf(batches.map(exitCodeOf));
+}
+
+/** The worst of the exit codes that tell how batches ended. */
+export function worstOf(codes: readonly ExitCode[]): ExitCode {
   return codes.find((code) => code === EXIT.notCompleted) ?? codes.find((code) => code === EXIT.linesFailed) ?? EXIT.ok;
 }

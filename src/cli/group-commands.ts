@@ -13,7 +13,7 @@ import { isTerminal } from '../domain/batch.ts';
 
 type Given = Pick<Context, 'output' | 'signal'>;
 
-/** 0 while a part runs; then that of the worst end, and 4 where a part was never submitted. */
+/** That of the worst end so far; 4 where a part was never submitted. */
 function exitCodeOfGroup(group: Group): ExitCode {
   if (group.parts.some(({ batches }) => batches.length === 0)) return EXIT.notCompleted;
   return worstExitCode(lastBatches(group));
@@ -30,11 +30,11 @@ export async function showGroup(client: ApiClient, id: string, given: Given & { 
 }
 
 /** `wait GROUP`. */
-export async function awaitGroup(client: ApiClient, id: string, given: Given & { asJson: boolean }): Promise<Group> {
+export async function awaitGroup(client: ApiClient, id: string, given: Given & { asJson: boolean }): Promise<ExitCode> {
   const group = await waitForGroup(client, await findGroup(client, id), given);
   if (given.asJson) for (const batch of batchesOf(group)) given.output.printJson(batch);
   else given.output.print(`${group.id} ${sumOf(group).status}\n`);
-  return group;
+  return exitCodeOfGroup(group);
 }
 
 /** `download GROUP`. */
@@ -44,13 +44,16 @@ export async function downloadGroup(
   { delivery, ...given }: { delivery: Delivery; force: boolean; asJson: boolean; output: Output },
 ): Promise<ExitCode> {
   const group = await findGroup(client, id);
-  const open = lastBatches(group).filter(({ status }) => !isTerminal(status));
-  if (open.length > 0) {
-    throw new CommandError(`${open.length} of the batches of ${id} have not ended. Wait for them: nightshift wait ${id}`);
-  }
+  assertEnded(group);
   if (group.parts.some(({ batches }) => batches.length === 0)) given.output.warn(`${describeMissing(group)}. Their results are not there.`);
   await deliverGroup(client, group, { delivery, ...given, describe: false });
   return EXIT.ok;
+}
+
+function assertEnded(group: Group): void {
+  const open = lastBatches(group).filter(({ status }) => !isTerminal(status));
+  if (open.length === 0) return;
+  throw new CommandError(`${open.length} of the batches of ${group.id} have not ended. Wait for them: nightshift wait ${group.id}`);
 }
 
 /** `cancel GROUP`: all batches that have not ended. */
@@ -68,10 +71,9 @@ export async function cancelGroup(client: ApiClient, id: string): Promise<Group>
 /** `retry GROUP`: a new batch for each batch that has lines to run again. A call that is repeated makes no second ones. */
 export async function retryGroup(client: ApiClient, id: string, statuses: readonly string[], { output }: Given): Promise<Group> {
   const group = await findGroup(client, id);
+  assertEnded(group);
   let made = 0;
   for (const batch of lastBatches(group)) {
-    if (!isTerminal(batch.status))
-      throw new CommandError(`${batch.id} of ${id} has not ended. Wait for all of them: nightshift wait ${id}`);
     if (batch.error_file_id === null) {
       if (batch.status !== 'completed')
         output.warn(`${batch.id} is ${batch.status} and has no error file: its part has to be submitted again.`);

@@ -79,7 +79,12 @@ export function batchesOf({ parts }: Group): Batch[] {
 
 /** The batches whose end decides: those that no other batch of the group runs again. */
 export function lastBatches({ parts }: Group): Batch[] {
-  return parts.flatMap(({ batches }) => batches.filter(({ id }) => !batches.some(({ nightshift }) => nightshift?.retry_of === id)));
+  return parts.flatMap(({ batches }) => lastOf(batches));
+}
+
+/** Of the batches of one part, those that no other one runs again. */
+export function lastOf(batches: readonly Batch[]): Batch[] {
+  return batches.filter(({ id }) => !batches.some(({ nightshift }) => nightshift?.retry_of === id));
 }
 
 /** The worse, the earlier. */
@@ -104,14 +109,11 @@ export function sumOf(group: Group): Batch {
   };
 }
 
-/** A line that is run again counts once: as completed, or as failed if it failed each time. */
+/**
+ * A line that is run again counts once: as completed, or as failed if its last run failed. Lines that expired or were cancelled are in
+ * neither count, so the failures of a batch cannot be derived from the size of its retry.
+ */
 function countsOf({ requests, batches }: GroupPart): Batch['request_counts'] {
-  const sum = (name: 'total' | 'completed' | 'failed', of: readonly Batch[]) =>
-    of.reduce((total, batch) => total + batch.request_counts[name], 0);
-  const again = sum(
-    'total',
-    batches.filter(({ nightshift }) => nightshift?.retry_of !== undefined),
-  );
-  const completed = sum('completed', batches);
-  return { total: requests ?? 0, completed, failed: Math.max(0, sum('failed', batches) - again) };
+  const sum = (name: 'completed' | 'failed', of: readonly Batch[]) => of.reduce((total, batch) => total + batch.request_counts[name], 0);
+  return { total: requests ?? 0, completed: sum('completed', batches), failed: sum('failed', lastOf(batches)) };
 }

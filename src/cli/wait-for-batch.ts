@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiClient } from './api-client.ts';
-import { isTransient } from './api-fault.ts';
+import { apiAway } from './api-away.ts';
 import type { Screen } from './output.ts';
 import { describeWaiting } from './describe-batch.ts';
 import { oneLine } from './terminal-text.ts';
-import { createProgressLine, createStatusLine, duration } from './progress-line.ts';
+import { createProgressLine, createStatusLine } from './progress-line.ts';
 import { type Batch, isTerminal } from '../domain/batch.ts';
 
 export interface WaitOptions {
@@ -23,8 +23,6 @@ const POLL_MS = { first: 500, longest: 5_000, factor: 1.3 };
 const WAIT_SECONDS = 10;
 /** An API that keeps an answer back for so long knows `wait`, and sets the pace. */
 const KEPT_BACK_MS = 900;
-/** After an answer of 429 or none at all. */
-const AWAY_MS = { first: 500, longest: 15_000, factor: 2 };
 
 /** Asks for a batch until it has ended, and shows how far it is. Waits while the API is away or busy, as long as it asks for. */
 export async function waitForBatch(client: Pick<ApiClient, 'getBatch'>, id: string, options: WaitOptions): Promise<Batch> {
@@ -56,11 +54,8 @@ export async function waitForBatch(client: Pick<ApiClient, 'getBatch'>, id: stri
         await sleep(intervalMs, signal);
       } catch (error) {
         signal.throwIfAborted();
-        if (!isTransient(error)) throw error;
-        const backoffMs = Math.min(AWAY_MS.longest, AWAY_MS.first * AWAY_MS.factor ** failures);
-        const waitMs = Math.max(backoffMs, error.retryAfterMs ?? 0);
-        const what = error.status === null ? 'the API does not answer' : `the API answers ${error.status}`;
-        show([`${what}, trying again in ${duration(waitMs / 1000)}`, what], failures === 0);
+        const { waitMs, variants } = apiAway(error, failures);
+        show(variants, failures === 0);
         failures += 1;
         await sleep(waitMs, signal);
       }

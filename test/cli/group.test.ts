@@ -172,6 +172,27 @@ describe('nightshift submit of an input larger than a batch', () => {
   });
 });
 
+describe('a group that was made in part', () => {
+  const group = `group_${'b'.repeat(24)}`;
+  const member = (part: number, of: number, given: Partial<Batch>) =>
+    aBatch({ id: `batch_${part}`, metadata: { nightshift_group: group, nightshift_part: `${part} of ${of}, 2 requests` }, ...given });
+  const apiOf = async (batches: Batch[]) =>
+    await startFakeApi((_method, path) => ({ body: path.startsWith('/v1/batches?') ? { data: batches.toReversed() } : batches[0] }));
+
+  it('makes wait end with 4 if a part was never submitted', async () => {
+    await using api = await apiOf([member(1, 2, { status: 'completed' })]);
+    const waited = await nightshift(api.baseUrl, ['wait', group], folder);
+    assert.deepEqual([waited.code, waited.stdout], [4, `${group} completed\n`], waited.stderr);
+  });
+
+  it('retries nothing while one of its batches runs', async () => {
+    await using api = await apiOf([member(1, 2, { status: 'completed', error_file_id: 'file-1' }), member(2, 2, {})]);
+    const retried = await nightshift(api.baseUrl, ['retry', group], folder);
+    assert.deepEqual([retried.code, api.calls.filter((call) => call.startsWith('POST'))], [1, []]);
+    assert.match(retried.stderr, /1 of the batches of group_b+ have not ended. Wait for them: nightshift wait group_b/);
+  });
+});
+
 describe('sumOf', () => {
   const part = (number: number, requests: number | null, batches: Batch[]) => ({ part: number, requests, batches });
   const counted = (id: string, status: Batch['status'], [total, completed, failed]: [number, number, number], retryOf?: string) =>
@@ -186,11 +207,17 @@ describe('sumOf', () => {
     const group: Group = {
       id: 'group_a',
       parts: [
-        part(1, 10, [counted('a', 'expired', [10, 6, 4]), counted('b', 'completed', [4, 3, 1], 'a')]),
+        part(1, 10, [counted('a', 'expired', [10, 6, 1]), counted('b', 'completed', [4, 3, 1], 'a')]),
         part(2, 5, [counted('c', 'completed', [5, 5, 0])]),
       ],
     };
     assert.partialDeepStrictEqual(sumOf(group), { status: 'completed', request_counts: { total: 15, completed: 14, failed: 1 } });
+  });
+
+  it('counts a failure of the last run only, also if the retry runs lines that expired', () => {
+    const batches = [counted('a', 'expired', [100, 40, 10]), counted('b', 'completed', [60, 55, 5], 'a')];
+    const { request_counts: counts } = sumOf({ id: 'group_a', parts: [part(1, 100, batches)] });
+    assert.deepEqual(counts, { total: 100, completed: 95, failed: 5 });
   });
 
   it('is in progress until all have ended, and knows how many requests a batch has before its validation', () => {

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ApiFault } from '../../src/cli/api-fault.ts';
 import { waitForBatch } from '../../src/cli/wait-for-batch.ts';
+import { waitForGroup } from '../../src/cli/wait-for-group.ts';
 import type { Batch } from '../../src/domain/batch.ts';
 import { aBatch } from './fake-api.ts';
 
@@ -89,5 +90,24 @@ describe('waitForBatch', () => {
     const away = new ApiFault('away', { isTransient: true });
     assert.deepEqual(await waitsFor([...Array.from({ length: 7 }, () => away), DONE]), [500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
     await assert.rejects(waitsFor([aBatch(), new ApiFault('wrong key', { status: 401, isTransient: false })]), /wrong key/);
+  });
+});
+
+describe('waitForGroup', () => {
+  it('names a batch that failed, also if the API goes away in the same round', async () => {
+    const batches = Array.from({ length: 9 }, (_, at) => aBatch({ id: `batch_${at}` }));
+    const [asked, notes]: [string[], string[]] = [[], []];
+    const client = {
+      async getBatch(id: string): Promise<Batch> {
+        asked.push(id);
+        if (id === 'batch_8' && asked.length <= 9) return await Promise.reject(new ApiFault('away', { isTransient: true }));
+        return id === 'batch_0' ? { ...DONE, id, status: 'failed' } : { ...DONE, id };
+      },
+    };
+    const group = { id: 'group_a', parts: [{ part: 1, requests: 36, batches }] };
+    const output = { screen: null, note: (text: string) => void notes.push(text) };
+    const ended = await waitForGroup(client, group, { output, signal: new AbortController().signal, sleep: async () => {} });
+    assert.deepEqual([asked.length, ended.parts[0]?.batches.length], [10, 9]);
+    assert.deepEqual(notes, ['\nbatch_0 is failed. Why: nightshift status batch_0']);
   });
 });
