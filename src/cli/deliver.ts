@@ -46,10 +46,15 @@ export async function deliver(
   return saved;
 }
 
-/** Streams a file's content to stdout: as it is to a pipe or a file, made safe for a terminal. */
-export async function printContent(client: Pick<ApiClient, 'readContent'>, id: string, { stdout, isClosed }: Output): Promise<void> {
+/** Streams a file's content to stdout. */
+export async function printContent(client: Pick<ApiClient, 'readContent'>, id: string, output: Output): Promise<void> {
+  await printStream(client.readContent(id, 0), output);
+}
+
+/** Streams content to stdout: as it is to a pipe or a file, made safe for a terminal. */
+export async function printStream(content: AsyncIterable<string | Uint8Array>, output: Pick<Output, 'stdout' | 'isClosed'>): Promise<void> {
+  const { stdout, isClosed } = output;
   if (isClosed) return;
-  const content = client.readContent(id, 0);
   try {
     await pipeline(stdout.isTTY ? safe(content) : content, stdout, { end: false });
   } catch (error) {
@@ -61,8 +66,8 @@ export async function printContent(client: Pick<ApiClient, 'readContent'>, id: s
   }
 }
 
-async function* safe(content: AsyncIterable<Uint8Array>): AsyncIterable<string> {
+async function* safe(content: AsyncIterable<string | Uint8Array>): AsyncIterable<string> {
   const decoder = new TextDecoder();
-  for await (const chunk of content) yield lines(decoder.decode(chunk, { stream: true }));
+  for await (const chunk of content) yield lines(typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }));
   yield lines(decoder.decode());
 }

@@ -54,11 +54,18 @@ interface Reader {
   next: LineResult | null;
 }
 
+/** A line of a result file. */
+export interface MergedLine {
+  isCompleted: boolean;
+  /** With the line break. */
+  text: string;
+}
+
 /**
  * The lines of a result file for a whole family in the order of the first input. Of several results of a line a completed one counts, then
  * the latest. Lines that the first batch no longer has, because its error file was deleted, come last. Holds a page per batch.
  */
-export async function* mergeResults(client: Client, { root, retries }: Family): AsyncGenerator<string, void, undefined> {
+export async function* mergeResults(client: Client, { root, retries }: Family): AsyncGenerator<MergedLine, void, undefined> {
   const readers: Reader[] = [];
   for (const batch of retries) {
     const results = walkResults(client, batch.id);
@@ -74,7 +81,7 @@ export async function* mergeResults(client: Client, { root, retries }: Family): 
 }
 
 /** The line that counts, after all readers that stand at its custom_id have gone on. */
-async function best(first: { batch: Batch; result: LineResult }, readers: readonly Reader[]): Promise<string> {
+async function best(first: { batch: Batch; result: LineResult }, readers: readonly Reader[]): Promise<MergedLine> {
   let { batch, result } = first;
   for (const reader of readers) {
     const { next } = reader;
@@ -82,7 +89,7 @@ async function best(first: { batch: Batch; result: LineResult }, readers: readon
     if (next.outcome === 'completed' || result.outcome !== 'completed') [batch, result] = [reader.batch, next];
     reader.next = await take(reader.results);
   }
-  return toResultLine(batch.id, result);
+  return { isCompleted: result.outcome === 'completed', text: toResultLine(batch.id, result) };
 }
 
 async function take(results: AsyncGenerator<LineResult, void, undefined>): Promise<LineResult | null> {

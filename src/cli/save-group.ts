@@ -1,18 +1,16 @@
-import { createWriteStream } from 'node:fs';
-import { rename, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { ApiClient } from './api-client.ts';
 import { CommandError } from './command-error.ts';
-import { type Delivery, printContent } from './deliver.ts';
+import { type Delivery, printStream } from './deliver.ts';
 import { describeGroup } from './describe-group.ts';
 import { describeFailedLines } from './failed-lines.ts';
-import { fileReason } from './file-reason.ts';
 import { batchesOf, type Group, type GroupPart } from './group.ts';
 import { mergeResults } from './merge-results.ts';
 import type { Output } from './output.ts';
 import { saveJoined } from './save-joined.ts';
 import type { SavedResults } from './save-results.ts';
+import { type Piece, saveTogether } from './save-together.ts';
 import { createTransfers } from './transfer-line.ts';
 
 type ResultKind = 'output' | 'error';
@@ -32,23 +30,29 @@ export async function deliverGroup(
 }
 
 async function printGroup(client: ApiClient, { parts }: Group, output: Output): Promise<void> {
-  for (const { batches } of parts) {
-    if (batches.length > 1) await pipeline(linesOfKind(client, batches, 'output'), output.stdout, { end: false });
-    else for (const id of idsOf(batches, 'output')) await printContent(client, id, output);
+  async function* content(): AsyncGenerator<string | Uint8Array> {
+    for (const { batches } of parts)
+      for await (const { kind, content: some } of resultsOf(client, batches, ['output'])) if (kind === 'output') yield some;
   }
+  await printStream(content(), output);
 }
 
-/** The lines of a batch and of those that ran its lines again, as far as they go into this file. */
-async function* linesOfKind(client: ApiClient, [root, ...retries]: GroupPart['batches'], kind: ResultKind): AsyncGenerator<string> {
+/** The results of one part. Where lines were run again, they are put together from all batches of the part. */
+async function* resultsOf(
+  client: ApiClient,
+  batches: GroupPart['batches'],
+  kinds: readonly ResultKind[],
+): AsyncGenerator<{ kind: ResultKind; content: string | Uint8Array }> {
+  const [root, ...retries] = batches;
   if (root === undefined) return;
-  for await (const line of mergeResults(client, { root, retries })) if (isCompleted(line) === (kind === 'output')) yield line;
-}
-
-/** Whether a line of a result file is that of a success. */
-function isCompleted(line: string): boolean {
-  const { error, response }: { error?: unknown; response?: { status_code?: unknown } | null } = Object(JSON.parse(line));
-  const status = Number(response?.status_code);
-  return error === null && status >= 200 && status < 300;
+  if (retries.length === 0) {
+    for (const kind of kinds)
+      for (const id of idsOf(batches, kind)) for await (const content of client.readContent(id, 0)) yield { kind, content };
+    return;
+  }
+  for await (const { isCompleted, text } of mergeResults(client, { root, retries })) {
+    yield { kind: isCompleted ? 'output' : 'error', content: text };
+  }
 }
 
 function idsOf(batches: GroupPart['batches'], kind: ResultKind): string[] {
@@ -60,12 +64,12 @@ async function saveGroup(
   group: Group,
   { folder, force, output }: { folder: string; force: boolean; output: Output },
 ): Promise<SavedResults> {
-  const isRetried = group.parts.some(({ batches }) => batches.length > 1);
+  const paths = { output: join(folder, `${group.id}_output.jsonl`), error: join(folder, `${group.id}_error.jsonl`) };
+  if (group.parts.some(({ batches }) => batches.length > 1)) return await saveMerged(client, group, { paths, force });
   const save = async (kind: ResultKind): Promise<string | null> => {
     const ids = idsOf(batchesOf(group), kind);
-    const path = join(folder, `${group.id}_${kind}.jsonl`);
+    const path = paths[kind];
     if (ids.length === 0) return null;
-    if (isRetried) return await saveMerged(client, group, { kind, path, force });
     const transfers = createTransfers(output);
     const progress = transfers.begin(`downloading ${path}`);
     const done = await saveJoined(client, { ids, path, force, onBytes: progress.onBytes }).finally(progress.end);
@@ -75,29 +79,23 @@ async function saveGroup(
   return { output: await save('output'), error: await save('error') };
 }
 
-/** Where lines were run again, each part is put together anew. Answers null where no line is of this kind. */
+/** Where lines were run again, both files are written anew. Null for one that would have no line. */
 async function saveMerged(
   client: ApiClient,
   { parts }: Group,
-  { kind, path, force }: { kind: ResultKind; path: string; force: boolean },
-): Promise<string | null> {
-  if (!force && (await stat(path).catch(() => null)) !== null) {
+  { paths, force }: { paths: Record<ResultKind, string>; force: boolean },
+): Promise<SavedResults> {
+  for (const path of force ? [] : Object.values(paths)) {
+    if ((await stat(path).catch(() => null)) === null) continue;
     throw new CommandError(
       `${path} is there already, and lines were run again since. Give --force to replace it, or --output for another place.`,
     );
   }
-  async function* content(): AsyncGenerator<string | Uint8Array> {
-    for (const { batches } of parts) {
-      if (batches.length > 1) yield* linesOfKind(client, batches, kind);
-      else for (const id of idsOf(batches, kind)) yield* client.readContent(id, 0);
-    }
+  async function* pieces(): AsyncGenerator<Piece> {
+    for (const { batches } of parts)
+      for await (const { kind, content } of resultsOf(client, batches, ['output', 'error'])) yield { path: paths[kind], content };
   }
-  try {
-    await pipeline(content(), createWriteStream(`${path}.merged`));
-    await rename(`${path}.merged`, path);
-    return (await stat(path)).size === 0 ? null : path;
-  } catch (error) {
-    const reason = fileReason(error);
-    throw reason === null ? error : new CommandError(`${path} cannot be written: ${reason}.`, { cause: error });
-  }
+  const sizes = await saveTogether(pieces(), { paths: Object.values(paths), force });
+  const pathOf = (kind: ResultKind) => (sizes.get(paths[kind]) === 0 ? null : paths[kind]);
+  return { output: pathOf('output'), error: pathOf('error') };
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Batch } from '../../src/domain/batch.ts';
-import { aBatch, type Answer, type FakeApi, nightshift, startFakeApi } from './fake-api.ts';
+import { aBatch, type Answer, type FakeApi, nightshift, runInShell, startFakeApi } from './fake-api.ts';
 
 let base: string;
 let folder: string;
@@ -26,11 +26,13 @@ function result(line: number, id: string, outcome: 'completed' | 'failed' | 'exp
   return `${JSON.stringify({ ...head, ...tail }).slice(0, -1)},"body_left_out":false,"body":${body}}`;
 }
 
-/** An API with these batches and their results, which it pages by two. */
+/** An API with these batches and their results, which it pages by two. Files contain their id. */
 async function apiWith(batches: Record<string, { batch?: Partial<Batch>; results: string[] | Answer }>): Promise<FakeApi> {
   return await startFakeApi((_method, url) => {
     const { pathname, searchParams } = new URL(url, 'http://api');
-    const [, , , id = '', call] = pathname.split('/');
+    const [, , kind, id = '', call] = pathname.split('/');
+    if (kind === 'files') return { body: `${id}\n` };
+    if (id === '') return { body: { data: Object.entries(batches).map(([each, { batch }]) => aBatch({ id: each, ...batch })) } };
     const found = batches[id];
     if (found === undefined) return { status: 404, body: { error: { message: `No batch found with id '${id}'.` } } };
     const batch = aBatch({ id, status: 'completed', ...found.batch });
@@ -173,5 +175,66 @@ describe('nightshift download --merged', () => {
     const ended = await nightshift(api.baseUrl, ['download', 'batch_1', '--merged'], folder);
     assert.equal(ended.code, 1);
     assert.equal(await readFile(join(folder, 'batch_1_merged.jsonl'), 'utf8'), 'mine');
+  });
+
+  it('prints a long file as it is, without a warning', async () => {
+    const long = Array.from({ length: 20 }, (_, at) => result(at + 1, `r\u007f${at}`, 'completed', 'x'.repeat(20_000)));
+    await using api = await apiWith({ batch_1: { results: long } });
+    const ended = await runInShell(api.baseUrl, 'nightshift download batch_1 --merged -o - | cat > all', folder);
+    assert.deepEqual([ended.code, ended.stderr], [0, '']);
+    const customIds = lines(await readFile(join(folder, 'all'), 'utf8')).map((line) => JSON.parse(line).custom_id);
+    assert.deepEqual([customIds.length, customIds[19]], [20, 'r\u007f19']);
+  });
+});
+
+describe('nightshift download of a group with lines that were run again', () => {
+  const group = `group_${'a'.repeat(24)}`;
+  const inPart = (part: number, batch: Partial<Batch>): Partial<Batch> => ({
+    status: 'completed',
+    metadata: { nightshift_group: group, nightshift_part: `${part} of 2, 2 requests` },
+    ...batch,
+  });
+  const groupWith = (ofRetry: string[] | Answer) => ({
+    batch_3: { batch: inPart(1, { nightshift: { retry_of: 'batch_1' } }), results: ofRetry },
+    batch_2: { batch: inPart(2, { output_file_id: 'file-2' }), results: [] },
+    batch_1: { batch: inPart(1, { error_file_id: 'file-1' }), results: [result(1, 'a', 'completed', '1'), result(2, 'b', 'expired', '1')] },
+  });
+  const completed = groupWith([result(1, 'b', 'completed', '3')]);
+  const [output, error] = [`${group}_output.jsonl`, `${group}_error.jsonl`];
+
+  it('reads the results once, and writes only files that have lines', async () => {
+    await using api = await apiWith(completed);
+    const ended = await nightshift(api.baseUrl, ['download', group], folder);
+    assert.deepEqual([ended.code, ended.stdout, await readdir(folder)], [0, `${output}\n`, [output]], ended.stderr);
+    const text = await readFile(join(folder, output), 'utf8');
+    assert.match(text, /^\{"id":"r-1-a".*\n\{"id":"r-3-b".*\nfile-2\n$/);
+    assert.equal(api.calls.filter((call) => call.includes('/results')).length, 2);
+    const printed = await nightshift(api.baseUrl, ['download', group, '-o', '-'], folder);
+    assert.equal(printed.stdout, text);
+  });
+
+  it('puts lines that failed again into the error file', async () => {
+    await using api = await apiWith(groupWith([result(1, 'b', 'failed', '3')]));
+    const ended = await nightshift(api.baseUrl, ['download', group], folder);
+    assert.equal(ended.stdout, `${output}\n${error}\n`, ended.stderr);
+    assert.match(await readFile(join(folder, error), 'utf8'), /^\{"id":"r-3-b".*\n$/);
+    await using repaired = await apiWith(completed);
+    const refused = await nightshift(repaired.baseUrl, ['download', group], folder);
+    assert.deepEqual([refused.code, /lines were run again since. Give --force/.test(refused.stderr)], [1, true]);
+    const again = await nightshift(repaired.baseUrl, ['download', group, '--force'], folder);
+    assert.deepEqual([again.stdout, await readdir(folder)], [`${output}\n`, [output]], again.stderr);
+  });
+
+  it('leaves no file after a failure', async () => {
+    await using api = await apiWith(groupWith({ status: 404, body: { error: { message: 'The results are gone' } } }));
+    const ended = await nightshift(api.baseUrl, ['download', group], folder);
+    assert.deepEqual([ended.code, await readdir(folder)], [1, []], ended.stderr);
+  });
+
+  it('ends quietly when the reader of its output leaves', async () => {
+    const long = Array.from({ length: 20 }, (_, at) => result(at + 1, `r${at}`, 'completed', 'x'.repeat(20_000)));
+    await using api = await apiWith(groupWith(long));
+    const head = await runInShell(api.baseUrl, `set -o pipefail; nightshift download ${group} -o - | head -c 5`, folder);
+    assert.deepEqual([head.code, head.stdout, head.stderr], [0, '{"id"', '']);
   });
 });
