@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { toLineResult } from '../../activities/run-requests/line-results.ts';
 import { isJsonRecord } from '../../src/domain/json-type.ts';
 import { createResultStore } from '../../src/storage/result-store.ts';
-import { run, slice, type Stage, type StagedBatch, startStage } from '../activities/stage.ts';
+import { randomHex, run, slice, type Stage, type StagedBatch, startStage } from '../activities/stage.ts';
 import { chatLine, chatLines } from '../helpers/lines.ts';
 import { type DescribedApi, describedAnswers } from './described-answers.ts';
 import { envelopeOf, startTestApi, type TestApi } from './test-api.ts';
@@ -157,6 +158,25 @@ describe('GET /v1/batches/{id}/results', () => {
       ended.map(({ result_id, body }) => [result_id, body]).toSorted(),
     );
     assert.deepEqual(Object.keys((await pageOf(batch)).data[0] ?? {}).includes('body'), false);
+  });
+
+  it('shows the words of an upstream in any of their forms, and the status of an answer without words', async () => {
+    const batch = await stage.begin(chatLines(3));
+    const bodies = ['{"detail":"the model is asleep"}', '[{"error":{"message":"first of a list","code":"NOT_NOW"}}]', '{"trace":7}'];
+    const results = bodies.map((body, at) => {
+      const answer = { status: 500 + at, body: Buffer.from(body), requestId: null };
+      const outcome = { kind: 'answered', isSuccess: false, answer, usage: null } as const;
+      return toLineResult(outcome, { line: at + 1, customId: `line-${at + 1}`, randomHex, attempts: 1, milliseconds: 1 });
+    });
+    await stage.deps.pieces.putPiece({ ...batch, shard: 0, writer: 'w', piece: 1 }, results);
+    assert.deepEqual(
+      (await pageOf(batch)).data.map(({ error }) => error),
+      [
+        { code: null, message: 'the model is asleep' },
+        { code: 'upstream_error', message: '[{"error":{"message":"first of a list","code":"NOT_NOW"}}]' },
+        { code: null, message: 'The upstream answered with status 502.' },
+      ],
+    );
   });
 
   it('finds the line of a custom_id, and lines by how they ended', async () => {

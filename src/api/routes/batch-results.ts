@@ -1,6 +1,6 @@
+import { errorOf } from '../../domain/answer-error.ts';
 import { isTerminal } from '../../domain/batch.ts';
 import { LINE_OUTCOMES, type LineOutcome } from '../../domain/closed-lines.ts';
-import { isJsonRecord } from '../../domain/json-type.ts';
 import { cutText } from '../../domain/shown-text.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { KnownResult, ResultStore } from '../../storage/result-store.ts';
@@ -13,8 +13,9 @@ import { readFlag } from '../read-flag.ts';
 import type { Slots } from '../slots.ts';
 
 const BOUNDS = { defaultLimit: 20, maxLimit: 1000 };
-/** Characters of the message of an error. */
+/** Characters of the message of an error, and of its code. */
 const MESSAGE_CHARACTERS = 2000;
+const CODE_CHARACTERS = 80;
 
 /**
  * `GET /v1/batches/{id}/results`: one page of the lines with an outcome, in the order of the input, while the batch runs and afterwards.
@@ -75,7 +76,7 @@ function toText(result: KnownResult, withBody: boolean): string {
     custom_id: head.customId,
     outcome,
     status: head.status,
-    error: errorOf(result),
+    error: toError(result),
     attempts,
     milliseconds,
     usage,
@@ -88,14 +89,13 @@ function toText(result: KnownResult, withBody: boolean): string {
   return `${text.slice(0, -1)},"body_left_out":${isLeftOut},"body":${body}}`;
 }
 
-function errorOf({ outcome, value, head }: KnownResult): { code: string | null; message: string } | null {
+function toError({ outcome, value, head }: KnownResult): { code: string | null; message: string } | null {
   if (outcome === 'completed') return null;
   if (value === null)
     return { code: null, message: 'The answer is too long to be read here. It is in the error file once the batch has ended.' };
-  const answer: unknown = JSON.parse(value.toString());
-  const inner = head.status === null || !isJsonRecord(answer) ? answer : (answer['error'] ?? answer);
-  const { code, message, type }: Record<string, unknown> = isJsonRecord(inner) ? inner : { message: inner };
-  const name = [code, type].find((each) => typeof each === 'string' && each !== '') ?? (typeof code === 'number' ? String(code) : null);
-  const said = typeof message === 'string' && message !== '' ? message : `The upstream answered with status ${head.status}.`;
-  return { code: name === null ? null : cutText(String(name), 80), message: cutText(said, MESSAGE_CHARACTERS) };
+  const { code, message } = errorOf(JSON.parse(value.toString()));
+  return {
+    code: code === null ? null : cutText(code, CODE_CHARACTERS),
+    message: cutText(message ?? `The upstream answered with status ${head.status}.`, MESSAGE_CHARACTERS),
+  };
 }
