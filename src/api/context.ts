@@ -3,6 +3,8 @@ import type { ParameterizedContext } from 'koa';
 import { ClientGone } from './request-body.ts';
 import type { Slots } from './slots.ts';
 
+export type TakeBytes = ((bytes: number) => Promise<void>) | undefined;
+
 /** What the middleware has found out about a request. */
 export interface ApiState {
   /** Goes into every log line and into the header `x-request-id`. */
@@ -15,8 +17,8 @@ export interface ApiState {
   path: string;
   /** Whether the request line asks for a path; otherwise `ctx.path` is `/`, and the request is refused. */
   isTargetValid: boolean;
-  /** Books bytes of a body of undeclared length as they come; throws the 429 when the tenant may store no more. Absent: nothing to book. */
-  takeBytes?: (bytes: number) => Promise<void>;
+  /** Books bytes whose number was not known before; throws the 429 when the tenant may store no more. Absent: nothing to book. */
+  takeBytes?: TakeBytes;
 }
 
 /** A request on its way through the middleware. */

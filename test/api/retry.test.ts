@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type OpenAI, toFile } from 'openai';
 import type { Batch } from '../../src/domain/batch.ts';
-import { envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
+import { envelopeOf, limitedTo, NO_LIMITS, startTestApi, startWholeTestApi, type TestApi } from './test-api.ts';
 
 let api: TestApi;
 let client: OpenAI;
@@ -113,6 +113,19 @@ describe('POST /v1/batches/{id}/retry', () => {
     const root = await client.batches.retrieve(first.nightshift?.retry_of ?? '');
     await client.files.delete(root.input_file_id);
     assert.match((await envelopeOf(await retry(first.id))).message, /its input file 'file-.*' is gone, and so are those of the batches/);
+  });
+
+  it('counts its input among the stored bytes of the tenant', async () => {
+    const id = await endedBatch();
+    const held = await api.files.storedBytes('tenant-a');
+    const bytes = ['b', 'c', 'd', 'e'].reduce((sum, each) => sum + line(each).length + 1, 0);
+    for (const [maxStoredBytes, status] of [
+      [held + bytes - 1, 429],
+      [held + bytes, 200],
+    ] as const) {
+      await using limited = await startTestApi(api, { settingsOf: limitedTo({ ...NO_LIMITS, maxStoredBytes }) });
+      assert.equal((await limited.fetch(`/v1/batches/${id}/retry`, { method: 'POST' })).status, status);
+    }
   });
 
   it('says why a batch cannot be run again', async () => {

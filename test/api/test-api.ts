@@ -86,7 +86,7 @@ export function limitedTo(limits: TenantLimits): TenantSettingsOf {
 }
 
 /** Starts an API on a bucket; options replace what it is made of. */
-export async function startTestApi(bucket: TestBucket, options: Partial<AppDeps> = {}): Promise<TestApi> {
+export async function startTestApi(bucket: Pick<TestBucket, 'store'>, options: Partial<AppDeps> = {}): Promise<TestApi> {
   let offsetMs = 0;
   const nowMs = () => Date.now() + offsetMs;
   const runs = createTestRuns();

@@ -16,13 +16,13 @@ export function tooManyOpenBatches(max: number): ApiError {
   return rateLimited(`${max} batches that have not ended`, 60);
 }
 
-/** 429: an upload that would take a tenant over what it may store. No repeat can help, and the SDKs are told so. */
+/** 429: a file that would take a tenant over what it may store. No repeat can help, and the SDKs are told so. */
 export function storageFull(maxBytes: number): ApiError {
   return new ApiError({
     status: 429,
     type: 'insufficient_quota',
     code: 'storage_quota_exceeded',
-    message: `This upload would exceed the ${maxBytes} bytes you may store. Delete files, or wait until some expire.`,
+    message: `This file would exceed the ${maxBytes} bytes you may store. Delete files, or wait until some expire.`,
     headers: { ...retryAfter(60), 'x-should-retry': 'false' },
   });
 }

@@ -7,7 +7,7 @@ import type { Upload, UploadRecord } from '../../domain/upload.ts';
 import { invalidUploadParts, md5Mismatch, uploadNotFound, uploadNotPending } from '../errors/upload-errors.ts';
 import type { ContentWriter, FileStore } from '../../storage/file-store.ts';
 import type { UploadStore } from '../../storage/upload-store.ts';
-import { type Logger, pathParam, type Route, sendJson, tenantOf } from '../context.ts';
+import { type Logger, pathParam, type Route, sendJson, type TakeBytes, tenantOf } from '../context.ts';
 import { dropHalfContent } from '../drop-half-content.ts';
 import { createFirstLineCheck } from '../first-line.ts';
 import { readJsonBody } from '../json-body.ts';
@@ -24,8 +24,6 @@ interface Deps {
   randomHex: (bytes: number) => string;
   logger: Logger;
 }
-
-type TakeBytes = ((bytes: number) => Promise<void>) | undefined;
 
 /**
  * `POST /v1/uploads/{id}/complete`: puts the parts, in the order given, into the content of a file. Whoever writes

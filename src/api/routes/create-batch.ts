@@ -31,13 +31,14 @@ export function createBatch(deps: Deps): Route {
 
   return async (ctx) => {
     const tenant = tenantOf(ctx);
+    const { takeBytes } = ctx.state;
     const { value, bytes } = await readJsonBody(ctx.req, deps.bodyPace);
     const request = readBatchRequest(value, deps, deps.settingsOf(tenant).bestPriority);
     await maker.accept(ctx, createOf(ctx, tenant, bytes), async () => {
       if (isObjectUri(request.inputFileId)) {
         const signal = clientGone(ctx);
         await holdSlot(ctx, deps.downloads, signal);
-        return { ...request, inputFileId: await importInput(deps, tenant, request.inputFileId, signal) };
+        return { ...request, inputFileId: await importInput(deps, { tenant, uri: request.inputFileId, takeBytes, signal }) };
       }
       // A file that is not found is no error here: the batch will fail, as it does at OpenAI.
       await inputFileOf(files, tenant, request.inputFileId);

@@ -10,7 +10,7 @@ import type { BatchStore } from '../../storage/batch-store.ts';
 import type { FileStore } from '../../storage/file-store.ts';
 import { batchOf } from '../batch-of.ts';
 import type { BatchMaker } from '../batch-maker.ts';
-import { clientGone, holdSlot, type Logger, type Route, tenantOf } from '../context.ts';
+import { clientGone, holdSlot, type Logger, type Route, type TakeBytes, tenantOf } from '../context.ts';
 import { copyLines, RETRY_STATUSES, type RetryStatus } from '../copy-lines.ts';
 import { createOf } from '../create-try.ts';
 import { dropHalfContent } from '../drop-half-content.ts';
@@ -54,7 +54,7 @@ export function retryBatch(deps: Deps): Route {
       const signal = clientGone(ctx);
       await holdSlot(ctx, downloads, signal);
       return {
-        inputFileId: await copyInput(tenant, batch, statuses),
+        inputFileId: await copyInput(tenant, batch, statuses, ctx.state.takeBytes),
         endpoint: batch.endpoint,
         completionWindow: batch.completion_window,
         windowMs,
@@ -70,7 +70,7 @@ export function retryBatch(deps: Deps): Route {
   }
 
   /** Writes the lines into a new file and answers its id. */
-  async function copyInput(tenant: string, batch: Batch, statuses: readonly RetryStatus[]): Promise<string> {
+  async function copyInput(tenant: string, batch: Batch, statuses: readonly RetryStatus[], takeBytes: TakeBytes): Promise<string> {
     const { files, limits, nowMs, randomHex, logger } = deps;
     using sources = new DisposableStack();
     const { input, errors } = await openSources(tenant, batch, (body) => void sources.defer(() => body.destroy()));
@@ -83,7 +83,12 @@ export function retryBatch(deps: Deps): Route {
         errors,
         statuses,
         maxLineBytes: Math.max(limits.maxLineBytes, MAX_ERROR_LINE_BYTES),
-        to: content,
+        to: {
+          async write(chunk) {
+            await takeBytes?.(chunk.length);
+            await content.write(chunk);
+          },
+        },
       });
       if (copied === 0) throw cannotRetry(batch.id, `none of its lines is ${statuses.join(' or ')}`);
       await content.complete();
@@ -127,7 +132,7 @@ export function retryBatch(deps: Deps): Route {
     return { input, errors };
   }
 
-  /** The input of the batch; if it is gone, that of the batch which this one retries, because it has the same lines in the same order. */
+  /** The input of the batch; if it is gone, that of the batch which this one retries, because that has these lines among others. */
   async function openInput(tenant: string, batch: Batch): Promise<Readable | null> {
     for (let at: Batch | undefined = batch; at !== undefined;) {
       const input = await openFile(tenant, at.input_file_id);
