@@ -8,13 +8,11 @@ import { batchPolicy } from './batch-policy.ts';
 import { cachedWorkflows, memoryLimit } from './cached-workflows.ts';
 import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
-import { applyPauses, followPauses } from './follow-pauses.ts';
 import { followTenants } from './follow-tenants.ts';
 import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
 import { createTenantBuckets } from './tenant-buckets.ts';
 import { tellModels } from './tell-models.ts';
-import { createStateRecorder, tellState } from './tell-state.ts';
 import { temporalAddress } from './temporal-address.ts';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { createRandomHex } from './random-hex.ts';
@@ -24,6 +22,7 @@ import { createShutdown, type Shutdown } from './shutdown.ts';
 import { freeLoopbackAddress, serveOperatorPort, reachable, startTelemetry } from './start-telemetry.ts';
 import { installTemporalRuntime } from './temporal-runtime.ts';
 import { retryUntilUp } from './retry-until-up.ts';
+import { serveOperators } from './serve-operators.ts';
 import { createPaces } from './paces.ts';
 import { warnOfLimits } from './warn-of-limits.ts';
 import { heartbeatThrottleMs } from '../../activities/heartbeat-timing.ts';
@@ -40,9 +39,7 @@ import { createModelStore } from '../storage/model-store.ts';
 import { createPartPool } from '../storage/part-pool.ts';
 import { createResultCopies } from '../storage/own-bucket.ts';
 import { createUsageStore } from '../storage/usage-store.ts';
-import { createWorkerStateStore } from '../storage/worker-state-store.ts';
 import { createWebhookStore } from '../storage/webhook-store.ts';
-import { createPauseStore } from '../storage/pause-store.ts';
 import { createPieceStore } from '../storage/piece-store.ts';
 import { createBatchRuns } from '../temporal/batch-runs.ts';
 import { createWorkerCounts } from '../temporal/worker-counts.ts';
@@ -153,15 +150,7 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
   };
   await serveOperatorPort({ host, port, metrics, temporalMetrics, ready }, shutdown, logger);
   await prepareStore({ at: config.store, store, newNonce: () => randomHex(24) }, { logger, signal });
-  const pauses = { pauses: createPauseStore({ store }), upstreams: [...upstreams.values()], logger };
-  // Before the first request.
-  await retryUntilUp('the list of paused upstreams', async () => await applyPauses(pauses), { logger, signal });
-  void followPauses({ ...pauses, signal });
-  if (sends) {
-    const record = createStateRecorder([...upstreams.values()], nowMs);
-    const telling = tellState({ workerId, states: createWorkerStateStore({ store }), record, nowMs, signal });
-    shutdown.closes('state of the worker', async () => await telling);
-  }
+  await serveOperators({ roles, workerId, upstreams: [...upstreams.values()], store, nowMs }, shutdown, logger);
   const { namespace } = config.temporal;
   const connect = async () => {
     const native = await NativeConnection.connect(connectionOptions(temporalAddress(config)));

@@ -72,7 +72,7 @@ export function createStateRecorder(upstreams: readonly Watched[], nowMs: () => 
   return (hasEnded) => ({ atMs: nowMs(), hasEnded, upstreams: upstreams.map(stateOf) });
 }
 
-/** Tells every few seconds, and a last time when the signal ends. A bucket that is away misses some of it. Never rejects. */
+/** Tells every few seconds, and when the signal ends a last time that the worker has ended. A bucket that is away misses some of it. Never rejects. */
 export async function tellState({
   workerId,
   states,

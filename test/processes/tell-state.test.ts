@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { createStateRecorder, tellState } from '../../src/processes/tell-state.ts';
+import { serveOperators } from '../../src/processes/serve-operators.ts';
+import type { WorkerRole } from '../../src/config/settings.ts';
+import type { UpstreamPause } from '../../src/domain/upstream-pauses.ts';
 import type { WorkerState } from '../../src/domain/worker-state.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+import { createMemoryStore } from '../storage/memory-store.ts';
 import { until } from '../helpers/until.ts';
 
 /** An upstream with one server, whose counts can be set. */
@@ -73,5 +79,40 @@ describe('tellState', () => {
     stop.abort();
     await telling;
     assert.deepEqual([told[0]?.hasEnded, told.at(-1)?.hasEnded], [false, true]);
+  });
+});
+
+describe('serveOperators', () => {
+  async function serve(...roles: WorkerRole[]) {
+    const store = createMemoryStore({ minBytes: 1, maxParts: 1 });
+    await store.put('pauses', Buffer.from(JSON.stringify({ all: 7, upstreams: {} })));
+    const upstream: ReturnType<typeof watched>['upstream'] & { pause: UpstreamPause | null } = { ...watched().upstream, pause: null };
+    const draining = new AbortController();
+    const closing: (() => Promise<void> | void)[] = [];
+    const shutdown = { draining: draining.signal, closes: (_: string, close: () => Promise<void> | void) => void closing.push(close) };
+    const logger = createLogger({ level: 'fatal', format: 'json' }, 'test');
+    await serveOperators({ roles, workerId: 'w', upstreams: [upstream], store, nowMs: Date.now }, shutdown, logger);
+    return { store, upstream, draining, closing };
+  }
+
+  it('tells that the worker has ended when what was opened later is closed, and not while it drains', async () => {
+    const { store, draining, closing } = await serve('workflows', 'requests');
+    const told = (): WorkerState => JSON.parse(String(store.objects.get('workers/w')));
+    draining.abort();
+    await until(() => store.objects.has('workers/w'), { what: 'a state' });
+    await setImmediate();
+    assert.equal(told().hasEnded, false);
+    for (const close of closing) await close();
+    assert.equal(told().hasEnded, true);
+  });
+
+  it('applies pauses in a process that sends requests, and does nothing in others', async () => {
+    const sends = await serve('requests');
+    sends.draining.abort();
+    for (const close of sends.closing) await close();
+    assert.equal(sends.upstream.pause?.what, 'everything');
+    const other = await serve('workflows', 'control');
+    other.draining.abort();
+    assert.deepEqual([other.upstream.pause, other.closing, [...other.store.objects.keys()]], [null, [], ['pauses']]);
   });
 });
