@@ -34,7 +34,7 @@ export interface AppDeps {
   files: FileStore;
   uploads: UploadStore;
   batches: BatchStore;
-  models: Pick<ModelStore, 'list' | 'upstreams'>;
+  models: Pick<ModelStore, 'list' | 'upstreams' | 'served'>;
   /** Null where the operator has none. */
   prices: PriceTable | null;
   usage: UsageStore;

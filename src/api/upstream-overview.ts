@@ -44,7 +44,7 @@ interface ServerView {
 type MinuteView = Omit<Minute, 'inFlight'> & { in_flight: number };
 
 interface Deps {
-  models: Pick<ModelStore, 'list' | 'upstreams'>;
+  models: Pick<ModelStore, 'served'>;
   workerStates: Pick<WorkerStateStore, 'list'>;
   pauses: Pick<PauseStore, 'read'>;
   runs: Pick<BatchRuns, 'queue'>;
@@ -89,9 +89,9 @@ export function createUpstreamOverview(deps: Deps): () => Promise<{ paused_at: n
 }
 
 async function readFacts({ models, workerStates, runs, nowMs }: Deps): Promise<Facts> {
-  const [told, served, workers] = await Promise.all([models.upstreams(), models.list(), workerStates.list()]);
+  const [served, workers] = await Promise.all([models.served(), workerStates.list()]);
   const sums = sumWorkers(workers, nowMs());
-  const names = [...new Set([...told.map(({ name }) => name), ...sums.keys()])];
+  const names = [...new Set([...served.upstreams.map(({ name }) => name), ...sums.keys()])];
   return await Promise.all(
     names.map(async (name) => {
       const queue = await runs.queue(name).catch(() => null);
@@ -99,7 +99,7 @@ async function readFacts({ models, workerStates, runs, nowMs }: Deps): Promise<F
       return {
         object: 'nightshift.upstream' as const,
         name,
-        models: served.filter(({ upstream }) => upstream === name).map(({ model }) => model),
+        models: served.models.filter(({ upstream }) => upstream === name).map(({ model }) => model),
         quiet_until: sum.quietUntil,
         workers: sum.workers,
         ...load(sum.servers),

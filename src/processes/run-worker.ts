@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { stdout } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { setTimeout as delay } from 'node:timers/promises';
 import { NativeConnection } from '@temporalio/worker';
 import { batchPolicy } from './batch-policy.ts';
 import { cachedWorkflows, memoryLimit } from './cached-workflows.ts';
 import { checkUpstreams } from './check-upstreams.ts';
 import { createWorkers } from './create-workers.ts';
 import { followTenants } from './follow-tenants.ts';
+import { lookRegularly } from './look-regularly.ts';
 import { openStore, prepareStore } from './open-store.ts';
 import { openWebhooks } from './open-webhooks.ts';
 import { createTenantBuckets } from './tenant-buckets.ts';
@@ -67,10 +67,6 @@ Runs workflows and sends requests upstream. It waits for Temporal and the bucket
 
 /** Part buffers that all uploads of the process share. */
 const UPLOAD_PARTS = 16;
-/** With the first sweep that follows, a lost database costs the batches less than a minute. */
-const LOOK_EVERY_MS = 30_000;
-/** By then Temporal knows that this worker polls. */
-const FIRST_LOOK_MS = 5_000;
 const RETENTION_DAYS = 3;
 /** A worker that keeps being started again never checks. */
 const CHECK_LIMITS_AFTER_MS = 60_000;
@@ -251,13 +247,4 @@ async function start(config: Config, bundle: { codePath: string }, shutdown: Shu
     signal,
     logger,
   );
-}
-
-/** Looks at Temporal now and then: a database that was lost gets its schedule and attributes again, and workers come and go. */
-async function lookRegularly(look: () => Promise<void>, signal: AbortSignal, logger: Logger): Promise<void> {
-  for (let waitMs = FIRST_LOOK_MS; !signal.aborted; waitMs = LOOK_EVERY_MS) {
-    await delay(waitMs, undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return;
-    await look().catch((error: unknown) => logger.warn({ err: error }, 'the worker could not read from Temporal; it tries again in 30 s'));
-  }
 }

@@ -12,6 +12,13 @@ export interface ModelStore {
   list(): Promise<ServedModel[]>;
   /** All upstreams that were told of late, in the order of the configuration. */
   upstreams(): Promise<UpstreamFacts[]>;
+  /** Both lists from one read. */
+  served(): Promise<Served>;
+}
+
+interface Served {
+  models: ServedModel[];
+  upstreams: UpstreamFacts[];
 }
 
 export interface ServedModel {
@@ -58,18 +65,26 @@ export function createModelStore({ store, nowMs }: { store: ObjectStore; nowMs: 
       await store.put(key, toJsonBytes(told));
     },
 
-    async list() {
-      const served = new Map<string, ServedModel>();
-      for (const { models, upstream } of await readAll()) {
-        for (const [model, since] of models) if (!served.has(model)) served.set(model, { model, upstream: upstream.name, since });
-      }
-      return [...served.values()].sort((a, b) => (a.model < b.model ? -1 : 1));
-    },
+    list: async () => modelsOf(await readAll()),
+    upstreams: async () => upstreamsOf(await readAll()),
 
-    async upstreams() {
-      return (await readAll()).map(({ upstream }) => upstream).sort((a, b) => a.place - b.place);
+    async served() {
+      const all = await readAll();
+      return { models: modelsOf(all), upstreams: upstreamsOf(all) };
     },
   };
+}
+
+function modelsOf(all: readonly ToldModels[]): ServedModel[] {
+  const served = new Map<string, ServedModel>();
+  for (const { models, upstream } of all) {
+    for (const [model, since] of models) if (!served.has(model)) served.set(model, { model, upstream: upstream.name, since });
+  }
+  return [...served.values()].sort((a, b) => (a.model < b.model ? -1 : 1));
+}
+
+function upstreamsOf(all: readonly ToldModels[]): UpstreamFacts[] {
+  return all.map(({ upstream }) => upstream).sort((a, b) => a.place - b.place);
 }
 
 function isSame({ answersPerSecond: a, ...one }: UpstreamFacts, { answersPerSecond: b, ...other }: UpstreamFacts): boolean {

@@ -18,13 +18,17 @@ const told = (name: string, given: Partial<UpstreamFacts> = {}): UpstreamFacts =
 describe('createModelStore', () => {
   function withClock({ store }: TestBucket) {
     let nowMs = 1_000_000_000;
-    let writes = 0;
+    let [writes, reads] = [0, 0];
     const put: typeof store.put = async (key, body) => {
       writes += 1;
       await store.put(key, body);
     };
-    const models = createModelStore({ store: { ...store, put }, nowMs: () => nowMs });
-    return { models, pass: (ms: number) => void (nowMs += ms), writes: () => writes };
+    const get: typeof store.get = async (key) => {
+      reads += 1;
+      return await store.get(key);
+    };
+    const models = createModelStore({ store: { ...store, put, get }, nowMs: () => nowMs });
+    return { models, pass: (ms: number) => void (nowMs += ms), writes: () => writes, reads: () => reads };
   }
 
   it('answers the upstreams in the order of the configuration, and forgets those that no worker tells of', async () => {
@@ -37,6 +41,21 @@ describe('createModelStore', () => {
     pass(61 * 60_000);
     await models.tell(a, []);
     assert.deepEqual(await models.upstreams(), [a]);
+  });
+
+  it('answers models and upstreams from one read of each object', async () => {
+    await using bucket = await startTestBucket();
+    const { models, reads } = withClock(bucket);
+    await models.tell(told('a'), ['x']);
+    await models.tell(told('b'), ['x', 'y']);
+    const before = reads();
+    const served = await models.served();
+    assert.equal(reads() - before, 2);
+    assert.deepEqual(served, { models: await models.list(), upstreams: await models.upstreams() });
+    assert.deepEqual(
+      served.models.map(({ model, upstream }) => `${model} of ${upstream}`),
+      ['x of a', 'y of b'],
+    );
   });
 
   it('writes a pace once it is another, and keeps it when a worker that has not sent yet tells', async () => {
