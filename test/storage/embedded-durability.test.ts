@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createEmbeddedObjectStore, databasePath } from '../../src/storage/embedded/embedded-object-store.ts';
 import { openDatabase } from '../../src/storage/embedded/sqlite.ts';
+import { createWrites } from '../../src/storage/embedded/writes.ts';
 import { ObjectStoreError, type ObjectStore } from '../../src/storage/object-store.ts';
 import { until } from '../helpers/until.ts';
 import { hashOf, isWhole, SELF_CHECKED } from './self-checked.ts';
@@ -128,6 +129,27 @@ describe('an embedded store and the disk', () => {
     another.close();
     assert.ok((await names()).includes('young'));
     assert.ok((await store.get('named'))?.body.equals(LARGE));
+  });
+
+  it('sweeps on past a file that another process has removed meanwhile', async () => {
+    const content = join(folder, 'content');
+    await writeFile(join(content, 'late-orphan'), 'x');
+    const database = openDatabase(databasePath(folder));
+    try {
+      createWrites(database, content).apply({ op: 'removeOrphans', files: ['removed-by-another', 'late-orphan'] });
+    } finally {
+      database.close();
+    }
+    assert.ok(!(await readdir(content)).includes('late-orphan'));
+  });
+
+  it('stays closed when a call that had begun goes on', async () => {
+    const other = createEmbeddedObjectStore({ folder });
+    await other.put('before', Buffer.from('x'));
+    await other.ping();
+    other.close();
+    await assert.rejects(other.get('before'), /the store is closed/);
+    await assert.rejects(other.put('after', Buffer.from('x')), /the store is closed/);
   });
 
   it('writes a content again whose file was swept before its object named it', async () => {

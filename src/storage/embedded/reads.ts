@@ -41,10 +41,13 @@ export interface KeyRange {
 /** `path` is that of the database, which is opened by the first call, and must exist by then. */
 export function createReads(path: string): Reads {
   let done = 0;
+  let isClosed = false;
   let opened: { database: DatabaseSync; sql: ReturnType<typeof prepare> } | null = null;
 
   function open() {
     if (opened !== null) return opened;
+    // A call may have begun before the store was closed, and nothing would close what it opens now.
+    if (isClosed) throw new Error('the store is closed');
     if (!existsSync(path)) throw new Error('the store does not exist');
     const database = openDatabase(path);
     try {
@@ -116,6 +119,7 @@ export function createReads(path: string): Reads {
     },
 
     close() {
+      isClosed = true;
       opened?.database.close();
       opened = null;
     },

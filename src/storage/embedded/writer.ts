@@ -6,7 +6,7 @@ import type { Answer, Failure, Request, WriterOptions } from './writer-thread.ts
 export interface Writer {
   /** Resolves when the write is on the disk, with what `Writes.apply` answers; throws its error with `code` and `errcode`. */
   write(write: Write): Promise<string>;
-  /** Ends the thread after the writes that were sent. */
+  /** Ends the thread after the writes that were sent. Writes after it reject. */
   close(): void;
 }
 
@@ -20,6 +20,7 @@ export function createWriter(options: WriterOptions): Writer {
   const waiting = new Map<number, Waiting>();
   let thread: Worker | null = null;
   let sent = 0;
+  let isClosed = false;
 
   function start(): Worker {
     const started = new Worker(new URL(`./writer-thread${import.meta.url.slice(-3)}`, import.meta.url), {
@@ -47,6 +48,7 @@ export function createWriter(options: WriterOptions): Writer {
 
   return {
     async write(write) {
+      if (isClosed) throw new Error('the store is closed');
       const worker = (thread ??= start());
       if (waiting.size === 0) worker.ref();
       sent += 1;
@@ -57,6 +59,7 @@ export function createWriter(options: WriterOptions): Writer {
       });
     },
     close() {
+      isClosed = true;
       const request: Request = 'close';
       thread?.postMessage(request);
     },

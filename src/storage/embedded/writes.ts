@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, unlinkSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { ByteRange } from '../object-store.ts';
@@ -182,7 +182,8 @@ export function createWrites(database: DatabaseSync, folder: string): Writes {
           return 'done';
         case 'removeOrphans':
           // Here and not after the commit: nobody can name the file while this transaction has the lock.
-          for (const file of write.files) if (!isNamed(file)) unlinkSync(join(folder, file));
+          // The sweep of another process may have removed it meanwhile.
+          for (const file of write.files) if (!isNamed(file)) rmSync(join(folder, file), { force: true });
           return 'done';
       }
     },
