@@ -8,6 +8,7 @@ import { type Config, loadConfig } from '../config/config.ts';
 import { environment } from '../config/environment.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { type Children, createChildren } from './local/children.ts';
+import { localUrl } from './local/local-url.ts';
 import { planServers, type ServerPlan, temporalPlace } from './local/plan-servers.ts';
 import { answersOk } from './local/probes.ts';
 import { describeOwnUpstream } from './local/own-upstream.ts';
@@ -59,7 +60,7 @@ export async function runLocal(args: string[]): Promise<number> {
   });
   try {
     await startServers(config, plan, children, steps, signal);
-    const apiUrl = urlOf(config.api);
+    const apiUrl = localUrl(config.api);
     await startOwn(config, plan, children, steps, apiUrl);
     stdout.write(addresses(config, plan, apiUrl));
     const isOurs = config.local.exampleUpstreamWanted;
@@ -133,12 +134,6 @@ function addresses(config: Config, plan: ServerPlan, apiUrl: string): string {
 function storeRow({ store, local: { keysFile } }: Config): string {
   if (store.kind === 'embedded') return `embedded, in ${fromHere(store.folder)}`;
   return `S3 at ${store.endpoint}  (bucket ${store.bucket}${keysFile === null ? '' : `, keys in ${fromHere(keysFile)}`})`;
-}
-
-/** Where this machine reaches what listens there. */
-function urlOf({ host, port }: { host: string; port: number }): string {
-  const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${reached.includes(':') && !reached.startsWith('[') ? `[${reached}]` : reached}:${port}`;
 }
 
 /** A path as a person in this folder would type it. */

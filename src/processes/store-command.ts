@@ -10,6 +10,7 @@ import { STORE_KINDS, type StoreKind } from '../config/settings.ts';
 import { lastStore, rememberStore } from '../config/store-settings.ts';
 import { isLoopback } from '../config/wire-values.ts';
 import { type Children, createChildren } from './local/children.ts';
+import { localUrl } from './local/local-url.ts';
 import { s3Place } from './local/plan-servers.ts';
 import { answersOk, isTaken } from './local/probes.ts';
 import { startServers } from './local/start-servers.ts';
@@ -66,10 +67,10 @@ function kindOf(given: string | undefined): StoreKind | null {
 }
 
 /** What writes while it is copied makes the copy useless. Workers cannot be seen from here. */
-async function assertStopped({ api: { host, port } }: Config): Promise<void> {
-  const reached = host === '0.0.0.0' ? '127.0.0.1' : host;
-  if (!(await answersOk(`http://${reached}:${port}/health`))) return;
-  throw new CopyRefused(`A Nightshift answers at http://${reached}:${port}. Stop API and workers, then run this again.`);
+async function assertStopped({ api }: Config): Promise<void> {
+  const url = localUrl(api);
+  if (!(await answersOk(`${url}/health`))) return;
+  throw new CopyRefused(`A Nightshift answers at ${url}. Stop API and workers, then run this again.`);
 }
 
 /** Starts the MinIO of the data folder where nothing answers at its address. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { loadConfig } from '../../src/config/config.ts';
+import { localUrl } from '../../src/processes/local/local-url.ts';
 import { planServers } from '../../src/processes/local/plan-servers.ts';
 import { rememberStore } from '../../src/config/store-settings.ts';
 import { freePort, startMinio, startTemporal } from '../helpers/servers.ts';
@@ -82,5 +83,19 @@ describe('planServers', () => {
 
   it('will not start a server on another machine', async () => {
     await assert.rejects(plan({ NIGHTSHIFT_TEMPORAL_ADDRESS: '192.0.2.1:7233' }), /NIGHTSHIFT_TEMPORAL_ADDRESS/);
+  });
+});
+
+describe('localUrl', () => {
+  it('leads to this machine, whatever address the server listens at', () => {
+    for (const [host, url] of [
+      ['0.0.0.0', 'http://127.0.0.1:7800'],
+      ['::', 'http://[::1]:7800'],
+      ['[::]', 'http://[::1]:7800'],
+      ['[fe80::1]', 'http://[fe80::1]:7800'],
+      ['::1', 'http://[::1]:7800'],
+      ['localhost', 'http://localhost:7800'],
+    ] as const)
+      assert.equal(localUrl({ host, port: 7800 }), url);
   });
 });

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import type { Config } from '../../config/config.ts';
 import { openStore } from '../open-store.ts';
+import { reachedHost } from './local-url.ts';
 import { findStoreFault } from '../../storage/store-fault.ts';
 import { createRandomHex } from '../random-hex.ts';
 import { connectTemporal } from '../../temporal/connection.ts';
@@ -10,7 +11,7 @@ const PATIENCE_MS = 3_000;
 /** Whether something accepts connections there. */
 export async function isTaken(host: string, port: number): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = connect({ host: host === '0.0.0.0' ? '127.0.0.1' : host.replace(/^\[|\]$/g, ''), port, timeout: PATIENCE_MS });
+    const socket = connect({ host: reachedHost(host), port, timeout: PATIENCE_MS });
     const end = (answer: boolean) => {
       socket.destroy();
       resolve(answer);
