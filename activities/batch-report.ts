@@ -1,5 +1,5 @@
 import type { WorkerReport } from '../src/domain/batch-facts.ts';
-import { containsLine, type LineRange } from '../src/domain/line-ranges.ts';
+import { type LineRange, linesIn } from '../src/domain/line-ranges.ts';
 import { type WaitFact, waitKey } from '../src/domain/waiting.ts';
 
 /** What the lines of a running slice do. */
@@ -35,7 +35,7 @@ export class BatchReport {
 
   /** These lines are at work again. */
   resume(range: LineRange): void {
-    for (const line of this.#backoffs.keys()) if (containsLine([range], line)) this.#backoffs.delete(line);
+    for (const line of linesIn([range])) this.#backoffs.delete(line);
   }
 
   lineEnded(nowMs: number): void {

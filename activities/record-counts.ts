@@ -53,6 +53,8 @@ export interface CountedShard extends Disposable {
   watch(facts: () => SliceFacts): void;
   /** The line waits outside of this process for so many milliseconds. */
   backOff(line: number, waitMs: number, fact: WaitFact): void;
+  /** A line has ended here and now: what was found in pieces of others has not. */
+  ended(): void;
   /** Lines that waited are at work again. */
   resume(range: LineRange): void;
 }
@@ -96,11 +98,15 @@ export function createRecordCounts(
     return begun;
   }
 
+  /** Between two times that the lines of a batch are told. */
+  function betweenMs(): number {
+    return Math.min(times.mostMs, Math.max(times.leastMs, counted.size * times.perBatchMs));
+  }
+
   /** Makes sure that the batch is looked at in time for what it has to tell or to save. */
   function schedule(batch: CountedBatch): void {
     const atMs = monotonicMs();
-    const betweenMs = Math.min(times.mostMs, Math.max(times.leastMs, counted.size * times.perBatchMs));
-    const tellMs = batch.news.size === 0 ? Infinity : draining.aborted ? atMs : batch.toldMs + betweenMs;
+    const tellMs = batch.news.size === 0 ? Infinity : draining.aborted ? atMs : batch.toldMs + betweenMs();
     const saveMs = batch.isUnsaved && !draining.aborted ? batch.savedMs + times.saveMs : Infinity;
     const lookMs = batch.report.isWatching && !draining.aborted ? atMs + times.lookMs : Infinity;
     const nextMs = Math.max(atMs + (draining.aborted ? DRAIN_SETTLE_MS : times.settleMs), Math.min(tellMs, saveMs, lookMs));
@@ -123,7 +129,8 @@ export function createRecordCounts(
       const isSaveDue = monotonicMs() - next.savedMs >= times.saveMs && !draining.aborted && next.isUnsaved;
       const report = next.report.look(worker, nowMs());
       const isReportDue = next.report.isDue(report, times.reportMs);
-      const isOpen = await write(deps, next, { isSaveDue, report: isReportDue || next.news.size > 0 ? report : null });
+      const isTellDue = next.news.size > 0 && (draining.aborted || monotonicMs() - next.toldMs >= betweenMs());
+      const isOpen = await write(deps, next, { isSaveDue, report: isReportDue || isTellDue ? report : null });
       if (isOpen) schedule(next);
       else if (counted.get(next.batchId) === next) counted.delete(next.batchId);
       for (const [batchId, batch] of counted) if (isIdle(batch)) counted.delete(batchId);
@@ -156,11 +163,11 @@ export function createRecordCounts(
           schedule(batch);
         },
         resume: (range) => batch.report.resume(range),
+        ended: () => batch.report.lineEnded(nowMs()),
         add(line, outcome, failed) {
           const tally = batch.shards.get(shard) ?? emptyTally();
           batch.shards.set(shard, tally);
           if (!addOutcome(tally, line, outcome, failed)) return;
-          batch.report.lineEnded(nowMs());
           batch.news.add(shard);
           batch.isUnsaved = true;
           schedule(batch);
@@ -182,7 +189,7 @@ async function write(
   batch: CountedBatch,
   { isSaveDue, report }: { isSaveDue: boolean; report: WorkerReport | null },
 ): Promise<boolean> {
-  if (batch.news.size === 0 && !isSaveDue && report === null) return true;
+  if (!isSaveDue && report === null) return true;
   const { tenant, batchId, shards, news, closed } = batch;
   // Taken before the first wait: what comes meanwhile is news again.
   const told = new Map([...news].flatMap((shard) => withTally(shard, shards)));

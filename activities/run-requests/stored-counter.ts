@@ -17,7 +17,7 @@ export interface StoredCounter {
  * (`confirm`). An attempt that begins later finds it in a piece. Failures that do not count are counted when the shard is closed.
  */
 export function createStoredCounter(given: {
-  counted: Pick<CountedShard, 'add'>;
+  counted: Pick<CountedShard, 'add' | 'ended'>;
   isContested: boolean;
   confirm: () => Promise<boolean>;
   customIdOf: (line: number) => string;
@@ -40,6 +40,7 @@ export function createStoredCounter(given: {
 
   return {
     stored(line, outcome, failure) {
+      counted.ended();
       if (outcome === 'completed') counted.add(line, outcome);
       else if (!isContested) {
         failed.push({ line, failure });

@@ -125,6 +125,33 @@ describe('createRecordCounts', () => {
     assert.equal(temporal.told, before);
   });
 
+  it('tells results no more often while it looks at what lines wait for', async () => {
+    const batch = await stage.begin(chatLines(99));
+    const { counts, temporal } = worker({ times: { ...TIMES, lookMs: 20, leastMs: 400, mostMs: 400, saveMs: 60_000 } });
+    using shard = counts.enter(batch, SHARD);
+    shard.watch(() => ({ inFlight: 1, waiting: [] }));
+    const beganMs = performance.now();
+    for (let line = 1; performance.now() - beganMs < 1_500; line += 1) {
+      shard.add(line, 'completed');
+      await delay(20);
+    }
+    const most = Math.ceil((performance.now() - beganMs) / 400) + 1;
+    assert.ok(temporal.told >= 2 && temporal.told <= most, `told ${temporal.told} times, at most ${most}`);
+  });
+
+  it('counts lines that end here for the rate, and none that are found in pieces', async () => {
+    const batch = await stage.begin(chatLines(9));
+    const { counts } = worker({ times: { ...TIMES, lookMs: 30, reportMs: 30 } });
+    using shard = counts.enter(batch, SHARD);
+    shard.watch(() => ({ inFlight: 1, waiting: [] }));
+    const rate = async () => (await stage.deps.batches.tallies.readAll(batch.batchId)).reports[0]?.linesPerSecond;
+    for (let line = 1; line <= 5; line += 1) shard.add(line, 'completed');
+    await until(async () => (await rate()) !== undefined, { what: 'the first report', everyMs: 5 });
+    assert.equal(await rate(), 0);
+    shard.ended();
+    await until(async () => ((await rate()) ?? 0) > 0, { what: 'the rate', everyMs: 5 });
+  });
+
   it('removes shards from the tallies that the workflow calls closed, and counts them no more', async () => {
     const batch = await stage.begin(chatLines(9));
     const { counts, temporal } = worker();

@@ -6,7 +6,7 @@ function counterWith({ isContested = false, answers = [] }: { isContested?: bool
   const counted: [line: number, outcome: string][] = [];
   let confirmations = 0;
   const counter = createStoredCounter({
-    counted: { add: (line, outcome) => void counted.push([line, outcome]) },
+    counted: { add: (line, outcome) => void counted.push([line, outcome]), ended: () => undefined },
     isContested,
     customIdOf: (line) => `line-${line}`,
     confirm: async () => answers[confirmations++] ?? true,
