@@ -1,6 +1,5 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { isTerminal } from '../../src/domain/batch.ts';
-import { isHeld } from '../../src/domain/pause.ts';
+import { standingOf } from '../../src/domain/pause.ts';
 import type { PlannedLine } from '../../src/domain/plan.ts';
 import { DEFAULT_PRIORITY } from '../../src/domain/priority.ts';
 import type { Tries } from '../../src/domain/retry.ts';
@@ -17,7 +16,7 @@ import { handedBack, toAgain } from './hand-back.ts';
 import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createPauseDetector, type PauseDetector } from './pause-detector.ts';
-import { createPausedBatches, type PausedBatches } from './paused-batches.ts';
+import { type BatchStandings, createBatchStandings } from './batch-standings.ts';
 import type { PieceWriter } from './piece-writer.ts';
 import { createPieceWriters, type PieceWriters } from './piece-writers.ts';
 import { countOutcomes, toReport } from './report.ts';
@@ -74,7 +73,7 @@ class SliceRunner {
   readonly #inputs: ShardInputs;
   readonly #writers: PieceWriters;
   readonly #pauses: PauseDetector;
-  readonly #pausedBatches: PausedBatches;
+  readonly #standings: BatchStandings;
   readonly #suspects = createSuspects();
   /** One per upstream: bodies that wait for one that is away must not keep those of another out. */
   readonly #budgets = new Map<string, MemoryBudget>();
@@ -85,7 +84,7 @@ class SliceRunner {
     this.#inputs = createShardInputs(deps);
     this.#writers = createPieceWriters(deps);
     this.#pauses = createPauseDetector(deps);
-    this.#pausedBatches = createPausedBatches(deps);
+    this.#standings = createBatchStandings(deps);
     for (const name of upstreams.keys()) this.#budgets.set(name, createMemoryBudget(memoryBytes / upstreams.size));
   }
 
@@ -109,8 +108,8 @@ class SliceRunner {
     });
 
     using running = batchesRunning.enter(batchId);
-    const isPaused = async () => await this.#pausedBatches(input);
-    using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs, isPaused });
+    const standing = async () => await this.#standings(input);
+    using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs, standing });
     using heartbeat = startHeartbeat(context, heartbeatThrottleMs, details);
     using writer = this.#writers.open(input, { lines: linesIn(input), giveUp: stop.giveUp });
     const waitedMs = Math.max(0, nowMs() - currentAttemptScheduledTimestampMs);
@@ -219,8 +218,7 @@ class SliceRunner {
   /** Temporal starts another attempt before the workflow has heard of a cancel or a pause: the record knows already. */
   async #stopIfEnded({ tenant, batchId }: RunRequestsInput, stop: SliceStop): Promise<void> {
     const record = await this.#deps.batches.get(tenant, batchId);
-    const isEnding = record === null || record.batch.status === 'cancelling' || isTerminal(record.batch.status);
-    if (isEnding || isHeld(record, this.#deps.nowMs())) stop.halt();
+    if (standingOf(record, this.#deps.nowMs()) !== 'running') stop.halt();
   }
 
   #upstreamOf(input: RunRequestsInput): { upstream: Upstream; memory: MemoryBudget } {

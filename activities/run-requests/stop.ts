@@ -1,4 +1,5 @@
 import type { Context } from '@temporalio/activity';
+import type { Standing } from '../../src/domain/pause.ts';
 import { heartbeatTiming } from '../heartbeat-timing.ts';
 import type { PauseDetector } from './pause-detector.ts';
 
@@ -29,10 +30,10 @@ export function watchForStop(given: {
   nowMs: () => number;
   expiresAtMs: number;
   cancelGraceMs: number;
-  /** Whether the batch is paused. Asked when the activity is cancelled, which does not say why. */
-  isPaused: () => Promise<boolean>;
+  /** What the batch does, null if unknown. Asked when the activity is cancelled, which does not say why. */
+  standing: () => Promise<Standing | null>;
 }): SliceStop {
-  const { context, draining, pauses, nowMs, expiresAtMs, cancelGraceMs, isPaused } = given;
+  const { context, draining, pauses, nowMs, expiresAtMs, cancelGraceMs, standing } = given;
   const stopSending = new AbortController();
   const abort = new AbortController();
   const giveUp = new AbortController();
@@ -62,10 +63,11 @@ export function watchForStop(given: {
     else void beginGrace();
   }
 
-  async function beginGrace(): Promise<void> {
-    const isResting = await isPaused();
+  /** What a pause lets finish goes on finishing after the resume, so the grace begins only if the batch ends. */
+  async function beginGrace(hasRested = false): Promise<void> {
+    const found = await standing();
     if (isOver) return;
-    if (isResting) after(LOOK_AGAIN_MS, () => void beginGrace());
+    if (found === 'paused' || (hasRested && found !== 'ending')) after(LOOK_AGAIN_MS, () => void beginGrace(true));
     else after(cancelGraceMs, end);
   }
 

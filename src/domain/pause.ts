@@ -1,4 +1,4 @@
-import type { Batch, BatchRecord, BatchStatus } from './batch.ts';
+import { type Batch, type BatchRecord, type BatchStatus, isTerminal } from './batch.ts';
 
 /** Statuses in which a batch can be paused: there are requests to hold back. */
 const PAUSABLE: readonly BatchStatus[] = ['validating', 'in_progress'];
@@ -53,6 +53,14 @@ export function windowEndMs({ batch, pause }: BatchRecord): number | null {
 export function isHeld(record: BatchRecord, nowMs: number): boolean {
   const endMs = windowEndMs(record);
   return pausedAt(record.batch) !== null && (endMs === null || nowMs < endMs);
+}
+
+/** What the requests of a batch may do: go out, wait, or come to an end. A batch without a record is ending. */
+export type Standing = 'running' | 'paused' | 'ending';
+
+export function standingOf(record: BatchRecord | null, nowMs: number): Standing {
+  if (record === null || record.batch.status === 'cancelling' || isTerminal(record.batch.status)) return 'ending';
+  return isHeld(record, nowMs) ? 'paused' : 'running';
 }
 
 /** The record as one whose last pause or resume the workflow has read; null where that is noted already. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApplicationFailure } from '@temporalio/activity';
 import { ActivityCancellationDetails } from '@temporalio/common';
 import { countTally, emptyTally } from '../../src/domain/shard-tally.ts';
@@ -334,6 +335,19 @@ describe('runRequests, stopped', () => {
     await run(worker.saveBatch, { ...batch, to: 'cancelling', counts: null });
     const ran = await running;
     assert.deepEqual([ran.covered, ran.completed], [[[1, 1]], 1]);
+  });
+
+  it('lets requests in flight finish that a pause has let go on when the batch is resumed', async () => {
+    const batch = await stage.begin(scripted('marker=outlasts; delay=7500'));
+    const worker = stage.worker();
+    await run(worker.saveBatch, { ...batch, to: null, counts: null, pause: true });
+    const { run: runAttempt, cancel } = attempt();
+    const running = runAttempt(worker.runRequests, slice(batch, 1, 1, { cancelGraceMs: 0 }));
+    await arrived('outlasts');
+    cancel();
+    await delay(1_000);
+    await run(worker.saveBatch, { ...batch, to: null, counts: null, pause: false });
+    assert.equal((await running).completed, 1);
   });
 
   it('sends nothing on an attempt after the first while the batch is paused', async () => {
