@@ -1,6 +1,6 @@
 import type { WorkerReport } from '../src/domain/batch-facts.ts';
 import { type LineRange, linesIn } from '../src/domain/line-ranges.ts';
-import { type WaitFact, waitKey } from '../src/domain/waiting.ts';
+import { sumWaits, type WaitFact, waitKey } from '../src/domain/waiting.ts';
 
 /** What the lines of a running slice do. */
 export interface SliceFacts {
@@ -8,7 +8,7 @@ export interface SliceFacts {
   waiting: (WaitFact & { lines: number })[];
 }
 
-type Told = WorkerReport['waiting'][number];
+type ReportedWait = WorkerReport['waiting'][number];
 
 /** The rate is over so many seconds, and over no less than the second number. */
 const [RATE_SECONDS, LEAST_RATE_SECONDS] = [30, 5];
@@ -55,7 +55,7 @@ export class BatchReport {
   look(worker: string, nowMs: number): WorkerReport {
     this.#beganSecond ??= Math.floor(nowMs / 1000);
     const all = [...this.#slices].map((slice) => slice());
-    const waiting: Told[] = [...sumWaits(all.flatMap((facts) => facts.waiting)), ...this.#backingOff(nowMs)];
+    const waiting: ReportedWait[] = [...sumWaits(all.flatMap((facts) => facts.waiting)), ...this.#backingOff(nowMs)];
     const since = new Map(waiting.map((fact) => [waitKey(fact), this.#since.get(waitKey(fact)) ?? nowMs]));
     this.#since = since;
     return {
@@ -77,7 +77,7 @@ export class BatchReport {
     this.#told = { atMs, reasons: reasonsOf(waiting) };
   }
 
-  #backingOff(nowMs: number): Told[] {
+  #backingOff(nowMs: number): ReportedWait[] {
     for (const [line, { untilMs }] of this.#backoffs) if (untilMs <= nowMs) this.#backoffs.delete(line);
     const latestMs = Math.max(0, ...[...this.#backoffs.values()].map(({ untilMs }) => untilMs));
     return sumWaits([...this.#backoffs.values()].map(({ fact }) => ({ ...fact, lines: 1 }))).map((fact) => ({
@@ -91,17 +91,6 @@ export class BatchReport {
     const lines = this.#ended.reduce((sum, each) => sum + (each.second >= second - RATE_SECONDS ? each.lines : 0), 0);
     return lines / Math.max(LEAST_RATE_SECONDS, Math.min(RATE_SECONDS, second - (this.#beganSecond ?? second)));
   }
-}
-
-/** Waits with the same reason as one. */
-export function sumWaits(waits: readonly (WaitFact & { lines: number })[]): (WaitFact & { lines: number })[] {
-  const sums = new Map<string, WaitFact & { lines: number }>();
-  for (const wait of waits) {
-    const before = sums.get(waitKey(wait));
-    if (before === undefined) sums.set(waitKey(wait), { ...wait });
-    else before.lines += wait.lines;
-  }
-  return [...sums.values()];
 }
 
 function reasonsOf(waiting: readonly WaitFact[]): string {

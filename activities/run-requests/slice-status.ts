@@ -1,4 +1,5 @@
-import { type SliceFacts, sumWaits } from '../batch-report.ts';
+import { sumWaits } from '../../src/domain/waiting.ts';
+import type { SliceFacts } from '../batch-report.ts';
 import type { Tries } from '../../src/domain/retry.ts';
 import type { SliceCounts } from '../../workflows/contract.ts';
 import type { Wait } from './waits.ts';
@@ -45,7 +46,7 @@ export function createSliceStatus(given: {
 
   /** The first line that waits speaks for all. */
   function waiting(): string | null {
-    for (const state of states.values()) if (state !== 'sent') return state().text;
+    for (const state of states.values()) if (state !== 'sent') return state().text();
     return null;
   }
 

@@ -4,12 +4,12 @@ import type { GateClass } from '../../src/upstream/admission/gate.ts';
 import type { Entrant } from '../../src/upstream/admission/entrant.ts';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 
-/** What a line waits for. It is asked for only when somebody looks, and then tells how things stand. */
+/** What a line waits for. Called only for a heartbeat or a report, and describes the moment of the call. */
 export type Wait = () => WaitView;
 
 export interface WaitView {
   /** For heartbeats. */
-  text: string;
+  text: () => string;
   /** The reason that clients see; null where a line waits for something of this worker, for a moment. */
   fact: WaitFact | null;
 }
@@ -62,7 +62,7 @@ export function describeGate(upstream: Upstream, entrant: Entrant): string[] {
 
 /** That it is not known yet whether the attempt failed by itself. */
 export function describeSettling(upstream: Upstream, { message }: Attempt & { message: string }): Wait {
-  return () => ({ text: `to learn whether other requests fail too: ${message}`, fact: backoffFact(upstream, message) });
+  return () => ({ text: () => `to learn whether other requests fail too: ${message}`, fact: backoffFact(upstream, message) });
 }
 
 /** What went wrong, in words. */
@@ -77,7 +77,7 @@ export function backoffFact(upstream: Upstream, says: string): WaitFact {
 
 /** That the line waits for its next try. */
 export function describeRetry(upstream: Upstream, says: string, nextTryMs: number): Wait {
-  return () => ({ text: `for its next try ${new Date(nextTryMs).toISOString()}: ${says}`, fact: backoffFact(upstream, says) });
+  return () => ({ text: () => `for its next try ${new Date(nextTryMs).toISOString()}: ${says}`, fact: backoffFact(upstream, says) });
 }
 
 export function describeBucket(): WaitView {
@@ -86,9 +86,9 @@ export function describeBucket(): WaitView {
 
 /** A wait of which clients are not told. */
 export function momentary(text: string): WaitView {
-  return { text, fact: null };
+  return { text: () => text, fact: null };
 }
 
 function viewOf(fact: WaitFact): WaitView {
-  return { text: describeWait(fact), fact };
+  return { text: () => describeWait(fact), fact };
 }

@@ -3,7 +3,7 @@ import { type FailureGroup, sumFailures } from './failures.ts';
 import { containsLine, type LineRange } from './line-ranges.ts';
 import { pausedAt } from './pause.ts';
 import { failuresOf, type Tallies } from './shard-tally.ts';
-import { toWaiting, type WaitFact, waitKey, type Waiting } from './waiting.ts';
+import { sumWaits, toWaiting, type WaitFact, type Waiting } from './waiting.ts';
 
 /** What one worker last told of a batch. */
 export interface WorkerReport {
@@ -45,7 +45,7 @@ export function describeFacts(batch: Batch, facts: BatchFacts | null, nowMs: num
   };
 }
 
-/** A worker's clock and no reader's, so that the same facts give the same answer. */
+/** By the clock of a worker, so that all readers of the same facts get the same time. */
 function etaOf(
   { status, request_counts: { total, completed, failed } }: Batch,
   rate: number,
@@ -72,9 +72,9 @@ function waitingOf(
   if (batch.status !== 'in_progress' || left === 0 || facts === null) return [];
   if (facts.queues.length > 0) {
     return facts.queues.map(({ upstream, place, of }) => {
-      const position = place === null || of === null ? null : { place, of };
+      const position = place === null || of === null ? null : { position: place, of };
       const since = batch.in_progress_at === null ? null : batch.in_progress_at * 1000;
-      return toWaiting({ reason: 'places', upstream, serverSays: null, sinceMs: since, place: position }, left);
+      return toWaiting({ reason: 'places', upstream, serverSays: null, sinceMs: since, position }, left);
     });
   }
   if (reports.length === 0) {
@@ -83,17 +83,14 @@ function waitingOf(
     if (nowMs - sinceMs < REPORT_COUNTS_MS) return [];
     return [toWaiting({ reason: 'no_worker', upstream: null, serverSays: null, sinceMs }, left)];
   }
-  const sums = new Map<string, WaitFact & { lines: number }>();
-  for (const { lines, untilMs, ...fact } of reports.flatMap((report) => report.waiting)) {
-    if (untilMs !== undefined && untilMs <= nowMs) continue;
+  const waits = reports
+    .flatMap((report) => report.waiting)
+    .filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs)
     // A batch that has requests in flight waits for its own answers.
-    if (fact.reason === 'places' && inFlight > 0) continue;
-    const key = waitKey(fact);
-    const before = sums.get(key);
-    const sinceMs = Math.min(before?.sinceMs ?? Infinity, fact.sinceMs ?? Infinity);
-    sums.set(key, { ...fact, sinceMs: sinceMs === Infinity ? null : sinceMs, lines: (before?.lines ?? 0) + lines });
-  }
-  return [...sums.values()].sort((a, b) => b.lines - a.lines).map(({ lines, ...fact }) => toWaiting(fact, lines));
+    .filter(({ reason }) => reason !== 'places' || inFlight === 0);
+  return sumWaits(waits)
+    .sort((x, y) => y.lines - x.lines)
+    .map(({ lines, ...fact }) => toWaiting(fact, lines));
 }
 
 function failuresSoFar({ tallies, closed, unclosed }: BatchFacts): FailureGroup[] {

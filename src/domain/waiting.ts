@@ -23,9 +23,9 @@ export interface Waiting {
   upstream: string | null;
   /** The status and the server's own words; null where no server said anything. */
   server_says: string | null;
-  /** Unix seconds; null where nobody knows. */
+  /** Unix seconds; null if unknown. */
   since: number | null;
-  /** How many lines wait; null where nobody knows. */
+  /** How many lines wait; null if unknown. */
   lines: number | null;
 }
 
@@ -39,10 +39,10 @@ export interface WaitFact {
   model?: string | null;
   /** When it ends: a time in words for quiet hours. */
   until?: string | null;
-  /** Who holds requests back, of a pause: `batch` is the client's own. */
+  /** What is paused. `batch`: a client paused this batch. */
   pausedBy?: 'batch' | 'upstream' | 'everything';
   /** The batch's position in the queue of its tenant. */
-  place?: { place: number; of: number } | null;
+  position?: { position: number; of: number } | null;
 }
 
 /** The sentence for people, without a full stop. API, command line and Temporal's UI show the same. */
@@ -65,7 +65,7 @@ export function describeWait(fact: WaitFact): string {
     case 'budget':
       return `Waits for the rate limit of ${what}`;
     case 'places':
-      return `Waits for other batches at ${what}${placeOf(fact)}`;
+      return `Waits for ${what}, which is busy with other requests${positionOf(fact)}`;
     case 'paused':
       return pausedInWords(fact, since);
     case 'bucket':
@@ -89,6 +89,17 @@ export function waitKey({ reason, upstream, model }: WaitFact): string {
   return JSON.stringify([reason, upstream, model ?? null]);
 }
 
+/** Equal reasons as one, since the earliest time that is known. */
+export function sumWaits<Fact extends WaitFact & { lines: number }>(waits: readonly Fact[]): Fact[] {
+  const sums = new Map<string, Fact>();
+  for (const wait of waits) {
+    const before = sums.get(waitKey(wait));
+    const sinceMs = Math.min(before?.sinceMs ?? Infinity, wait.sinceMs ?? Infinity);
+    sums.set(waitKey(wait), { ...wait, sinceMs: sinceMs === Infinity ? null : sinceMs, lines: (before?.lines ?? 0) + wait.lines });
+  }
+  return [...sums.values()];
+}
+
 function pausedInWords({ pausedBy, upstream }: WaitFact, since: string): string {
   if (pausedBy === 'everything') return `Waits until an operator resumes all upstreams, which are paused${since}`;
   if (pausedBy === 'upstream') return `Waits until an operator resumes upstream ${upstream ?? ''}, which is paused${since}`;
@@ -99,10 +110,9 @@ function upstreamOf({ upstream }: WaitFact): string {
   return upstream === null ? 'its upstream' : `upstream ${upstream}`;
 }
 
-function placeOf({ place }: WaitFact): string {
-  return place === undefined || place === null
-    ? ''
-    : `: place ${place.place.toLocaleString('en')} of ${place.of.toLocaleString('en')} in your queue`;
+function positionOf({ position }: WaitFact): string {
+  if (position == null) return '';
+  return `: position ${position.position.toLocaleString('en')} of ${position.of.toLocaleString('en')} in your queue`;
 }
 
 function inUtc(ms: number): string {

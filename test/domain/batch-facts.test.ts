@@ -42,7 +42,7 @@ describe('describeWait', () => {
       upstream_away: { serverSays: 'connect ECONNREFUSED' },
       upstream_denies: { serverSays: 'status 401: wrong key', model: 'm' },
       quiet_hours: { until: '19:00 Europe/Berlin' },
-      places: { place: { place: 3, of: 1200 } },
+      places: { position: { position: 3, of: 1200 } },
       paused: { pausedBy: 'batch' },
       backoff: { serverSays: 'status 500: oops' },
     };
@@ -54,7 +54,7 @@ describe('describeWait', () => {
       upstream_denies: 'Waits for model "m" at upstream gpu, which denies access since 2026-01-02 03:00 UTC: status 401: wrong key',
       quiet_hours: 'Waits until 19:00 Europe/Berlin, because upstream gpu has quiet hours',
       budget: 'Waits for the rate limit of upstream gpu',
-      places: 'Waits for other batches at upstream gpu: place 3 of 1,200 in your queue',
+      places: 'Waits for upstream gpu, which is busy with other requests: position 3 of 1,200 in your queue',
       paused: 'The batch is paused since 2026-01-02 03:00 UTC. Resume it to go on',
       bucket: 'Waits for the bucket, which stores results too slowly',
       no_worker: 'Waits for a worker: none has taken requests of this batch since 2026-01-02 03:00 UTC. Check that a worker runs',
@@ -100,7 +100,7 @@ describe('describeFacts', () => {
     assert.deepEqual(shown({ reports: [report({ inFlight: 1, waiting })] }).waiting, []);
     assert.equal(shown({ reports: [report({ waiting })] }).waiting?.[0]?.reason, 'places');
     const [queued] = shown({ queues: [{ upstream: 'gpu', place: 2, of: 7 }] }).waiting ?? [];
-    assert.equal(queued?.message, 'Waits for other batches at upstream gpu: place 2 of 7 in your queue.');
+    assert.equal(queued?.message, 'Waits for upstream gpu, which is busy with other requests: position 2 of 7 in your queue.');
   });
 
   it('says paused and nothing else, also while the input is checked', () => {

@@ -141,7 +141,7 @@ describe('why a batch waits', () => {
     const first = await begin('slow');
     await until(async () => ((await shown(first)).in_flight ?? 0) > 0, { what: 'a request in flight', seconds: 40, everyMs: 300 });
     const second = await begin('slow', ['second']);
-    assert.match((await waitsFor(second, 'places')).message, /^Waits for other batches at upstream slow/);
+    assert.match((await waitsFor(second, 'places')).message, /^Waits for upstream slow, which is busy with other requests/);
     await stack.worker.stop('SIGKILL');
     assert.match((await waitsFor(first, 'no_worker', 90)).message, /^Waits for a worker: none has taken requests of this batch since/);
   });
