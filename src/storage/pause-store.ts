@@ -1,8 +1,8 @@
 import { NOTHING_PAUSED, type UpstreamPauses } from '../domain/upstream-pauses.ts';
-import { getJson, toJsonBytes } from './json-objects.ts';
+import { getJson } from './json-objects.ts';
 import { keys } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
-import { updateJson } from './update-json.ts';
+import { upsertJson } from './update-json.ts';
 
 /** What operators have paused: one object, which workers read every few seconds. */
 export interface PauseStore {
@@ -14,9 +14,6 @@ export interface PauseStore {
 export function createPauseStore({ store }: { store: ObjectStore }): PauseStore {
   return {
     read: async () => (await getJson<UpstreamPauses>(store, keys.pauses)) ?? NOTHING_PAUSED,
-    async update(change) {
-      if (change(NOTHING_PAUSED) !== null) await store.create(keys.pauses, toJsonBytes(NOTHING_PAUSED));
-      return (await updateJson(store, keys.pauses, change)) ?? NOTHING_PAUSED;
-    },
+    update: async (change) => await upsertJson(store, keys.pauses, NOTHING_PAUSED, change),
   };
 }

@@ -2,10 +2,10 @@ import { type FailureGroup, failureKey, sumFailures } from '../domain/failures.t
 import { containsLine, type LineRange, lineRanges, linesIn } from '../domain/line-ranges.ts';
 import { type ShardTally, type Tallies, type TalliedFailure, uniteTallies } from '../domain/shard-tally.ts';
 import type { WorkerReport } from '../domain/batch-facts.ts';
-import { getJson, toJsonBytes } from './json-objects.ts';
+import { getJson } from './json-objects.ts';
 import { keys } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
-import { updateJson } from './update-json.ts';
+import { updateJson, upsertJson } from './update-json.ts';
 
 /**
  * Which lines of a batch's open shards have an outcome, as workers tell it: one object per batch, changed by compare-and-set. Sets of
@@ -60,6 +60,7 @@ interface StoredTallies {
   reports?: Record<string, WorkerReport>;
 }
 
+const NOTHING_TOLD: StoredTallies = { shards: {} };
 const EMPTY: StoredTally = { completed: '', failed: '' };
 const NO_FAILURES: ClosedFailures = { shards: [], failures: [] };
 /** Reports of workers that are gone for so long are removed. */
@@ -77,36 +78,28 @@ export function createTallyStore(store: ObjectStore): TallyStore {
 
   return {
     async read(batchId) {
-      return toTallies((await getJson<StoredTallies>(store, keys.tallies(batchId))) ?? { shards: {} });
+      return toTallies((await getJson<StoredTallies>(store, keys.tallies(batchId))) ?? NOTHING_TOLD);
     },
 
     async readAll(batchId) {
-      const found = (await getJson<StoredTallies>(store, keys.tallies(batchId))) ?? { shards: {} };
+      const found = (await getJson<StoredTallies>(store, keys.tallies(batchId))) ?? NOTHING_TOLD;
       return { tallies: toTallies(found), closed: found.closed ?? NO_FAILURES, reports: Object.values(found.reports ?? {}) };
     },
 
     async addClosed(batchId, shard, failures) {
-      const key = keys.tallies(batchId);
       const withClosed = (found: StoredTallies): StoredTallies | null => {
         const { shards, failures: before } = found.closed ?? NO_FAILURES;
         if (containsLine(shards, shard)) return null;
         const summed = lineRanges([...linesIn(shards), shard].sort((a, b) => a - b));
         return { ...found, closed: { shards: summed, failures: sumFailures([before, failures]) } };
       };
-      while ((await updateJson<StoredTallies>(store, key, withClosed)) === null) {
-        if ((await store.create(key, toJsonBytes(withClosed({ shards: {} })))) === 'created') return;
-      }
+      await upsertJson(store, keys.tallies(batchId), NOTHING_TOLD, withClosed);
     },
 
     async add(batchId, added, closed, report) {
-      const key = keys.tallies(batchId);
       const gone = new Set(closed);
-      for (;;) {
-        const standing = await updateJson<StoredTallies>(store, key, (found) => withReport(found, withAdded(found, added, gone), report));
-        if (standing !== null) return toTallies(standing);
-        const first = withReport({ shards: {} }, withAdded({ shards: {} }, added, gone), report);
-        if (first === null || (await store.create(key, toJsonBytes(first))) === 'created') return toTallies(first ?? { shards: {} });
-      }
+      const changed = (found: StoredTallies) => withReport(found, withAdded(found, added, gone), report);
+      return toTallies(await upsertJson(store, keys.tallies(batchId), NOTHING_TOLD, changed));
     },
 
     freeze: async (batchId, shard) => await setFrozen(batchId, shard, true),

@@ -24,3 +24,14 @@ export async function updateJson<T>(store: ObjectStore, key: string, change: (fo
   }
   throw new ObjectStoreError('update', key, new Error(`changed by others ${UPDATE_TRIES} times in a row`));
 }
+
+/** The same for an object that need not be there: then `change` begins with `empty`, and its answer is created. */
+export async function upsertJson<T>(store: ObjectStore, key: string, empty: T, change: (found: T) => T | null): Promise<T> {
+  for (;;) {
+    const standing = await updateJson<T>(store, key, change);
+    if (standing !== null) return standing;
+    const first = change(empty);
+    if (first === null) return empty;
+    if ((await store.create(key, toJsonBytes(first))) === 'created') return first;
+  }
+}

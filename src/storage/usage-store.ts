@@ -1,10 +1,10 @@
 import type { Batch, BatchRecord } from '../domain/batch.ts';
 import { type DayUsage, dayOf, type ModelUsage, sumByModel } from '../domain/usage.ts';
 import { mapInOrder } from './in-order.ts';
-import { getJson, READS_AT_A_TIME, toJsonBytes } from './json-objects.ts';
+import { getJson, READS_AT_A_TIME } from './json-objects.ts';
 import { keys, prefixes } from './keys.ts';
 import type { ObjectStore } from './object-store.ts';
-import { updateJson } from './update-json.ts';
+import { upsertJson } from './update-json.ts';
 
 /** Requests and tokens by tenant and day. They stay when batches and files are deleted. */
 export interface UsageStore {
@@ -53,10 +53,7 @@ export function createUsageStore(store: ObjectStore): UsageStore {
         batches.includes(batch.id)
           ? null
           : { batches: [...batches, batch.id], models: sumByModel([...models, ...usage], MOST_MODELS_A_DAY) };
-      while ((await updateJson(store, key, counted)) === null) {
-        const first = counted({ batches: [], models: [] });
-        if (first === null || (await store.create(key, toJsonBytes(first))) === 'created') return;
-      }
+      await upsertJson(store, key, { batches: [], models: [] }, counted);
     },
 
     async *read({ tenant, ...days }) {
