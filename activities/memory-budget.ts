@@ -7,7 +7,7 @@ const LEARNING = 1 / 16;
 
 /**
  * Bytes that may be in memory at a time, handed out in the order of asking. A caller that asks for more than there is gets it
- * alone, so nothing waits for ever.
+ * alone, so every caller gets its turn.
  */
 export interface MemoryBudget {
   /** Waits until there is capacity for the bytes of a body and those of a usual answer; rejects with the signal's reason when it ends first. */

@@ -13,7 +13,7 @@ import type { CountedShard, RecordCounts } from '../record-counts.ts';
 import { type AttemptHistory, type AttemptRecord, readHistory } from './attempt-history.ts';
 import { toFailure, toPostponed } from './failures.ts';
 import { handedBack, toAgain } from './hand-back.ts';
-import { type SliceHeartbeat, startHeartbeat } from './heartbeat.ts';
+import { type SliceHeartbeat, startSliceHeartbeat } from './slice-heartbeat.ts';
 import { crashedLineResult } from './line-results.ts';
 import { createPauseDetector, type PauseDetector } from './pause-detector.ts';
 import { type BatchStandings, createBatchStandings } from './batch-standings.ts';
@@ -110,7 +110,7 @@ class SliceRunner {
     using running = batchesRunning.enter(batchId);
     const standing = async () => await this.#standings(input);
     using stop = watchForStop({ context, draining, pauses: this.#pauses, nowMs: temporalMs, expiresAtMs, cancelGraceMs, standing });
-    using heartbeat = startHeartbeat(context, heartbeatThrottleMs, details);
+    using heartbeat = startSliceHeartbeat(context, heartbeatThrottleMs, details);
     using writer = this.#writers.open(input, { lines: linesIn(input), giveUp: stop.giveUp });
     const waitedMs = Math.max(0, nowMs() - currentAttemptScheduledTimestampMs);
     const { tries } = history;

@@ -86,7 +86,7 @@ export interface BatchAdditions {
   failures?: FailureGroup[];
   /** Lines that ended per second, over the last half minute; null until there is a rate. Until the batch has ended, as all that follows. */
   lines_per_second?: number | null;
-  /** When the batch ends at this rate, in Unix seconds; null if nobody knows. */
+  /** When the batch ends at this rate, in Unix seconds; null if unknown. */
   eta_at?: number | null;
   /** Requests that wait for their answer. */
   in_flight?: number;

@@ -16,7 +16,7 @@ export interface CustomIds {
   restore(bytes: Buffer): void;
 }
 
-/** Hashes bytes to 16 or more, so that nobody can make two texts with the same hash. */
+/** Hashes bytes to 16 or more, and must resist collisions, because clients choose the texts. */
 export type Digest = (bytes: Uint8Array) => Uint8Array;
 
 /** No custom_ids yet. Checkers that go on from one another need the same digest. */

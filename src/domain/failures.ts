@@ -35,7 +35,7 @@ const EXAMPLES = 3;
 const OTHERS: Failure = { status: null, code: 'other', message: 'Other failures. The error file has them.' };
 
 export function toFailure({ status, code, message }: Failure): Failure {
-  return { status, code: cutText(oneLine(code), CODE_CHARACTERS), message: cutText(oneLine(message), MESSAGE_CHARACTERS) };
+  return { status, code: shortLine(code, CODE_CHARACTERS), message: shortLine(message, MESSAGE_CHARACTERS) };
 }
 
 /** A longer result line is not parsed. */
@@ -88,9 +88,12 @@ function sorted(groups: ReadonlyMap<string, FailureGroup>): FailureGroup[] {
   return [...groups.values()].sort((a, b) => b.lines - a.lines);
 }
 
-function oneLine(text: string): string {
-  return text
+/** A message may be a whole web page, so only its beginning is looked at. */
+function shortLine(text: string, maxLength: number): string {
+  const line = text
+    .slice(0, 4 * maxLength)
     .toWellFormed()
     .replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
     .trim();
+  return cutText(line, maxLength);
 }

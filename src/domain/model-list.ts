@@ -12,7 +12,7 @@ export interface ModelList {
 export interface ModelLists {
   /**
    * The models of an upstream, asked at most once a minute. Null where the lists do not tell: a server does not answer with a list, or
-   * answers requests for other models too, or nobody is to ask.
+   * answers requests for other models too, or asking is switched off.
    */
   of(upstream: string): Promise<readonly string[] | null>;
 }

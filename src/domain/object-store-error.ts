@@ -3,7 +3,7 @@ export class ObjectStoreError extends Error {
   override readonly name = 'ObjectStoreError';
   readonly operation: string;
   readonly key: string;
-  /** It refused to store because there is no room left. */
+  /** It refused to store because the disk or the quota is full. */
   readonly isFull: boolean;
 
   constructor(operation: string, key: string, cause: unknown, isFull = false) {

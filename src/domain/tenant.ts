@@ -8,7 +8,7 @@ export interface TenantSettings {
   weight: number;
   /** The most urgent priority that it may ask for: 1, the most urgent of all, to 5. */
   bestPriority: number;
-  /** Whether its keys are those of operators, who see all tenants. */
+  /** Whether its keys are those of operators. They see all tenants. */
   isOperator: boolean;
   /** Where its result files are copied, and where it may keep inputs; null for nowhere. */
   bucket: TenantBucket | null;
@@ -26,7 +26,7 @@ export interface TenantBucket {
   secretKeyFile: string | null;
 }
 
-/** The tenant of everybody as long as no key is configured. */
+/** The tenant of all requests while no key is configured. */
 export const ONLY_TENANT = 'default';
 
 /** The settings of a tenant about which the operator says nothing. */

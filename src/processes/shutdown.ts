@@ -62,11 +62,7 @@ export function createShutdown({ deadlineMs, logger }: { deadlineMs: number; log
     },
     async ended() {
       if (!draining.signal.aborted) await new Promise((resolve) => draining.signal.addEventListener('abort', resolve, { once: true }));
-      let isClosed = false;
-      await settledWithin(
-        closeAll().then(() => (isClosed = true)),
-        deadlineMs,
-      );
+      const isClosed = await settledWithin(closeAll(), deadlineMs);
       if (isClosed) logger.info('ended');
       else logger.warn({ deadline_ms: deadlineMs }, 'the deadline has passed: ending with work left');
       return isClosed ? exitCode : 1;

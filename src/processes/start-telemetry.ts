@@ -34,7 +34,7 @@ export async function startTelemetry({ telemetry }: Config, processName: string,
 
   const { startOpenTelemetry, exportingProcessor } = await import('../telemetry/open-telemetry.ts');
   const started = startOpenTelemetry({ processName, processor: await exportingProcessor(), sampling: telemetry.tracing, logger });
-  shutdown.closes('traces', async () => await settledWithin(started.close(), LAST_SPANS_MS));
+  shutdown.closes('traces', async () => void (await settledWithin(started.close(), LAST_SPANS_MS)));
   return { metrics, tracing: createTracing(), workflowSpans: started.workflowSpans };
 }
 
@@ -78,13 +78,7 @@ export async function reachable({
 }
 
 async function answers(ping: Promise<void>): Promise<boolean> {
-  let hasAnswered = false;
-  const pinged = ping.then(
-    () => (hasAnswered = true),
-    () => undefined,
-  );
-  await settledWithin(pinged, PATIENCE_MS);
-  return hasAnswered;
+  return await settledWithin(ping, PATIENCE_MS).catch(() => false);
 }
 
 /** An address on this machine where nobody listens at the moment, for the metrics that Temporal's SDK serves to us. */

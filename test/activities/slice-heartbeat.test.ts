@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { startHeartbeat } from '../../activities/run-requests/heartbeat.ts';
+import { startSliceHeartbeat } from '../../activities/run-requests/slice-heartbeat.ts';
 
 const never = new AbortController().signal;
 
@@ -11,7 +11,7 @@ function startThrottled(tell: () => Promise<void>) {
     told.push(details);
     await tell();
   };
-  const heart = startHeartbeat(
+  const heart = startSliceHeartbeat(
     { heartbeat: () => undefined, info: { taskToken: new Uint8Array() }, client: { activity: { heartbeat } } },
     10_000,
     () => ({ sent: true }),

@@ -26,7 +26,7 @@ interface HeartbeatContext {
  * Beats as often as the heartbeat timeout of the activity asks for (`heartbeatTiming`), with what `details` returns then, until disposed.
  * The worker holds heartbeats back for `throttleMs`.
  */
-export function startHeartbeat(context: HeartbeatContext, throttleMs: number, details: () => object): SliceHeartbeat {
+export function startSliceHeartbeat(context: HeartbeatContext, throttleMs: number, details: () => object): SliceHeartbeat {
   const { firstMs, everyMs } = heartbeatTiming(context.info.heartbeatTimeoutMs);
   let hasBeaten = false;
   const beat = () => {
