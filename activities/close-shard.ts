@@ -75,10 +75,48 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   }
 
   /** Result lines for what never ran. The plan has their custom_ids, so that a batch ends even if its input is gone. */
-  function* unrunLines(missing: readonly PlannedLine[], reason: NotRunReason): Generator<UnrunLine, void, undefined> {
-    for (const { line, customId } of missing) {
-      yield { line, resultLine: notRunLine({ id: newResultLineId(randomHex(32)), customId, reason }) };
+  function unrunLines(missing: readonly PlannedLine[], reason: NotRunReason): UnrunLine[] {
+    return missing.map(({ line, customId }) => ({
+      line,
+      resultLine: notRunLine({ id: newResultLineId(randomHex(32)), customId, reason }),
+    }));
+  }
+
+  /** The outcome of each line so far, those of copies included, and the lines without one. */
+  async function readOutcomes(batchId: string, plan: ShardPlan, { heartbeat, isEnding }: { heartbeat: Heartbeat; isEnding: boolean }) {
+    const decided = await decide(batchId, plan, heartbeat);
+    const copied = await findCopied(batchId, plan, decided, { isEnding });
+    const missing = plan.lines.filter(({ line }) => !decided.has(line) && !copied.has(line));
+    return { decided, copied, missing };
+  }
+
+  /**
+   * Reads result lines, and gives those of copies an id and a custom_id of their own. Keeps the lengths of those, and why they failed
+   * where they are copies of lines in closed shards, which do not say.
+   */
+  function copyReader(copied: ReadonlyMap<number, PieceEntry>, customIds: ReadonlyMap<number, string>) {
+    const lengths = new Map<number, number>();
+    const failures = new Map<number, Failure>();
+
+    function toOwn(bytes: Buffer, { line, outcome, failure }: PieceEntry): Buffer {
+      if (!copied.has(line)) return bytes;
+      if (outcome === 'failed' && failure === undefined) failures.set(line, readFailure(bytes));
+      const own = copiedLine(bytes, { id: newResultLineId(randomHex(32)), customId: customIds.get(line) ?? '' });
+      lengths.set(line, own.length);
+      return own;
     }
+
+    async function* read(entries: readonly PieceEntry[]): AsyncGenerator<Buffer[], void, undefined> {
+      const next = entries.values();
+      for await (const lines of pieces.readResultLines(entries)) {
+        yield lines.map((bytes) => {
+          const { value: entry } = next.next();
+          return entry === undefined ? bytes : toOwn(bytes, entry);
+        });
+      }
+    }
+
+    return { read, lengths, failures };
   }
 
   return async function closeShard(input: CloseShardInput): Promise<ClosedShard> {
@@ -94,44 +132,21 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     using memory = await controlMemory.closing(heartbeat.signal);
     // What counts from now on has a piece that the reading below may miss.
     await batches.tallies.freeze(batchId, shard);
-    const without = (found: ReadonlyMap<number, PieceEntry>) => plan.lines.filter(({ line }) => !found.has(line));
-    let decided = await decide(batchId, plan, heartbeat);
-    let copied = await findCopied(batchId, plan, decided, { isEnding: false });
-    let missing = without(new Map([...decided, ...copied]));
-    const reason = missing.length === 0 ? null : await reasonNotToRun(input);
-    if (missing.length > 0 && reason === null) {
+    let found = await readOutcomes(batchId, plan, { heartbeat, isEnding: false });
+    const reason = found.missing.length === 0 ? null : await reasonNotToRun(input);
+    if (found.missing.length > 0 && reason === null) {
       await batches.tallies.thaw(batchId, shard);
       // Lines that wait for the answer of an equal one in another shard are not sent: the shard is closed when that is answered.
-      const unsent = missing.filter(({ copyOf }) => copyOf === undefined);
+      const unsent = found.missing.filter(({ copyOf }) => copyOf === undefined);
       return { closed: false, missing: lineRanges(unsent.map(({ line }) => line)) };
     }
-    if (reason !== null) {
-      // If this process stood still in between, another one may have sent missing lines before the batch began to end.
-      decided = await decide(batchId, plan, heartbeat);
-      copied = await findCopied(batchId, plan, decided, { isEnding: true });
-      missing = without(new Map([...decided, ...copied]));
-    }
+    // If this process stood still in between, another one may have sent missing lines before the batch began to end.
+    if (reason !== null) found = await readOutcomes(batchId, plan, { heartbeat, isEnding: true });
+    const { decided, copied, missing } = found;
 
     const outcomes = new Map([...decided, ...copied]);
     const customIds = new Map(plan.lines.map(({ line, customId }) => [line, customId]));
-    const lengths = new Map<number, number>();
-    /** Of copies of lines in closed shards, which do not say why they failed. */
-    const readFailures = new Map<number, Failure>();
-    /** The result lines of these entries; those of copies get an id and a custom_id of their own. */
-    async function* read(entries: readonly PieceEntry[]): AsyncGenerator<Buffer[], void, undefined> {
-      let at = 0;
-      for await (const lines of pieces.readResultLines(entries)) {
-        yield lines.map((bytes) => {
-          const { line = 0, outcome = 'completed', failure } = entries[at++] ?? {};
-          if (!copied.has(line)) return bytes;
-          if (outcome === 'failed' && failure === undefined) readFailures.set(line, readFailure(bytes));
-          const own = copiedLine(bytes, { id: newResultLineId(randomHex(32)), customId: customIds.get(line) ?? '' });
-          lengths.set(line, own.length);
-          return own;
-        });
-      }
-    }
-
+    const { read, lengths, failures } = copyReader(copied, customIds);
     const inOrder = plan.lines.flatMap(({ line }) => outcomes.get(line) ?? []);
     const completed = inOrder.filter(({ outcome }) => outcome === 'completed');
     const failed = inOrder.filter(({ outcome }) => outcome === 'failed');
@@ -139,7 +154,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     const nonce = randomHex(16);
     const watched = (lines: AsyncIterable<Buffer[]>) => countLines(lines, progress, heartbeat);
     const output = await pieces.putShardObject({ batchId, shard, nonce, role: 'output' }, watched(read(completed)));
-    const unrun: UnrunLine[] = reason === null ? [] : [...unrunLines(missing, reason)];
+    const unrun: UnrunLine[] = reason === null ? [] : unrunLines(missing, reason);
     const error = await pieces.putShardObject({ batchId, shard, nonce, role: 'error' }, watched(errorLines(failed, read, unrun.values())));
     for (const { line, resultLine } of unrun) lengths.set(line, resultLine.length);
     // Between the reading of the pieces and here another closer may have come to another result: the first one counts.
@@ -153,7 +168,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
       copied: copied.size,
       usage: completed.reduce((sum, { usage }) => (usage === null ? sum : addUsage(sum, usage)), zeroUsage()),
       models: shardUsage(plan.lines, decided),
-      failures: groupsOf(plan, failed, readFailures),
+      failures: groupsOf(failed, customIds, failures),
       output,
       error,
       lines: closedLines(plan, { outcomes, lengths }, reason),
@@ -168,8 +183,11 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   }
 }
 
-function groupsOf({ lines }: ShardPlan, failed: readonly PieceEntry[], readFailures: ReadonlyMap<number, Failure>): FailureGroup[] {
-  const customIds = new Map(lines.map(({ line, customId }) => [line, customId]));
+function groupsOf(
+  failed: readonly PieceEntry[],
+  customIds: ReadonlyMap<number, string>,
+  readFailures: ReadonlyMap<number, Failure>,
+): FailureGroup[] {
   return groupFailures(
     failed.flatMap(({ line, failure = readFailures.get(line) }) =>
       failure === undefined ? [] : [{ failure, customId: customIds.get(line) ?? '' }],
