@@ -31,8 +31,6 @@ export interface ScannedInput {
   withMedia: number;
   /** One for each batch that the input needs; meaningless where there are errors. */
   parts: ScannedPart[];
-  /** Of all lines. */
-  sha256: string;
 }
 
 /** Errors that are kept. A file with more has one fault in every line. */
@@ -49,7 +47,6 @@ export async function scanInput(
   const models = createGroups();
   const cutter = createPartCutter(limits);
   const parts: { part: InputPart; hash: Hash }[] = [];
-  const whole = createHash('sha256');
   const tooLarge: BatchError[] = [];
   let [textBytes, tokenNumbers, withMedia]: [number, number, number] = [0, 0, 0];
   let maxOutputTokens: number | null = 0;
@@ -79,7 +76,7 @@ export async function scanInput(
     if (embeddingInputs > limits.maxEmbeddingInputs) tooLarge.push({ ...tooManyEmbeddingInputs(limits.maxEmbeddingInputs), line });
     const part = cutter.add({ line, offset, length, embeddingInputs });
     if (parts.at(-1)?.part !== part) parts.push({ part, hash: createHash('sha256') });
-    for (const each of [whole, parts.at(-1)?.hash]) each?.update(bytes).update('\n');
+    parts.at(-1)?.hash.update(bytes).update('\n');
     return true;
   }
 
@@ -93,7 +90,7 @@ export async function scanInput(
     from: { line: 1, offset: 0 },
     taken({ end }) {
       onBytes?.(end, input.bytes);
-      // Nobody goes on from here: what is kept for that is let go.
+      // This scan is never continued, so what a continuation would need is dropped.
       checker.takeCustomIds();
       return null;
     },
@@ -109,7 +106,6 @@ export async function scanInput(
     maxOutputTokens,
     withMedia,
     parts: parts.map(({ part, hash: of }) => ({ ...part, sha256: of.digest('hex') })),
-    sha256: whole.digest('hex'),
   };
 }
 
