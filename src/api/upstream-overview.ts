@@ -1,47 +1,10 @@
-import { pauseOf, type UpstreamPause } from '../domain/upstream-pauses.ts';
-import { addRates, type GateState, type Minute, type Rates, sumWorkers, type SummedUpstream } from '../domain/worker-state.ts';
+import { pauseOf } from '../domain/upstream-pauses.ts';
+import type { GateView, UpstreamView } from '../domain/upstream-view.ts';
+import { addRates, type GateState, type Rates, sumWorkers, type SummedUpstream } from '../domain/worker-state.ts';
 import type { ModelStore } from '../storage/model-store.ts';
 import type { PauseStore } from '../storage/pause-store.ts';
 import type { WorkerStateStore } from '../storage/worker-state-store.ts';
 import type { BatchRuns } from '../temporal/batch-runs.ts';
-
-/** One upstream as operators see it. Times are Unix seconds, rates per second over the last half minute. */
-export interface UpstreamView {
-  object: 'nightshift.upstream';
-  name: string;
-  models: string[];
-  paused: UpstreamPause['what'] | null;
-  paused_at: number | null;
-  /** When its quiet hours end, in words; null outside of them. */
-  quiet_until: string | null;
-  /** Worker processes that send to it. */
-  workers: number;
-  limit: number;
-  in_flight: number;
-  answers_per_second: number;
-  refusals_per_second: number;
-  faults_per_second: number;
-  /** Requests that wait inside of workers. */
-  waiting_requests: number;
-  /** Batches that its queue lets run, and those that wait in it; null when Temporal does not tell. */
-  admitted_batches: number | null;
-  waiting_batches: number | null;
-  servers: ServerView[];
-  /** The last hour by minutes, oldest first. */
-  history: MinuteView[];
-}
-
-interface ServerView {
-  server: string;
-  limit: number;
-  in_flight: number;
-  answers_per_second: number;
-  refusals_per_second: number;
-  faults_per_second: number;
-  gates: { model: string | null; reason: string; server_says: string; since: number }[];
-}
-
-type MinuteView = Omit<Minute, 'inFlight'> & { in_flight: number };
 
 interface Deps {
   models: Pick<ModelStore, 'served'>;
@@ -124,6 +87,6 @@ function load(servers: readonly { limit: number; inFlight: number; rates: Rates 
   };
 }
 
-function toGateView({ model, kind, serverSays, sinceMs }: GateState): ServerView['gates'][number] {
+function toGateView({ model, kind, serverSays, sinceMs }: GateState): GateView {
   return { model, reason: REASONS[kind], server_says: serverSays, since: Math.floor(sinceMs / 1000) };
 }

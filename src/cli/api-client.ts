@@ -1,9 +1,10 @@
 import { ApiFault } from './api-fault.ts';
-import type { Http } from './http.ts';
+import type { Call, Http } from './http.ts';
 import type { OpenInput } from './open-input.ts';
 import { type Page, readBatch, readEstimate, readFile, readLimits, readPage } from './read-batch.ts';
-import { type LineResultPage, readResultPage, type ResultQuery } from './read-results.ts';
+import { type BatchResultPage, readResultPage, type ResultQuery } from './read-results.ts';
 import { readContent } from './read-content.ts';
+import { readUpstreams, type UpstreamsAnswer } from './read-upstreams.ts';
 import { readUsage, type UsageAnswer } from './read-usage.ts';
 import { type OnBytes, uploadBody } from './upload-body.ts';
 import type { Batch } from '../domain/batch.ts';
@@ -30,12 +31,12 @@ export interface ApiClient {
   getBatch(id: string, options?: { retries?: number; waitSeconds?: number }): Promise<Batch>;
   /** Only batches whose metadata has these values, where the API can choose them. */
   listBatches(query: PageQuery & { metadata?: Record<string, string> }): Promise<Page<Batch>>;
-  listResults(id: string, query: ResultQuery): Promise<LineResultPage>;
+  listResults(id: string, query: ResultQuery): Promise<BatchResultPage>;
   cancelBatch(id: string): Promise<Batch>;
   pauseBatch(id: string): Promise<Batch>;
   resumeBatch(id: string): Promise<Batch>;
   /** For operators. */
-  listUpstreams(): Promise<{ data: UpstreamAnswer[] }>;
+  listUpstreams(): Promise<UpstreamsAnswer>;
   /** For operators: an upstream, or everything if `name` is null. */
   steerUpstreams(call: 'pause' | 'resume', name: string | null): Promise<UpstreamPauseAnswer>;
   /** Makes a batch of the lines with these statuses; of all that were not answered where there are none. Repeated like a create. */
@@ -43,23 +44,6 @@ export interface ApiClient {
   usage(query: UsageQuery): Promise<UsageAnswer>;
   /** The same as CSV, with line feeds. */
   usageCsv(query: UsageQuery): Promise<string>;
-}
-
-/** An upstream as the API shows it to operators, as far as it is printed. */
-export interface UpstreamAnswer {
-  name: string;
-  paused: string | null;
-  paused_at: number | null;
-  quiet_until: string | null;
-  workers: number;
-  limit: number;
-  in_flight: number;
-  answers_per_second: number;
-  refusals_per_second: number;
-  faults_per_second: number;
-  admitted_batches: number | null;
-  waiting_batches: number | null;
-  servers: { server: string; gates: { model: string | null; reason: string; server_says: string }[] }[];
 }
 
 /** What is paused after a call of an operator. */
@@ -86,7 +70,7 @@ export interface NewBatch {
   metadata?: Record<string, string>;
 }
 
-/** An API that takes longer has no description worth waiting for. */
+/** A description is small and at hand. */
 const LIMITS_ANSWER_MS = 5_000;
 /** An API reads the whole input before it answers, and gives up before a minute has passed. */
 const ESTIMATE_ANSWER_MS = 120_000;
@@ -96,9 +80,13 @@ const RETRY_ANSWER_MS = 3_600_000;
 const UPLOAD_ANSWER_MS = 24 * 3_600_000;
 
 export function createApiClient(http: Http): ApiClient {
-  const batchPath = (id: string) => `/batches/${encodeURIComponent(id)}`;
-  const usagePath = ({ from, to, groupBy }: UsageQuery, format: string) =>
-    `/nightshift/usage?${query({ from, to, group_by: groupBy, format })}`;
+  return { ...fileCalls(http), ...batchCalls(http), ...operatorCalls(http) };
+}
+
+type FileCall = 'uploadFile' | 'limits' | 'getFile' | 'listFiles' | 'deleteFile' | 'readContent';
+type OperatorCall = 'usage' | 'usageCsv' | 'listUpstreams' | 'steerUpstreams';
+
+function fileCalls(http: Http): Pick<ApiClient, FileCall> {
   const filePath = (id: string) => `/files/${encodeURIComponent(id)}`;
   return {
     async uploadFile(input, { purpose = 'batch', onBytes } = {}) {
@@ -108,9 +96,10 @@ export function createApiClient(http: Http): ApiClient {
     },
     async limits() {
       // The description stands beside `/v1`.
-      const call = { method: 'GET', path: '/../openapi.json', retries: 0, timeoutMs: LIMITS_ANSWER_MS } as const;
+      const call = { method: 'GET', path: '/../openapi.json', timeoutMs: LIMITS_ANSWER_MS } as const;
       const description = await http.json(call).catch((error: unknown) => {
-        if (error instanceof ApiFault) return null;
+        // An API that is away may have limits of its own.
+        if (error instanceof ApiFault && !error.isTransient) return null;
         throw error;
       });
       return readLimits(description);
@@ -122,27 +111,21 @@ export function createApiClient(http: Http): ApiClient {
     deleteFile: async (id) => void (await http.json({ method: 'DELETE', path: filePath(id) })),
     readContent: (id, from, onTotal) =>
       readContent(http, { path: `${filePath(id)}/content`, from, ...(onTotal === undefined ? {} : { onTotal }) }),
+  };
+}
+
+function batchCalls(http: Http): Omit<ApiClient, FileCall | OperatorCall> {
+  const batchPath = (id: string) => `/batches/${encodeURIComponent(id)}`;
+  const steer = async (id: string, call: 'pause' | 'resume' | 'cancel') =>
+    readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/${call}` }));
+  return {
     async createBatch(body, idempotencyKey) {
-      const content = JSON.stringify(body);
-      return readBatch(
-        await http.json({
-          method: 'POST',
-          path: '/batches',
-          headers: { 'idempotency-key': idempotencyKey },
-          body: () => ({ content, headers: { 'content-type': 'application/json' } }),
-        }),
-      );
+      const headers = { 'idempotency-key': idempotencyKey };
+      return readBatch(await http.json({ method: 'POST', path: '/batches', headers, body: jsonBody(body) }));
     },
     async estimateBatch(body) {
-      const content = JSON.stringify(body);
-      return readEstimate(
-        await http.json({
-          method: 'POST',
-          path: '/batches/estimate',
-          body: () => ({ content, headers: { 'content-type': 'application/json' } }),
-          timeoutMs: ESTIMATE_ANSWER_MS,
-        }),
-      );
+      const call = { method: 'POST', path: '/batches/estimate', timeoutMs: ESTIMATE_ANSWER_MS } as const;
+      return readEstimate(await http.json({ ...call, body: jsonBody(body) }));
     },
     async getBatch(id, { waitSeconds = 0, ...options } = {}) {
       const path = waitSeconds === 0 ? batchPath(id) : `${batchPath(id)}?wait=${waitSeconds}`;
@@ -158,33 +141,38 @@ export function createApiClient(http: Http): ApiClient {
       return readResultPage(await answer.text(), answer.headers.has('x-nightshift-incomplete'));
     },
     async retryBatch(id, statuses, idempotencyKey) {
-      const content = JSON.stringify(statuses.length === 0 ? {} : { status: statuses });
-      return readBatch(
-        await http.json({
-          method: 'POST',
-          path: `${batchPath(id)}/retry`,
-          headers: { 'idempotency-key': idempotencyKey },
-          body: () => ({ content, headers: { 'content-type': 'application/json' } }),
-          timeoutMs: RETRY_ANSWER_MS,
-        }),
-      );
+      const body = jsonBody(statuses.length === 0 ? {} : { status: statuses });
+      const headers = { 'idempotency-key': idempotencyKey };
+      return readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/retry`, headers, body, timeoutMs: RETRY_ANSWER_MS }));
     },
-    pauseBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/pause` })),
-    resumeBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/resume` })),
+    pauseBatch: async (id) => await steer(id, 'pause'),
+    resumeBatch: async (id) => await steer(id, 'resume'),
+    cancelBatch: async (id) => await steer(id, 'cancel'),
+  };
+}
+
+function operatorCalls(http: Http): Pick<ApiClient, OperatorCall> {
+  const usagePath = ({ from, to, groupBy }: UsageQuery, format: string) =>
+    `/nightshift/usage?${query({ from, to, group_by: groupBy, format })}`;
+  return {
     usage: async (wanted) => readUsage(await http.json({ method: 'GET', path: usagePath(wanted, 'json') })),
     async usageCsv(wanted) {
       const answer = await http.open({ method: 'GET', path: usagePath(wanted, 'csv') });
       return (await answer.text()).replaceAll('\r\n', '\n');
     },
-    listUpstreams: async () => Object(await http.json({ method: 'GET', path: '/nightshift/upstreams' })),
+    listUpstreams: async () => readUpstreams(await http.json({ method: 'GET', path: '/nightshift/upstreams' })),
     async steerUpstreams(call, name) {
       const of = name === null ? '' : `/upstreams/${encodeURIComponent(name)}`;
       const answer = await http.json({ method: 'POST', path: `/nightshift${of}/${call}` });
       const { paused }: { paused?: unknown } = Object(answer);
       return { ...Object(answer), paused: typeof paused === 'string' ? paused : null };
     },
-    cancelBatch: async (id) => readBatch(await http.json({ method: 'POST', path: `${batchPath(id)}/cancel` })),
   };
+}
+
+function jsonBody(value: object): NonNullable<Call['body']> {
+  const content = JSON.stringify(value);
+  return () => ({ content, headers: { 'content-type': 'application/json' } });
 }
 
 function query(given: Record<string, string | null | undefined>): string {

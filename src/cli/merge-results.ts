@@ -1,7 +1,8 @@
 import type { ApiClient } from './api-client.ts';
 import { ApiFault } from './api-fault.ts';
-import { type LineResult, toResultLine, walkResults } from './read-results.ts';
+import { toResultLine, walkResults } from './read-results.ts';
 import type { Batch } from '../domain/batch.ts';
+import type { BatchResult } from '../domain/batch-result.ts';
 
 /** A batch, the batches that retry its lines, and those that retry theirs. */
 export interface Family {
@@ -50,8 +51,8 @@ async function unlessDeleted(client: Client, id: string): Promise<Batch | null> 
 /** A retry that is read side by side with its root: its lines are some of the root's, in the same order. */
 interface Reader {
   batch: Batch;
-  results: AsyncGenerator<LineResult, void, undefined>;
-  next: LineResult | null;
+  results: AsyncGenerator<BatchResult, void, undefined>;
+  next: BatchResult | null;
 }
 
 /** A line of a result file. */
@@ -81,7 +82,7 @@ export async function* mergeResults(client: Client, { root, retries }: Family): 
 }
 
 /** The line that counts, after all readers that stand at its custom_id have gone on. */
-async function best(first: { batch: Batch; result: LineResult }, readers: readonly Reader[]): Promise<MergedLine> {
+async function best(first: { batch: Batch; result: BatchResult }, readers: readonly Reader[]): Promise<MergedLine> {
   let { batch, result } = first;
   for (const reader of readers) {
     const { next } = reader;
@@ -92,7 +93,7 @@ async function best(first: { batch: Batch; result: LineResult }, readers: readon
   return { isCompleted: result.outcome === 'completed', text: toResultLine(batch.id, result) };
 }
 
-async function take(results: AsyncGenerator<LineResult, void, undefined>): Promise<LineResult | null> {
+async function take(results: AsyncGenerator<BatchResult, void, undefined>): Promise<BatchResult | null> {
   const { value, done } = await results.next();
   return done === true ? null : value;
 }

@@ -1,27 +1,11 @@
 import type { ApiClient } from './api-client.ts';
 import { ApiFault } from './api-fault.ts';
 import { CommandError } from './command-error.ts';
+import type { BatchResult } from '../domain/batch-result.ts';
 
-/** A line with an outcome, as the API answers it. */
-export interface LineResult {
-  id: string;
-  line: number;
-  custom_id: string;
-  outcome: string;
-  status: number | null;
-  error: { code: string | null; message: string } | null;
-  attempts: number;
-  milliseconds: number | null;
-  usage: { total_tokens: number } | null;
-  result_id: string;
-  request_id: string | null;
-  body?: unknown;
-  body_left_out?: boolean;
-}
-
-/** A page of them. */
-export interface LineResultPage {
-  data: LineResult[];
+/** A page of lines with an outcome. */
+export interface BatchResultPage {
+  data: BatchResult[];
   lastId: string | null;
   hasMore: boolean;
   /** Whether the batch still runs. */
@@ -39,7 +23,7 @@ export interface ResultQuery {
 const PAGE = 1000;
 
 /** Reads a page. Numbers in bodies keep all of their digits when they are written again. */
-export function readResultPage(text: string, isIncomplete: boolean): LineResultPage {
+export function readResultPage(text: string, isIncomplete: boolean): BatchResultPage {
   const exact = (_key: string, value: unknown, { source }: { source?: string } = {}) =>
     typeof value === 'number' && source !== undefined && String(value) !== source ? rawJson(source) : value;
   const { data, last_id: lastId, has_more: hasMore }: Record<string, unknown> = Object(JSON.parse(text, exact));
@@ -51,9 +35,9 @@ export function readResultPage(text: string, isIncomplete: boolean): LineResultP
 const rawJson: (text: string) => unknown = Object(JSON).rawJSON;
 
 /** All known lines of a batch with their bodies, in the order of the input, a page in memory at a time. */
-export async function* walkResults(client: Pick<ApiClient, 'listResults'>, id: string): AsyncGenerator<LineResult, void, undefined> {
+export async function* walkResults(client: Pick<ApiClient, 'listResults'>, id: string): AsyncGenerator<BatchResult, void, undefined> {
   for (let after: string | null = null; ;) {
-    const page: LineResultPage = await client.listResults(id, { limit: PAGE, after, withBody: true });
+    const page: BatchResultPage = await client.listResults(id, { limit: PAGE, after, withBody: true });
     yield* page.data;
     // An API that ignores `after` would answer the same page for ever.
     if (!page.hasMore || page.lastId === null || page.lastId === after) return;
@@ -62,7 +46,7 @@ export async function* walkResults(client: Pick<ApiClient, 'listResults'>, id: s
 }
 
 /** The line of a result file. Throws for an answer that only the result file has. */
-export function toResultLine(batchId: string, result: LineResult): string {
+export function toResultLine(batchId: string, result: BatchResult): string {
   const { line, result_id: id, custom_id, status, request_id, body, error } = result;
   if (result.body_left_out === true)
     throw new CommandError(

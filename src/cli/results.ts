@@ -2,8 +2,9 @@ import { WrongCall } from './command-error.ts';
 import { defineCommand, wholeNumber } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { count, duration } from './progress-line.ts';
-import type { LineResult, LineResultPage } from './read-results.ts';
+import type { BatchResultPage } from './read-results.ts';
 import { table } from './table.ts';
+import type { BatchResult } from '../domain/batch-result.ts';
 import { LINE_OUTCOMES } from '../domain/closed-lines.ts';
 
 const HEADER = ['LINE', 'CUSTOM_ID', 'OUTCOME', 'STATUS', 'ATTEMPTS', 'TIME', 'TOKENS', 'ERROR'];
@@ -30,7 +31,7 @@ Lists the lines of a batch that have a result, in the order of the input, also w
     let left = values.all ? Infinity : wholeNumber('limit', values.limit, 1, 1_000_000);
     const status = readOutcomes(values.status);
     let after = values.after === undefined ? null : `line_${wholeNumber('after', values.after, 0, 999_999_999)}`;
-    let page: LineResultPage | null = null;
+    let page: BatchResultPage | null = null;
     do {
       const query = { limit: Math.min(PAGE, left), after, status, customId: values['custom-id'], withBody: values.body };
       const isFirst: boolean = page === null;
@@ -49,12 +50,12 @@ Lists the lines of a batch that have a result, in the order of the input, also w
   },
 });
 
-function withoutHeader(page: readonly LineResult[]): string {
+function withoutHeader(page: readonly BatchResult[]): string {
   const text = table(HEADER, page.map(row));
   return text.slice(text.indexOf('\n') + 1);
 }
 
-function row({ line, custom_id, outcome, status, attempts, milliseconds, usage, error }: LineResult): string[] {
+function row({ line, custom_id, outcome, status, attempts, milliseconds, usage, error }: BatchResult): string[] {
   const said = error === null ? '' : [error.code, error.message].filter((each) => each !== null).join(': ');
   return [
     String(line),

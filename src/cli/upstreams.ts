@@ -1,9 +1,9 @@
-import type { UpstreamAnswer } from './api-client.ts';
 import { defineCommand } from './command.ts';
 import { utc } from './describe-batch.ts';
 import { EXIT } from './exit-codes.ts';
 import { count } from './progress-line.ts';
 import { table } from './table.ts';
+import type { UpstreamView } from '../domain/upstream-view.ts';
 
 const HEADER = ['UPSTREAM', 'WORKERS', 'IN FLIGHT', 'LIMIT', 'ANSWERS/S', 'REFUSALS/S', 'FAULTS/S', 'BATCHES', 'WAITING', 'STATE'];
 
@@ -24,14 +24,14 @@ operators.`,
   },
 });
 
-function row(upstream: UpstreamAnswer): string[] {
+function row(upstream: UpstreamView): string[] {
   const { name, workers, in_flight, limit, answers_per_second, refusals_per_second, faults_per_second } = upstream;
   const rates = [answers_per_second, refusals_per_second, faults_per_second].map(String);
   const batches = [upstream.admitted_batches, upstream.waiting_batches].map((each) => (each === null ? '-' : count(each)));
   return [name, count(workers), count(in_flight), count(limit), ...rates, ...batches, stateOf(upstream)];
 }
 
-function stateOf({ paused, paused_at, quiet_until, servers, workers }: UpstreamAnswer): string {
+function stateOf({ paused, paused_at, quiet_until, servers, workers }: UpstreamView): string {
   if (paused !== null) return `${paused === 'everything' ? 'everything is paused' : 'paused'} since ${utc(paused_at ?? 0)}`;
   if (workers === 0) return 'no worker';
   if (quiet_until !== null) return `quiet until ${quiet_until}`;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { toLineResult } from '../../activities/run-requests/line-results.ts';
+import type { BatchResult } from '../../src/domain/batch-result.ts';
 import { isJsonRecord } from '../../src/domain/json-type.ts';
 import { createResultStore } from '../../src/storage/result-store.ts';
 import { randomHex, run, slice, type Stage, type StagedBatch, startStage } from '../activities/stage.ts';
@@ -21,29 +22,15 @@ after(async () => {
   await stage[Symbol.asyncDispose]();
 });
 
-interface Item {
-  id: string;
-  line: number;
-  custom_id: string;
-  outcome: string;
-  status: number | null;
-  error: { code: string | null; message: string } | null;
-  attempts: number;
-  milliseconds: number | null;
-  usage: { total_tokens: number } | null;
-  result_id: string;
-  body?: unknown;
-}
-
-async function pageOf({ batchId }: StagedBatch, query = ''): Promise<{ data: Item[]; last_id: string | null; has_more: boolean }> {
+async function pageOf({ batchId }: StagedBatch, query = ''): Promise<{ data: BatchResult[]; last_id: string | null; has_more: boolean }> {
   const page = await described.call('GET /v1/batches/{id}/results', 200, { id: batchId, query: query && `?${query}` });
   assert.ok(isJsonRecord(page));
   return Object(page);
 }
 
 /** All pages, one after the other, and how many there were. */
-async function walk(batch: StagedBatch, query: string, onPage: () => Promise<void> = async () => {}): Promise<Item[]> {
-  const items: Item[] = [];
+async function walk(batch: StagedBatch, query: string, onPage: () => Promise<void> = async () => {}): Promise<BatchResult[]> {
+  const items: BatchResult[] = [];
   for (let after = ''; ;) {
     const page = await pageOf(batch, `${query}${after && `&after=${after}`}`);
     items.push(...page.data);
@@ -53,7 +40,7 @@ async function walk(batch: StagedBatch, query: string, onPage: () => Promise<voi
   }
 }
 
-const linesOf = (items: readonly Item[]) => items.map(({ line }) => line);
+const linesOf = (items: readonly BatchResult[]) => items.map(({ line }) => line);
 const isIncomplete = async ({ batchId }: StagedBatch) =>
   (await api.fetch(`/v1/batches/${batchId}/results`)).headers.get('x-nightshift-incomplete');
 const move = async (batch: StagedBatch, to: 'cancelling' | 'finalizing') =>

@@ -10,7 +10,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 /** A small real HTTP server that answers as the API does; `handle` decides what. It describes itself only if it is told to. */
 export async function startFakeApi(
   handle: (method: string, path: string, body: Buffer, headers: IncomingMessage['headers']) => Answer,
-  description: object | null = null,
+  description: object | (() => Answer) | null = null,
 ): Promise<FakeApi> {
   const calls: string[] = [];
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
@@ -18,10 +18,11 @@ export async function startFakeApi(
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const path = request.url ?? '';
-      const described = description === null ? { status: 404, body: {} } : { body: description };
+      const describe = () => (description === null ? { status: 404, body: {} } : { body: description });
+      const described = typeof description === 'function' ? description : describe;
       if (path !== '/openapi.json') calls.push(`${request.method} ${path}`);
       const answer: Answer =
-        path === '/openapi.json' ? described : handle(request.method ?? '', path, Buffer.concat(chunks), request.headers);
+        path === '/openapi.json' ? described() : handle(request.method ?? '', path, Buffer.concat(chunks), request.headers);
       if (answer === 'hang up') return void request.socket.destroy();
       const content = Buffer.from(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body));
       const { status = 200, headers = {}, breaksAfter } = answer;

@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Answer, startFakeApi } from './fake-api.ts';
+import { createApiClient } from '../../src/cli/api-client.ts';
 import { ApiFault } from '../../src/cli/api-fault.ts';
-import { createHttp } from '../../src/cli/http.ts';
+import { createHttp, type Http } from '../../src/cli/http.ts';
 import { retryAfterMs } from '../../src/cli/retry-after.ts';
+import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 
 /** Calls an API that gives these answers in turn; returns the outcome and the waits in milliseconds. */
-async function call(answers: Answer[], keyHint = '') {
-  await using api = await startFakeApi(() => answers.shift() ?? { status: 400, body: { error: { message: 'asked too often' } } });
+async function call(answers: Answer[], use = async (http: Http): Promise<unknown> => await http.json({ method: 'GET', path: '/batches' })) {
+  const next = () => answers.shift() ?? { status: 400, body: { error: { message: 'asked too often' } } };
+  await using api = await startFakeApi(next, next);
   const waits: number[] = [];
   const http = createHttp({
-    address: { baseUrl: api.baseUrl, baseUrlFrom: 'a test', apiKey: null, keyHint },
+    address: { baseUrl: api.baseUrl, baseUrlFrom: 'a test', apiKey: null, keyHint: '' },
     signal: new AbortController().signal,
     sleep: async (ms) => await Promise.resolve(void waits.push(ms)),
     random: () => 0,
   });
-  const outcome: unknown = await http.json({ method: 'GET', path: '/batches' }).catch((error: unknown) => error);
+  const outcome: unknown = await use(http).catch((error: unknown) => error);
   return { outcome, waits };
 }
 
@@ -59,5 +62,29 @@ describe('createHttp', () => {
     const { outcome, waits } = await call(Array.from({ length: 9 }, () => answer(503)));
     assert.ok(outcome instanceof ApiFault && outcome.exitCode === 5);
     assert.equal(waits.length, 5);
+  });
+});
+
+describe('createApiClient', () => {
+  const limits = async (http: Http) => await createApiClient(http).limits();
+  const told = { body: { 'x-nightshift-limits': { max_requests_per_batch: 3 } } };
+
+  it('asks for the limits again while the API is busy or away, and gives up without guessing them', async () => {
+    const found = await call([answer(503), 'hang up', told], limits);
+    assert.deepEqual(found, { outcome: { ...DEFAULT_LIMITS, maxRequestsPerBatch: 3 }, waits: [500, 1000] });
+    const { outcome } = await call(
+      Array.from({ length: 9 }, () => answer(503)),
+      limits,
+    );
+    assert.ok(outcome instanceof ApiFault && outcome.exitCode === 5);
+  });
+
+  it('takes the default limits of an API that has no description', async () => {
+    assert.deepEqual(await call([answer(404)], limits), { outcome: DEFAULT_LIMITS, waits: [] });
+  });
+
+  it('says that an answer is no list of upstreams', async () => {
+    const { outcome } = await call([{ body: { object: 'list' } }], async (http) => await createApiClient(http).listUpstreams());
+    assert.match(String(outcome), /no list of upstreams. Only Nightshift has this call/);
   });
 });

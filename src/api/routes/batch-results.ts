@@ -1,5 +1,6 @@
 import { errorOf } from '../../domain/answer-error.ts';
 import { isTerminal } from '../../domain/batch.ts';
+import type { BatchResult } from '../../domain/batch-result.ts';
 import { LINE_OUTCOMES, type LineOutcome } from '../../domain/closed-lines.ts';
 import { cutText } from '../../domain/shown-text.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
@@ -69,7 +70,7 @@ function readOutcomes(query: URLSearchParams): ReadonlySet<LineOutcome> | null {
 /** The body goes through as the bytes of the answer, so its numbers keep all of their digits. */
 function toText(result: KnownResult, withBody: boolean): string {
   const { line, outcome, attempts, milliseconds, usage, head } = result;
-  const text = JSON.stringify({
+  const item: BatchResult = {
     id: idOf(line),
     object: 'batch.result',
     line,
@@ -82,7 +83,8 @@ function toText(result: KnownResult, withBody: boolean): string {
     usage,
     result_id: head.id,
     request_id: head.requestId,
-  });
+  };
+  const text = JSON.stringify(item);
   if (!withBody) return text;
   const body = head.status === null || result.value === null ? 'null' : result.value.toString();
   const isLeftOut = head.status !== null && result.value === null;
