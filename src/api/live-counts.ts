@@ -1,4 +1,4 @@
-import { type BatchFacts, describeFacts } from '../domain/batch-facts.ts';
+import { type BatchFacts, describeFacts, failuresSoFar } from '../domain/batch-facts.ts';
 import { type Batch, type BatchRecord, isTerminal } from '../domain/batch.ts';
 import { withCounts } from '../domain/lifecycle.ts';
 import { addTallies } from '../domain/shard-tally.ts';
@@ -58,7 +58,7 @@ export function createLiveCounts({
       const [progress, told] = await Promise.all([runs.progress(id), batches.tallies.readAll(id)]);
       // Without an answer of the workflow, what workers told still says why nothing moves.
       const { unclosed, waiting = [] } = progress ?? { unclosed: ALL_SHARDS, waiting: begun().facts?.queues.slice() };
-      begun().facts = { ...told, unclosed, queues: waiting };
+      begun().facts = { queues: waiting, failures: failuresSoFar({ ...told, unclosed }), reports: told.reports };
       if (progress === null) return;
       const counts = addTallies(progress, told.tallies);
       await batches.update(tenant, id, (found) => withCounts(found, counts));

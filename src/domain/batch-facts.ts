@@ -20,10 +20,7 @@ export interface WorkerReport {
 export interface BatchFacts {
   /** The queues in which the batch waits to be admitted. */
   queues: readonly { upstream: string; place: number | null; of: number | null }[];
-  /** Shards that are not closed. */
-  unclosed: readonly LineRange[];
-  tallies: Tallies;
-  closed: { shards: readonly LineRange[]; failures: readonly FailureGroup[] };
+  failures: readonly FailureGroup[];
   reports: readonly WorkerReport[];
 }
 
@@ -41,7 +38,7 @@ export function describeFacts(batch: Batch, facts: BatchFacts | null, nowMs: num
     eta_at: etaOf(batch, rate, reports),
     in_flight: inFlight,
     waiting,
-    failures: facts === null ? [] : failuresSoFar(facts),
+    failures: [...(facts?.failures ?? [])],
   };
 }
 
@@ -93,7 +90,16 @@ function waitingOf(
     .map(({ lines, ...fact }) => toWaiting(fact, lines));
 }
 
-function failuresSoFar({ tallies, closed, unclosed }: BatchFacts): FailureGroup[] {
+/** Failures of closed shards, and of the `unclosed` ones as workers tell them. */
+export function failuresSoFar({
+  tallies,
+  closed,
+  unclosed,
+}: {
+  tallies: Tallies;
+  closed: { shards: readonly LineRange[]; failures: readonly FailureGroup[] };
+  unclosed: readonly LineRange[];
+}): FailureGroup[] {
   const open = [...tallies]
     .sort(([a], [b]) => a - b)
     .flatMap(([shard, tally]) => {

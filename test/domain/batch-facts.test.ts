@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Batch } from '../../src/domain/batch.ts';
-import { type BatchFacts, describeFacts, type WorkerReport } from '../../src/domain/batch-facts.ts';
+import { type BatchFacts, describeFacts, failuresSoFar, type WorkerReport } from '../../src/domain/batch-facts.ts';
 import { groupFailures, sumFailures, toFailure } from '../../src/domain/failures.ts';
 import { newBatch } from '../../src/domain/new-batch.ts';
 import { addOutcome, emptyTally, failuresOf, uniteTallies } from '../../src/domain/shard-tally.ts';
@@ -25,7 +25,7 @@ const BATCH: Batch = {
   in_progress_at: NOW_MS / 1000 - 590,
   request_counts: { total: 100, completed: 10, failed: 0 },
 };
-const NOTHING: BatchFacts = { queues: [], unclosed: [[0, 9]], tallies: new Map(), closed: { shards: [], failures: [] }, reports: [] };
+const NOTHING: BatchFacts = { queues: [], failures: [], reports: [] };
 const fact = (reason: WaitingReason, more: Partial<WaitFact> = {}): WaitFact => ({
   ...{ reason, upstream: 'gpu', serverSays: null, sinceMs: SINCE_MS },
   ...more,
@@ -125,7 +125,8 @@ describe('describeFacts', () => {
     const tally = emptyTally();
     for (const line of [1, 2]) addOutcome(tally, line, 'failed', { failure: FAILURE, customId: `c${line}` });
     const closed = { shards: [[0, 0]] as [number, number][], failures: groupFailures([{ failure: FAILURE, customId: 'a' }]) };
-    const { failures } = shown({ closed, tallies: new Map([0, 1, 12].map((shard) => [shard, tally])) });
+    const tallies = new Map([0, 1, 12].map((shard) => [shard, tally]));
+    const failures = failuresSoFar({ closed, tallies, unclosed: [[0, 9]] });
     assert.deepEqual(failures, [{ ...FAILURE, lines: 3, example: 'a', custom_ids: ['a', 'c1', 'c2'] }]);
   });
 });
