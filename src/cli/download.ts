@@ -28,6 +28,10 @@ retries, whichever of them is named: a completed answer replaces a failed one. T
   async run(values, [id = ''], context) {
     if (values.partial && values.merged)
       throw new WrongCall('Give --partial or --merged, not both. --merged takes what is known so far as well.');
+    if (isGroupId(id) && (values.partial || values.merged))
+      throw new WrongCall(
+        '--partial and --merged take the id of a batch, not of a group. Without them, download merges the retries of a group as well.',
+      );
     const { client } = context.api();
     if (isGroupId(id)) {
       const delivery = await openDelivery(values.output);

@@ -225,6 +225,14 @@ describe('nightshift download of a group with lines that were run again', () => 
     assert.deepEqual([again.stdout, await readdir(folder)], [`${output}\n`, [output]], again.stderr);
   });
 
+  it('takes neither --partial nor --merged', async () => {
+    await using api = await apiWith(completed);
+    for (const option of ['--partial', '--merged']) {
+      const ended = await nightshift(api.baseUrl, ['download', group, option], folder);
+      assert.deepEqual([ended.code, await readdir(folder)], [2, []], ended.stderr);
+    }
+  });
+
   it('leaves no file after a failure', async () => {
     await using api = await apiWith(groupWith({ status: 404, body: { error: { message: 'The results are gone' } } }));
     const ended = await nightshift(api.baseUrl, ['download', group], folder);
