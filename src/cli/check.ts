@@ -1,5 +1,6 @@
 import { CommandError } from './command-error.ts';
 import { defineCommand } from './command.ts';
+import { describeFault } from './describe-batch.ts';
 import { EXIT } from './exit-codes.ts';
 import { firstUrl } from './first-request.ts';
 import { openInput } from './open-input.ts';
@@ -27,7 +28,7 @@ knows is not checked: which models it serves, and its own limits. The exit code 
     const isGood = found.errors.length === 0;
     if (values.json) output.printJson(asJson(found, endpoint));
     else {
-      for (const { line, code, message } of found.errors) output.print(`${line === null ? '' : `line ${line}: `}${message} (${code})\n`);
+      for (const each of found.errors) output.print(`${describeFault(each)}\n`);
       output.print(`${input.name} ${isGood ? 'is good' : 'has faults'}: ${describe(found, { endpoint, size: input.bytes })}\n`);
     }
     if (isGood && found.parts.length > 1) {

@@ -1,7 +1,7 @@
+import { describeRows, type Row } from './describe-rows.ts';
 import { createGroups, describePlaces } from './group-equal.ts';
 import { count, duration } from './progress-line.ts';
-import { oneLine } from './terminal-text.ts';
-import { type Batch, isTerminal } from '../domain/batch.ts';
+import { type Batch, type BatchError, isTerminal } from '../domain/batch.ts';
 import { pausedAt } from '../domain/pause.ts';
 
 /** A batch in some lines for people. Times are UTC. */
@@ -10,7 +10,7 @@ export function describeBatch(batch: Batch): string {
   const end = endedAt(batch);
   const paused = pausedAt(batch);
   const tokens = `${count(batch.usage.input_tokens)} in, ${count(batch.usage.output_tokens)} out`;
-  const rows: [string, string | null][] = [
+  return describeRows([
     ['batch', batch.id],
     ['status', paused === null ? batch.status : `${batch.status}, paused since ${utc(paused)}`],
     ['endpoint', batch.endpoint],
@@ -25,11 +25,15 @@ export function describeBatch(batch: Batch): string {
     ['output file', batch.output_file_id],
     ['error file', batch.error_file_id],
     ['metadata', describeMetadata(batch)],
-    ...describeWaiting(batch).map((text): [string, string] => ['waiting', text]),
-    ...describeFailures(batch).map((text): [string, string] => ['failed', text]),
-    ...describeErrors(batch).map((text): [string, string] => ['error', text]),
-  ];
-  return rows.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)}${oneLine(value)}\n`])).join('');
+    ...describeWaiting(batch).map((text): Row => ['waiting', text]),
+    ...describeFailures(batch).map((text): Row => ['failed', text]),
+    ...describeErrors(batch).map((text): Row => ['error', text]),
+  ]);
+}
+
+/** `line 3: Invalid url … (invalid_url)`. */
+export function describeFault({ line, code, message }: BatchError): string {
+  return `${line === null ? '' : `line ${line}: `}${message} (${code})`;
 }
 
 /** The faults of the input, equal ones together. */
@@ -47,7 +51,7 @@ export function describeWaiting({ nightshift }: Pick<Batch, 'nightshift'>): stri
   return (nightshift?.waiting ?? []).map(({ message, lines }) => (lines === null ? message : `${message} (${linesInWords(lines)})`));
 }
 
-/** Why lines failed, the most frequent cause first: `120 lines: 400 invalid_request_error: …: a, b, c, …`. */
+/** Why lines failed, the most frequent cause first: `120 lines: 400 invalid_request_error: … (a, b, c, …)`. */
 export function describeFailures({ nightshift }: Pick<Batch, 'nightshift'>): string[] {
   return (nightshift?.failures ?? []).map(({ status, code, message, lines, custom_ids }) => {
     const cause = [status === null ? code : `${status} ${code}`, message].filter((each) => each !== '').join(': ');

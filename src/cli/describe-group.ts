@@ -1,14 +1,14 @@
 import { batchesOf, type Group, lastBatches, lastOf, sumOf } from './group.ts';
 import { describeErrors, utc } from './describe-batch.ts';
+import { describeRows, type Row } from './describe-rows.ts';
 import { count } from './progress-line.ts';
-import { oneLine } from './terminal-text.ts';
 
 /** A group in some lines for people: sums, and each part that did not complete. */
 export function describeGroup(group: Group): string {
   const { request_counts: counts, usage, created_at, status, endpoint } = sumOf(group);
   const byStatus = Map.groupBy(lastBatches(group), (batch) => batch.status);
   const missing = group.parts.filter(({ batches }) => batches.length === 0);
-  const rows: [string, string | null][] = [
+  return describeRows([
     ['group', group.id],
     ['status', status],
     ['batches', `${batchesOf(group).length}: ${[...byStatus].map(([name, some]) => `${some.length} ${name}`).join(', ')}`],
@@ -16,10 +16,9 @@ export function describeGroup(group: Group): string {
     ['requests', `${count(counts.completed)} completed, ${count(counts.failed)} failed, ${count(counts.total)} in all`],
     ['tokens', usage.total_tokens === 0 ? null : `${count(usage.input_tokens)} in, ${count(usage.output_tokens)} out`],
     ['created', utc(created_at)],
-    ...faultyParts(group).map((text): [string, string] => ['part', text]),
+    ...faultyParts(group).map((text): Row => ['part', text]),
     ['missing', missing.length === 0 ? null : `${describeMissing(group)}. Submit the same input again to go on.`],
-  ];
-  return rows.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)}${oneLine(value)}\n`])).join('');
+  ]);
 }
 
 /** `2 of 12 parts were not submitted: 11, 12`. */

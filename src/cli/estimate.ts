@@ -1,12 +1,13 @@
 import type { ApiClient } from './api-client.ts';
 import { CommandError } from './command-error.ts';
 import { type Context, defineCommand } from './command.ts';
+import { describeErrors } from './describe-batch.ts';
+import { describeRows, type Row } from './describe-rows.ts';
 import { EXIT } from './exit-codes.ts';
 import { firstLine, firstUrl, urlOf } from './first-request.ts';
-import { createGroups, describePlaces } from './group-equal.ts';
 import { openInput } from './open-input.ts';
 import { count, duration } from './progress-line.ts';
-import { createTransfers } from './transfer-line.ts';
+import { uploadShown } from './upload-shown.ts';
 import type { BatchEstimate } from '../domain/batch-estimate.ts';
 
 /** How ids of files begin, here and at OpenAI. */
@@ -47,28 +48,20 @@ async function upload(
 ): Promise<{ fileId: string; endpoint: string }> {
   await using input = await openInput(path, { stdin, signal });
   const url = endpoint ?? (await firstUrl(input));
-  const progress = createTransfers(output).begin(`uploading ${input.name}`);
-  const file = await client.uploadFile(input, { onBytes: progress.onBytes }).finally(progress.end);
+  const file = await uploadShown(client, input, { output });
   output.note(`uploaded as ${file.id}. To make a batch of it: nightshift submit --file-id ${file.id} --endpoint ${url}`);
   return { fileId: file.id, endpoint: url };
 }
 
 function describe(found: BatchEstimate): string {
-  const rows: [string, string | null][] = [
-    ...faultsOf(found).map((text): [string, string] => ['error', text]),
+  return describeRows([
+    ...describeErrors(found).map((text): Row => ['error', text]),
     ['requests', `${count(found.requests)} for ${found.endpoint}`],
-    ...found.models.map((model): [string, string] => ['model', describeModel(model)]),
+    ...found.models.map((model): Row => ['model', describeModel(model)]),
     ['tokens', describeTokens(found)],
     ['time', found.seconds === null ? 'not known' : `about ${duration(found.seconds)}, if no other batch runs`],
     ['cost', describeCost(found.cost) ?? 'not known'],
-  ];
-  return rows.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)}${value}\n`])).join('');
-}
-
-function faultsOf({ errors }: BatchEstimate): string[] {
-  const groups = createGroups();
-  for (const { line, code, message } of errors?.data ?? []) groups.add(`${message} (${code})`, line === null ? null : String(line));
-  return groups.all().map((group) => [describePlaces(group, 'line'), group.text].filter((each) => each !== '').join(': '));
+  ]);
 }
 
 function describeModel({ model, upstream, upstream_model: calledThere, requests, cost }: BatchEstimate['models'][number]): string {

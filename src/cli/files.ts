@@ -11,6 +11,7 @@ import { isFolder, saveFile } from './save-file.ts';
 import { fileNameOf } from './save-results.ts';
 import { table } from './table.ts';
 import { createTransfers } from './transfer-line.ts';
+import { uploadShown } from './upload-shown.ts';
 import { type File, UPLOAD_PURPOSES } from '../domain/file.ts';
 
 /** `nightshift files list`. */
@@ -139,8 +140,7 @@ export const filesUpload = defineCommand({
     const { client } = api();
     await using input = await openInput(path, { stdin, signal });
     if (purpose === 'batch') await firstUrl(input);
-    const progress = createTransfers(output).begin(`uploading ${input.name}`);
-    const file = await client.uploadFile(input, { purpose, onBytes: progress.onBytes }).finally(progress.end);
+    const file = await uploadShown(client, input, { output, purpose });
     if (values.json) output.printJson(file);
     else output.print(`${file.id}\n`);
     return EXIT.ok;

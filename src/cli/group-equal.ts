@@ -1,7 +1,7 @@
 import { count } from './progress-line.ts';
 
 /** Things that say the same, and where. */
-export interface Group {
+export interface EqualTexts {
   text: string;
   size: number;
   places: string[];
@@ -10,8 +10,8 @@ export interface Group {
 const PLACES_SHOWN = 5;
 
 /** Collects what says the same. Keeps a few places of each group, so that memory stays small. */
-export function createGroups(): { add(text: string, place: string | null): void; all(): Group[] } {
-  const groups = new Map<string, Group>();
+export function createGroups(): { add(text: string, place: string | null): void; all(): EqualTexts[] } {
+  const groups = new Map<string, EqualTexts>();
   return {
     add(text, place) {
       const group = groups.get(text) ?? { text, size: 0, places: [] };
@@ -24,7 +24,7 @@ export function createGroups(): { add(text: string, place: string | null): void;
 }
 
 /** `99 lines: 9, 34, 59, …`; nothing but the place for a group of one. */
-export function describePlaces({ size, places }: Group, noun: string): string {
+export function describePlaces({ size, places }: EqualTexts, noun: string): string {
   if (places.length === 0) return size === 1 ? '' : `${count(size)} times`;
   if (size === 1) return `${noun} ${places[0] ?? ''}`;
   return `${count(size)} ${noun}s: ${places.join(', ')}${size > places.length ? ', …' : ''}`;

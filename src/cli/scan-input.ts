@@ -1,6 +1,6 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { createGroups, type Group } from './group-equal.ts';
+import { createGroups, type EqualTexts } from './group-equal.ts';
 import type { OpenInput } from './open-input.ts';
 import type { OnBytes } from './upload-body.ts';
 import type { BatchError } from '../domain/batch.ts';
@@ -23,7 +23,7 @@ export interface ScannedInput {
   errors: BatchError[];
   duplicateIds: number;
   /** Models of the lines without faults, and how many lines name each. */
-  models: Group[];
+  models: EqualTexts[];
   inputTokens: number;
   /** Null where a line sets no limit. */
   maxOutputTokens: number | null;

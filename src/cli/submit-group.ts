@@ -3,11 +3,13 @@ import type { ApiClient } from './api-client.ts';
 import { ApiFault } from './api-fault.ts';
 import { CommandError } from './command-error.ts';
 import type { Context } from './command.ts';
+import { describeFault } from './describe-batch.ts';
 import { findGroup, groupIdOf, groupMetadata, type Group } from './group.ts';
 import type { OpenInput } from './open-input.ts';
 import { count, duration } from './progress-line.ts';
 import { type ScannedInput, type ScannedPart, scanInput } from './scan-input.ts';
 import { createTransfers } from './transfer-line.ts';
+import { uploadShown } from './upload-shown.ts';
 import type { Batch } from '../domain/batch.ts';
 import type { File } from '../domain/file.ts';
 import { createLineSplitter } from '../domain/jsonl.ts';
@@ -76,7 +78,8 @@ export async function submitGroup(
       `This input was submitted before, as ${id}: ${made.length} of ${parts.length} batches are there. To run all of it anew, give an --idempotency-key.`,
     );
   }
-  const uploaded = made.length === parts.length ? [] : (await client.listFiles({ limit: FILES_LOOKED_AT, after: null })).data;
+  const uploaded =
+    made.length === parts.length ? [] : (await client.listFiles({ limit: FILES_LOOKED_AT, after: null, purpose: 'batch' })).data;
   for (const [at, part] of parts.entries()) {
     if ((found.parts[at]?.batches.length ?? 0) > 0) continue;
     signal.throwIfAborted();
@@ -109,8 +112,7 @@ async function scanAll(
     output.note(`${input.name} has ${count(requests)} requests, which need ${parts.length} batches.`);
     return found;
   }
-  for (const { line, message, code } of errors.slice(0, FAULTS_SHOWN))
-    output.warn(`${line === null ? '' : `line ${line}: `}${message} (${code})`);
+  for (const each of errors.slice(0, FAULTS_SHOWN)) output.warn(describeFault(each));
   throw new CommandError(
     `${input.name} has ${count(errors.length)} faults, so nothing was sent. All of them: nightshift check ${input.name}`,
   );
@@ -124,10 +126,9 @@ async function uploadPart(
   const bytes = part.end - part.start;
   const there = uploaded.find((file) => file.filename === filename && file.bytes === bytes && file.purpose === 'batch');
   if (there !== undefined) return there;
-  const progress = createTransfers(context.output).begin(`uploading ${name}`);
   const nothing = async () => await Promise.resolve();
   const content = { name, filename, path: input.path, start: part.start, bytes, [Symbol.asyncDispose]: nothing };
-  return await client.uploadFile(content, { onBytes: progress.onBytes }).finally(progress.end);
+  return await uploadShown(client, content, context);
 }
 
 /** A tenant may have to wait until some of its batches have ended. */

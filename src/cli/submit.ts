@@ -11,7 +11,7 @@ import type { Group } from './group.ts';
 import { awaitGroupResults } from './group-commands.ts';
 import { openInput } from './open-input.ts';
 import { needsGroup, submitGroup } from './submit-group.ts';
-import { createTransfers } from './transfer-line.ts';
+import { uploadShown } from './upload-shown.ts';
 import type { Batch } from '../domain/batch.ts';
 
 const OPTIONS = {
@@ -32,8 +32,8 @@ export const submit = defineCommand({
   about: `
 Uploads a file of requests (JSONL, also packed with gzip; - for standard input) and makes a batch of it. Prints the batch's id.
 A create that got no answer is repeated without making a second batch.
-An input that is larger than one batch is cut into a group of batches. Prints the group's id, which the other commands take like that of
-a batch. The same command goes on where it was interrupted.
+An input that is larger than one batch is cut into a group of batches. Prints the group's id, which status, wait, cancel, retry
+and download take like that of a batch. The same command goes on where it was interrupted.
 With --wait the exit code tells how the batch ended: 0 completed, 3 some lines failed, 4 failed, expired or cancelled.`,
   options: OPTIONS,
   words: [0, 1],
@@ -92,13 +92,8 @@ async function upload(
         values.json && values.output === undefined && !values.wait ? output.printJson(batch) : output.note(`batch ${batch.id}`),
     });
   }
-  const progress = createTransfers(output).begin(`uploading ${input.name}`);
-  try {
-    const file = await client.uploadFile(input, { onBytes: progress.onBytes });
-    return { fileId: file.id, endpoint };
-  } finally {
-    progress.end();
-  }
+  const file = await uploadShown(client, input, { output });
+  return { fileId: file.id, endpoint };
 }
 
 /** A file that is there already. Its first line is read from the API. */

@@ -17,7 +17,7 @@ before(async () => {
 });
 after(async () => await rm(folder, { recursive: true }));
 
-/** An API that keeps files and batches; a batch has ended as soon as it is asked for. `before` may answer a create instead. */
+/** An API that keeps files and batches; a batch has ended as soon as it is asked for. `create` may answer a create instead. */
 async function keepingApi(given: {
   maxRequests: number;
   create?: (batches: readonly Batch[]) => 'hang up' | { status: number; body: unknown } | null;

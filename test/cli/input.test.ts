@@ -261,11 +261,11 @@ describe('nightshift estimate', () => {
   });
 
   it('ends with 1 and the faults where the batch would fail', async () => {
-    const errors = [1, 2].map((line) => ({ code: 'c', message: 'wrong', param: null, line }));
+    const errors = [1, 2].map((line) => ({ code: 'c', message: 'wrong\nmodel: none', param: null, line }));
     await using api = await startFakeApi(() => ({ body: { ...found, valid: false, errors: { object: 'list', data: errors } } }));
     const refused = await nightshift(api.baseUrl, ['estimate', 'file-in', '--endpoint', '/v1/embeddings'], folder);
     assert.equal(refused.code, 1);
-    assert.match(refused.stdout, /^error {7}2 lines: 1, 2: wrong \(c\)\n/);
+    assert.match(refused.stdout, /^error {7}2 lines: 1, 2: wrong model: none \(c\)\n/);
     assert.match(refused.stderr, /file-in has 2 faults/);
   });
 });
