@@ -29,6 +29,7 @@ const ALL = {
   auth: { tenantsSecret: 'tenants' },
   webhookKeySecret: 'webhooks',
   upstream: { file: '- name: gpu\n  base_urls: [http://vllm:8000/v1]\n', filesSecret: 'upstream-keys' },
+  prices: 'currency: EUR\nmodels: { small: { input: 1 } }\n',
   env: { NIGHTSHIFT_LOG_LEVEL: 'debug' },
   api: { autoscaling: { enabled: true } },
   worker: { autoscaling: { enabled: true, type: 'keda' } },
@@ -99,6 +100,8 @@ describe('deploy/helm/nightshift', () => {
     await writeFile(join(folder, 'api-keys'), 'key-of-some-length=acme');
     await writeFile(join(folder, 'tenants.yaml'), '- name: acme\n');
     await writeFile(join(folder, 'upstreams.yaml'), ALL.upstream.file);
+    const prices = the(await render(ALL), 'ConfigMap prod-nightshift-api').data['prices.yaml'];
+    await writeFile(join(folder, 'prices.yaml'), prices);
     for (const name of ['access-key', 'secret-key', 'api-key', 'webhook-key'])
       await writeFile(join(folder, name), 'a-secret-of-some-length-0123456789');
     for (const [values, keysSecret] of [
@@ -115,6 +118,7 @@ describe('deploy/helm/nightshift', () => {
         );
         const [container] = deployment.spec.template.spec.containers;
         assert.deepEqual(container.args, [process]);
+        assert.equal(config.batches.prices?.currency, process === 'api' && 'prices' in values ? 'EUR' : undefined);
         // What asks it finds it.
         const ports = new Map(container.ports.map((port: { name: string; containerPort: number }) => [port.name, port.containerPort]));
         assert.equal(ports.get('operators'), process === 'api' ? config.telemetry.apiPort : config.telemetry.workerPort);
@@ -194,6 +198,7 @@ describe('deploy/helm/nightshift', () => {
       [{ ...LEAST, worker: { autoscaling: { type: 'vpa' } } }, /type/],
       [{ ...LEAST, env: { logLevel: 'debug' } }, /env|logLevel/],
       [{ ...LEAST, upstream: {} }, /upstream\.url or upstream\.file/],
+      [{ ...LEAST, auth: { apiKeysSecret: 'keys', tenantsSecret: 'tenants' } }, /are both set, but the API takes its keys from one/],
     ] as const)
       await assert.rejects(render(values), fault);
   });
