@@ -1,5 +1,6 @@
 import { type Batch, BATCH_STATUSES } from '../domain/batch.ts';
-import { invalidType, invalidValue } from './errors/parameter-errors.ts';
+import { invalidType } from './errors/parameter-errors.ts';
+import { readChoices } from './read-choices.ts';
 import type { BatchFilter } from '../storage/batch-store.ts';
 
 const METADATA = /^metadata\[(?<key>.+)\]$/s;
@@ -9,7 +10,7 @@ const METADATA = /^metadata\[(?<key>.+)\]$/s;
  * and `created_before` (Unix seconds, both exclusive). Throws the 400 for a status that does not exist and a time that is none.
  */
 export function readBatchFilter(query: URLSearchParams): BatchFilter {
-  const statuses = readStatuses(query.getAll('status'));
+  const statuses = readChoices(query, 'status', BATCH_STATUSES);
   const metadata = [...query].flatMap(([name, value]) => {
     const key = METADATA.exec(name)?.groups?.['key'];
     return key === undefined ? [] : [[key, value] as const];
@@ -22,13 +23,6 @@ export function readBatchFilter(query: URLSearchParams): BatchFilter {
     createdAfter: readSeconds(query, 'created_after'),
     createdBefore: readSeconds(query, 'created_before'),
   };
-}
-
-function readStatuses(given: readonly string[]): string[] {
-  const names = given.flatMap((each) => each.split(',')).filter((name) => name !== '');
-  const wrong = names.find((name) => !BATCH_STATUSES.some((status) => status === name));
-  if (wrong !== undefined) throw invalidValue('status', wrong, BATCH_STATUSES);
-  return names;
 }
 
 function readSeconds(query: URLSearchParams, param: string): number | null {

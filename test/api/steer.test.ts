@@ -43,6 +43,7 @@ describe('GET /v1/batches with a filter', () => {
     const open = await batchWith({ status: 'in_progress' });
     assert.deepEqual(await idsOf('status=completed,failed'), [failed, night]);
     assert.deepEqual(await idsOf('status=completed&status=failed'), [failed, night]);
+    assert.deepEqual(await idsOf('status=completed,%20failed&status='), [failed, night]);
     assert.deepEqual(await idsOf('status=in_progress'), [open]);
     assert.deepEqual(await idsOf('metadata[run]=night'), [failed, night]);
     assert.deepEqual(await idsOf(`${encodeURIComponent('metadata[a,b]')}=x`), [night]);
@@ -61,6 +62,7 @@ describe('GET /v1/batches with a filter', () => {
     for (const [query, param] of [
       ['status=done', 'status'],
       ['status=completed,Failed', 'status'],
+      ['status=completed,', 'status'],
       ['created_after=yesterday', 'created_after'],
       ['created_before=1.5', 'created_before'],
     ] as const) {

@@ -98,6 +98,7 @@ describe('GET /v1/nightshift/usage', () => {
     for (const [query, param] of [
       ['from=yesterday', 'from'],
       ['to=2026-02-30', 'to'],
+      ['format=', 'format'],
       ['to=2026-2-3', 'to'],
       ['from=2026-05-02&to=2026-05-01', 'from'],
       ['from=2025-05-01&to=2026-05-31', 'from'],
@@ -107,7 +108,10 @@ describe('GET /v1/nightshift/usage', () => {
     ] as const) {
       const answer = await api.fetch(`/v1/nightshift/usage?${query}`);
       assert.equal(answer.status, 400, query);
-      assert.equal((await envelopeOf(answer)).param, param, query);
+      const error = await envelopeOf(answer);
+      assert.deepEqual([error.param, error.code], [param, 'invalid_value'], query);
     }
+    const { message } = await envelopeOf(await api.fetch('/v1/nightshift/usage?from=yesterday'));
+    assert.equal(message, "Invalid 'from': 'yesterday' is not a day. Send a day such as 2027-01-31.");
   });
 });

@@ -22,7 +22,7 @@ export function invalidType(param: string, expected: string, got: string): ApiEr
   return new ApiError({ status: 400, param, code: 'invalid_type', message });
 }
 
-/** 400: a span of time that cannot be asked for. */
+/** 400: a day that does not exist, or a span of days that cannot be asked for. */
 export function invalidSpan(param: string, why: string): ApiError {
   return new ApiError({ status: 400, param, code: 'invalid_value', message: `Invalid '${param}': ${why}` });
 }

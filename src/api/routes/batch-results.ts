@@ -1,15 +1,16 @@
 import { errorOf } from '../../domain/answer-error.ts';
 import { isTerminal } from '../../domain/batch.ts';
 import type { BatchResult } from '../../domain/batch-result.ts';
-import { LINE_OUTCOMES, type LineOutcome } from '../../domain/closed-lines.ts';
+import { LINE_OUTCOMES } from '../../domain/closed-lines.ts';
 import { cutText } from '../../domain/shown-text.ts';
 import type { BatchStore } from '../../storage/batch-store.ts';
 import type { KnownResult, ResultStore } from '../../storage/result-store.ts';
 import { batchOf } from '../batch-of.ts';
 import { clientGone, holdSlot, type Route, sendJsonText } from '../context.ts';
 import { resultsGone } from '../errors/batch-errors.ts';
-import { invalidValue, unknownCursor } from '../errors/parameter-errors.ts';
+import { unknownCursor } from '../errors/parameter-errors.ts';
 import { readPageQuery } from '../pagination.ts';
+import { readChoices } from '../read-choices.ts';
 import { readFlag } from '../read-flag.ts';
 import type { Slots } from '../slots.ts';
 
@@ -26,7 +27,9 @@ export function batchResults({ batches, results, lists }: { batches: Pick<BatchS
   return async (ctx) => {
     const query = new URLSearchParams(ctx.querystring);
     const { limit, after } = readPageQuery(query, BOUNDS);
-    const wanted = { limit, after: readCursor(after), outcomes: readOutcomes(query), customId: query.get('custom_id') };
+    const statuses = readChoices(query, 'status', LINE_OUTCOMES);
+    const outcomes = statuses.length === 0 ? null : new Set(statuses);
+    const wanted = { limit, after: readCursor(after), outcomes, customId: query.get('custom_id') };
     const withBody = readFlag(query, 'body');
     const record = await batchOf(ctx, batches);
     const signal = clientGone(ctx);
@@ -52,19 +55,6 @@ function readCursor(after: string | null): number {
   const digits = /^line_(\d{1,12})$/.exec(after)?.[1];
   if (digits === undefined) throw unknownCursor(after);
   return Number(digits);
-}
-
-function readOutcomes(query: URLSearchParams): ReadonlySet<LineOutcome> | null {
-  const names = query
-    .getAll('status')
-    .flatMap((each) => each.split(','))
-    .filter((name) => name !== '');
-  const outcomes = names.map((name) => {
-    const outcome = LINE_OUTCOMES.find((each) => each === name);
-    if (outcome === undefined) throw invalidValue('status', name, LINE_OUTCOMES);
-    return outcome;
-  });
-  return outcomes.length === 0 ? null : new Set(outcomes);
 }
 
 /** The body goes through as the bytes of the answer, so its numbers keep all of their digits. */

@@ -1,9 +1,10 @@
-import { invalidSpan, invalidType, invalidValue } from '../errors/parameter-errors.ts';
+import { invalidSpan } from '../errors/parameter-errors.ts';
 import { truncate } from '../errors/api-error.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import { createUsageTable, dayOf, USAGE_GROUPS, type UsageGroup, type UsageRow } from '../../domain/usage.ts';
 import type { UsageStore } from '../../storage/usage-store.ts';
 import { clientGone, holdSlot, type Route, sendJson, tenantOf } from '../context.ts';
+import { readChoice, readChoices } from '../read-choices.ts';
 import type { Slots } from '../slots.ts';
 
 const DAY_SECONDS = 86_400;
@@ -13,6 +14,7 @@ const MOST_DAYS = 366;
 /** Held in memory until the client has read them: about 4 MiB. */
 const MOST_ROWS = 20_000;
 const SUMS = ['requests', 'failed', 'input_tokens', 'output_tokens', 'total_tokens'] as const;
+const DEFAULT_GROUPS: readonly UsageGroup[] = ['day', 'model'];
 const FORMATS = ['json', 'csv'] as const;
 
 interface Deps {
@@ -28,8 +30,9 @@ export function usage({ usage: store, settingsOf, lists, nowMs }: Deps): Route {
     const tenant = tenantOf(ctx);
     const query = new URLSearchParams(ctx.querystring);
     const { from, to } = readSpan(query, Math.floor(nowMs() / 1000));
-    const groups = readGroups(query);
-    const format = readFormat(query);
+    const given = new Set(readChoices(query, 'group_by', USAGE_GROUPS));
+    const groups = given.size === 0 ? DEFAULT_GROUPS : [...given];
+    const format = readChoice(query, 'format', FORMATS) ?? 'json';
     const gone = clientGone(ctx);
     await holdSlot(ctx, lists, gone);
     const table = createUsageTable(groups);
@@ -61,29 +64,12 @@ function readDay(query: URLSearchParams, param: string): string | null {
   const given = query.get(param);
   if (given === null) return null;
   const isDay = /^\d{4}-\d\d-\d\d$/.test(given) && !Number.isNaN(secondsOf(given)) && dayOf(secondsOf(given)) === given;
-  if (!isDay) throw invalidType(param, 'a day such as 2027-01-31', `'${truncate(given)}'`);
+  if (!isDay) throw invalidSpan(param, `'${truncate(given)}' is not a day. Send a day such as 2027-01-31.`);
   return given;
 }
 
 function secondsOf(day: string): number {
   return Date.parse(`${day}T00:00:00Z`) / 1000;
-}
-
-function readGroups(query: URLSearchParams): UsageGroup[] {
-  const given = query.getAll('group_by').flatMap((each) => each.split(','));
-  const groups = given.map((each) => {
-    const group = USAGE_GROUPS.find((known) => known === each.trim());
-    if (group === undefined) throw invalidValue('group_by', each, USAGE_GROUPS);
-    return group;
-  });
-  return groups.length === 0 ? ['day', 'model'] : [...new Set(groups)];
-}
-
-function readFormat(query: URLSearchParams): (typeof FORMATS)[number] {
-  const given = query.get('format') ?? 'json';
-  const format = FORMATS.find((each) => each === given);
-  if (format === undefined) throw invalidValue('format', given, FORMATS);
-  return format;
 }
 
 function toCsv(groups: readonly UsageGroup[], rows: readonly UsageRow[]): string {
