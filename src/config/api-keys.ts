@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { shortKeyWarning } from './setting-checks.ts';
+import { TENANT_NAME } from '../domain/tenant.ts';
 import { isSecret } from './wire-values.ts';
 
 /** A key of a tenant, as its SHA-256 in hex. */
@@ -21,7 +22,7 @@ export function readApiKeys(given: string | undefined, faults: string[], warning
   const entries = entriesOf(given);
   for (const [index, entry] of entries.entries()) {
     const where = `NIGHTSHIFT_API_KEYS entry ${index + 1}`;
-    const [, key = '', tenant = ''] = /^(.+)=([A-Za-z0-9_-]{1,64})$/.exec(entry) ?? [];
+    const [, key = '', tenant = ''] = new RegExp(`^(.+)=(${TENANT_NAME})$`).exec(entry) ?? [];
     const [, hash] = /^sha256:([0-9a-f]{64})$/i.exec(key) ?? [];
     const sha256Hex = hash?.toLowerCase() ?? createHash('sha256').update(key).digest('hex');
     if (key === '' || (hash === undefined && key.startsWith('sha256:'))) {

@@ -1,3 +1,8 @@
+/** The first line of what an error says. Those that follow may be an excerpt of a file. */
+export function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+}
+
 /** The environment does not make a configuration; `faults` are sentences, each naming its variable. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';

@@ -10,7 +10,7 @@ import { contradictions, doubts } from './setting-checks.ts';
 import { unknownSettings, withoutServiceLinks } from './setting-names.ts';
 import { type BucketConfig, chooseStore, otherStoreFault, type StoreConfig, storeFolder } from './store-settings.ts';
 import { readPrices } from './prices-file.ts';
-import { PREFIX, SECRET_SETTINGS, type Settings, settingsSchema, type WorkerRole } from './settings.ts';
+import { keyPrefixOf, PREFIX, SECRET_SETTINGS, type Settings, settingsSchema, type WorkerRole } from './settings.ts';
 import { readTemporalTls } from './temporal-tls.ts';
 import { readTenants, type TenantConfig } from './tenant-settings.ts';
 import { readTracing, type Sampling } from './tracing-settings.ts';
@@ -269,7 +269,7 @@ function bucketConfig(settings: Settings, access: S3Access): BucketConfig {
     endpoint: settings.S3_ENDPOINT,
     bucket: settings.S3_BUCKET,
     region: settings.S3_REGION,
-    prefix: settings.S3_PREFIX === undefined ? '' : `${settings.S3_PREFIX.replace(/\/$/, '')}/`,
+    prefix: keyPrefixOf(settings.S3_PREFIX),
     credentials: access.from === 'AWS' ? `AWS: ${access.source.kind}` : access.from,
   };
 }

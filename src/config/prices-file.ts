@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { firstLine } from './config-error.ts';
 import { PREFIX } from './settings.ts';
 import { cannotRead } from './secret-files.ts';
 import type { Prices } from '../domain/prices.ts';
@@ -34,8 +35,7 @@ export function readPrices(path: string | undefined, faults: string[]): Prices |
   try {
     content = parse(text);
   } catch (error) {
-    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
-    faults.push(`${NAME}: the file is not YAML or JSON: ${reason}`);
+    faults.push(`${NAME}: the file is not YAML or JSON: ${firstLine(error)}`);
     return null;
   }
   const parsed = fileSchema.safeParse(content);

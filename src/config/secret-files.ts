@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { firstLine } from './config-error.ts';
 import { PREFIX, type SECRET_SETTINGS } from './settings.ts';
 
 /** The name of a setting that holds a secret. */
@@ -40,6 +41,5 @@ export function readSecretFile(path: string, what: string, faults: string[]): st
 
 /** Says which file cannot be read, and why. */
 export function cannotRead(path: string, error: unknown): string {
-  const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
-  return `the file ${JSON.stringify(path)} cannot be read (${reason}): correct the path, or let the process read it`;
+  return `the file ${JSON.stringify(path)} cannot be read (${firstLine(error)}): correct the path, or let the process read it`;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseCompletionWindow } from '../domain/completion-window.ts';
+import { isTenantName, TENANT_NAME } from '../domain/tenant.ts';
 import { isHttpUrl, isPlainOrigin, isSecret, NAMES_ENDPOINT, namesEndpoint } from './wire-values.ts';
 
 /**
@@ -139,21 +140,16 @@ export const settingsSchema = z.object({
 export type Settings = z.output<typeof settingsSchema>;
 export type SettingName = keyof Settings;
 
-/** Whether a tenant can have this name. */
-function isTenantName(name: string): boolean {
-  return /^[A-Za-z0-9_-]{1,64}$/.test(name);
-}
-
 /** `tenant=weight`; null for what is none. The bounds are Temporal's. */
 export function readWeight(item: string): [tenant: string, weight: number] | null {
-  const [, tenant, text] = /^([A-Za-z0-9_-]{1,64})=(\d{1,4}(?:\.\d{1,3})?)$/.exec(item) ?? [];
+  const [, tenant, text] = new RegExp(`^(${TENANT_NAME})=(\\d{1,4}(?:\\.\\d{1,3})?)$`).exec(item) ?? [];
   const weight = Number(text);
   return tenant !== undefined && weight >= 0.001 && weight <= 1000 ? [tenant, weight] : null;
 }
 
 /** An item of TENANT_PRIORITIES. */
 export function readPriority(item: string): [tenant: string, best: number] | null {
-  const [, tenant, best] = /^([A-Za-z0-9_-]{1,64})=([1-5])$/.exec(item) ?? [];
+  const [, tenant, best] = new RegExp(`^(${TENANT_NAME})=([1-5])$`).exec(item) ?? [];
   return tenant === undefined ? null : [tenant, Number(best)];
 }
 
@@ -192,6 +188,11 @@ function url(value: string) {
 export function isKeyPrefix(given: string): boolean {
   const names = given.replace(/\/$/, '').split('/');
   return given.length <= 256 && names.every((name) => /^[\w.-]+$/.test(name) && !/^\.\.?$/.test(name));
+}
+
+/** What the keys in a folder of a bucket begin with: the folder with a slash at its end, or nothing without a folder. */
+export function keyPrefixOf(folder = ''): string {
+  return folder === '' || folder.endsWith('/') ? folder : `${folder}/`;
 }
 
 function integer(value: number, least: number, most: number) {

@@ -2,9 +2,10 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import type { ApiKey } from './api-keys.ts';
 import type { TenantLimits } from '../domain/limits.ts';
-import { DEFAULT_TENANT, type TenantBucket, type TenantSettings } from '../domain/tenant.ts';
+import { DEFAULT_TENANT, isTenantName, type TenantBucket, type TenantSettings } from '../domain/tenant.ts';
+import { firstLine } from './config-error.ts';
 import { placeInList } from './place-in-list.ts';
-import { BUCKET_NAME, BUCKET_PATTERN, isKeyPrefix, KEY_PREFIX, LIMIT_BOUNDS } from './settings.ts';
+import { BUCKET_NAME, BUCKET_PATTERN, isKeyPrefix, KEY_PREFIX, keyPrefixOf, LIMIT_BOUNDS } from './settings.ts';
 import { isHttpUrl, isPlainOrigin } from './wire-values.ts';
 
 /** The tenants of a file: settings by name, and all their keys. */
@@ -46,7 +47,7 @@ const bucketSchema = z
   );
 
 const tenantSchema = z.strictObject({
-  name: z.string(NAME).regex(/^[A-Za-z0-9_-]{1,64}$/, NAME),
+  name: z.string(NAME).refine(isTenantName, NAME),
   keys: z.array(keySchema).default([]),
   requests_per_minute: limit(LIMIT_BOUNDS.count),
   batches_per_hour: limit(LIMIT_BOUNDS.count),
@@ -69,8 +70,7 @@ export function parseTenants(text: string, defaults: TenantLimits, faults: strin
   try {
     content = parse(text);
   } catch (error) {
-    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
-    faults.push(`the file is not YAML or JSON: ${reason}`);
+    faults.push(`the file is not YAML or JSON: ${firstLine(error)}`);
     return { settings: {}, keys: [] };
   }
   const parsed = fileSchema.safeParse(content);
@@ -104,9 +104,8 @@ export function parseTenants(text: string, defaults: TenantLimits, faults: strin
 
 function bucketOf(given: z.output<typeof bucketSchema> | undefined): TenantBucket | null {
   if (given === undefined) return null;
-  const { endpoint, region, bucket, prefix = '', access_key_file = null, secret_key_file = null } = given;
-  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
-  return { endpoint, region, bucket, prefix: folder, accessKeyFile: access_key_file, secretKeyFile: secret_key_file };
+  const { endpoint, region, bucket, prefix, access_key_file = null, secret_key_file = null } = given;
+  return { endpoint, region, bucket, prefix: keyPrefixOf(prefix), accessKeyFile: access_key_file, secretKeyFile: secret_key_file };
 }
 
 function limitsOf(given: z.output<typeof tenantSchema>, defaults: TenantLimits): TenantLimits {

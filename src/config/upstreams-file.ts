@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { hoursFault } from '../domain/hours.ts';
+import { firstLine } from './config-error.ts';
 import { placeInList } from './place-in-list.ts';
 import { readSecretFile } from './secret-files.ts';
 import { readWays } from './upstream-ways.ts';
@@ -127,8 +128,7 @@ export function readUpstreamsFile(path: string, env: NodeJS.ProcessEnv, faults: 
   try {
     content = parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
-    faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${path} cannot be read: ${reason}`);
+    faults.push(`NIGHTSHIFT_UPSTREAMS_FILE: ${path} cannot be read: ${firstLine(error)}`);
     return nothing;
   }
   const parsed = fileSchema.safeParse(content);

@@ -26,6 +26,14 @@ export interface TenantBucket {
   secretKeyFile: string | null;
 }
 
+/** What the name of a tenant looks like, to be put into a regular expression. */
+export const TENANT_NAME = '[A-Za-z0-9_-]{1,64}';
+
+/** Whether a tenant can have this name. */
+export function isTenantName(name: string): boolean {
+  return new RegExp(`^${TENANT_NAME}$`).test(name);
+}
+
 /** The tenant of all requests while no key is configured. */
 export const ONLY_TENANT = 'default';
 

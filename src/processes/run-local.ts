@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { endOnUncaught } from './end-on-uncaught.ts';
 import { type Config, loadConfig } from '../config/config.ts';
 import { environment } from '../config/environment.ts';
+import { SOURCE_EXTENSION } from '../domain/source-extension.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { type Children, createChildren } from './local/children.ts';
 import { localUrl } from './local/local-url.ts';
@@ -31,7 +32,7 @@ lie in NIGHTSHIFT_DATA_DIR (.nightshift). Ctrl-C ends all of it.
 `;
 
 const NIGHTSHIFT = fileURLToPath(new URL('../../bin/nightshift.mjs', import.meta.url));
-const EXAMPLE_UPSTREAM = fileURLToPath(new URL(`../../examples/upstream${import.meta.url.slice(-3)}`, import.meta.url));
+const EXAMPLE_UPSTREAM = fileURLToPath(new URL(`../../examples/upstream${SOURCE_EXTENSION}`, import.meta.url));
 
 /** `nightshift local`. Answers the exit code. */
 export async function runLocal(args: string[]): Promise<number> {

@@ -3,11 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, type Logger } from '@temporalio/worker';
+import { SOURCE_EXTENSION } from '../domain/source-extension.ts';
 
 const WORKFLOWS = fileURLToPath(new URL('../../workflows/', import.meta.url));
-
-/** `.ts`, or `.js` in the package that npm packs. */
-const EXTENSION = import.meta.url.slice(-3);
 
 const complaints: string[] = [];
 const ignore = (): void => undefined;
@@ -17,8 +15,8 @@ const [, , path] = argv;
 if (path === undefined) throw new Error('name the file to be written');
 // What is thrown here ends the process and stands in its stderr, which the caller shows.
 const { code } = await bundleWorkflowCode({
-  workflowsPath: `${WORKFLOWS}index${EXTENSION}`,
-  workflowInterceptorModules: [`${WORKFLOWS}trace${EXTENSION}`],
+  workflowsPath: `${WORKFLOWS}index${SOURCE_EXTENSION}`,
+  workflowInterceptorModules: [`${WORKFLOWS}trace${SOURCE_EXTENSION}`],
   logger,
 }).catch((cause: unknown) => {
   throw new Error(complaints.join('\n'), { cause });

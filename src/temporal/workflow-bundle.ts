@@ -5,8 +5,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { SOURCE_EXTENSION } from '../domain/source-extension.ts';
 
-const BUNDLER = fileURLToPath(new URL(`bundle-workflows${import.meta.url.slice(-3)}`, import.meta.url));
+const BUNDLER = fileURLToPath(new URL(`bundle-workflows${SOURCE_EXTENSION}`, import.meta.url));
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Everything a workflow may reach besides Temporal's own code. */
 const SOURCE_FOLDERS = ['workflows', join('src', 'domain')];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { endInOrder } from './end-process.ts';
+import { SOURCE_EXTENSION } from '../../domain/source-extension.ts';
 
 /** A process to run beside ours. */
 export interface ChildSpec {
@@ -41,7 +42,7 @@ export function createChildren({
   const running: { pid: number; graceMs: number; name: string }[] = [];
   let isStopping = false;
   // Detached, like all of them: a Ctrl-C goes to the whole group of the terminal, and they are to end in order.
-  const watchdog = spawn(process.execPath, [fileURLToPath(new URL(`watchdog${import.meta.url.slice(-3)}`, import.meta.url))], {
+  const watchdog = spawn(process.execPath, [fileURLToPath(new URL(`watchdog${SOURCE_EXTENSION}`, import.meta.url))], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   });

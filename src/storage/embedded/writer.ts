@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { SOURCE_EXTENSION } from '../../domain/source-extension.ts';
 import type { Write } from './writes.ts';
 import type { Answer, Failure, Request, WriterOptions } from './writer-thread.ts';
 
@@ -23,7 +24,7 @@ export function createWriter(options: WriterOptions): Writer {
   let isClosed = false;
 
   function start(): Worker {
-    const started = new Worker(new URL(`./writer-thread${import.meta.url.slice(-3)}`, import.meta.url), {
+    const started = new Worker(new URL(`./writer-thread${SOURCE_EXTENSION}`, import.meta.url), {
       workerData: options,
       execArgv: [],
     });
