@@ -17,7 +17,7 @@ import { clientGone, holdSlot, type Route, sendJson, tenantOf } from '../context
 import { inputFileOf } from '../input-file-of.ts';
 import { readJsonBody } from '../json-body.ts';
 import type { BodyPace } from '../request-body.ts';
-import { createSlots } from '../slots.ts';
+import { createSlots, type Slots } from '../slots.ts';
 
 interface Deps extends OpenChoices {
   files: Pick<FileStore, 'get' | 'openContent'>;
@@ -44,7 +44,7 @@ const TURN_MS = 10;
 
 /** `POST /v1/batches/estimate`: what a batch of this body would amount to. Reads the whole input, and nothing is stored. */
 export function estimateBatch(deps: Deps): Route {
-  const { files, models, limits, prices, monotonicMs, estimateTimeoutMs = TIMEOUT_MS } = deps;
+  const { files, limits, estimateTimeoutMs = TIMEOUT_MS } = deps;
   const estimates = createSlots(ESTIMATES);
   const longLines = createSlots(LONG_LINES);
 
@@ -62,67 +62,73 @@ export function estimateBatch(deps: Deps): Route {
     const progress = { line: 0 };
     try {
       const signal = AbortSignal.any([gone, timeout]);
-      sendJson(ctx, await estimate({ tenant, inputFileId, endpoint, file, signal, progress }));
+      sendJson(ctx, await estimate({ ...deps, longLines }, { tenant, inputFileId, endpoint, file, signal, progress }));
     } catch (error) {
       gone.throwIfAborted();
       throw timeout.aborted ? estimateTookTooLong(inputFileId, Math.round(estimateTimeoutMs / 1000), progress.line) : error;
     }
   };
+}
 
-  async function estimate(given: {
-    tenant: string;
-    inputFileId: string;
-    endpoint: string;
-    file: File | null;
-    signal: AbortSignal;
-    progress: { line: number };
-  }): Promise<BatchEstimate> {
-    const { tenant, inputFileId, endpoint, file, signal, progress } = given;
-    const estimator = createBatchEstimator({
-      endpoint,
-      limits,
-      upstreams: await models.upstreams(),
-      prices,
-      digest: (bytes) => hash('sha256', bytes, 'buffer'),
-    });
-    const isTooLarge = file !== null && file.bytes > limits.maxBatchInputBytes;
-    const range = isTooLarge ? { start: 0, end: Math.min(file.bytes, FIRST_MODEL_BYTES) - 1 } : undefined;
-    const content = file === null ? null : await files.openContent(tenant, file.id, range);
-    if (content === null) return estimator.estimate(inputFileId, { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] });
-    const { body } = content;
-    using _ending = addAbortListener(signal, () => body.destroy(signal.reason instanceof Error ? signal.reason : undefined));
-    try {
-      if (isTooLarge) {
-        const errors = [inputFileTooLarge(limits.maxBatchInputBytes, await readFirstModel(body, endpoint))];
-        return estimator.estimate(inputFileId, { verdict: 'refused', errors });
-      }
-      const { checker } = estimator;
-      let turnMs = monotonicMs();
-      await readThroughChecker({
-        body,
-        maxLineBytes: limits.maxLineBytes,
-        checker,
-        plan: () => true,
-        from: { line: 1, offset: 0 },
-        step() {
-          signal.throwIfAborted();
-          if (monotonicMs() - turnMs < TURN_MS) return undefined;
-          return setImmediate().then(() => void (turnMs = monotonicMs()));
-        },
-        async longLine() {
-          const leave = await longLines.enter(tenant, signal);
-          return { [Symbol.dispose]: leave };
-        },
-        taken({ line }) {
-          progress.line = line;
-          // Nobody goes on from here: what is kept for that is let go.
-          checker.takeCustomIds();
-          return null;
-        },
-      });
-      return estimator.estimate(inputFileId, checker.verdict());
-    } finally {
-      body.destroy();
+interface Estimating {
+  tenant: string;
+  inputFileId: string;
+  endpoint: string;
+  file: File | null;
+  signal: AbortSignal;
+  /** The line that was read last. */
+  progress: { line: number };
+}
+
+/** Reads the input and answers what a batch of it would amount to. Long lines are checked one after the other. */
+async function estimate(
+  { files, models, limits, prices, monotonicMs, longLines }: Deps & { longLines: Slots },
+  { tenant, inputFileId, endpoint, file, signal, progress }: Estimating,
+): Promise<BatchEstimate> {
+  const estimator = createBatchEstimator({
+    endpoint,
+    limits,
+    upstreams: await models.upstreams(),
+    prices,
+    digest: (bytes) => hash('sha256', bytes, 'buffer'),
+  });
+  const isTooLarge = file !== null && file.bytes > limits.maxBatchInputBytes;
+  const range = isTooLarge ? { start: 0, end: Math.min(file.bytes, FIRST_MODEL_BYTES) - 1 } : undefined;
+  const content = file === null ? null : await files.openContent(tenant, file.id, range);
+  if (content === null) return estimator.estimate(inputFileId, { verdict: 'refused', errors: [inputFileNotFound(inputFileId)] });
+  const { body } = content;
+  using _ending = addAbortListener(signal, () => body.destroy(signal.reason instanceof Error ? signal.reason : undefined));
+  try {
+    if (isTooLarge) {
+      const errors = [inputFileTooLarge(limits.maxBatchInputBytes, await readFirstModel(body, endpoint))];
+      return estimator.estimate(inputFileId, { verdict: 'refused', errors });
     }
+    const { checker } = estimator;
+    let turnMs = monotonicMs();
+    await readThroughChecker({
+      body,
+      maxLineBytes: limits.maxLineBytes,
+      checker,
+      plan: () => true,
+      from: { line: 1, offset: 0 },
+      step() {
+        signal.throwIfAborted();
+        if (monotonicMs() - turnMs < TURN_MS) return undefined;
+        return setImmediate().then(() => void (turnMs = monotonicMs()));
+      },
+      async longLine() {
+        const leave = await longLines.enter(tenant, signal);
+        return { [Symbol.dispose]: leave };
+      },
+      taken({ line }) {
+        progress.line = line;
+        // An estimate is never resumed, so what a checkpoint would save is freed.
+        checker.takeCustomIds();
+        return null;
+      },
+    });
+    return estimator.estimate(inputFileId, checker.verdict());
+  } finally {
+    body.destroy();
   }
 }
