@@ -60,7 +60,6 @@ export class Admission {
 
   set pause(pause: UpstreamPause | null) {
     this.#pause = pause;
-    if (pause !== null) this.turnAway();
     this.pump();
   }
 
