@@ -62,7 +62,7 @@ export const ATTEMPT_RESULTS = [
   'aborted',
 ] as const;
 export type AttemptResult = (typeof ATTEMPT_RESULTS)[number];
-/** What a request waits for: a place in flight, a rate limit, a closed gate, the hours of its upstream. */
+/** What a request waits for: a place in flight, a rate limit, a closed gate, the hours of its upstream, or an operator's pause. */
 export const WAIT_REASONS = ['place', 'budget', 'gate', 'hours', 'paused'] as const;
 export type WaitReason = (typeof WAIT_REASONS)[number];
 

@@ -5,7 +5,7 @@ export function operatorsOnly(tenant: string): ApiError {
   return new ApiError({
     status: 403,
     code: 'operator_required',
-    message: `The key belongs to tenant '${truncate(tenant)}', which is no operator. Use the key of an operator.`,
+    message: `The key belongs to tenant '${truncate(tenant)}', which is not an operator. Use the key of an operator.`,
   });
 }
 

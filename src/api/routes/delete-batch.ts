@@ -29,9 +29,9 @@ export function deleteBatch({
     } else {
       const { status, output_file_id, error_file_id } = record.batch;
       if (!isTerminal(status)) throw cannotDelete(status);
-      // The worker that ended it may not have come so far.
+      // The worker that ended the batch adds its usage after the record, and may not have done so yet.
       await usage.add(record);
-      // The files first: with the record gone nobody would know which they were.
+      // The files first, because only the record names them.
       for (const file of withFiles ? [output_file_id, error_file_id] : []) if (file !== null) await files.delete(tenant, file);
       await batches.delete(tenant, id);
     }

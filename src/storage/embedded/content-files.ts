@@ -12,7 +12,7 @@ const AHEAD_BYTES = 512 * 1024;
 /** The file of a write that is under way is younger: it is named as soon as it is on the disk. */
 const ORPHAN_AGE_MS = 60_000;
 
-/** Files with the bytes of large contents. A file is written once, under a name of its own, and never changed. */
+/** Files with the bytes of large contents. A file is written once, under a random name, and never changed. */
 export interface ContentFiles {
   /** Writes a file, which is on the disk when this resolves. `etag` is its MD5 in hex. */
   write(body: Buffer): Promise<{ file: string; etag: string }>;
