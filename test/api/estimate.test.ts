@@ -7,7 +7,8 @@ import { createPriceTable } from '../../src/domain/prices.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { until } from '../helpers/until.ts';
-import { anUpstream, envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
+import { anUpstream } from '../helpers/upstream-facts.ts';
+import { envelopeOf, startWholeTestApi, type TestApi } from './test-api.ts';
 
 const line = (id: number) =>
   `{"custom_id":"${id}","method":"POST","url":"/v1/chat/completions","body":{"model":"small","max_tokens":10,"messages":[{"role":"user","content":"${'x'.repeat(36)}"}]}}\n`;
@@ -97,14 +98,6 @@ describe('POST /v1/batches/estimate', () => {
     assert.deepEqual([got.status, got.headers.get('allow')], [405, 'POST']);
     const elsewhere: object = await api.client('key-b').post('/batches/estimate', { body: bodyOf(id) });
     assert.equal(Object(elsewhere).valid, false, 'the file of another tenant is not found');
-  });
-
-  it('holds other requests up no longer than a moment while it reads', async () => {
-    const id = await upload(many(1000));
-    const estimate = ask(bodyOf(id));
-    const health = await api.fetch('/health');
-    assert.equal(health.status, 200);
-    assert.equal((await estimate).status, 200);
   });
 });
 

@@ -4,8 +4,9 @@ import { createRouter } from '../../src/api/router.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { startWebhookReceiver } from '../helpers/webhook-receiver.ts';
+import { anUpstream } from '../helpers/upstream-facts.ts';
 import { type DescribedApi, describedAnswers } from './described-answers.ts';
-import { anUpstream, startWholeTestApi, type TestApi } from './test-api.ts';
+import { startWholeTestApi, type TestApi } from './test-api.ts';
 
 const LINE = '{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{}}\n';
 const headers = { 'content-type': 'application/json' };

@@ -6,7 +6,8 @@ import type { Batch } from '../../src/domain/batch.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
 import { createWorkerStateStore } from '../../src/storage/worker-state-store.ts';
 import { until } from '../helpers/until.ts';
-import { anUpstream, envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
+import { anUpstream } from '../helpers/upstream-facts.ts';
+import { envelopeOf, received, startWholeTestApi, type TestApi } from './test-api.ts';
 
 let api: TestApi;
 let client: OpenAI;

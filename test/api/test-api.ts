@@ -11,7 +11,6 @@ import type { BatchRecord } from '../../src/domain/batch.ts';
 import { DEFAULT_ENDPOINTS } from '../../src/domain/endpoint.ts';
 import { DEFAULT_LIMITS, type TenantLimits } from '../../src/domain/limits.ts';
 import { DEFAULT_TENANT, type TenantSettingsOf } from '../../src/domain/tenant.ts';
-import type { UpstreamFacts } from '../../src/domain/upstream-facts.ts';
 import { type BatchStore, createBatchStore } from '../../src/storage/batch-store.ts';
 import { createFileStore, type FileStore } from '../../src/storage/file-store.ts';
 import { createModelStore } from '../../src/storage/model-store.ts';
@@ -236,10 +235,4 @@ function createTestRuns(): TestRuns {
     if (runs.state === 'away') throw Object.assign(new Error('Temporal is away'), { name: 'TemporalUnavailable' });
   }
   return runs;
-}
-
-/** An upstream that serves every model, as a worker tells it. */
-export function anUpstream(name: string, given: Partial<UpstreamFacts> = {}): UpstreamFacts {
-  const unknown = { models: null, aliases: {}, listed: null, requestsPerMinute: null, answersPerSecond: null };
-  return { name, place: 0, ...unknown, ...given };
 }

@@ -5,17 +5,7 @@ import { createBatchEstimator } from '../../src/domain/batch-estimate.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/limits.ts';
 import { createPriceTable, type Prices } from '../../src/domain/prices.ts';
 import type { UpstreamFacts } from '../../src/domain/upstream-facts.ts';
-
-const told = (name: string, given: Partial<UpstreamFacts> = {}): UpstreamFacts => ({
-  name,
-  place: 0,
-  models: null,
-  aliases: {},
-  listed: null,
-  requestsPerMinute: null,
-  answersPerSecond: null,
-  ...given,
-});
+import { anUpstream } from '../helpers/upstream-facts.ts';
 
 /** A line with 4 tokens of text: 12 of content and 4 of "user". */
 const chat = (id: number | string, model: string | null, body = {}) =>
@@ -45,8 +35,8 @@ async function estimateOf(lines: readonly string[], given: { upstreams?: readonl
 describe('createBatchEstimator', () => {
   it('finds upstreams through aliases and patterns, and sums up requests and tokens by model', async () => {
     const upstreams = [
-      told('gpu', { models: ['Qwen/*', 'small'], aliases: { small: 'Qwen/Qwen3-8B' }, answersPerSecond: 2 }),
-      told('hosted', { place: 1, requestsPerMinute: 30, answersPerSecond: 100 }),
+      anUpstream('gpu', { models: ['Qwen/*', 'small'], aliases: { small: 'Qwen/Qwen3-8B' }, answersPerSecond: 2 }),
+      anUpstream('hosted', { place: 1, requestsPerMinute: 30, answersPerSecond: 100 }),
     ];
     const lines = [
       chat(1, 'small'),
@@ -79,7 +69,7 @@ describe('createBatchEstimator', () => {
   });
 
   it('says null for the time as long as the pace of one upstream is not known', async () => {
-    const upstreams = [told('a', { models: ['a'], answersPerSecond: 10 }), told('b', { place: 1 })];
+    const upstreams = [anUpstream('a', { models: ['a'], answersPerSecond: 10 }), anUpstream('b', { place: 1 })];
     assert.equal((await estimateOf([chat(1, 'a')], { upstreams })).seconds, 1);
     assert.equal((await estimateOf([chat(1, 'a'), chat(2, 'c')], { upstreams })).seconds, null);
     const unknown = await estimateOf([chat(1, 'a')]);
@@ -87,7 +77,7 @@ describe('createBatchEstimator', () => {
   });
 
   it('asks the price of the name that clients use, then that of the upstream, and has no sum where one is missing', async () => {
-    const upstreams = [told('gpu', { aliases: { small: 'Qwen/Qwen3-8B' } })];
+    const upstreams = [anUpstream('gpu', { aliases: { small: 'Qwen/Qwen3-8B' } })];
     const prices = { currency: 'EUR', models: { 'Qwen/*': { input: 1_000_000, output: 2_000_000 }, named: { input: 0.1, output: 0.2 } } };
     const found = await estimateOf([chat(1, 'small', { max_tokens: 3 }), chat(2, 'named', { max_tokens: 3 })], { upstreams, prices });
     assert.deepEqual(
@@ -105,7 +95,7 @@ describe('createBatchEstimator', () => {
   });
 
   it('finds the faults of validation with their lines, and sums up the other lines', async () => {
-    const upstreams = [told('gpu', { models: ['small'] })];
+    const upstreams = [anUpstream('gpu', { models: ['small'] })];
     const lines = [chat(1, 'small'), chat(1, 'small'), '{', chat(4, 'large'), chat(5, 'small', { stream: true }), chat(6, 'small')];
     const found = await estimateOf(lines, { upstreams });
     assert.deepEqual(
@@ -118,7 +108,7 @@ describe('createBatchEstimator', () => {
       ],
     );
     assert.deepEqual([found.valid, found.requests, found.models.map(({ requests }) => requests)], [false, 6, [2]]);
-    const listed = await estimateOf([chat(1, 'gone')], { upstreams: [told('gpu', { listed: ['small'] })] });
+    const listed = await estimateOf([chat(1, 'gone')], { upstreams: [anUpstream('gpu', { listed: ['small'] })] });
     assert.deepEqual(
       listed.errors?.data.map(({ code }) => code),
       ['model_not_found'],

@@ -1,17 +1,14 @@
 import { access, mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { fetchBinary, goInstall } from '../../src/processes/local/fetch-binary.ts';
 import { withLock } from '../../src/processes/local/lock.ts';
 import { quietSteps, type Steps } from '../../src/processes/local/steps.ts';
 
 const VERSION = '3.22.0';
 
-/** Path of `helm`: on PATH, in the cache of this user, or built into it with Go. */
+/** Path of `helm` of the version that the tests are made for: in the cache of this user, or built into it with Go. */
 export async function helmBinary(steps: Steps = quietSteps): Promise<string> {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    if (folder !== '' && (await exists(join(folder, 'helm')))) return join(folder, 'helm');
-  }
   const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'nightshift');
   const path = join(cache, `helm-${VERSION}`, 'helm');
   if (await exists(path)) return path;

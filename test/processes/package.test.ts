@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import packageJson from '../../package.json' with { type: 'json' };
 import { bareEnvironment } from '../helpers/environment.ts';
 import { chatLines } from '../helpers/lines.ts';
 import { freePort } from '../helpers/servers.ts';
@@ -23,7 +24,13 @@ before(async () => {
   await run('npm', ['pack', '--pack-destination', folder], { cwd: ROOT });
   const modules = join(folder, 'node_modules');
   await mkdir(join(modules, 'nightshift'), { recursive: true });
-  await run('tar', ['xzf', join(folder, 'nightshift-0.1.0.tgz'), '--strip-components=1', '-C', join(modules, 'nightshift')]);
+  await run('tar', [
+    'xzf',
+    join(folder, `nightshift-${packageJson.version}.tgz`),
+    '--strip-components=1',
+    '-C',
+    join(modules, 'nightshift'),
+  ]);
   const own = await readdir(join(ROOT, 'node_modules'));
   await Promise.all(
     own

@@ -1,19 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createModelStore } from '../../src/storage/model-store.ts';
-import { paceOf, type UpstreamFacts } from '../../src/domain/upstream-facts.ts';
+import { paceOf } from '../../src/domain/upstream-facts.ts';
+import { anUpstream } from '../helpers/upstream-facts.ts';
 import { startTestBucket, type TestBucket } from './test-bucket.ts';
-
-const told = (name: string, given: Partial<UpstreamFacts> = {}): UpstreamFacts => ({
-  name,
-  place: 0,
-  models: null,
-  aliases: {},
-  listed: null,
-  requestsPerMinute: null,
-  answersPerSecond: null,
-  ...given,
-});
 
 describe('createModelStore', () => {
   function withClock({ store }: TestBucket) {
@@ -34,7 +24,7 @@ describe('createModelStore', () => {
   it('answers the upstreams in the order of the configuration, and forgets those that no worker tells of', async () => {
     await using bucket = await startTestBucket();
     const { models, pass } = withClock(bucket);
-    const [a, b] = [told('a', { place: 1, requestsPerMinute: 60 }), told('b', { aliases: { x: 'y' }, listed: ['y'] })];
+    const [a, b] = [anUpstream('a', { place: 1, requestsPerMinute: 60 }), anUpstream('b', { aliases: { x: 'y' }, listed: ['y'] })];
     await models.tell(a, []);
     await models.tell(b, ['y']);
     assert.deepEqual(await models.upstreams(), [b, a]);
@@ -46,8 +36,8 @@ describe('createModelStore', () => {
   it('answers models and upstreams from one read of each object', async () => {
     await using bucket = await startTestBucket();
     const { models, reads } = withClock(bucket);
-    await models.tell(told('a'), ['x']);
-    await models.tell(told('b'), ['x', 'y']);
+    await models.tell(anUpstream('a'), ['x']);
+    await models.tell(anUpstream('b'), ['x', 'y']);
     const before = reads();
     const served = await models.served();
     assert.equal(reads() - before, 2);
@@ -61,11 +51,11 @@ describe('createModelStore', () => {
   it('writes a pace once it is another, and keeps it when a worker that has not sent yet tells', async () => {
     await using bucket = await startTestBucket();
     const { models, writes } = withClock(bucket);
-    await models.tell(told('a', { answersPerSecond: 10 }), []);
-    for (const answersPerSecond of [11, 9, null]) await models.tell(told('a', { answersPerSecond }), []);
+    await models.tell(anUpstream('a', { answersPerSecond: 10 }), []);
+    for (const answersPerSecond of [11, 9, null]) await models.tell(anUpstream('a', { answersPerSecond }), []);
     assert.deepEqual([writes(), (await models.upstreams())[0]?.answersPerSecond], [1, 10]);
-    await models.tell(told('a', { answersPerSecond: 20 }), []);
-    await models.tell(told('a', { requestsPerMinute: 6 }), []);
+    await models.tell(anUpstream('a', { answersPerSecond: 20 }), []);
+    await models.tell(anUpstream('a', { requestsPerMinute: 6 }), []);
     assert.deepEqual([writes(), (await models.upstreams()).map(paceOf)], [3, [0.1]]);
   });
 });

@@ -51,7 +51,7 @@ describe('createIntake', () => {
     slice?.[Symbol.dispose]();
   });
 
-  it('always has reservation for one slice when nothing is taken', () => {
+  it('always has capacity for one slice when nothing is taken', () => {
     const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
     for (let count = 0; count < 20; count += 1) intake.take(500)[Symbol.dispose]();
     assert.notEqual(intake.reserveNow(), null);
@@ -87,7 +87,7 @@ describe('createIntake', () => {
     assert.equal(takeAll(intake, 1).length, 200);
   });
 
-  it('has reservation for others while a line waits out its refusal, and none when it goes on', () => {
+  it('has capacity for others while a line waits out its refusal, and none when it goes on', () => {
     const intake = createIntake({ limit: () => 10, maxSlices: 2000 });
     const slices = takeAll(intake, 1);
     const [one, other] = slices;
@@ -107,7 +107,7 @@ describe('createIntake', () => {
     assert.equal(takeAll(intake, 1).length, 3);
   });
 
-  it('wakes who waits for reservation when a line steps aside', async () => {
+  it('wakes a caller that waits for capacity when a line steps aside', async () => {
     const intake = createIntake({ limit: () => 1, maxSlices: 2000 });
     const slice = intake.take(2);
     const reservation = intake.reserve(never);

@@ -43,15 +43,18 @@ describe('the pause of a batch', () => {
     await until('it is in no queue', async () => !(await isInQueue(model)));
   }
 
-  /** A batch whose lines are held from the fourth on, until the gate is opened. */
-  function heldFromFour(more: Parameters<typeof createModel>[0]): { model: Model; open: () => void } {
+  /** Starts a batch whose lines are held from the fourth on, until the gate is opened. Answers when the first three have an outcome. */
+  async function startHeld({ policy, ...more }: Parameters<typeof createModel>[0]) {
     const held = gate();
     openLast = held.open;
     const fate = async (line: number): Promise<Fate> => {
       if (line > 3) await held.wait();
       return 'completed';
     };
-    return { model: createModel({ fate, ...more }), open: held.open };
+    const model = createModel({ fate, policy: { linesPerActivity: 1, maxInFlight: 2, ...policy }, ...more });
+    const handle = await engine.start(model);
+    await until('three lines are answered', () => model.outcomes.size === 3);
+    return { model, handle, open: held.open };
   }
 
   it('before the workflow begins validates, sends nothing and enters no queue', async () => {
@@ -81,9 +84,7 @@ describe('the pause of a batch', () => {
   });
 
   it('while it is in progress lets requests in flight end, closes nothing, and sends no line twice after the resume', async () => {
-    const { model, open } = heldFromFour({ shards: [40, 40], policy: { linesPerActivity: 1, maxInFlight: 2 } });
-    const handle = await engine.start(model);
-    await until('three lines are answered', () => model.outcomes.size === 3);
+    const { model, handle, open } = await startHeld({ shards: [40, 40] });
     await pause(model, handle);
     open();
     await untilAtRest(model, handle);
@@ -166,9 +167,7 @@ describe('the pause of a batch', () => {
   });
 
   it('ends with a cancel', async () => {
-    const { model, open } = heldFromFour({ shards: [8], policy: { linesPerActivity: 1, maxInFlight: 2 } });
-    const handle = await engine.start(model);
-    await until('three lines are answered', () => model.outcomes.size === 3);
+    const { model, handle, open } = await startHeld({ shards: [8] });
     await pause(model, handle);
     open();
     await untilAtRest(model, handle);
@@ -210,9 +209,7 @@ describe('the pause of a batch', () => {
   });
 
   it('survives the loss of its run', async () => {
-    const { model, open } = heldFromFour({ shards: [8], policy: { linesPerActivity: 1, maxInFlight: 2 } });
-    const handle = await engine.start(model);
-    await until('three lines are answered', () => model.outcomes.size === 3);
+    const { model, handle, open } = await startHeld({ shards: [8] });
     await pause(model, handle);
     open();
     await untilAtRest(model, handle);
@@ -227,9 +224,7 @@ describe('the pause of a batch', () => {
   });
 
   it('continues as new while it is paused when its history is long, and sends no line twice', async () => {
-    const { model, open } = heldFromFour({ shards: [40], policy: { linesPerActivity: 1, maxInFlight: 2, longHistoryEvents: 250 } });
-    const handle = await engine.start(model);
-    await until('three lines are answered', () => model.outcomes.size === 3);
+    const { model, handle, open } = await startHeld({ shards: [40], policy: { longHistoryEvents: 250 } });
     const { runId } = await handle.describe();
     await pause(model, handle);
     open();
@@ -247,9 +242,7 @@ describe('the pause of a batch', () => {
   });
 
   it('comes from a signal that an operator sends by hand, and goes by another one', async () => {
-    const { model, open } = heldFromFour({ shards: [8], policy: { linesPerActivity: 1, maxInFlight: 2 } });
-    const handle = await engine.start(model);
-    await until('three lines are answered', () => model.outcomes.size === 3);
+    const { model, handle, open } = await startHeld({ shards: [8] });
     await handle.signal(PAUSE_SIGNAL);
     await until('the record says so', () => model.record.nightshift?.paused_at !== undefined);
     open();
