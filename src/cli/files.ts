@@ -40,7 +40,7 @@ export const filesList = defineCommand({
       });
       const last = page.data.at(-1)?.id ?? null;
       data.push(...page.data);
-      // An API that ignores `after` would answer the same page for ever.
+      // An API that ignores `after` would answer the same page again and again.
       [after, hasMore] = [last, page.hasMore && last !== null && last !== after];
     }
     const [first, last] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];

@@ -74,7 +74,7 @@ async function find(client: ApiClient, filter: Filter): Promise<{ data: Batch[];
       if (data.length === limit) return { data, hasMore: at < page.data.length - 1 || page.hasMore };
     }
     const last = page.data.at(-1)?.id;
-    // An API that ignores `after` would answer the same page for ever.
+    // An API that ignores `after` would answer the same page again and again.
     if (!page.hasMore || last === undefined || last === after) return { data, hasMore: false };
     after = last;
   }

@@ -39,7 +39,7 @@ export async function* walkResults(client: Pick<ApiClient, 'listResults'>, id: s
   for (let after: string | null = null; ;) {
     const page: BatchResultPage = await client.listResults(id, { limit: PAGE, after, withBody: true });
     yield* page.data;
-    // An API that ignores `after` would answer the same page for ever.
+    // An API that ignores `after` would answer the same page again and again.
     if (!page.hasMore || page.lastId === null || page.lastId === after) return;
     after = page.lastId;
   }

@@ -39,7 +39,7 @@ Lists the lines of a batch that have a result, in the order of the input, also w
       left -= page.data.length;
       if (asJson) for (const each of page.data) output.printJson(each);
       else if (page.data.length > 0) output.print(isFirst ? table(HEADER, page.data.map(row)) : withoutHeader(page.data));
-      // An API that ignores `after` would answer the same page for ever.
+      // An API that ignores `after` would answer the same page again and again.
       if (page.lastId === after) break;
       after = page.lastId ?? after;
     } while (page.hasMore && left > 0 && !output.isClosed);
