@@ -103,6 +103,7 @@ describe('GET /v1/nightshift/usage', () => {
       ['from=2026-05-02&to=2026-05-01', 'from'],
       ['from=2025-05-01&to=2026-05-31', 'from'],
       ['group_by=key', 'group_by'],
+      ['group_by=', 'group_by'],
       ['group_by=day,', 'group_by'],
       ['format=xml', 'format'],
     ] as const) {

@@ -1,4 +1,4 @@
-import { invalidSpan } from '../errors/parameter-errors.ts';
+import { invalidSpan, invalidValue } from '../errors/parameter-errors.ts';
 import { truncate } from '../errors/api-error.ts';
 import type { TenantSettingsOf } from '../../domain/tenant.ts';
 import { createUsageTable, dayOf, USAGE_GROUPS, type UsageGroup, type UsageRow } from '../../domain/usage.ts';
@@ -30,6 +30,7 @@ export function usage({ usage: store, settingsOf, lists, nowMs }: Deps): Route {
     const tenant = tenantOf(ctx);
     const query = new URLSearchParams(ctx.querystring);
     const { from, to } = readSpan(query, Math.floor(nowMs() / 1000));
+    if (query.get('group_by') === '') throw invalidValue('group_by', '', USAGE_GROUPS);
     const given = new Set(readChoices(query, 'group_by', USAGE_GROUPS));
     const groups = given.size === 0 ? DEFAULT_GROUPS : [...given];
     const format = readChoice(query, 'format', FORMATS) ?? 'json';
