@@ -91,7 +91,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
   }
 
   /**
-   * Reads result lines, and gives those of copies an id and a custom_id of their own. Keeps the lengths of those, and why they failed
+   * Reads result lines, and gives those of copies their own id and custom_id. Keeps the lengths of those, and why they failed
    * where they are copies of lines in closed shards, which do not say.
    */
   function copyReader(copied: ReadonlyMap<number, PieceEntry>, customIds: ReadonlyMap<number, string>) {
@@ -176,7 +176,7 @@ export function createCloseShard(deps: Pick<ActivityDeps, 'batches' | 'pieces' |
     return await told(batchId, result);
   };
 
-  /** A later attempt comes here again, so what failed is told however often this is cut off. */
+  /** A later attempt repeats this, so the failures are told even if an attempt is cut off. */
   async function told(batchId: string, result: ShardResult): Promise<ClosedShard> {
     if (result.failures.length > 0) await batches.tallies.addClosed(batchId, result.shard, result.failures);
     return asClosed(result);

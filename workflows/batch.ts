@@ -17,7 +17,7 @@ import { type BatchInput, type Progress, PROGRESS_QUERY, type SavedBatch, type V
 import { type Ending, watchForEnding } from './ending.ts';
 import { createShardPool, type ShardPool } from './shard-pool.ts';
 import { upstreamsOf } from './upstream-paces.ts';
-import { type Story, tellStory } from './story.ts';
+import { type BatchDetails, showBatch } from './batch-details.ts';
 
 type Plan = Extract<ValidatedInput, { verdict: 'accepted' }>;
 
@@ -29,16 +29,16 @@ const ASK_AGAIN_MS = 1_000;
  * a batch may be started again at any point, and a cancel may arrive at any point.
  */
 export async function batch(input: BatchInput): Promise<TerminalStatus> {
-  const story = tellStory(input);
-  const ending = watchForEnding(input, story.status);
+  const details = showBatch(input);
+  const ending = watchForEnding(input, details.status);
   // Nobody can cancel the life itself: whoever cancels the workflow gets a batch that ends in order.
-  const status = await CancellationScope.nonCancellable(() => runBatch(input, ending, story));
+  const status = await CancellationScope.nonCancellable(() => runBatch(input, ending, details));
   await condition(allHandlersFinished);
   if (ending.native && status === 'cancelled') throw new CancelledFailure('The batch was cancelled; its results are published.');
   return status;
 }
 
-async function runBatch(input: BatchInput, ending: Ending, story: Story): Promise<TerminalStatus> {
+async function runBatch(input: BatchInput, ending: Ending, details: BatchDetails): Promise<TerminalStatus> {
   let pool: ShardPool | null = null;
   let admission: Admission | null = null;
   setHandler(progressQuery, () => pool && { ...pool.progress(), ...admission?.waiting });
@@ -57,7 +57,7 @@ async function runBatch(input: BatchInput, ending: Ending, story: Story): Promis
     if (pool === null) return;
     admission?.update();
     const { model, total, shards } = plan;
-    story.progress({
+    details.progress({
       model,
       upstreams: upstreamsOf(plan).map(({ name }) => name),
       total,

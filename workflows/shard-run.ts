@@ -11,7 +11,7 @@ import {
 import { PAUSE_SIGNAL, type ShardEnd, type ShardInput, shardWorkflowId } from './contract.ts';
 import type { Ending } from './ending.ts';
 import type { shard } from './shard.ts';
-import { upstreamsInWords } from './story.ts';
+import { upstreamsInWords } from './batch-details.ts';
 
 interface StartedRun {
   workflowId: string;

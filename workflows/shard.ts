@@ -3,7 +3,7 @@ import { longActivities, readShard } from './activities.ts';
 import { PAUSE_SIGNAL, SHARD_DRAINED_SIGNAL, type ShardDrained, type ShardEnd, type ShardInput, type StoredLines } from './contract.ts';
 import { createHandOut, type HandOut } from './hand-out.ts';
 import { createMixedHandOut, type MixedHandOut } from './mixed-hand-out.ts';
-import { tellShard } from './story.ts';
+import { showShard } from './batch-details.ts';
 import { backoffMs } from '../src/domain/backoff.ts';
 
 const pauseSignal = defineSignal(PAUSE_SIGNAL);
@@ -15,7 +15,7 @@ const NOTHING_STORED: StoredLines = { completed: [], failed: [] };
  * signals it: then it ends without being closed, once the requests in flight have ended.
  */
 export async function shard(input: ShardInput): Promise<ShardEnd> {
-  const onChange = (): void => tellShard(input, handOut, 'handing out');
+  const onChange = (): void => showShard(input, handOut, 'handing out');
   const mixed =
     input.mixed === undefined
       ? null
@@ -57,7 +57,7 @@ async function runShard(
     await handOut.run();
     const { pace, completed, failed } = handOut;
     if (pause.isPaused) return { shard, closed: false, completed, failed, pace, ...paces() };
-    tellShard(input, handOut, 'closing');
+    showShard(input, handOut, 'closing');
     const closed = await longActivities(input.policy).closeShard({ tenant, batchId, range });
     if (closed.closed) return { shard, closed: true, completed: closed.completed, failed: closed.failed, pace, ...paces() };
     if (handOut.over) return { shard, closed: false, completed, failed, pace, ...paces() };

@@ -5,8 +5,8 @@ import type { Pace } from '../src/domain/slice.ts';
 import type { BatchInput, QueuePlace, ShardInput } from './contract.ts';
 import type { HandOut } from './hand-out.ts';
 
-/** What there is to tell about a batch besides its status. */
-export interface Chapter {
+/** What is shown of a batch besides its status. */
+export interface BatchProgress {
   model: string | null;
   upstreams: readonly string[];
   total: number;
@@ -19,18 +19,18 @@ export interface Chapter {
 }
 
 /** Keeps what the Temporal UI shows of a batch up to date: search attributes, and the details above its history. */
-export interface Story {
+export interface BatchDetails {
   status(status: BatchStatus, isPaused: boolean): void;
   /** Progress, whenever there is any: the details of a workflow are kept in its memory, where a query reads them. */
-  progress(chapter: Chapter): void;
+  progress(progress: BatchProgress): void;
 }
 
-/** Tells the story of one batch; writes to the history only when the status or the model changes. */
-export function tellStory(input: BatchInput): Story {
+/** Shows one batch. It writes to the history only when the status or the model changes. */
+export function showBatch(input: BatchInput): BatchDetails {
   let status: BatchStatus | null = null;
   let isPaused = false;
   let model: string | null = null;
-  let last: Chapter | null = null;
+  let last: BatchProgress | null = null;
 
   function tell(): void {
     setCurrentDetails(details(input.tenant, { status, isPaused }, last));
@@ -46,10 +46,10 @@ export function tellStory(input: BatchInput): Story {
       status = next;
       tell();
     },
-    progress(chapter) {
-      last = chapter;
-      if (chapter.model !== null && chapter.model !== model) {
-        model = chapter.model;
+    progress(progress) {
+      last = progress;
+      if (progress.model !== null && progress.model !== model) {
+        model = progress.model;
         // Cut by the worker that validated as well, but not by one of an earlier version: too long a value ends the workflow.
         upsertSearchAttributes([{ key: { name: 'BatchModel', type: 'KEYWORD' }, value: shownText(model) }]);
       }
@@ -58,8 +58,8 @@ export function tellStory(input: BatchInput): Story {
   };
 }
 
-/** Tells the story of one shard, which writes nothing to its history. */
-export function tellShard({ range, upstream, mixed }: ShardInput, handOut: HandOut, doing: 'handing out' | 'closing'): void {
+/** Shows one shard. It writes nothing to the history. */
+export function showShard({ range, upstream, mixed }: ShardInput, handOut: HandOut, doing: 'handing out' | 'closing'): void {
   const { completed, failed, linesOut, pace } = handOut;
   const rows = [
     `**${handOut.over ? 'ending' : doing}**`,
@@ -69,16 +69,20 @@ export function tellShard({ range, upstream, mixed }: ShardInput, handOut: HandO
   setCurrentDetails(rows.join('\n'));
 }
 
-function details(tenant: string, { status, isPaused }: { status: BatchStatus | null; isPaused: boolean }, chapter: Chapter | null): string {
+function details(
+  tenant: string,
+  { status, isPaused }: { status: BatchStatus | null; isPaused: boolean },
+  progress: BatchProgress | null,
+): string {
   const rows = [`**${status ?? 'starting'}${isPaused ? ', paused' : ''}**`];
-  if (chapter !== null) {
-    const { completed, failed, total, shards, openShards, waiting = [], pace } = chapter;
+  if (progress !== null) {
+    const { completed, failed, total, shards, openShards, waiting = [], pace } = progress;
     rows.push(
       ...waiting.map((place) => waitingInWords(tenant, place)),
       `- ${completed} completed and ${failed} failed of ${total} in closed shards; open ones show theirs`,
       `- ${openShards.length} of ${shards} shards open${openShards.length > 0 ? `: ${openShards.slice(0, 8).join(', ')}` : ''}`,
-      `- ${upstreamsInWords(chapter.upstreams)}, ${inWords(pace)}`,
-      `- model ${chapter.model === null ? 'several' : shownText(chapter.model)}`,
+      `- ${upstreamsInWords(progress.upstreams)}, ${inWords(pace)}`,
+      `- model ${progress.model === null ? 'several' : shownText(progress.model)}`,
     );
   }
   return rows.join('\n');
